@@ -1,0 +1,35 @@
+//! The scenarios on Kafka, and what only Kafka has.
+
+#[path = "kafka/commits.rs"]
+mod commits;
+#[path = "kafka/headers.rs"]
+mod headers;
+#[path = "kafka/producers.rs"]
+mod producers;
+#[path = "kafka/situations.rs"]
+mod situations;
+
+use integration::kafka::Kafka;
+
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            integration::scenario::$name::<Kafka>().await;
+        }
+    )+};
+}
+
+scenarios!(
+    a_dead_exporter_costs_no_message,
+    a_dropped_handler_and_a_dropped_guard_are_cancelled,
+    a_handler_error_is_recorded_and_returned,
+    a_panic_is_recorded_and_goes_on,
+    a_sampled_trace_is_unbroken_over_four_hops,
+    an_ambient_span_stays_the_parent,
+    an_unsampled_trace_is_unbroken_over_four_hops,
+    suppressed_telemetry_leaves_no_trace,
+    the_context_is_current_across_awaits_and_nowhere_else,
+    the_error_classifier_decides,
+    without_a_provider_the_trace_passes_through,
+);

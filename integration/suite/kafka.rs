@@ -1,0 +1,313 @@
+//! Kafka, by our wrappers around rdkafka: a real cluster where `KAFKA_BROKERS` names one, else
+//! rdkafka's embedded mock cluster.
+
+use std::collections::HashMap;
+use std::env;
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::Context;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::kafka::{self, Received};
+use otel_messaging::testing::ExpectedSpan;
+use otel_messaging::{Outcome, ProcessSpan, Telemetry};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::bindings;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::message::{Message as _, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::future_producer::Delivery;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::{Broker, Header, Message, embedded, unique};
+
+/// Longest wait for anything that should take milliseconds.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Client id of every client that [`config`] makes.
+pub const CLIENT_ID: &str = "suite";
+
+/// The servers: those of `KAFKA_BROKERS`, else of the embedded mock cluster.
+pub fn servers() -> String {
+    env::var("KAFKA_BROKERS").unwrap_or_else(|_| embedded::cluster().bootstrap_servers())
+}
+
+/// A client's configuration, with a consumer group that nobody else has.
+pub fn config() -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", servers())
+        .set("client.id", CLIENT_ID)
+        .set("group.id", unique("group"))
+        // Joining takes a fraction of a second, where the classic protocol waits three.
+        .set("group.protocol", "consumer")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "10");
+    config
+}
+
+/// Makes a topic of one partition that did not exist.
+pub async fn topic(name: &str) -> String {
+    let name = unique(name);
+    if env::var_os("KAFKA_BROKERS").is_none() {
+        embedded::cluster()
+            .create_topic(&name, 1, 1)
+            .expect("a topic in the embedded mock cluster");
+        return name;
+    }
+    let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+    let made = admin
+        .create_topics(
+            [&topic],
+            &AdminOptions::new().operation_timeout(Some(PATIENCE)),
+        )
+        .await
+        .expect("the broker answers");
+    assert_eq!(made, [Ok(name.clone())]);
+    name
+}
+
+/// A wrapped consumer of one topic, in a group of its own.
+pub fn consumer(telemetry: &Telemetry, topic: &str) -> kafka::Consumer {
+    let consumer: StreamConsumer = config().create().expect("a consumer");
+    let consumer = kafka::Consumer::wrap(telemetry, consumer);
+    consumer.subscribe(&[topic]).expect("a subscription");
+    consumer
+}
+
+/// A wrapped producer.
+pub fn producer(telemetry: &Telemetry) -> kafka::Producer {
+    kafka::Producer::wrap(
+        telemetry,
+        config().create::<FutureProducer>().expect("a producer"),
+    )
+}
+
+/// Headers of any bytes, names that are not UTF-8 included, as other clients can send them.
+#[expect(unsafe_code, reason = "rdkafka only takes names that are UTF-8")]
+pub fn raw_headers(headers: &[Header]) -> Option<OwnedHeaders> {
+    if headers.is_empty() {
+        return None;
+    }
+    let list = OwnedHeaders::new();
+    let native = ptr::from_ref(list.as_borrowed())
+        .cast::<bindings::rd_kafka_headers_t>()
+        .cast_mut();
+    for (name, value) in headers {
+        let (bytes, size) = value.as_ref().map_or((ptr::null(), 0), |value| {
+            (value.as_ptr().cast::<c_void>(), value.len())
+        });
+        // SAFETY: the list is ours alone; names and values are copied before the call returns.
+        unsafe {
+            bindings::rd_kafka_header_add(
+                native,
+                name.as_ptr().cast::<c_char>(),
+                isize::try_from(name.len()).expect("a short name"),
+                bytes,
+                isize::try_from(size).expect("a value that fits"),
+            );
+        }
+    }
+    Some(list)
+}
+
+/// The headers of a message as they are on the wire.
+#[expect(unsafe_code, reason = "rdkafka panics on names that are not UTF-8")]
+pub fn wire_headers(message: &impl kafka::MessageHeaders) -> Vec<Header> {
+    let Some(headers) = message.borrowed_headers() else {
+        return Vec::new();
+    };
+    let native = ptr::from_ref(headers).cast::<bindings::rd_kafka_headers_t>();
+    let mut found = Vec::new();
+    loop {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the list is borrowed from the message, and the out pointers are to live locals.
+        // What they are set to is copied while the list is unchanged.
+        unsafe {
+            let status = bindings::rd_kafka_header_get_all(
+                native,
+                found.len(),
+                &mut name,
+                &mut value,
+                &mut size,
+            );
+            if status != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return found;
+            }
+            let name = CStr::from_ptr(name).to_bytes().to_vec();
+            let value = (!value.is_null())
+                .then(|| std::slice::from_raw_parts(value.cast::<u8>(), size).to_vec());
+            found.push((name, value));
+        }
+    }
+}
+
+/// Attributes that every span of a client of ours has.
+pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
+    let span = span
+        .attribute("messaging.system", "kafka")
+        .attribute("messaging.client.id", CLIENT_ID)
+        .any("messaging.kafka.cluster.id");
+    let servers = servers();
+    match servers.rsplit_once(':') {
+        Some((address, port)) if !servers.contains(',') => span
+            .attribute("server.address", address.to_owned())
+            .attribute("server.port", port.parse::<i64>().expect("a port")),
+        _ => span,
+    }
+}
+
+/// The whole span of a record that was delivered.
+pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
+    client_attributes(ExpectedSpan::new(
+        format!("send {topic}"),
+        SpanKind::Producer,
+    ))
+    .attribute("messaging.operation.name", "send")
+    .attribute("messaging.operation.type", "send")
+    .attribute("messaging.destination.name", topic.to_owned())
+    .attribute(
+        "messaging.destination.partition.id",
+        delivery.partition.to_string(),
+    )
+    .attribute("messaging.kafka.message.key", key.to_owned())
+    .attribute("messaging.kafka.offset", delivery.offset)
+}
+
+/// The whole span of processing a message with a key and a payload.
+pub fn process_span(message: &OwnedMessage, group: &str) -> ExpectedSpan {
+    let topic = message.topic();
+    let key = message.key_view::<str>().expect("a key").expect("a text");
+    client_attributes(ExpectedSpan::new(
+        format!("process {topic}"),
+        SpanKind::Consumer,
+    ))
+    .attribute("messaging.operation.name", "process")
+    .attribute("messaging.operation.type", "process")
+    .attribute("messaging.destination.name", topic.to_owned())
+    .attribute(
+        "messaging.destination.partition.id",
+        message.partition().to_string(),
+    )
+    .attribute("messaging.consumer.group.name", group.to_owned())
+    .attribute("messaging.kafka.message.key", key.to_owned())
+    .attribute("messaging.kafka.offset", message.offset())
+}
+
+/// Wrapped Kafka clients.
+#[derive(Debug)]
+pub struct Kafka {
+    telemetry: Telemetry,
+    producer: kafka::Producer,
+    consumers: Mutex<HashMap<String, (kafka::Consumer, String)>>,
+}
+
+impl Kafka {
+    fn consumer_of(&self, topic: &str) -> (kafka::Consumer, String) {
+        self.consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(topic)
+            .expect("a declared topic")
+            .clone()
+    }
+}
+
+impl Broker for Kafka {
+    type Receipt = Delivery;
+    type Received = Received<OwnedMessage>;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            producer: producer(telemetry),
+            consumers: Mutex::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let topic = topic(name).await;
+        let config = config();
+        let group = config.get("group.id").expect("a group").to_owned();
+        let consumer = kafka::Consumer::wrap(
+            &self.telemetry,
+            config.create::<StreamConsumer>().expect("a consumer"),
+        );
+        consumer.subscribe(&[&topic]).expect("a subscription");
+        self.consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(topic.clone(), (consumer, group));
+        topic
+    }
+
+    async fn send(&self, topic: &str, message: &Message) -> Delivery {
+        let mut record = FutureRecord::to(topic)
+            .key(&message.key)
+            .payload(&message.payload);
+        record.headers = raw_headers(&message.headers);
+        self.producer
+            .send(record, PATIENCE)
+            .await
+            .map_err(|(error, _)| error)
+            .expect("a delivery")
+    }
+
+    async fn receive(&self, topic: &str) -> Received<OwnedMessage> {
+        let (consumer, _) = self.consumer_of(topic);
+        tokio::time::timeout(PATIENCE, consumer.recv())
+            .await
+            .expect("a message in time")
+            .expect("a message")
+            .detach()
+    }
+
+    async fn process<F, Fut, R>(&self, received: &Received<OwnedMessage>, handler: F) -> R
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        received.process(|_| handler()).await
+    }
+
+    fn start_process(&self, received: &Received<OwnedMessage>) -> ProcessSpan {
+        received.start_process()
+    }
+
+    fn settle(&self, received: &Received<OwnedMessage>) {
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(
+                received.topic(),
+                received.partition(),
+                Offset::Offset(received.offset() + 1),
+            )
+            .expect("an offset");
+        self.consumer_of(received.topic())
+            .0
+            .commit(&offsets, CommitMode::Sync)
+            .expect("a commit");
+    }
+
+    fn context<'a>(&self, received: &'a Received<OwnedMessage>) -> &'a Context {
+        received.context()
+    }
+
+    fn headers(&self, received: &Received<OwnedMessage>) -> Vec<Header> {
+        wire_headers(received)
+    }
+
+    fn send_span(&self, topic: &str, sent: &Message, delivery: &Delivery) -> ExpectedSpan {
+        send_span(topic, &sent.key, delivery)
+    }
+
+    fn process_span(&self, topic: &str, received: &Received<OwnedMessage>) -> ExpectedSpan {
+        process_span(received, &self.consumer_of(topic).1)
+    }
+}

@@ -1,0 +1,466 @@
+//! The scenarios.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::num::ParseIntError;
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::{
+    SpanContext, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
+};
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::{Telemetry, w3c};
+
+use crate::{Broker, Message};
+
+/// A list with a member that OpenTelemetry's own type cannot hold.
+const TRACESTATE: &str = "foo@@bar=1,rojo=00f067aa0ba902b7";
+
+/// The context of a service before ours, as HTTP would have brought it.
+fn upstream(flags: &str) -> Context {
+    let headers = HashMap::from([
+        (
+            "traceparent".to_owned(),
+            format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}"),
+        ),
+        ("tracestate".to_owned(), TRACESTATE.to_owned()),
+        (
+            "baggage".to_owned(),
+            "tenant=blue%20sky;since=2024".to_owned(),
+        ),
+    ]);
+    w3c::Propagator::new().extract_with_context(&Context::new(), &headers)
+}
+
+fn tenant() -> Option<String> {
+    Context::map_current(|context| context.baggage().get("tenant").map(ToString::to_string))
+}
+
+fn tracestate<B: Broker>(broker: &B, received: &B::Received) -> Vec<Vec<u8>> {
+    broker
+        .headers(received)
+        .into_iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"tracestate"))
+        .filter_map(|(_, value)| value)
+        .collect()
+}
+
+fn identity(context: &SpanContext) -> (String, String) {
+    (
+        context.trace_id().to_string(),
+        context.span_id().to_string(),
+    )
+}
+
+/// produce → consume → produce → consume: one unbroken trace, parent and link right at each hop.
+pub async fn a_sampled_trace_is_unbroken_over_four_hops<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    let payments = broker.declare("payments").await;
+    let (order, payment) = (Message::new("order-7"), Message::new("payment-7"));
+    let upstream = upstream("01");
+
+    let ordered = broker
+        .send(&orders, &order)
+        .with_context(upstream.clone())
+        .await;
+    let received_order = broker.receive(&orders).await;
+    let paid = broker
+        .process(&received_order, async || {
+            assert_eq!(tenant().as_deref(), Some("blue sky"));
+            Ok::<_, String>(broker.send(&payments, &payment).await)
+        })
+        .await
+        .expect("the payment is sent");
+    let received_payment = broker.receive(&payments).await;
+    broker
+        .process(&received_payment, async || {
+            assert_eq!(tenant().as_deref(), Some("blue sky"));
+        })
+        .await;
+
+    let send_order = recorder.span(&format!("send {orders}")).span_context;
+    let process_order = recorder.span(&format!("process {orders}")).span_context;
+    let send_payment = recorder.span(&format!("send {payments}")).span_context;
+    broker
+        .send_span(&orders, &order, &ordered)
+        .child_of(upstream.span().span_context())
+        .assert(&recorder.span(&format!("send {orders}")));
+    broker
+        .process_span(&orders, &received_order)
+        .child_of(&send_order)
+        .link(&send_order)
+        .assert(&recorder.span(&format!("process {orders}")));
+    broker
+        .send_span(&payments, &payment, &paid)
+        .child_of(&process_order)
+        .assert(&recorder.span(&format!("send {payments}")));
+    broker
+        .process_span(&payments, &received_payment)
+        .child_of(&send_payment)
+        .link(&send_payment)
+        .assert(&recorder.span(&format!("process {payments}")));
+    for received in [&received_order, &received_payment] {
+        assert_eq!(tracestate(&broker, received), [TRACESTATE.as_bytes()]);
+    }
+}
+
+/// The same when the trace is not sampled: nothing is recorded, and the decision and all that goes
+/// with it travel on.
+pub async fn an_unsampled_trace_is_unbroken_over_four_hops<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    let payments = broker.declare("payments").await;
+    let upstream = upstream("02");
+
+    broker
+        .send(&orders, &Message::new("order-7"))
+        .with_context(upstream.clone())
+        .await;
+    let received_order = broker.receive(&orders).await;
+    broker
+        .process(&received_order, async || {
+            broker.send(&payments, &Message::new("payment-7")).await;
+        })
+        .await;
+    let received_payment = broker.receive(&payments).await;
+    let seen_baggage = broker
+        .process(&received_payment, async || Ok::<_, String>(tenant()))
+        .await;
+
+    assert_eq!(recorder.spans().len(), 0);
+    assert_eq!(seen_baggage, Ok(Some("blue sky".to_owned())));
+    let mut parents = vec![upstream.span().span_context().span_id()];
+    for received in [&received_order, &received_payment] {
+        let creation = broker.context(received).span().span_context().clone();
+        assert_eq!(
+            creation.trace_id(),
+            upstream.span().span_context().trace_id()
+        );
+        assert_eq!(creation.trace_flags().to_u8(), 2, "unsampled, random");
+        assert!(
+            !parents.contains(&creation.span_id()),
+            "each hop has its own parent id"
+        );
+        parents.push(creation.span_id());
+        assert_eq!(tracestate(&broker, received), [TRACESTATE.as_bytes()]);
+    }
+}
+
+/// A handler's error goes back as it came, and is on the span as status, `error.type` and exception.
+pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+
+    let outcome: anyhow::Result<()> = broker
+        .process(&received, async || Err(anyhow::anyhow!("no stock")))
+        .await;
+
+    assert_eq!(
+        outcome.map_err(|error| error.to_string()),
+        Err("no stock".to_owned())
+    );
+    let span = recorder.span(&format!("process {orders}"));
+    broker
+        .process_span(&orders, &received)
+        .child_of(&creation)
+        .link(&creation)
+        .error("anyhow::Error")
+        .exception("anyhow::Error")
+        .assert(&span);
+}
+
+/// A panic of the handler is on the span, and goes on.
+pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+
+    let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(broker.process(
+        &received,
+        async || -> Result<(), String> {
+            tokio::task::yield_now().await;
+            std::panic::resume_unwind(Box::new("out of paper"))
+        },
+    )))
+    .await;
+
+    let payload = panicked.expect_err("the panic goes on");
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"out of paper"));
+    broker
+        .process_span(&orders, &received)
+        .child_of(&creation)
+        .link(&creation)
+        .error("panic")
+        .exception("panic")
+        .assert(&recorder.span(&format!("process {orders}")));
+}
+
+/// A handler or guard that is dropped before its end is cancelled.
+pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+
+    let handler = broker.process(&received, async || std::future::pending::<()>().await);
+    tokio::time::timeout(Duration::from_millis(20), handler)
+        .await
+        .expect_err("the handler never ends");
+    drop(broker.start_process(&received));
+
+    let name = format!("process {orders}");
+    let spans: Vec<_> = recorder
+        .spans()
+        .into_iter()
+        .filter(|span| span.name == name)
+        .collect();
+    assert_eq!(spans.len(), 2);
+    for span in &spans {
+        broker
+            .process_span(&orders, &received)
+            .child_of(&creation)
+            .link(&creation)
+            .error("cancelled")
+            .assert(span);
+    }
+}
+
+/// Inside another active span that span stays the parent; the creation context is linked, and its
+/// baggage is current.
+pub async fn an_ambient_span_stays_the_parent<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker
+        .send(&orders, &Message::new("order-7"))
+        .with_context(upstream("01"))
+        .await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+    let tracer = recorder.tracer_provider().tracer("scenario");
+    let ambient = Context::new().with_span(tracer.start("nightly run"));
+
+    broker
+        .process(&received, async || {
+            assert_eq!(tenant().as_deref(), Some("blue sky"));
+        })
+        .with_context(ambient.clone())
+        .await;
+
+    // `process` takes the context that is current when it is called, here by the poll above.
+    broker
+        .process_span(&orders, &received)
+        .child_of(ambient.span().span_context())
+        .link(&creation)
+        .assert(&recorder.span(&format!("process {orders}")));
+}
+
+/// Where telemetry is suppressed, messages go out and come in as if we were not there.
+pub async fn suppressed_telemetry_leaves_no_trace<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    let suppressed = upstream("01").with_telemetry_suppressed();
+
+    broker
+        .send(&orders, &Message::new("order-7"))
+        .with_context(suppressed.clone())
+        .await;
+    let received = broker.receive(&orders).await;
+    let outcome = broker
+        .process(&received, async || Ok::<_, String>(tenant()))
+        .with_context(suppressed)
+        .await;
+
+    assert_eq!(
+        outcome,
+        Ok(Some("blue sky".to_owned())),
+        "the ambient context"
+    );
+    assert_eq!(broker.headers(&received), []);
+    assert_eq!(recorder.spans().len(), 0);
+}
+
+/// With no tracer provider the context of a message still reaches what its handler sends.
+pub async fn without_a_provider_the_trace_passes_through<B: Broker>() {
+    let broker = B::connect(&Telemetry::new()).await;
+    let orders = broker.declare("orders").await;
+    let payments = broker.declare("payments").await;
+    let upstream = upstream("01");
+
+    broker
+        .send(&orders, &Message::new("order-7"))
+        .with_context(upstream.clone())
+        .await;
+    let received_order = broker.receive(&orders).await;
+    broker
+        .process(&received_order, async || {
+            broker.send(&payments, &Message::new("payment-7")).await;
+        })
+        .await;
+    let received_payment = broker.receive(&payments).await;
+
+    let context = broker.context(&received_payment);
+    assert_eq!(
+        identity(context.span().span_context()),
+        identity(upstream.span().span_context())
+    );
+    assert_eq!(
+        context.baggage().get("tenant").map(ToString::to_string),
+        Some("blue sky".to_owned())
+    );
+    assert_eq!(
+        tracestate(&broker, &received_payment),
+        [TRACESTATE.as_bytes()]
+    );
+}
+
+/// An exporter whose collector is down, or takes connections and never answers, costs no message.
+pub async fn a_dead_exporter_costs_no_message<B: Broker>() {
+    const MESSAGES: usize = 300;
+    let stuck = TcpListener::bind("127.0.0.1:0").expect("a port that accepts and never answers");
+    let down = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port that nobody listens on");
+    let endpoints = [down, stuck.local_addr().expect("the port just bound")];
+
+    for endpoint in endpoints {
+        let exporter = opentelemetry_otlp::SpanExporter::builder()
+            .with_http()
+            .with_endpoint(format!("http://{endpoint}/v1/traces"))
+            .with_timeout(Duration::from_secs(60))
+            .build()
+            .expect("an exporter");
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(
+                BatchSpanProcessor::builder(exporter)
+                    .with_batch_config(
+                        BatchConfigBuilder::default()
+                            .with_max_queue_size(64)
+                            .with_max_export_batch_size(16)
+                            .with_scheduled_delay(Duration::from_millis(1))
+                            .build(),
+                    )
+                    .build(),
+            )
+            .build();
+        let broker = B::connect(&Telemetry::new().tracer_provider(provider.clone())).await;
+        let orders = broker.declare("orders").await;
+
+        let started = Instant::now();
+        for number in 0..MESSAGES {
+            broker
+                .send(&orders, &Message::new(&number.to_string()))
+                .await;
+        }
+        let mut traced = 0;
+        for _ in 0..MESSAGES {
+            let received = broker.receive(&orders).await;
+            let seen = broker
+                .process(&received, async || {
+                    Ok::<_, String>(Context::map_current(|context| {
+                        context.span().span_context().is_sampled()
+                    }))
+                })
+                .await;
+            traced += usize::from(seen == Ok(true));
+        }
+
+        assert_eq!(
+            traced, MESSAGES,
+            "every message came, each in a recorded span"
+        );
+        assert!(
+            started.elapsed() < Duration::from_secs(50),
+            "nothing waited for the exporter"
+        );
+        // The export in flight never ends: what shutting down says of it is no concern here.
+        let _ = provider.shutdown_with_timeout(Duration::from_millis(50));
+    }
+}
+
+/// The classifier decides what is a failure and what it is called.
+pub async fn the_error_classifier_decides<B: Broker>() {
+    let recorder = Recorder::new();
+    let telemetry = recorder.telemetry().error_classifier(|error| {
+        error
+            .downcast_ref::<ParseIntError>()
+            .map(|_| "malformed_order".into())
+    });
+    let broker = B::connect(&telemetry).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+    let expected = || {
+        broker
+            .process_span(&orders, &received)
+            .child_of(&creation)
+            .link(&creation)
+    };
+    let name = format!("process {orders}");
+
+    let _ = broker
+        .process(&received, async || "seven".parse::<u32>())
+        .await;
+    expected()
+        .error("malformed_order")
+        .exception("core::num::error::ParseIntError")
+        .assert(&recorder.span(&name));
+
+    recorder.clear();
+    let _ = broker
+        .process(&received, async || Err::<(), _>("already shipped"))
+        .await;
+    expected().assert(&recorder.span(&name));
+}
+
+/// Spans that the handler starts are children of the process span, in every poll.
+pub async fn the_context_is_current_across_awaits_and_nowhere_else<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let tracer = recorder.tracer_provider().tracer("scenario");
+
+    let handler = broker.process(&received, async || {
+        tracer.start("before the await");
+        tokio::task::yield_now().await;
+        tracer.start("after the await");
+    });
+    let beside = async {
+        tracer.start("another task");
+        tokio::task::yield_now().await;
+        tracer.start("another task again");
+    };
+    futures::join!(handler, beside);
+
+    let process = recorder.span(&format!("process {orders}")).span_context;
+    for name in ["before the await", "after the await"] {
+        ExpectedSpan::new(name, SpanKind::Internal)
+            .child_of(&process)
+            .assert(&recorder.span(name));
+    }
+    for name in ["another task", "another task again"] {
+        ExpectedSpan::new(name, SpanKind::Internal).assert(&recorder.span(name));
+    }
+}

@@ -1,0 +1,122 @@
+//! Receiving messages.
+
+mod client;
+mod received;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use rdkafka::consumer::{self as rd, Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::BorrowedMessage;
+
+pub use self::received::Received;
+use super::envelope::ClientInfo;
+use crate::Telemetry;
+
+/// A consumer whose messages know the context that they were created in.
+///
+/// It receives as the client that it wraps does. The methods of rdkafka's
+/// [`Consumer`](rd::Consumer) trait (`subscribe`, `seek`, `commit_message`, ...) work on it when the
+/// trait is in scope, as `Consumer as _`; those that commit make a span. Cloning is cheap and gives
+/// another handle to the same client.
+#[must_use = "a consumer stops when its last handle is dropped"]
+pub struct Consumer<C = StreamConsumer> {
+    client: Arc<C>,
+    info: Arc<ClientInfo>,
+}
+
+impl<C> Consumer<C> {
+    /// Wraps a client. Its client id, group and servers are read from it.
+    pub fn wrap<X>(telemetry: &Telemetry, client: C) -> Self
+    where
+        C: rd::Consumer<X>,
+        X: ConsumerContext,
+    {
+        Self {
+            info: Arc::new(ClientInfo::read(telemetry, client.client())),
+            client: Arc::new(client),
+        }
+    }
+
+    /// The client itself; what is received or committed through it directly is not traced.
+    #[must_use]
+    pub const fn inner(&self) -> &Arc<C> {
+        &self.client
+    }
+}
+
+impl<X, R> Consumer<StreamConsumer<X, R>>
+where
+    X: ConsumerContext + 'static,
+{
+    /// Receives the next message, as [`StreamConsumer::recv`] does.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's: a message is either returned or still to come.
+    pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
+        let message = self.client.recv().await?;
+        self.info.learn_cluster_id(self.client.client());
+        Ok(Received::new(message, &self.info))
+    }
+
+    /// The messages as a stream, as [`StreamConsumer::stream`] has them.
+    pub fn stream(&self) -> MessageStream<'_, X> {
+        self.info.learn_cluster_id(self.client.client());
+        MessageStream {
+            stream: self.client.stream(),
+            info: &self.info,
+        }
+    }
+}
+
+impl<C> Clone for Consumer<C> {
+    fn clone(&self) -> Self {
+        Self {
+            client: Arc::clone(&self.client),
+            info: Arc::clone(&self.info),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Consumer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stream of received messages.
+///
+/// It never ends; a client error is an item like any other.
+#[must_use = "streams do nothing unless polled"]
+pub struct MessageStream<'a, X: ConsumerContext> {
+    stream: rd::MessageStream<'a, X>,
+    info: &'a Arc<ClientInfo>,
+}
+
+impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
+    type Item = KafkaResult<Received<BorrowedMessage<'a>>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(Pin::new(&mut self.stream).poll_next(task));
+        Poll::Ready(next.map(|item| item.map(|message| Received::new(message, self.info))))
+    }
+}
+
+impl<X: ConsumerContext> fmt::Debug for MessageStream<'_, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageStream")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! Kafka, by the client [`rdkafka`].
+//!
+//! | call | span | starts | ends |
+//! |---|---|---|---|
+//! | [`Producer::send`], [`Producer::send_result`] | `send {topic}`, PRODUCER | when the record is handed to the client | with the delivery report |
+//! | [`Received::process`], [`Received::start_process`] | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | `commit_message`, `commit`, `commit_consumer_state` | `commit {topic}`, CLIENT | with the call | when the call returns |
+//!
+//! Receiving makes no span of its own. An asynchronous commit's span ends when the request is
+//! queued and says nothing of the broker's answer, which goes to the `commit_callback` of the
+//! user's context.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use otel_messaging::{Telemetry, kafka};
+//! use rdkafka::ClientConfig;
+//! use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+//! use rdkafka::message::Message as _;
+//! use rdkafka::producer::{FutureProducer, FutureRecord};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let mut config = ClientConfig::new();
+//! config.set("bootstrap.servers", "localhost:9092").set("group.id", "billing");
+//! let telemetry = Telemetry::new();
+//!
+//! let producer = kafka::Producer::wrap(&telemetry, config.create::<FutureProducer>()?);
+//! producer
+//!     .send(FutureRecord::to("orders").key("42").payload("two books"), Duration::from_secs(5))
+//!     .await
+//!     .map_err(|(error, _)| error)?;
+//!
+//! let consumer = kafka::Consumer::wrap(&telemetry, config.create::<StreamConsumer>()?);
+//! consumer.subscribe(&["orders"])?;
+//! loop {
+//!     let order = consumer.recv().await?;
+//!     order
+//!         .process(async |order| -> anyhow::Result<()> {
+//!             println!("{:?}", order.payload());
+//!             Ok(())
+//!         })
+//!         .await?;
+//!     consumer.commit_message(&order, CommitMode::Async)?;
+//! }
+//! # }
+//! ```
+//!
+//! # What the headers of a record become
+//!
+//! | on the record | written | read |
+//! |---|---|---|
+//! | `traceparent`, `tracestate`, `baggage` | one each, in place of every case variant | exact name first, then any case |
+//! | two different traceparents | never | the last one that parses; the other is linked and counted |
+//! | null, binary or malformed values | kept if they are not ours | count as absent |
+//! | all other headers | kept, byte for byte and in order | left alone |
+//!
+//! What would push a message over the client's `message.max.bytes` is left out and counted in
+//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context.
+
+mod carrier;
+mod consumer;
+mod envelope;
+mod native;
+mod producer;
+mod settle;
+
+pub use rdkafka;
+
+pub use self::carrier::{MessageHeaders, extract, inject};
+pub use self::consumer::{Consumer, MessageStream, Received};
+pub use self::envelope::{
+    MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
+    MESSAGING_KAFKA_OFFSET,
+};
+pub use self::producer::{DeliveryFuture, Producer};

@@ -1,0 +1,131 @@
+//! The calls into librdkafka that rdkafka has no safe form of.
+#![expect(
+    unsafe_code,
+    reason = "rdkafka panics on header names that are not UTF-8, cannot remove a header, and cannot \
+              tell how a client was configured"
+)]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::{ptr, slice};
+
+use rdkafka::bindings;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::message::{BorrowedHeaders, Message, OwnedHeaders, Timestamp};
+
+use super::consumer::Received;
+
+/// One header of a message; the value of a null header is `None`.
+pub(super) struct RawHeader<'a> {
+    pub(super) name: &'a CStr,
+    pub(super) value: Option<&'a [u8]>,
+}
+
+/// The headers of a message in their order, whatever bytes their names hold.
+pub(super) fn headers(headers: &BorrowedHeaders) -> impl Iterator<Item = RawHeader<'_>> {
+    let native = ptr::from_ref(headers).cast::<bindings::rd_kafka_headers_t>();
+    (0..).map_while(move |index| {
+        let mut name: *const c_char = ptr::null();
+        let mut value: *const c_void = ptr::null();
+        let mut size = 0;
+        // SAFETY: a `&BorrowedHeaders` is librdkafka's own pointer to a header list, valid as long
+        // as the reference. The out pointers are to live locals; an index past the end is an
+        // error that leaves them alone.
+        let status = unsafe {
+            bindings::rd_kafka_header_get_all(native, index, &mut name, &mut value, &mut size)
+        };
+        if status != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+            return None;
+        }
+        // SAFETY: librdkafka ends every name with a NUL and keeps it unchanged while the list is
+        // borrowed.
+        let name = unsafe { CStr::from_ptr(name) };
+        let value = (!value.is_null()).then(|| {
+            // SAFETY: a value that is not null has `size` bytes, which stay unchanged while the
+            // list is borrowed.
+            unsafe { slice::from_raw_parts(value.cast::<u8>(), size) }
+        });
+        Some(RawHeader { name, value })
+    })
+}
+
+/// Removes every header whose name is exactly `name`.
+pub(super) fn remove_header(headers: &mut OwnedHeaders, name: &CStr) {
+    let native = ptr::from_ref(headers.as_borrowed())
+        .cast::<bindings::rd_kafka_headers_t>()
+        .cast_mut();
+    // SAFETY: the pointer is librdkafka's own, not one to Rust memory, and `OwnedHeaders` is a list
+    // that may be changed. The exclusive borrow keeps all other readers away. `name` ends with a
+    // NUL, and does not point into the list that is changed, since its owner is borrowed mutably.
+    unsafe {
+        bindings::rd_kafka_header_remove(native, name.as_ptr());
+    }
+}
+
+/// A property of a client's configuration, as librdkafka holds it; `None` if unset or empty.
+pub(super) fn config<C: ClientContext>(client: &Client<C>, name: &CStr) -> Option<String> {
+    // SAFETY: the client is alive, and its configuration lives as long as it does and is not
+    // changed any more.
+    let conf = unsafe { bindings::rd_kafka_conf(client.native_ptr()) };
+    let mut size = 0;
+    // SAFETY: without a destination librdkafka only writes the size, with the final NUL.
+    let status =
+        unsafe { bindings::rd_kafka_conf_get(conf, name.as_ptr(), ptr::null_mut(), &mut size) };
+    if status != bindings::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+        return None;
+    }
+    let mut value = vec![0_u8; size];
+    // SAFETY: the destination has the `size` bytes that librdkafka asked for.
+    let status = unsafe {
+        bindings::rd_kafka_conf_get(
+            conf,
+            name.as_ptr(),
+            value.as_mut_ptr().cast::<c_char>(),
+            &mut size,
+        )
+    };
+    if status != bindings::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+        return None;
+    }
+    let value = CStr::from_bytes_until_nul(&value).ok()?.to_str().ok()?;
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// Forwards to the received message.
+///
+/// It stands here because the trait has an unsafe method.
+impl<M: Message> Message for Received<M> {
+    type Headers = M::Headers;
+
+    fn key(&self) -> Option<&[u8]> {
+        (**self).key()
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        (**self).payload()
+    }
+
+    unsafe fn payload_mut(&mut self) -> Option<&mut [u8]> {
+        // SAFETY: the caller keeps what the method asks for, which is the same for the message.
+        unsafe { self.message_mut().payload_mut() }
+    }
+
+    fn topic(&self) -> &str {
+        (**self).topic()
+    }
+
+    fn partition(&self) -> i32 {
+        (**self).partition()
+    }
+
+    fn offset(&self) -> i64 {
+        (**self).offset()
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        (**self).timestamp()
+    }
+
+    fn headers(&self) -> Option<&Self::Headers> {
+        (**self).headers()
+    }
+}

@@ -1,0 +1,74 @@
+//! How the span of one message relates to the message's creation context: parent, link or both.
+
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::{Link, TraceContextExt as _};
+
+use crate::propagation::Extracted;
+
+/// Where a span hangs and what it links to.
+#[derive(Debug)]
+pub(crate) struct Relation {
+    /// Context whose span is the parent.
+    pub(crate) parent: Context,
+    /// Links, all given when the span is built so that samplers see them.
+    pub(crate) links: Vec<Link>,
+}
+
+impl Relation {
+    /// Relation of a span that belongs to what the application is doing.
+    pub(crate) const fn inside(ambient: Context) -> Self {
+        Self {
+            parent: ambient,
+            links: Vec::new(),
+        }
+    }
+
+    /// Relation of a span that sends a message with a creation context from before.
+    ///
+    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    pub(crate) fn sending_existing(ambient: Context, existing: &Extracted) -> Self {
+        Self {
+            parent: ambient,
+            links: links(existing),
+        }
+    }
+
+    /// Relation of a span that handles one received message.
+    ///
+    /// The creation context is the parent and is linked to. Inside another active span that span
+    /// stays the parent, as the conventions recommend; the message's baggage is current either way.
+    /// `received` is what the message carried, read onto `ambient`.
+    ///
+    /// Spec: messaging-spans § Consumer spans, 1.44.0.
+    pub(crate) fn handling(ambient: &Context, received: Extracted) -> Self {
+        let links = links(&received);
+        let parent = if ambient.span().span_context().is_valid() {
+            ambient_with_baggage_of(ambient, &received.context)
+        } else {
+            received.context
+        };
+        Self { parent, links }
+    }
+}
+
+fn links(received: &Extracted) -> Vec<Link> {
+    [&received.creation, &received.conflicting]
+        .into_iter()
+        .flatten()
+        .map(|creation| Link::with_context(creation.clone()))
+        .collect()
+}
+
+fn ambient_with_baggage_of(ambient: &Context, received: &Context) -> Context {
+    let baggage = received.baggage();
+    if baggage.is_empty() {
+        return ambient.clone();
+    }
+    ambient.with_baggage(
+        baggage
+            .iter()
+            .map(|(key, (value, metadata))| (key.clone(), (value.clone(), metadata.clone())))
+            .collect::<opentelemetry::baggage::Baggage>(),
+    )
+}

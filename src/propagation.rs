@@ -1,0 +1,424 @@
+//! Creation context into and out of the headers of a message.
+//!
+//! The rules for names, duplicates and size are the same for every broker and stand here; a broker's
+//! carrier only says how its headers are walked, removed and appended.
+
+use std::fmt;
+use std::sync::Arc;
+
+use opentelemetry::Context;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
+
+use crate::metrics::Problem;
+use crate::telemetry::with_global_propagator;
+use crate::w3c::traceparent::TraceParent;
+use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
+
+/// Headers of a received message.
+pub(crate) trait Headers {
+    /// Shows each header that has a value, in the order of the message.
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8]));
+}
+
+/// Headers of a message to be sent.
+pub(crate) trait HeadersMut {
+    /// Removes all headers of these names, in whatever case.
+    fn remove(&mut self, names: &[&str]);
+
+    /// Adds a header at the end.
+    fn append(&mut self, name: &str, value: &str);
+
+    /// Bytes that this header takes on the wire.
+    fn cost(name: &str, value: &str) -> usize;
+}
+
+/// Which propagator writes and reads the headers.
+#[derive(Clone)]
+pub(crate) enum Propagation {
+    /// Our own codec, without a detour over `TextMapPropagator`.
+    W3c,
+    /// OpenTelemetry's global propagator, looked up at each use.
+    Global,
+    /// The user's choice.
+    Custom(Arc<dyn TextMapPropagator + Send + Sync>),
+}
+
+impl fmt::Debug for Propagation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::W3c => "W3c",
+            Self::Global => "Global",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+/// What the headers of a message say.
+#[derive(Debug)]
+pub(crate) struct Extracted {
+    /// The given context with all that the message carried.
+    pub(crate) context: Context,
+    /// The creation context, where the message has one.
+    pub(crate) creation: Option<SpanContext>,
+    /// Another, different creation context that the message also carries.
+    pub(crate) conflicting: Option<SpanContext>,
+}
+
+impl Propagation {
+    /// Reads `headers` onto `base`.
+    pub(crate) fn extract(&self, base: &Context, headers: Option<&impl Headers>) -> Extracted {
+        let Some(headers) = headers else {
+            return Extracted {
+                context: base.clone(),
+                creation: None,
+                conflicting: None,
+            };
+        };
+        match self {
+            Self::W3c => extract_w3c(base, headers),
+            Self::Global => with_global_propagator(|global| extract_with(global, base, headers)),
+            Self::Custom(custom) => extract_with(&**custom, base, headers),
+        }
+    }
+
+    /// Writes `context` into `headers` in place of what they carry.
+    ///
+    /// `room` is asked, after stale headers are gone, how many bytes may be added. What does not
+    /// fit is left out: baggage first, then tracestate, then all.
+    pub(crate) fn inject<H: HeadersMut>(
+        &self,
+        context: &Context,
+        headers: &mut H,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Option<Problem> {
+        match self {
+            Self::W3c => inject_w3c(context, headers, room),
+            Self::Global => {
+                let written = with_global_propagator(|global| Written::by(global, context));
+                written.into_headers(headers, room)
+            }
+            Self::Custom(custom) => Written::by(&**custom, context).into_headers(headers, room),
+        }
+    }
+
+    /// Removes what [`inject`](Self::inject) may have written.
+    pub(crate) fn remove(&self, headers: &mut impl HeadersMut) {
+        match self {
+            Self::W3c => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
+            Self::Global => {
+                with_global_propagator(|global| remove_fields(global, headers));
+            }
+            Self::Custom(custom) => remove_fields(&**custom, headers),
+        }
+    }
+}
+
+/// Reads `headers` onto `base` with any propagator.
+pub(crate) fn extract_with(
+    propagator: &dyn TextMapPropagator,
+    base: &Context,
+    headers: &impl Headers,
+) -> Extracted {
+    let carrier = HeaderExtractor::new(headers);
+    // On an empty base, so that a context which was not in the headers cannot pass for one that was.
+    let received = propagator.extract_with_context(&Context::new(), &carrier);
+    let creation = received.span().span_context().clone();
+    Extracted {
+        context: propagator.extract_with_context(base, &carrier),
+        creation: (creation.is_valid() && creation.is_remote()).then_some(creation),
+        conflicting: None,
+    }
+}
+
+/// Writes `context` into `headers` with any propagator, whatever the size.
+pub(crate) fn inject_with(
+    propagator: &dyn TextMapPropagator,
+    context: &Context,
+    headers: &mut impl HeadersMut,
+) {
+    Written::by(propagator, context).into_headers(headers, |_| usize::MAX);
+}
+
+fn extract_w3c(base: &Context, headers: &impl Headers) -> Extracted {
+    let found = Found::read(headers);
+    let context = found.incoming.onto(base);
+    Extracted {
+        creation: found
+            .incoming
+            .traceparent
+            .map(|_| context.span().span_context().clone()),
+        conflicting: found.conflicting.map(|earlier| {
+            SpanContext::new(
+                earlier.trace_id,
+                earlier.parent_id,
+                earlier.flags,
+                true,
+                TraceState::NONE,
+            )
+        }),
+        context,
+    }
+}
+
+fn inject_w3c<H: HeadersMut>(
+    context: &Context,
+    headers: &mut H,
+    room: impl FnOnce(&H) -> usize,
+) -> Option<Problem> {
+    let outgoing = w3c::Outgoing::from_context(context);
+    let traceparent = outgoing.traceparent.as_ref().map(|text| text.as_slice());
+    let fields = [
+        (
+            TRACEPARENT,
+            traceparent.and_then(|text| str::from_utf8(text).ok()),
+        ),
+        (TRACESTATE, outgoing.tracestate.as_deref()),
+        (BAGGAGE, outgoing.baggage.as_deref()),
+    ];
+    // What a message carries belongs together: with a new traceparent all of the old goes. With
+    // none to write the message is somebody else's, and its context passes through.
+    match fields {
+        [(_, None), _, (_, None)] => return None,
+        [(_, None), _, _] => headers.remove(&[BAGGAGE]),
+        _ => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
+    }
+    let room = room(headers);
+    append_fitting(headers, room, || {
+        fields
+            .iter()
+            .filter_map(|(name, value)| Some((*name, (*value)?)))
+    })
+}
+
+/// What a propagator wrote, and the names that it may write.
+#[derive(Default)]
+struct Written {
+    names: Vec<String>,
+    fields: Vec<(String, String)>,
+}
+
+impl Written {
+    fn by(propagator: &dyn TextMapPropagator, context: &Context) -> Self {
+        let mut written = Self {
+            names: propagator.fields().map(str::to_owned).collect(),
+            fields: Vec::new(),
+        };
+        propagator.inject_context(context, &mut written);
+        written
+    }
+
+    fn into_headers<H: HeadersMut>(
+        self,
+        headers: &mut H,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Option<Problem> {
+        if self.fields.is_empty() {
+            return None;
+        }
+        let set = self.fields.iter().map(|(name, _)| name.as_str());
+        let names: Vec<&str> = self.names.iter().map(String::as_str).chain(set).collect();
+        headers.remove(&names);
+        let room = room(headers);
+        append_fitting(headers, room, || {
+            self.fields
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+        })
+    }
+}
+
+impl Injector for Written {
+    fn set(&mut self, key: &str, value: String) {
+        // The stock W3C propagator writes an empty tracestate where there is none.
+        if !value.is_empty() {
+            self.fields.push((key.to_owned(), value));
+        }
+    }
+}
+
+/// Appends what `fields` yields as far as it fits.
+fn append_fitting<'a, H, F>(headers: &mut H, room: usize, fields: impl Fn() -> F) -> Option<Problem>
+where
+    H: HeadersMut,
+    F: Iterator<Item = (&'a str, &'a str)>,
+{
+    const STEPS: [(&[&str], Option<Problem>); 3] = [
+        (&[], None),
+        (&[BAGGAGE], Some(Problem::BaggageLeftOut)),
+        (&[BAGGAGE, TRACESTATE], Some(Problem::TracestateLeftOut)),
+    ];
+    for (left_out, problem) in STEPS {
+        let kept = || fields().filter(|(name, _)| !left_out.contains(name));
+        let cost: usize = kept().map(|(name, value)| H::cost(name, value)).sum();
+        if cost <= room {
+            kept().for_each(|(name, value)| headers.append(name, value));
+            return problem;
+        }
+    }
+    Some(Problem::ContextLeftOut)
+}
+
+fn remove_fields(propagator: &dyn TextMapPropagator, headers: &mut impl HeadersMut) {
+    let names: Vec<&str> = propagator.fields().collect();
+    headers.remove(&names);
+}
+
+/// The W3C headers of a message, by the rule for names and duplicates.
+///
+/// The exact lower-case name comes first, then any case. Of several traceparents the last one that
+/// parses counts: order means something in a message, and appending is how people override. Of the
+/// tracestates of such a conflict the last one counts too, else all are one list.
+struct Found<'a> {
+    incoming: w3c::Incoming<'a>,
+    traceparent_text: Option<&'a [u8]>,
+    conflicting: Option<TraceParent>,
+}
+
+impl<'a> Found<'a> {
+    fn read(headers: &'a impl Headers) -> Self {
+        let mut exact = Values::default();
+        let mut other_case = Values::default();
+        headers.for_each(&mut |name, value| {
+            if !exact.take(name, value, <[u8]>::eq) {
+                other_case.take(name, value, <[u8]>::eq_ignore_ascii_case);
+            }
+        });
+
+        let (parent, conflicting) = match (exact.traceparent, other_case.traceparent) {
+            (Some(parent), Some(other)) => (
+                Some(parent),
+                exact.earlier.or_else(|| parent.unless_equal(&other)),
+            ),
+            (Some(parent), None) => (Some(parent), exact.earlier),
+            (None, other) => (other, other_case.earlier),
+        };
+        let mut tracestate = first_filled(exact.tracestate, other_case.tracestate);
+        if conflicting.is_some() {
+            tracestate.drain(..tracestate.len().saturating_sub(1));
+        }
+        Self {
+            incoming: w3c::Incoming {
+                traceparent: parent.as_ref().map(|parent| parent.parsed),
+                tracestate,
+                baggage: first_filled(exact.baggage, other_case.baggage),
+            },
+            traceparent_text: parent.map(|parent| parent.text),
+            conflicting,
+        }
+    }
+}
+
+fn first_filled<T>(exact: Vec<T>, other_case: Vec<T>) -> Vec<T> {
+    if exact.is_empty() { other_case } else { exact }
+}
+
+/// A traceparent that parses, with its text.
+#[derive(Clone, Copy)]
+struct Parent<'a> {
+    parsed: TraceParent,
+    text: &'a [u8],
+}
+
+impl Parent<'_> {
+    /// The other one, where it names another span.
+    fn unless_equal(&self, other: &Parent<'_>) -> Option<TraceParent> {
+        let same = self.parsed.trace_id == other.parsed.trace_id
+            && self.parsed.parent_id == other.parsed.parent_id;
+        (!same).then_some(other.parsed)
+    }
+}
+
+/// Values under one spelling of the names.
+#[derive(Default)]
+struct Values<'a> {
+    traceparent: Option<Parent<'a>>,
+    earlier: Option<TraceParent>,
+    tracestate: Vec<&'a [u8]>,
+    baggage: Vec<&'a [u8]>,
+}
+
+impl<'a> Values<'a> {
+    /// Takes a header whose name `is` one of ours, and says whether it was.
+    fn take(&mut self, name: &[u8], value: &'a [u8], is: fn(&[u8], &[u8]) -> bool) -> bool {
+        if is(name, TRACEPARENT.as_bytes()) {
+            if let Some(parsed) = TraceParent::parse(value) {
+                let latest = Parent {
+                    parsed,
+                    text: value,
+                };
+                if let Some(before) = self.traceparent.replace(latest) {
+                    self.earlier = latest.unless_equal(&before).or(self.earlier);
+                }
+            }
+        } else if is(name, TRACESTATE.as_bytes()) {
+            self.tracestate.push(value);
+        } else if is(name, BAGGAGE.as_bytes()) {
+            self.baggage.push(value);
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+/// Headers as an [`Extractor`], for propagators other than our own.
+///
+/// The W3C names follow the same rule as for our own codec; of any other name the last value
+/// counts. Values that are not UTF-8 count as absent.
+struct HeaderExtractor<'a, H> {
+    headers: &'a H,
+    w3c: Found<'a>,
+}
+
+impl<'a, H: Headers> HeaderExtractor<'a, H> {
+    fn new(headers: &'a H) -> Self {
+        Self {
+            headers,
+            w3c: Found::read(headers),
+        }
+    }
+
+    fn texts(&self, key: &str) -> Vec<&'a str> {
+        let values = match key {
+            TRACEPARENT => self.w3c.traceparent_text.into_iter().collect(),
+            TRACESTATE => self.w3c.incoming.tracestate.clone(),
+            BAGGAGE => self.w3c.incoming.baggage.clone(),
+            _ => self.values(key.as_bytes()),
+        };
+        values
+            .into_iter()
+            .filter_map(|value| str::from_utf8(value).ok())
+            .collect()
+    }
+
+    fn values(&self, key: &[u8]) -> Vec<&'a [u8]> {
+        let (mut exact, mut other_case) = (Vec::new(), Vec::new());
+        self.headers.for_each(&mut |name, value| {
+            if name == key {
+                exact.push(value);
+            } else if name.eq_ignore_ascii_case(key) {
+                other_case.push(value);
+            }
+        });
+        first_filled(exact, other_case)
+    }
+}
+
+impl<H: Headers> Extractor for HeaderExtractor<'_, H> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.texts(key).last().copied()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        let mut keys = Vec::new();
+        self.headers
+            .for_each(&mut |name, _| keys.extend(str::from_utf8(name)));
+        keys
+    }
+
+    fn get_all(&self, key: &str) -> Option<Vec<&str>> {
+        let texts = self.texts(key);
+        (!texts.is_empty()).then_some(texts)
+    }
+}

@@ -1,0 +1,14 @@
+//! The rules of OpenTelemetry's semantic conventions for messaging, as constants and pure functions.
+//!
+//! Each rule stands here once, under the heading of the specification that its `Spec:` line names.
+//! Keys that only one broker has are in that broker's module.
+//!
+//! Pinned release: 1.44.0.
+
+pub mod attributes;
+pub(crate) mod operation;
+pub(crate) mod outcome;
+pub(crate) mod span_name;
+
+/// Schema URL of every span and metric that this crate makes.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";

@@ -1,0 +1,60 @@
+//! Operations on messages, and the kind of span that each of them makes.
+
+use opentelemetry::trace::SpanKind;
+
+/// What is done to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// A message is sent and carries the context of this very span.
+    Send,
+    /// A message is sent and carries a context that was in it before.
+    SendExisting,
+    /// A received message is processed by the application.
+    Process,
+    /// A received message is acknowledged, refused or committed.
+    Settle,
+}
+
+impl Operation {
+    /// Value of `messaging.operation.type`.
+    ///
+    /// Spec: messaging-spans § Operation types, 1.44.0.
+    pub(crate) const fn operation_type(self) -> &'static str {
+        match self {
+            Self::Send | Self::SendExisting => "send",
+            Self::Process => "process",
+            Self::Settle => "settle",
+        }
+    }
+
+    /// Kind of span that this operation makes.
+    ///
+    /// Spec: messaging-spans § Span kind, 1.44.0.
+    pub(crate) const fn span_kind(self) -> SpanKind {
+        match self {
+            Self::Send => SpanKind::Producer,
+            Self::Process => SpanKind::Consumer,
+            Self::SendExisting | Self::Settle => SpanKind::Client,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_has_the_type_and_kind_of_its_span_definition() {
+        let definitions = [
+            (Operation::Send, "send", SpanKind::Producer),
+            (Operation::SendExisting, "send", SpanKind::Client),
+            (Operation::Process, "process", SpanKind::Consumer),
+            (Operation::Settle, "settle", SpanKind::Client),
+        ];
+
+        for (operation, operation_type, kind) in definitions {
+            assert_eq!(operation.operation_type(), operation_type);
+            assert_eq!(operation.span_kind(), kind);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! How an operation ended: `error.type` and the error that a handler returned.
+
+use std::any::{Any, type_name};
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// `error.type` of a handler or guard that was dropped before it had an outcome.
+///
+/// Spec: recording-errors § Recording errors on spans, 1.44.0 (a value of our own).
+pub(crate) const CANCELLED: &str = "cancelled";
+
+/// `error.type` of a handler that panicked.
+pub(crate) const PANIC: &str = "panic";
+
+/// `error.type` where no better one is known.
+///
+/// Spec: attributes registry § error.type, 1.44.0.
+#[cfg(feature = "kafka")]
+pub(crate) const OTHER: &str = "_OTHER";
+
+/// What a handler may return: `()`, any `Result` whose error is `Debug`, or a `ControlFlow`.
+///
+/// The value goes back to the caller as it came; only its error, where it has one, is looked at.
+pub trait Outcome {
+    /// The error, where the outcome is one.
+    fn error(&self) -> Option<HandlerError<'_>>;
+}
+
+impl Outcome for () {
+    fn error(&self) -> Option<HandlerError<'_>> {
+        None
+    }
+}
+
+impl<T, E: fmt::Debug + 'static> Outcome for Result<T, E> {
+    fn error(&self) -> Option<HandlerError<'_>> {
+        self.as_ref().err().map(HandlerError::new)
+    }
+}
+
+/// Leaving a loop early is not an error.
+impl<B, C> Outcome for ControlFlow<B, C> {
+    fn error(&self) -> Option<HandlerError<'_>> {
+        None
+    }
+}
+
+/// An error that a handler returned, whatever its type.
+#[derive(Clone, Copy)]
+pub struct HandlerError<'a> {
+    error: &'a dyn Any,
+    debug: &'a dyn fmt::Debug,
+    type_name: &'static str,
+}
+
+impl<'a> HandlerError<'a> {
+    /// Wraps an error, for own implementations of [`Outcome`].
+    pub fn new<E: fmt::Debug + 'static>(error: &'a E) -> Self {
+        Self {
+            error,
+            debug: error,
+            type_name: type_name::<E>(),
+        }
+    }
+
+    /// The error itself, where it is of type `E`.
+    #[must_use]
+    pub fn downcast_ref<E: 'static>(&self) -> Option<&'a E> {
+        self.error.downcast_ref()
+    }
+
+    /// Name of the error's Rust type, `my_crate::Error` for instance.
+    #[must_use]
+    pub const fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+
+    /// Text for people: as the error displays itself where its type is a common one, else its
+    /// `Debug` form, the only one that every error has.
+    pub(crate) fn message(&self) -> String {
+        type Boxed = Box<dyn std::error::Error>;
+        type BoxedSend = Box<dyn std::error::Error + Send + Sync>;
+
+        if let Some(text) = self.downcast_ref::<String>() {
+            text.clone()
+        } else if let Some(text) = self.downcast_ref::<&'static str>() {
+            (*text).to_owned()
+        } else if let Some(error) = self.downcast_ref::<BoxedSend>() {
+            error.to_string()
+        } else if let Some(error) = self.downcast_ref::<Boxed>() {
+            error.to_string()
+        } else {
+            format!("{:?}", self.debug)
+        }
+    }
+}
+
+impl fmt::Debug for HandlerError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HandlerError").field(&self.debug).finish()
+    }
+}
+
+/// Says which `error.type` an error has; `None` where it is no failure.
+pub(crate) type Classifier =
+    Arc<dyn Fn(&HandlerError<'_>) -> Option<Cow<'static, str>> + Send + Sync>;
+
+/// The default classifier: each error is a failure, named by its type.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it has the signature of a classifier"
+)]
+pub(crate) const fn by_type_name(error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
+    Some(Cow::Borrowed(error.type_name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn message<E: fmt::Debug + 'static>(error: E) -> Option<(String, &'static str)> {
+        Err::<(), E>(error)
+            .error()
+            .map(|error| (error.message(), error.type_name()))
+    }
+
+    #[test]
+    fn an_error_of_any_type_has_a_message_and_a_type() {
+        let boxed: Box<dyn std::error::Error + Send + Sync> = "no stock".into();
+
+        assert_eq!(message("no stock"), Some(("no stock".to_owned(), "&str")));
+        assert_eq!(
+            message(String::from("no stock")),
+            Some(("no stock".to_owned(), "alloc::string::String"))
+        );
+        assert_eq!(
+            message(boxed).map(|(text, _)| text),
+            Some("no stock".to_owned())
+        );
+        assert_eq!(
+            message(anyhow::anyhow!("no stock").context("order 7")),
+            Some((
+                "order 7\n\nCaused by:\n    no stock".to_owned(),
+                "anyhow::Error"
+            ))
+        );
+        assert_eq!(message(()), Some(("()".to_owned(), "()")));
+        assert_eq!(
+            message(io::ErrorKind::TimedOut).map(|(text, _)| text),
+            Some("TimedOut".to_owned())
+        );
+    }
+
+    #[test]
+    fn success_and_control_flow_are_no_errors() {
+        assert!(().error().is_none());
+        assert!(Ok::<_, String>(7).error().is_none());
+        assert!(
+            ControlFlow::<String, ()>::Break(String::new())
+                .error()
+                .is_none()
+        );
+    }
+}

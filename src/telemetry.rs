@@ -1,0 +1,247 @@
+//! [`Telemetry`]: what every wrapper is given, and the only reader of OpenTelemetry's globals.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use opentelemetry::global::BoxedTracer;
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer, TracerProvider};
+use opentelemetry::{Context, InstrumentationScope, global};
+
+use crate::metrics::Instruments;
+use crate::propagation::Propagation;
+use crate::semconv::SCHEMA_URL;
+use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
+
+/// Where spans and metrics go, and how context travels: given to each wrapper at construction.
+///
+/// Unset, the tracer and the meter are OpenTelemetry's global ones, looked up at first use, and
+/// context travels as W3C Trace Context and Baggage ([`w3c::Propagator`](crate::w3c::Propagator)),
+/// whatever the global propagator is. Cloning is cheap.
+///
+/// ```
+/// use opentelemetry_sdk::trace::SdkTracerProvider;
+/// use otel_messaging::Telemetry;
+///
+/// let provider = SdkTracerProvider::default();
+/// let telemetry = Telemetry::new().tracer_provider(provider.clone());
+/// ```
+#[derive(Clone)]
+pub struct Telemetry {
+    tracer: Arc<LateTracer>,
+    meter: Option<Meter>,
+    instruments: Arc<OnceLock<Instruments>>,
+    propagation: Propagation,
+    classifier: Classifier,
+    keeps_existing_context: bool,
+}
+
+impl Telemetry {
+    /// Telemetry over the global providers and the W3C propagator.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            tracer: Arc::default(),
+            meter: None,
+            instruments: Arc::default(),
+            propagation: Propagation::W3c,
+            classifier: Arc::new(by_type_name),
+            keeps_existing_context: false,
+        }
+    }
+
+    /// Sets the provider of the tracer.
+    ///
+    /// Unset: the global provider, looked up at first use and again until there is one. A missing
+    /// global provider is reported once, as a `tracing` warning; messages and incoming contexts
+    /// pass through all the same.
+    #[must_use]
+    pub fn tracer_provider<P>(mut self, provider: P) -> Self
+    where
+        P: TracerProvider,
+        P::Tracer: Send + Sync + 'static,
+        <P::Tracer as Tracer>::Span: Send + Sync + 'static,
+    {
+        let tracer = BoxedTracer::new(Box::new(provider.tracer_with_scope(scope())));
+        self.tracer = Arc::new(LateTracer {
+            resolved: OnceLock::from(tracer),
+            missing_reported: AtomicBool::new(false),
+        });
+        self
+    }
+
+    /// Sets the provider of the meter.
+    ///
+    /// Unset: the global provider, looked up at first use.
+    #[must_use]
+    pub fn meter_provider<P: MeterProvider>(mut self, provider: P) -> Self {
+        self.meter = Some(provider.meter_with_scope(scope()));
+        self.instruments = Arc::default();
+        self
+    }
+
+    /// Sets the propagator that writes and reads the headers of messages.
+    ///
+    /// Unset: [`w3c::Propagator`](crate::w3c::Propagator).
+    #[must_use]
+    pub fn propagator<P>(mut self, propagator: P) -> Self
+    where
+        P: TextMapPropagator + Send + Sync + 'static,
+    {
+        self.propagation = Propagation::Custom(Arc::new(propagator));
+        self
+    }
+
+    /// Uses OpenTelemetry's global propagator, looked up for every message.
+    ///
+    /// Where the program has set none, the global propagator does nothing and traces end at the
+    /// queue; that is why it is not the default.
+    #[must_use]
+    pub fn global_propagator(mut self) -> Self {
+        self.propagation = Propagation::Global;
+        self
+    }
+
+    /// Sets what decides whether a handler's error is a failure of its process span, and under
+    /// which `error.type`.
+    ///
+    /// `None` means that the error is an expected outcome: the span's status stays unset. The
+    /// answer goes on metrics too: keep it low in cardinality. Unset: each error is a failure whose
+    /// `error.type` is the name of its Rust type.
+    ///
+    /// ```
+    /// use std::io;
+    /// use otel_messaging::Telemetry;
+    ///
+    /// let telemetry = Telemetry::new().error_classifier(|error| {
+    ///     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+    ///         Some(io::ErrorKind::AlreadyExists) => None,
+    ///         Some(kind) => Some(kind.to_string().into()),
+    ///         None => Some(error.type_name().into()),
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn error_classifier<F>(mut self, classifier: F) -> Self
+    where
+        F: Fn(&HandlerError<'_>) -> Option<Cow<'static, str>> + Send + Sync + 'static,
+    {
+        self.classifier = Arc::new(classifier);
+        self
+    }
+
+    /// Keeps a context that a message to be sent already carries, as one that the user chose.
+    ///
+    /// Such a message's headers are not altered; its send span is of kind CLIENT and links to the
+    /// context. Unset: the headers are replaced, since what a forwarded message carries is most
+    /// often the stale context of the hop before.
+    ///
+    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    #[must_use]
+    pub const fn keep_existing_context(mut self) -> Self {
+        self.keeps_existing_context = true;
+        self
+    }
+
+    /// Starts a span and returns `parent` with it.
+    pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Context {
+        self.tracer.start(builder, parent)
+    }
+
+    pub(crate) fn instruments(&self) -> &Instruments {
+        self.instruments.get_or_init(|| match &self.meter {
+            Some(meter) => Instruments::new(meter),
+            None => Instruments::new(&global_meter()),
+        })
+    }
+
+    pub(crate) const fn propagation(&self) -> &Propagation {
+        &self.propagation
+    }
+
+    pub(crate) fn classifier(&self) -> Classifier {
+        Arc::clone(&self.classifier)
+    }
+
+    pub(crate) const fn keeps_existing_context(&self) -> bool {
+        self.keeps_existing_context
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("propagation", &self.propagation)
+            .field("keeps_existing_context", &self.keeps_existing_context)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
+/// before a provider is set would stay without effect for ever.
+#[derive(Default)]
+struct LateTracer {
+    resolved: OnceLock<BoxedTracer>,
+    missing_reported: AtomicBool,
+}
+
+impl LateTracer {
+    fn start(&self, builder: SpanBuilder, parent: &Context) -> Context {
+        if let Some(tracer) = self.resolved.get() {
+            return parent.with_span(tracer.build_with_context(builder, parent));
+        }
+        let tracer = global_tracer();
+        let span = tracer.build_with_context(builder, parent);
+        // OpenTelemetry's no-op tracer cannot be asked for; it shows by spans that have no id of
+        // their own.
+        if span.span_context().span_id() != parent.span().span_context().span_id() {
+            let _ = self.resolved.set(tracer);
+        } else if !self.missing_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "no tracer provider: messages go through and carry the context they are given, \
+                 but no span is recorded; set a global provider or give one to `Telemetry`"
+            );
+        }
+        parent.with_span(span)
+    }
+}
+
+fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(SCHEMA_URL)
+        .build()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads OpenTelemetry's globals"
+)]
+fn global_tracer() -> BoxedTracer {
+    global::tracer_with_scope(scope())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads OpenTelemetry's globals"
+)]
+fn global_meter() -> Meter {
+    global::meter_with_scope(scope())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads OpenTelemetry's globals"
+)]
+pub(crate) fn with_global_propagator<T>(use_it: impl FnMut(&dyn TextMapPropagator) -> T) -> T {
+    global::get_text_map_propagator(use_it)
+}

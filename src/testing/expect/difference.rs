@@ -1,0 +1,121 @@
+//! Differences between two spans, in readable form.
+
+use opentelemetry::trace::{Event, SpanContext, SpanId, TraceId};
+use opentelemetry::{Array, StringValue, Value};
+
+pub(super) struct Differences(pub(super) Vec<String>);
+
+impl Differences {
+    pub(super) fn compare(
+        &mut self,
+        what: &str,
+        expected: impl Into<Option<String>>,
+        found: impl Into<Option<String>>,
+    ) {
+        let (expected, found) = (expected.into(), found.into());
+        if expected != found {
+            let [expected, found] =
+                [expected, found].map(|text| text.unwrap_or_else(|| "none".to_owned()));
+            self.0
+                .push(format!("{what}: expected {expected}, found {found}"));
+        }
+    }
+
+    pub(super) fn compare_each(
+        &mut self,
+        what: &str,
+        mut expected: impl ExactSizeIterator<Item = String>,
+        mut found: impl ExactSizeIterator<Item = String>,
+    ) {
+        for number in 1..=expected.len().max(found.len()) {
+            self.compare(&format!("{what} {number}"), expected.next(), found.next());
+        }
+    }
+}
+
+pub(super) fn event_text(event: &Event) -> String {
+    let exception_type = event
+        .attributes
+        .iter()
+        .find(|attribute| event.name == EXCEPTION && attribute.key.as_str() == EXCEPTION_TYPE);
+    exception_type.map_or_else(
+        || quoted(&event.name),
+        |attribute| exception_text(&attribute.value),
+    )
+}
+
+pub(super) fn exception_text(exception_type: &Value) -> String {
+    format!("{EXCEPTION} of type {}", value_text(exception_type))
+}
+
+pub(super) fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+pub(super) fn span_text(context: &SpanContext) -> String {
+    ids_text(context.trace_id(), context.span_id())
+}
+
+pub(super) fn ids_text(trace: TraceId, span: SpanId) -> String {
+    format!("span {span} in trace {trace}")
+}
+
+/// Unlike `Value`'s own `Display`, which shows 1, 1.0 and "1" alike.
+pub(super) fn value_text(value: &Value) -> String {
+    match value {
+        Value::F64(number) => format!("{number:?}"),
+        Value::String(text) => quoted(text.as_str()),
+        Value::Array(Array::F64(numbers)) => format!("{numbers:?}"),
+        Value::Array(Array::String(texts)) => {
+            let texts: Vec<_> = texts.iter().map(StringValue::as_str).collect();
+            format!("{texts:?}")
+        }
+        _ => value.to_string(),
+    }
+}
+
+const EXCEPTION: &str = "exception";
+const EXCEPTION_TYPE: &str = "exception.type";
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::KeyValue;
+
+    use super::*;
+
+    #[test]
+    fn values_of_different_types_differ() {
+        let table = [
+            (Value::from(true), "true"),
+            (Value::from("true"), r#""true""#),
+            (Value::from(1), "1"),
+            (Value::from(1.0), "1.0"),
+            (Value::from("1"), r#""1""#),
+            (Value::Array(vec![1].into()), "[1]"),
+            (Value::Array(vec![1.0].into()), "[1.0]"),
+            (
+                Value::Array(vec![StringValue::from(r#"a","b"#)].into()),
+                r#"["a\",\"b"]"#,
+            ),
+        ];
+
+        for (value, expected) in table {
+            assert_eq!(value_text(&value), expected);
+        }
+    }
+
+    #[test]
+    fn an_exception_shows_its_type_and_any_other_event_its_name() {
+        let event = |name: &'static str, key: &'static str| {
+            let attributes = vec![KeyValue::new(key, "Timeout")];
+            event_text(&Event::new(name, opentelemetry::time::now(), attributes, 0))
+        };
+
+        assert_eq!(
+            event("exception", "exception.type"),
+            r#"exception of type "Timeout""#
+        );
+        assert_eq!(event("exception", "exception.message"), r#""exception""#);
+        assert_eq!(event("retry", "exception.type"), r#""retry""#);
+    }
+}

@@ -1,0 +1,257 @@
+//! Lines of a drawn tree, in columns.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use opentelemetry::trace::{Link, SpanId, Status, TraceId};
+use opentelemetry_sdk::trace::SpanData;
+
+use super::branch::Row;
+use crate::testing::ERROR_TYPE;
+
+/// What a line has to know of all the other lines.
+pub(super) struct Page<'a> {
+    names: HashMap<(TraceId, SpanId), &'a str>,
+    name_width: usize,
+    service_width: usize,
+    color: bool,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(rows: impl Iterator<Item = &'a Row<'a>>, color: bool) -> Self {
+        let mut page = Self {
+            names: HashMap::new(),
+            name_width: 0,
+            service_width: 0,
+            color,
+        };
+        for Row { node, branch, .. } in rows {
+            let context = &node.span.span_context;
+            let name = node.span.name.as_ref();
+            let id = (context.trace_id(), context.span_id());
+            page.names.insert(id, name);
+
+            let name_width = branch.chars().count() + name.chars().count();
+            page.name_width = page.name_width.max(name_width.min(MAX_NAME_WIDTH));
+            let service_width = node.service.chars().count();
+            page.service_width = page.service_width.max(service_width.min(MAX_SERVICE_WIDTH));
+        }
+        page
+    }
+
+    pub(super) fn span_line(&self, row: &Row<'_>) -> String {
+        let span = row.node.span;
+        let name = format!("{}{}", row.branch, span.name);
+        let kind = format!("{:?}", span.span_kind).to_uppercase();
+        let mut line = format!(
+            "{name:<name_width$}  {kind}  {service:<service_width$}  {duration:>8}",
+            name_width = self.name_width,
+            kind = self.paint(DIM, &format!("{kind:<8}")),
+            service = row.node.service,
+            service_width = self.service_width,
+            duration = readable(span.start_time, span.end_time),
+        );
+        if let Some(error) = error(span) {
+            line += "  ";
+            line += &self.paint(RED, &error);
+        }
+        if let Some(note) = row.note {
+            line += "  ";
+            line += note;
+        }
+        line
+    }
+
+    pub(super) fn link_lines(&self, row: &Row<'_>) -> Vec<String> {
+        let links = &row.node.span.links;
+        let mut texts: Vec<_> = links
+            .iter()
+            .take(MAX_LINKS)
+            .map(|link| self.link_text(row.node.span, link))
+            .collect();
+        if links.len() > MAX_LINKS {
+            texts.push(format!("and {} more links", links.len() - MAX_LINKS));
+        }
+        let lines = texts.iter().map(|text| format!("{}⇠ {text}", row.rail));
+        lines.collect()
+    }
+
+    fn link_text(&self, span: &SpanData, link: &Link) -> String {
+        let (trace, id) = (link.span_context.trace_id(), link.span_context.span_id());
+        let mut text = self.names.get(&(trace, id)).map_or_else(
+            || format!("link to unrecorded span {}", short(id)),
+            |name| format!("link to {name}"),
+        );
+        if trace != span.span_context.trace_id() {
+            text += &format!(" in trace {}", short(trace));
+        }
+        text
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+fn error(span: &SpanData) -> Option<String> {
+    let Status::Error { description } = &span.status else {
+        return None;
+    };
+    let attributes = &mut span.attributes.iter();
+    let error_type = attributes.find(|attribute| attribute.key.as_str() == ERROR_TYPE);
+    let error = match error_type {
+        Some(attribute) => attribute.value.as_str(),
+        None => description.as_ref().into(),
+    };
+    // A description may have several lines, or none.
+    let line = error.lines().next();
+    Some(line.map_or_else(|| "error".to_owned(), |line| format!("error: {line}")))
+}
+
+pub(super) fn readable(start: SystemTime, end: SystemTime) -> String {
+    // The end is before the start when the clock was set back.
+    let elapsed = end.duration_since(start).unwrap_or_default();
+    let seconds = elapsed.as_secs_f64();
+    match elapsed.as_nanos() {
+        0..1_000_000 => format!("{:.1} µs", seconds * 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", seconds * 1e3),
+        _ => format!("{seconds:.1} s"),
+    }
+}
+
+/// Start of an id: enough to find it on the page.
+fn short(id: impl ToString) -> String {
+    format!("{:.8}…", id.to_string())
+}
+
+const MAX_NAME_WIDTH: usize = 44;
+const MAX_SERVICE_WIDTH: usize = 16;
+const MAX_LINKS: usize = 8;
+const DIM: &str = "2";
+const RED: &str = "31";
+
+#[cfg(test)]
+mod tests {
+    use super::super::branch::{self, Node};
+    use super::*;
+    use crate::testing::sample::{NO_PARENT, OTHER_TRACE, TRACE, failed, linked, span};
+
+    fn drawn(spans: &[SpanData], color: bool) -> Vec<String> {
+        let service = "shop";
+        let trace: Vec<_> = spans.iter().map(|span| Node { service, span }).collect();
+        let rows = branch::rows(&trace);
+        let page = Page::new(rows.iter(), color);
+        let lines = rows.iter().flat_map(|row| {
+            let mut lines = vec![page.span_line(row)];
+            lines.extend(page.link_lines(row));
+            lines
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn colours_come_only_when_asked_for() {
+        let send = failed(span("send", (TRACE, 1, NO_PARENT), 0, 1), "timeout");
+
+        assert_eq!(
+            drawn(std::slice::from_ref(&send), false),
+            ["send  INTERNAL  shop    1.0 µs  error: timeout"]
+        );
+        assert_eq!(
+            drawn(&[send], true),
+            ["send  \x1b[2mINTERNAL\x1b[0m  shop    1.0 µs  \x1b[31merror: timeout\x1b[0m"]
+        );
+    }
+
+    #[test]
+    fn an_error_without_a_type_shows_the_first_line_of_its_description() {
+        let mut described = span("a", (TRACE, 1, NO_PARENT), 0, 0);
+        described.status = Status::error("refused\nby the broker");
+        let mut bare = span("b", (TRACE, 2, NO_PARENT), 0, 0);
+        bare.status = Status::error("");
+
+        assert_eq!(
+            drawn(&[described, bare], false),
+            [
+                "a  INTERNAL  shop    0.0 µs  error: refused",
+                "b  INTERNAL  shop    0.0 µs  error",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_link_shows_the_name_of_its_span_or_else_the_start_of_its_id() {
+        let send = span("send", (TRACE, 1, NO_PARENT), 0, 1);
+        let mut process = span("process", (TRACE, 2, NO_PARENT), 2, 3);
+        process = linked(process, TRACE, 1);
+        process = linked(process, TRACE, 0x0abc_0000_0000_0000);
+        process = linked(process, OTHER_TRACE, 0x1234_5678_9abc_def0);
+
+        assert_eq!(
+            drawn(&[send, process], false),
+            [
+                "send     INTERNAL  shop    1.0 µs",
+                "process  INTERNAL  shop    1.0 µs",
+                "   ⇠ link to send",
+                "   ⇠ link to unrecorded span 0abc0000…",
+                "   ⇠ link to unrecorded span 12345678… in trace 3fa94be1…",
+            ]
+        );
+    }
+
+    #[test]
+    fn links_past_the_eighth_are_only_counted() {
+        let mut process = span("process", (TRACE, 1, NO_PARENT), 2, 3);
+        for _ in 0..10 {
+            process = linked(process, TRACE, 1);
+        }
+
+        let lines = drawn(&[process], false);
+
+        let links = lines.get(1..).unwrap_or_default();
+        let mut expected = vec!["   ⇠ link to process"; 8];
+        expected.push("   ⇠ and 2 more links");
+        assert_eq!(links, expected);
+    }
+
+    #[test]
+    fn a_very_long_name_leaves_the_columns_of_the_others_alone() {
+        let spans = [
+            span(
+                "process a.destination.with.far.too.long.a.name",
+                (TRACE, 1, NO_PARENT),
+                0,
+                1,
+            ),
+            span("settle", (TRACE, 2, NO_PARENT), 0, 1),
+        ];
+
+        assert_eq!(
+            drawn(&spans, false),
+            [
+                "process a.destination.with.far.too.long.a.name  INTERNAL  shop    1.0 µs",
+                "settle                                        INTERNAL  shop    1.0 µs",
+            ]
+        );
+    }
+
+    #[test]
+    fn durations_have_a_readable_unit() {
+        let table = [
+            (0, 17, "17.0 µs"),
+            (0, 23_400, "23.4 ms"),
+            (1_000, 2_501_000, "2.5 s"),
+            // The clock was set back.
+            (5, 4, "0.0 µs"),
+        ];
+
+        for (from, to, expected) in table {
+            let span = span("send", (TRACE, 1, NO_PARENT), from, to);
+            assert_eq!(readable(span.start_time, span.end_time), expected);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The `baggage` header: name and value pairs that the application sends along, in clear text.
+
+use opentelemetry::baggage::Baggage;
+
+use super::OWS;
+
+/// Reads header values as one list; `None` when no member is usable.
+///
+/// A value that is not UTF-8 counts as absent, a malformed member alone is dropped, and of members
+/// with the same name the last one counts. Beyond 64 members or 8192 bytes, the first ones that fit
+/// are read.
+///
+/// Spec: Baggage § Header Content, § Limits.
+pub(super) fn parse(values: &[&[u8]]) -> Option<Baggage> {
+    let members = values
+        .iter()
+        .filter_map(|value| str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(|member| member.trim_matches(OWS));
+
+    let mut baggage = Baggage::new();
+    let mut room = MAX_BYTES;
+    for member in members {
+        if baggage.len() == MAX_MEMBERS {
+            break;
+        }
+        let comma = usize::from(!baggage.is_empty());
+        if let Some(left) = room.checked_sub(member.len() + comma)
+            && let Some((key, value, properties)) = parse_member(member)
+        {
+            baggage.insert_with_metadata(key.to_owned(), value, properties);
+            room = left;
+        }
+    }
+    (!baggage.is_empty()).then_some(baggage)
+}
+
+/// Writes the list in the order of its names; `None` when nothing can be sent.
+///
+/// A name that is no token cannot be sent. Beyond 64 members or 8192 bytes, the first ones that fit
+/// are written.
+///
+/// Spec: Baggage § Header Content, § Limits.
+pub(super) fn write(baggage: &Baggage) -> Option<String> {
+    let mut entries: Vec<_> = baggage
+        .iter()
+        .filter(|(key, _)| is_token(key.as_str()))
+        .collect();
+    entries.sort_unstable_by_key(|(key, _)| key.as_str());
+
+    let mut header = String::new();
+    for (key, (value, properties)) in entries.into_iter().take(MAX_MEMBERS) {
+        let before = header.len();
+        if before > 0 {
+            header.push(',');
+        }
+        header.push_str(key.as_str());
+        header.push('=');
+        write_value(&mut header, value.as_str());
+        write_properties(&mut header, properties.as_str());
+        if header.len() > MAX_BYTES {
+            header.truncate(before);
+        }
+    }
+    (!header.is_empty()).then_some(header)
+}
+
+/// Name, decoded value, and the properties as they came: only their user can decode them.
+fn parse_member(member: &str) -> Option<(&str, String, &str)> {
+    let (pair, properties) = member.split_once(';').unwrap_or((member, ""));
+    let (key, value) = pair.split_once('=')?;
+    let (key, value) = (key.trim_matches(OWS), value.trim_matches(OWS));
+
+    let is_control = |c: char| c.is_control() && c != '\t';
+    let is_usable =
+        is_token(key) && !value.contains(char::is_control) && !properties.contains(is_control);
+    is_usable.then(|| (key, percent_decode(value), properties))
+}
+
+/// `+` stands for itself, a `%` without two hex digits too. Bytes that are not UTF-8 become U+FFFD.
+fn percent_decode(value: &str) -> String {
+    if !value.contains('%') {
+        return value.to_owned();
+    }
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, after @ ..] = rest {
+        let (byte, after) = triplet(rest).unwrap_or((*first, after));
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn write_value(header: &mut String, value: &str) {
+    for byte in value.bytes() {
+        // Legal bare, but some readers take `+` for a space and end the value at a second `=`.
+        if is_octet(byte) && !b"%+=".contains(&byte) {
+            header.push(char::from(byte));
+        } else {
+            percent_encode(header, byte);
+        }
+    }
+}
+
+fn write_properties(header: &mut String, properties: &str) {
+    for property in properties.split(';') {
+        let (key, value) = match property.split_once('=') {
+            Some((key, value)) => (key, Some(value.trim_matches(OWS))),
+            None => (property, None),
+        };
+        let key = key.trim_matches(OWS);
+        if !is_token(key) {
+            continue;
+        }
+        header.push(';');
+        header.push_str(key);
+        if let Some(value) = value {
+            header.push('=');
+            write_property_value(header, value.as_bytes());
+        }
+    }
+}
+
+/// The value may be encoded already, since it is not decoded on reading.
+fn write_property_value(header: &mut String, mut value: &[u8]) {
+    while let [byte, rest @ ..] = value {
+        if is_octet(*byte) && (*byte != b'%' || triplet(value).is_some()) {
+            header.push(char::from(*byte));
+        } else {
+            percent_encode(header, *byte);
+        }
+        value = rest;
+    }
+}
+
+/// Takes a percent-encoded byte off the front.
+fn triplet(input: &[u8]) -> Option<(u8, &[u8])> {
+    let [b'%', high, low, rest @ ..] = input else {
+        return None;
+    };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = digit(*high)? << 4 | digit(*low)?;
+    Some((byte as u8, rest))
+}
+
+fn percent_encode(header: &mut String, byte: u8) {
+    let digit = |nibble: u8| char::from(nibble + if nibble < 10 { b'0' } else { b'A' - 10 });
+    header.extend(['%', digit(byte >> 4), digit(byte & 0x0f)]);
+}
+
+/// Spec: RFC 7230 § 3.2.6, token.
+fn is_token(key: &str) -> bool {
+    let is_special = |byte| b"!#$%&'*+-.^_`|~".contains(&byte);
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || is_special(byte))
+}
+
+/// Spec: Baggage § Header Content, baggage-octet.
+fn is_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
+}
+
+const MAX_MEMBERS: usize = 64;
+const MAX_BYTES: usize = 8192;

@@ -1,0 +1,192 @@
+//! From headers to a [`Context`] and back.
+
+use std::sync::LazyLock;
+
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt;
+use opentelemetry::propagation::text_map_propagator::FieldIter;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceId, TraceState};
+
+use super::traceparent::{RANDOM, TraceParent};
+use super::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, tracestate};
+
+/// W3C Trace Context and Baggage as one [`TextMapPropagator`], fit to be the global one for HTTP.
+///
+/// Header names are found in any case, lower case first. Several `tracestate` or `baggage` headers
+/// are read as one list, where the carrier offers them ([`Extractor::get_all`]); `traceparent`
+/// headers that differ count as none. A header that would be empty is not set.
+///
+/// Spec: Trace Context Level 2 § Trace Context HTTP Headers Format; Baggage § Baggage HTTP Header
+/// Format.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Propagator;
+
+impl Propagator {
+    /// The propagator; it has no settings.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl TextMapPropagator for Propagator {
+    fn inject_context(&self, context: &Context, injector: &mut dyn Injector) {
+        let outgoing = Outgoing::from_context(context);
+        let traceparent = outgoing
+            .traceparent
+            .map(|value| String::from_utf8_lossy(&value).into_owned());
+        let headers = [
+            (TRACEPARENT, traceparent),
+            (TRACESTATE, outgoing.tracestate),
+            (BAGGAGE, outgoing.baggage),
+        ];
+        for (name, value) in headers {
+            if let Some(value) = value {
+                injector.set(name, value);
+            }
+        }
+    }
+
+    fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
+        Incoming {
+            traceparent: only_traceparent(&values(extractor, TRACEPARENT)),
+            tracestate: values(extractor, TRACESTATE),
+            baggage: values(extractor, BAGGAGE),
+        }
+        .onto(context)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        static FIELDS: LazyLock<[String; 3]> =
+            LazyLock::new(|| [TRACEPARENT, TRACESTATE, BAGGAGE].map(String::from));
+        FieldIter::new(&*FIELDS)
+    }
+}
+
+fn only_traceparent(values: &[&[u8]]) -> Option<TraceParent> {
+    let mut valid = values.iter().filter_map(|value| TraceParent::parse(value));
+    let first = valid.next()?;
+    valid.all(|other| other == first).then_some(first)
+}
+
+fn values<'a>(extractor: &'a dyn Extractor, name: &str) -> Vec<&'a [u8]> {
+    let mut values = extractor.get_all(name).unwrap_or_default();
+    if values.is_empty() {
+        // A carrier may list a name once per value.
+        let mut names = Vec::new();
+        for key in extractor.keys() {
+            if key.eq_ignore_ascii_case(name) && !names.contains(&key) {
+                names.push(key);
+                values.extend(extractor.get_all(key).unwrap_or_default());
+            }
+        }
+    }
+    values.into_iter().map(str::as_bytes).collect()
+}
+
+/// The headers of one message, the values of repeated ones in their order.
+#[derive(Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) traceparent: Option<TraceParent>,
+    pub(crate) tracestate: Vec<&'a [u8]>,
+    pub(crate) baggage: Vec<&'a [u8]>,
+}
+
+impl Incoming<'_> {
+    /// Returns `base` with what was received put on it.
+    ///
+    /// Without `traceparent` it keeps its span, without a usable `baggage` member its baggage.
+    pub(crate) fn onto(&self, base: &Context) -> Context {
+        let context = match self.traceparent {
+            Some(traceparent) => self.trace_onto(base, traceparent),
+            None => base.clone(),
+        };
+        match baggage::parse(&self.baggage) {
+            Some(baggage) => context.with_baggage(baggage),
+            None => context,
+        }
+    }
+
+    fn trace_onto(&self, base: &Context, traceparent: TraceParent) -> Context {
+        let TraceParent {
+            trace_id,
+            parent_id,
+            flags,
+        } = traceparent;
+        let list = tracestate::parse(&self.tracestate).unwrap_or_default();
+        let beside = BesideSpan {
+            trace_id,
+            random: flags & RANDOM,
+            tracestate: list.complete.map(|complete| (list.held.clone(), complete)),
+        };
+        let span_context = SpanContext::new(trace_id, parent_id, flags, true, list.held);
+        let context = base.with_remote_span_context(span_context);
+
+        // Most messages need none of it, and storing it costs as much as all else here. One of an
+        // earlier message must not stay either: it may belong to the same trace.
+        let is_needed = beside.random == RANDOM
+            || beside.tracestate.is_some()
+            || base.get::<BesideSpan>().is_some();
+        if is_needed {
+            context.with_value(beside)
+        } else {
+            context
+        }
+    }
+}
+
+/// The headers that a context is sent as; what is unset is not to be sent.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) traceparent: Option<[u8; 55]>,
+    pub(crate) tracestate: Option<String>,
+    pub(crate) baggage: Option<String>,
+}
+
+impl Outgoing {
+    /// Writes the span of `context`, sampled or not, and its baggage; of an invalid span nothing.
+    pub(crate) fn from_context(context: &Context) -> Self {
+        let baggage = baggage::write(context.baggage());
+        let span = context.span();
+        let span = span.span_context();
+        if !span.is_valid() {
+            return Self {
+                traceparent: None,
+                tracestate: None,
+                baggage,
+            };
+        }
+
+        let beside = context
+            .get::<BesideSpan>()
+            .filter(|beside| beside.trace_id == span.trace_id());
+        let random = beside.map_or_else(|| span.trace_flags() & RANDOM, |beside| beside.random);
+        let traceparent = TraceParent {
+            trace_id: span.trace_id(),
+            parent_id: span.span_id(),
+            flags: span.trace_flags() & TraceFlags::SAMPLED | random,
+        };
+        let complete = beside
+            .and_then(|beside| beside.tracestate.as_ref())
+            .filter(|(held, _)| held == span.trace_state())
+            .map(|(_, complete)| complete.clone());
+        Self {
+            traceparent: Some(traceparent.write()),
+            tracestate: complete.or_else(|| tracestate::write(span.trace_state())),
+            baggage,
+        }
+    }
+}
+
+/// What was received with a trace and does not survive in its [`SpanContext`]s.
+#[derive(Debug)]
+pub(super) struct BesideSpan {
+    trace_id: TraceId,
+    /// The SDK clears all flags of a span that its sampler drops; this one belongs to the trace.
+    random: TraceFlags,
+    /// What the span context holds of the list, and the complete one. A span with another list had
+    /// it changed, by a sampler or by hand, and that is then the one to send.
+    tracestate: Option<(TraceState, String)>,
+}

@@ -1,0 +1,122 @@
+//! The `traceparent` header: which trace, which parent, and whether it is recorded.
+
+use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
+
+/// Flag of a trace whose id ends in seven random bytes.
+///
+/// Spec: Trace Context Level 2 § Random Trace ID Flag.
+pub(super) const RANDOM: TraceFlags = TraceFlags::new(0x02);
+
+/// A valid `traceparent`: neither id is zero, and no flag but sampled and random is set.
+///
+/// Spec: Trace Context Level 2 § Traceparent Header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TraceParent {
+    pub(crate) trace_id: TraceId,
+    pub(crate) parent_id: SpanId,
+    pub(crate) flags: TraceFlags,
+}
+
+impl TraceParent {
+    /// Reads a header value, with or without space and tab around it.
+    ///
+    /// `None` for anything the grammar forbids. Of versions 01 to fe it reads what version 00
+    /// defines and ignores what follows.
+    ///
+    /// Spec: Trace Context Level 2 § Versioning of traceparent.
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let (version, rest) = byte(trim_ows(value))?;
+        let (trace_high, rest) = word(rest.strip_prefix(b"-")?)?;
+        let (trace_low, rest) = word(rest)?;
+        let (parent_id, rest) = word(rest.strip_prefix(b"-")?)?;
+        let (flags, rest) = byte(rest.strip_prefix(b"-")?)?;
+
+        let ends_well = match version {
+            0x00 => rest.is_empty(),
+            0xff => false,
+            _ => matches!(rest, [] | [b'-', ..]),
+        };
+        let trace_id = u128::from(trace_high) << 64 | u128::from(trace_low);
+        (ends_well && trace_id != 0 && parent_id != 0).then(|| Self {
+            trace_id: trace_id.into(),
+            parent_id: parent_id.into(),
+            flags: TraceFlags::new(flags) & (TraceFlags::SAMPLED | RANDOM),
+        })
+    }
+
+    /// Writes the header value, as version 00.
+    pub(crate) fn write(&self) -> [u8; 55] {
+        let trace_id = u128::from_be_bytes(self.trace_id.to_bytes());
+        let parent_id = u64::from_be_bytes(self.parent_id.to_bytes());
+
+        let mut value = *b"00-................................-................-00";
+        value[3..19].copy_from_slice(&to_hex((trace_id >> 64) as u64));
+        value[19..35].copy_from_slice(&to_hex(trace_id as u64));
+        value[36..52].copy_from_slice(&to_hex(parent_id));
+        value[54] += self.flags.to_u8() & 0x03;
+        value
+    }
+}
+
+fn trim_ows(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Takes two hex digits off the front.
+fn byte(input: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (&[high, low], rest) = input.split_first_chunk()?;
+    Some((digit(high)? << 4 | digit(low)?, rest))
+}
+
+/// Takes sixteen hex digits off the front.
+fn word(input: &[u8]) -> Option<(u64, &[u8])> {
+    let (digits, rest) = input.split_first_chunk()?;
+    Some((from_hex(*digits)?, rest))
+}
+
+// Both directions work on all sixteen digits at once, one to a byte of a `u128`: digit by digit
+// takes nearly twice as long, and this runs for every message.
+
+fn from_hex(digits: [u8; 16]) -> Option<u64> {
+    let digits = u128::from_be_bytes(digits);
+    let letters = digits >> 6 & every(1);
+    let mut nibbles = digits.wrapping_sub(every(b'0')).wrapping_sub(letters * GAP);
+    // A borrow out of a byte spoils its neighbour, but leaves the byte itself above 0x0f.
+    let too_large = nibbles & every(0xf0);
+    let misplaced = (nibbles.wrapping_add(every(6)) >> 4 ^ letters) & every(1);
+    if too_large | misplaced != 0 {
+        return None;
+    }
+
+    nibbles = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles >> 8) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    nibbles = (nibbles | nibbles >> 16) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    Some((nibbles | nibbles >> 32) as u64)
+}
+
+fn to_hex(word: u64) -> [u8; 16] {
+    let mut nibbles = u128::from(word);
+    nibbles = (nibbles | nibbles << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles << 4) & every(0x0f);
+
+    let letters = (nibbles + every(6)) >> 4 & every(1);
+    (nibbles + every(b'0') + letters * GAP).to_be_bytes()
+}
+
+/// `byte` in all sixteen places.
+const fn every(byte: u8) -> u128 {
+    u128::MAX / 0xff * byte as u128
+}
+
+/// What lies between the digit nine and the letter a.
+const GAP: u128 = (b'a' - b'9' - 1) as u128;
