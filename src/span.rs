@@ -16,7 +16,8 @@ use crate::Telemetry;
 use crate::envelope::Envelope;
 use crate::link::Relation;
 use crate::semconv::attributes::{
-    ERROR_TYPE, EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_TYPE, at_start, when_recorded,
+    ERROR_TYPE, EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, at_start,
+    when_recorded,
 };
 use crate::semconv::operation::Operation;
 use crate::semconv::outcome::{CANCELLED, Classifier, Outcome, PANIC};
@@ -81,14 +82,21 @@ impl OpenSpan {
     /// Records an exception as an event of the span.
     ///
     /// Spec: exceptions-spans § Recording an exception, 1.44.0.
-    pub(crate) fn exception(&self, exception_type: impl Into<Cow<'static, str>>, message: String) {
+    pub(crate) fn exception(
+        &self,
+        exception_type: &'static str,
+        message_and_backtrace: impl FnOnce() -> (String, Option<String>),
+    ) {
         if self.recording {
+            let (message, backtrace) = message_and_backtrace();
+            let backtrace = backtrace.map(|text| KeyValue::new(EXCEPTION_STACKTRACE, text));
+            let attributes = [
+                KeyValue::new(EXCEPTION_TYPE, exception_type),
+                KeyValue::new(EXCEPTION_MESSAGE, message),
+            ];
             self.context.span().add_event(
                 EXCEPTION_EVENT,
-                vec![
-                    KeyValue::new(EXCEPTION_TYPE, exception_type.into()),
-                    KeyValue::new(EXCEPTION_MESSAGE, message),
-                ],
+                attributes.into_iter().chain(backtrace).collect(),
             );
         }
     }
@@ -180,14 +188,14 @@ impl ProcessSpan {
         {
             // The text may hold what is not for everybody: it goes into the exception alone.
             span.fail(error_type, "");
-            span.exception(error.type_name(), error.message());
+            span.exception(error.type_name(), || error.message_and_backtrace());
         }
     }
 
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
         if let Some(span) = self.span.take() {
             span.fail(PANIC, "");
-            span.exception(PANIC, panic_message(payload));
+            span.exception(PANIC, || (panic_message(payload), None));
         }
     }
 

@@ -28,6 +28,8 @@ rabbitmq_serve() {
   local data=$scratch/rabbitmq
   mkdir -p "$data"
   echo '[].' >"$data/enabled_plugins"
+  # Where Erlang leaves a crash dump.
+  cd "$data" || return
   # HOME is for the Erlang cookie. The last three keep out the machine's own configuration.
   exec env HOME="$data" ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$1" \
     RABBITMQ_NODENAME="otel-messaging-$rabbitmq_port@localhost" \

@@ -29,6 +29,7 @@ pub const ERROR_TYPE: &str = "error.type";
 pub(crate) const EXCEPTION_EVENT: &str = "exception";
 pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
+pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 
 /// Attributes that samplers may decide on, so that a span has them from its start.
 ///

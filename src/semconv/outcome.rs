@@ -77,9 +77,19 @@ impl<'a> HandlerError<'a> {
         self.type_name
     }
 
-    /// Text for people: as the error displays itself where its type is a common one, else its
-    /// `Debug` form, the only one that every error has.
-    pub(crate) fn message(&self) -> String {
+    /// Text for people, and the backtrace that some errors add to it.
+    ///
+    /// The text is as the error displays itself where its type is a common one, else its `Debug`
+    /// form, the only one that every error has. `anyhow` writes a backtrace behind that.
+    pub(crate) fn message_and_backtrace(&self) -> (String, Option<String>) {
+        let text = self.text();
+        match text.split_once("\n\nStack backtrace:\n") {
+            Some((message, backtrace)) => (message.to_owned(), Some(backtrace.to_owned())),
+            None => (text, None),
+        }
+    }
+
+    fn text(&self) -> String {
         type Boxed = Box<dyn std::error::Error>;
         type BoxedSend = Box<dyn std::error::Error + Send + Sync>;
 
@@ -125,7 +135,7 @@ mod tests {
     fn message<E: fmt::Debug + 'static>(error: E) -> Option<(String, &'static str)> {
         Err::<(), E>(error)
             .error()
-            .map(|error| (error.message(), error.type_name()))
+            .map(|error| (error.message_and_backtrace().0, error.type_name()))
     }
 
     #[test]

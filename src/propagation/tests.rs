@@ -1,0 +1,261 @@
+//! The rules for names, duplicates and size, on headers of no broker in particular.
+
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+use super::*;
+
+const FIRST: &str = "00-11111111111111111111111111111111-1111111111111111-01";
+const SECOND: &str = "00-22222222222222222222222222222222-2222222222222222-01";
+const THIRD: &str = "00-33333333333333333333333333333333-3333333333333333-01";
+
+/// Headers of no broker in particular; a header costs the length of name and value.
+#[derive(Debug, PartialEq, Eq)]
+struct List(Vec<(String, String)>);
+
+fn list(headers: &[(&str, &str)]) -> List {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    List(headers.iter().map(owned).collect())
+}
+
+impl Headers for List {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        for (name, value) in &self.0 {
+            visit(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+impl HeadersMut for List {
+    fn remove(&mut self, names: &[&str]) {
+        self.0
+            .retain(|(name, _)| !names.iter().any(|one| one.eq_ignore_ascii_case(name)));
+    }
+
+    fn append(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn cost(name: &str, value: &str) -> usize {
+        name.len() + value.len()
+    }
+}
+
+fn span_of(number: u64) -> (TraceId, SpanId) {
+    let digits = number * 0x1111_1111_1111_1111;
+    let trace = u128::from(digits) << 64 | u128::from(digits);
+    (TraceId::from(trace), SpanId::from(digits))
+}
+
+fn ids(context: Option<&SpanContext>) -> Option<(TraceId, SpanId)> {
+    context.map(|context| (context.trace_id(), context.span_id()))
+}
+
+/// A context with all three fields.
+fn full_context() -> Context {
+    let headers = list(&[
+        ("traceparent", FIRST),
+        ("tracestate", "vendor=1"),
+        ("baggage", "tenant=blue"),
+    ]);
+    Propagation::W3c
+        .extract(&Context::new(), Some(&headers))
+        .context
+}
+
+#[test]
+fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
+    let rows: [(&[(&str, &str)], Option<u64>, Option<u64>); 9] = [
+        (&[("traceparent", FIRST)], Some(1), None),
+        (&[("TraceParent", FIRST)], Some(1), None),
+        (
+            &[("traceparent", FIRST), ("traceparent", FIRST)],
+            Some(1),
+            None,
+        ),
+        (
+            &[("traceparent", FIRST), ("traceparent", SECOND)],
+            Some(2),
+            Some(1),
+        ),
+        (
+            &[("traceparent", FIRST), ("traceparent", "broken")],
+            Some(1),
+            None,
+        ),
+        (
+            &[("TRACEPARENT", SECOND), ("traceparent", FIRST)],
+            Some(1),
+            Some(2),
+        ),
+        (
+            &[
+                ("traceparent", FIRST),
+                ("traceparent", SECOND),
+                ("traceparent", THIRD),
+                ("traceparent", THIRD),
+            ],
+            Some(3),
+            Some(2),
+        ),
+        (&[("traceparent", "broken")], None, None),
+        (&[("trace-parent", FIRST)], None, None),
+    ];
+
+    for (headers, creation, conflicting) in rows {
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)));
+
+        let context = extracted.context.span().span_context().clone();
+        assert_eq!(
+            ids(extracted.creation.as_ref()),
+            creation.map(span_of),
+            "{headers:?}"
+        );
+        assert_eq!(
+            ids(extracted.conflicting.as_ref()),
+            conflicting.map(span_of),
+            "{headers:?}"
+        );
+        assert_eq!(extracted.creation.is_some(), context.is_valid());
+    }
+}
+
+#[test]
+fn of_conflicting_contexts_the_last_tracestate_counts_and_else_all_are_one_list() {
+    let one_list = list(&[
+        ("traceparent", FIRST),
+        ("tracestate", "a=1"),
+        ("tracestate", "b=2"),
+    ]);
+    let conflicting = list(&[
+        ("traceparent", FIRST),
+        ("tracestate", "a=1"),
+        ("traceparent", SECOND),
+        ("tracestate", "b=2"),
+    ]);
+
+    for (headers, expected) in [(one_list, "a=1,b=2"), (conflicting, "b=2")] {
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers));
+        let creation = extracted
+            .creation
+            .map(|creation| creation.trace_state().header());
+        assert_eq!(creation.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_message_without_context_has_none_whatever_is_current() {
+    let ambient = full_context();
+    let _current = ambient.clone().attach();
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+
+    for propagation in [Propagation::W3c, Propagation::Global, stock] {
+        for headers in [None, Some(list(&[("key", "value")]))] {
+            let extracted = propagation.extract(&Context::new(), headers.as_ref());
+            assert_eq!(extracted.creation, None, "{propagation:?}");
+        }
+    }
+}
+
+#[test]
+fn stale_headers_are_replaced_in_every_case_and_others_stay_in_order() {
+    let mut headers = list(&[
+        ("a", "1"),
+        ("TraceParent", SECOND),
+        ("traceparent", THIRD),
+        ("Tracestate", "stale=1"),
+        ("BAGGAGE", "stale=1"),
+        ("b", "2"),
+    ]);
+
+    let problem = Propagation::W3c.inject(&full_context(), &mut headers, |_| usize::MAX);
+
+    assert_eq!(problem, None);
+    assert_eq!(
+        headers,
+        list(&[
+            ("a", "1"),
+            ("b", "2"),
+            ("traceparent", FIRST),
+            ("tracestate", "vendor=1"),
+            ("baggage", "tenant=blue"),
+        ])
+    );
+}
+
+#[test]
+fn with_nothing_to_write_the_headers_pass_through() {
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+
+    for propagation in [Propagation::W3c, Propagation::Global, stock] {
+        let mut headers = list(&[("traceparent", FIRST), ("baggage", "tenant=blue")]);
+        let problem = propagation.inject(&Context::new(), &mut headers, |_| usize::MAX);
+        assert_eq!(problem, None);
+        assert_eq!(
+            headers,
+            list(&[("traceparent", FIRST), ("baggage", "tenant=blue")])
+        );
+    }
+}
+
+#[test]
+fn baggage_alone_is_written_beside_a_context_that_passes_through() {
+    let mut headers = list(&[("traceparent", FIRST), ("Baggage", "stale=1")]);
+    let baggage = Context::new().with_baggage(
+        [("tenant", "blue")].map(|(key, value)| opentelemetry::KeyValue::new(key, value)),
+    );
+
+    Propagation::W3c.inject(&baggage, &mut headers, |_| usize::MAX);
+
+    assert_eq!(
+        headers,
+        list(&[("traceparent", FIRST), ("baggage", "tenant=blue")])
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
+    let context = full_context();
+    let traceparent = "traceparent".len() + FIRST.len();
+    let tracestate = traceparent + "tracestate".len() + "vendor=1".len();
+    let baggage = tracestate + "baggage".len() + "tenant=blue".len();
+    let rows = [
+        (baggage, 3, None),
+        (baggage - 1, 2, Some(Problem::BaggageLeftOut)),
+        (tracestate, 2, Some(Problem::BaggageLeftOut)),
+        (tracestate - 1, 1, Some(Problem::TracestateLeftOut)),
+        (traceparent, 1, Some(Problem::TracestateLeftOut)),
+        (traceparent - 1, 0, Some(Problem::ContextLeftOut)),
+    ];
+
+    for (room, written, expected) in rows {
+        let mut headers = list(&[("traceparent", SECOND)]);
+        let problem = Propagation::W3c.inject(&context, &mut headers, |_| room);
+        assert_eq!(
+            (headers.0.len(), problem),
+            (written, expected),
+            "{room} bytes"
+        );
+    }
+}
+
+#[test]
+fn another_propagator_writes_its_fields_and_no_empty_ones() {
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let context = Propagation::W3c
+        .extract(&Context::new(), Some(&list(&[("traceparent", FIRST)])))
+        .context;
+    let mut headers = list(&[
+        ("TRACESTATE", "stale=1"),
+        ("traceparent", SECOND),
+        ("a", "1"),
+    ]);
+
+    let problem = stock.inject(&context, &mut headers, |_| usize::MAX);
+
+    assert_eq!(problem, None);
+    assert_eq!(headers, list(&[("a", "1"), ("traceparent", FIRST)]));
+    stock.remove(&mut headers);
+    assert_eq!(headers, list(&[("a", "1")]));
+}
