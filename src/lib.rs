@@ -1,5 +1,60 @@
-//! placeholder
+//! Distributed traces that survive message queues.
+//!
+//! The context of a trace has to be written into the headers of a message by its producer and read
+//! back by its consumer. This crate does that for the clients that people already use, and wraps
+//! them in spans that follow OpenTelemetry's conventions for messaging.
+//!
+//! ```no_run
+//! # #[cfg(feature = "kafka")] mod example {
+//! use otel_messaging::{Telemetry, kafka};
+//! use rdkafka::ClientConfig;
+//! use rdkafka::consumer::StreamConsumer;
+//! use rdkafka::producer::FutureProducer;
+//!
+//! # async fn handle(order: &rdkafka::message::BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
+//! async fn example(config: &ClientConfig) -> anyhow::Result<()> {
+//!     let telemetry = Telemetry::new();
+//!     let producer = kafka::Producer::wrap(&telemetry, config.create::<FutureProducer>()?);
+//!     let consumer = kafka::Consumer::wrap(&telemetry, config.create::<StreamConsumer>()?);
+//!
+//!     let order = consumer.recv().await?;
+//!     order.process(async |order| handle(order).await).await
+//! }
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
+//! | `testing` | the module `testing`, for your own tests |
+//! | `full` | both |
+//!
+//! # Map
+//!
+//! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
+//! - `kafka`: producer, consumer and carriers; `kafka::inject` and `kafka::extract` work alone.
+//! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
+//! - [`w3c`]: the propagator; it can be your global one too.
+//! - [`semconv`]: the keys that the conventions name.
+//!
+//! # Rules that hold everywhere
+//!
+//! - A wrapped client has the results, errors, order, back-pressure and cancellation of the bare one.
+//!   Nothing here queues, spawns or retries.
+//! - A span ends once: with success, an error, a panic (which goes on) or when it is dropped.
+//! - No header can cause a panic. One that cannot be read counts as absent.
+//! - Where telemetry is suppressed in the current context, messages go out and come in as if this
+//!   crate were not there.
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "kafka"),
+    allow(dead_code, reason = "the core serves the clients, and none is chosen")
+)]
 
 mod envelope;
 mod link;
@@ -12,7 +67,6 @@ pub mod w3c;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
-
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -21,3 +75,7 @@ pub use opentelemetry;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::span::ProcessSpan;
 pub use crate::telemetry::Telemetry;
+
+#[cfg(all(doctest, feature = "kafka"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

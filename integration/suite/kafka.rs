@@ -16,8 +16,8 @@ use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings;
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::message::{Message as _, OwnedHeaders, OwnedMessage};
+use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -52,15 +52,20 @@ pub fn config() -> ClientConfig {
 
 /// Makes a topic of one partition that did not exist.
 pub async fn topic(name: &str) -> String {
+    topic_of(name, 1).await
+}
+
+/// Makes a topic of some partitions that did not exist.
+pub async fn topic_of(name: &str, partitions: i32) -> String {
     let name = unique(name);
     if env::var_os("KAFKA_BROKERS").is_none() {
         embedded::cluster()
-            .create_topic(&name, 1, 1)
+            .create_topic(&name, partitions, 1)
             .expect("a topic in the embedded mock cluster");
         return name;
     }
     let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
-    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     let made = admin
         .create_topics(
             [&topic],
@@ -74,10 +79,47 @@ pub async fn topic(name: &str) -> String {
 
 /// A wrapped consumer of one topic, in a group of its own.
 pub fn consumer(telemetry: &Telemetry, topic: &str) -> kafka::Consumer {
-    let consumer: StreamConsumer = config().create().expect("a consumer");
+    consumer_in(&unique("group"), telemetry, topic)
+}
+
+/// A wrapped consumer of one topic, in this group.
+pub fn consumer_in(group: &str, telemetry: &Telemetry, topic: &str) -> kafka::Consumer {
+    let consumer: StreamConsumer = config()
+        .set("group.id", group)
+        .create()
+        .expect("a consumer");
     let consumer = kafka::Consumer::wrap(telemetry, consumer);
     consumer.subscribe(&[topic]).expect("a subscription");
     consumer
+}
+
+/// The next message.
+pub async fn next<X: ConsumerContext + 'static>(
+    consumer: &kafka::Consumer<StreamConsumer<X>>,
+) -> Received<BorrowedMessage<'_>> {
+    tokio::time::timeout(PATIENCE, consumer.recv())
+        .await
+        .expect("a message in time")
+        .expect("a message")
+}
+
+/// The first messages of a topic of one partition, by a bare client.
+pub async fn read(topic: &str, count: usize) -> Vec<OwnedMessage> {
+    let consumer: StreamConsumer = config().create().expect("a consumer");
+    let mut partition = TopicPartitionList::new();
+    partition
+        .add_partition_offset(topic, 0, Offset::Beginning)
+        .expect("an offset");
+    consumer.assign(&partition).expect("an assignment");
+    let mut messages = Vec::with_capacity(count);
+    while messages.len() < count {
+        let message = tokio::time::timeout(PATIENCE, consumer.recv())
+            .await
+            .expect("a message in time")
+            .expect("a message");
+        messages.push(message.detach());
+    }
+    messages
 }
 
 /// A wrapped producer.
@@ -162,27 +204,51 @@ pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
     }
 }
 
-/// The whole span of a record that was delivered.
-pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
-    client_attributes(ExpectedSpan::new(
-        format!("send {topic}"),
-        SpanKind::Producer,
-    ))
-    .attribute("messaging.operation.name", "send")
-    .attribute("messaging.operation.type", "send")
-    .attribute("messaging.destination.name", topic.to_owned())
-    .attribute(
+/// The span of a record without key, of which nobody knows whether it was delivered.
+pub fn sending_span(kind: SpanKind, topic: &str) -> ExpectedSpan {
+    client_attributes(ExpectedSpan::new(format!("send {topic}"), kind))
+        .attribute("messaging.operation.name", "send")
+        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.destination.name", topic.to_owned())
+}
+
+/// What the delivery report adds to a send span.
+pub fn delivered(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
+    span.attribute(
         "messaging.destination.partition.id",
         delivery.partition.to_string(),
     )
-    .attribute("messaging.kafka.message.key", key.to_owned())
     .attribute("messaging.kafka.offset", delivery.offset)
 }
 
+/// The whole span of a record that was delivered.
+pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
+    delivered(sending_span(SpanKind::Producer, topic), delivery)
+        .attribute("messaging.kafka.message.key", key.to_owned())
+}
+
+/// The whole span of a commit, as far as it is known of any.
+pub fn commit_span(topic: Option<&str>, group: &str) -> ExpectedSpan {
+    let name = topic.map_or("commit".to_owned(), |topic| format!("commit {topic}"));
+    let span = client_attributes(ExpectedSpan::new(name, SpanKind::Client))
+        .attribute("messaging.operation.name", "commit")
+        .attribute("messaging.operation.type", "settle")
+        .attribute("messaging.consumer.group.name", group.to_owned());
+    match topic {
+        Some(topic) => span.attribute("messaging.destination.name", topic.to_owned()),
+        None => span,
+    }
+}
+
 /// The whole span of processing a message with a key and a payload.
-pub fn process_span(message: &OwnedMessage, group: &str) -> ExpectedSpan {
-    let topic = message.topic();
+pub fn process_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
     let key = message.key_view::<str>().expect("a key").expect("a text");
+    processing_span(message, group).attribute("messaging.kafka.message.key", key.to_owned())
+}
+
+/// The whole span of processing a message with a payload and without a key.
+pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
+    let topic = message.topic();
     client_attributes(ExpectedSpan::new(
         format!("process {topic}"),
         SpanKind::Consumer,
@@ -195,7 +261,6 @@ pub fn process_span(message: &OwnedMessage, group: &str) -> ExpectedSpan {
         message.partition().to_string(),
     )
     .attribute("messaging.consumer.group.name", group.to_owned())
-    .attribute("messaging.kafka.message.key", key.to_owned())
     .attribute("messaging.kafka.offset", message.offset())
 }
 
@@ -259,12 +324,7 @@ impl Broker for Kafka {
     }
 
     async fn receive(&self, topic: &str) -> Received<OwnedMessage> {
-        let (consumer, _) = self.consumer_of(topic);
-        tokio::time::timeout(PATIENCE, consumer.recv())
-            .await
-            .expect("a message in time")
-            .expect("a message")
-            .detach()
+        next(&self.consumer_of(topic).0).await.detach()
     }
 
     async fn process<F, Fut, R>(&self, received: &Received<OwnedMessage>, handler: F) -> R
