@@ -2,12 +2,24 @@
 
 #[path = "kafka/commits.rs"]
 mod commits;
+#[path = "kafka/consumers.rs"]
+mod consumers;
+#[path = "kafka/failures.rs"]
+mod failures;
+#[path = "kafka/foreign.rs"]
+mod foreign;
 #[path = "kafka/headers.rs"]
 mod headers;
+#[path = "kafka/oversize.rs"]
+mod oversize;
 #[path = "kafka/producers.rs"]
 mod producers;
+#[path = "kafka/shop.rs"]
+mod shop;
 #[path = "kafka/situations.rs"]
 mod situations;
+#[path = "kafka/wire.rs"]
+mod wire;
 
 use integration::kafka::Kafka;
 

@@ -6,6 +6,19 @@ use opentelemetry::trace::{Link, TraceContextExt as _};
 
 use crate::propagation::Extracted;
 
+/// What is current for an operation that was called in the context `called` and is now polled for
+/// the first time.
+///
+/// The context of the poll counts, so that wrapping the call's future in a context works as it does
+/// for any other; where nothing is current then, as in a spawned task, the context of the call does.
+pub(crate) fn ambient(called: Context) -> Context {
+    let polled = Context::current();
+    let says_something = polled.has_active_span()
+        || polled.is_telemetry_suppressed()
+        || !polled.baggage().is_empty();
+    if says_something { polled } else { called }
+}
+
 /// Where a span hangs and what it links to.
 #[derive(Debug)]
 pub(crate) struct Relation {
@@ -71,4 +84,43 @@ fn ambient_with_baggage_of(ambient: &Context, received: &Context) -> Context {
             .map(|(key, (value, metadata))| (key.clone(), (value.clone(), metadata.clone())))
             .collect::<opentelemetry::baggage::Baggage>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+    use super::*;
+
+    fn inside(span: u64) -> Context {
+        Context::new().with_remote_span_context(SpanContext::new(
+            TraceId::from(7),
+            SpanId::from(span),
+            TraceFlags::SAMPLED,
+            true,
+            TraceState::NONE,
+        ))
+    }
+
+    #[test]
+    fn the_context_of_the_first_poll_counts_and_else_that_of_the_call() {
+        let rows = [
+            (inside(1), inside(2), 2),
+            (Context::new(), inside(2), 2),
+            (inside(1), Context::new(), 1),
+        ];
+
+        for (called, polled, expected) in rows {
+            let _current = polled.attach();
+            let span = ambient(called).span().span_context().span_id();
+            assert_eq!(span, SpanId::from(expected));
+        }
+    }
+
+    #[test]
+    fn a_poll_that_suppresses_telemetry_counts_though_it_has_no_span() {
+        let _current = Context::new().with_telemetry_suppressed().attach();
+
+        assert!(ambient(inside(1)).is_telemetry_suppressed());
+    }
 }

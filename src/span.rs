@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::thread;
+use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanBuilder, SpanContext, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -186,9 +187,12 @@ impl ProcessSpan {
         if let Some(error) = outcome.error()
             && let Some(error_type) = (self.classifier)(&error)
         {
+            let ended = SystemTime::now();
             // The text may hold what is not for everybody: it goes into the exception alone.
             span.fail(error_type, "");
             span.exception(error.type_name(), || error.message_and_backtrace());
+            // Resolving a backtrace can take longer than the handler did.
+            span.context().span().end_with_timestamp(ended);
         }
     }
 

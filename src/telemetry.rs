@@ -108,18 +108,19 @@ impl Telemetry {
     /// Sets what decides whether a handler's error is a failure of its process span, and under
     /// which `error.type`.
     ///
-    /// `None` means that the error is an expected outcome: the span's status stays unset. The
-    /// answer goes on metrics too: keep it low in cardinality. Unset: each error is a failure whose
-    /// `error.type` is the name of its Rust type.
+    /// `None` means that the error is an expected outcome: the span's status stays unset. Keep the
+    /// answer low in cardinality. Unset: each error is a failure whose `error.type` is the name of
+    /// its Rust type, which says little of errors like `anyhow`'s that can hold any other:
     ///
     /// ```
     /// use std::io;
     /// use otel_messaging::Telemetry;
     ///
     /// let telemetry = Telemetry::new().error_classifier(|error| {
-    ///     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-    ///         Some(io::ErrorKind::AlreadyExists) => None,
-    ///         Some(kind) => Some(kind.to_string().into()),
+    ///     let cause = error.downcast_ref::<anyhow::Error>();
+    ///     match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+    ///         Some(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+    ///         Some(_) => Some("io".into()),
     ///         None => Some(error.type_name().into()),
     ///     }
     /// });

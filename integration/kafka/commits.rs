@@ -1,1 +1,252 @@
-//! x
+//! Offset commits.
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+use integration::kafka::{
+    PATIENCE, commit_span, config, consumer_in, next, process_span, topic, topic_of,
+};
+use integration::unique;
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use otel_messaging::kafka;
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::FutureProducer;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::wire::{FRESH, STALE, named, order, receipt, send_raw, texts, within};
+
+const PARTITION: &str = "messaging.destination.partition.id";
+
+fn offsets(offsets: &[(&str, i32, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+            .expect("an offset");
+    }
+    list
+}
+
+/// The offset of the group in the first partition of a topic.
+fn committed(consumer: &kafka::Consumer, topic: &str) -> Offset {
+    let asked = offsets(&[(topic, 0, 0)]);
+    let told = consumer.committed_offsets(asked, PATIENCE);
+    let told = told.expect("the group's offsets");
+    told.find_partition(topic, 0)
+        .expect("the partition")
+        .offset()
+}
+
+fn message_span(message: &impl Message, group: &str, creation: &SpanContext) -> ExpectedSpan {
+    commit_span(Some(message.topic()), group)
+        .attribute(PARTITION, message.partition().to_string())
+        .attribute("messaging.kafka.offset", message.offset())
+        .link(creation)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commit_of_a_message_belongs_to_its_process_span_or_else_to_its_creation() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    for _ in 0..3 {
+        send_raw(&orders, &texts(&[("traceparent", FRESH)])).await;
+    }
+    let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
+    let creation = named(FRESH);
+    let name = format!("commit {orders}");
+
+    let inside = next(&consumer).await;
+    inside
+        .process(async |order| consumer.commit_message(order, CommitMode::Sync))
+        .await
+        .expect("a commit");
+    assert_eq!(committed(&consumer, &orders), Offset::Offset(1));
+    let process = recorder.span(&format!("process {orders}"));
+    process_span(&inside, &group)
+        .child_of(&creation)
+        .link(&creation)
+        .assert(&process);
+    message_span(&inside, &group, &creation)
+        .child_of(&process.span_context)
+        .assert(&recorder.span(&name));
+
+    for mode in [CommitMode::Sync, CommitMode::Async] {
+        recorder.clear();
+        let outside = next(&consumer).await;
+        consumer.commit_message(&outside, mode).expect("a commit");
+        message_span(&outside, &group, &creation)
+            .child_of(&creation)
+            .assert(&recorder.span(&name));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commit_of_offsets_belongs_to_what_is_current_and_names_what_they_share() {
+    let recorder = Recorder::new();
+    let (orders, payments) = (topic_of("orders", 2).await, topic("payments").await);
+    let group = unique("group");
+    let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
+    send_raw(&orders, &[]).await;
+    let _received = next(&consumer).await;
+    let upstream = Context::new().with_remote_span_context(named(STALE));
+    let of_orders = || commit_span(Some(&orders), &group);
+    let lists = [
+        (
+            offsets(&[(&orders, 1, 5)]),
+            of_orders().attribute(PARTITION, "1"),
+        ),
+        (offsets(&[(&orders, 0, 5), (&orders, 1, 6)]), of_orders()),
+        (
+            offsets(&[(&orders, 0, 7), (&payments, 0, 1)]),
+            commit_span(None, &group),
+        ),
+    ];
+
+    consumer
+        .commit_consumer_state(CommitMode::Sync)
+        .expect("a commit");
+    of_orders().assert(&recorder.span(&format!("commit {orders}")));
+    for (list, expected) in lists {
+        for mode in [CommitMode::Sync, CommitMode::Async] {
+            recorder.clear();
+            within(&upstream, || consumer.commit(&list, mode)).expect("a commit");
+
+            let spans = recorder.spans();
+            let [span] = &*spans else {
+                unreachable!("one span for each commit, not {spans:?}")
+            };
+            expected.clone().child_of(&named(STALE)).assert(span);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_fails_says_why_and_returns_the_clients_error() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    let client: StreamConsumer = config()
+        .set("group.id", &group)
+        .set("enable.auto.offset.store", "false")
+        .create()
+        .expect("a consumer");
+    let consumer = kafka::Consumer::wrap(&recorder.telemetry(), client);
+    consumer.subscribe(&[&orders]).expect("a subscription");
+    send_raw(&orders, &texts(&[("traceparent", FRESH)])).await;
+    let _received = next(&consumer).await;
+    let expected = commit_span(Some(&orders), &group);
+
+    let nothing_stored = consumer.commit_consumer_state(CommitMode::Sync);
+    assert_eq!(
+        nothing_stored,
+        Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset))
+    );
+    expected
+        .clone()
+        .attribute(PARTITION, "0")
+        .error("_NO_OFFSET")
+        .assert(&recorder.span(&format!("commit {orders}")));
+
+    recorder.clear();
+    let no_such_partition = offsets(&[(&orders, 99, 1)]);
+    let bare = consumer
+        .inner()
+        .commit(&no_such_partition, CommitMode::Sync);
+    let failed = consumer.commit(&no_such_partition, CommitMode::Sync);
+    assert_eq!(failed, bare);
+    assert_eq!(
+        failed,
+        Err(KafkaError::ConsumerCommit(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+        ))
+    );
+    expected
+        .attribute(PARTITION, "99")
+        .error("UNKNOWN_TOPIC_OR_PARTITION")
+        .assert(&recorder.span(&format!("commit {orders}")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_the_embedded_broker_refuses_has_the_protocols_name_for_it() {
+    use RDKafkaRespErr as Code;
+    // A cluster of its own: whichever request comes next gets the error.
+    let cluster = MockCluster::new(1).expect("an embedded cluster");
+    cluster.create_topic("orders", 1, 1).expect("a topic");
+    let servers = cluster.bootstrap_servers();
+    let (address, port) = servers.rsplit_once(':').expect("an address and a port");
+    let recorder = Recorder::new();
+    let group = unique("group");
+    let client: StreamConsumer = config()
+        .set("bootstrap.servers", &servers)
+        .set("group.id", &group)
+        .create()
+        .expect("a consumer");
+    let consumer = kafka::Consumer::wrap(&recorder.telemetry(), client);
+    consumer.subscribe(&["orders"]).expect("a subscription");
+    let producer: FutureProducer = config()
+        .set("bootstrap.servers", &servers)
+        .create()
+        .expect("a producer");
+    let record = order("orders", &[]);
+    receipt(producer.send(record, PATIENCE).await);
+    let _received = next(&consumer).await;
+    let list = offsets(&[("orders", 0, 1)]);
+
+    let errors = [
+        (
+            Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+            "GROUP_AUTHORIZATION_FAILED",
+        ),
+        (
+            Code::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE,
+            "OFFSET_METADATA_TOO_LARGE",
+        ),
+        (
+            Code::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE,
+            "INVALID_COMMIT_OFFSET_SIZE",
+        ),
+        (
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+            "UNKNOWN_MEMBER_ID",
+        ),
+    ];
+    for (code, name) in errors {
+        recorder.clear();
+        cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[code]);
+        let bare = consumer.inner().commit(&list, CommitMode::Sync);
+        cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[code]);
+        let failed = consumer.commit(&list, CommitMode::Sync);
+
+        assert!(failed.is_err(), "{name}");
+        assert_eq!(failed, bare);
+        commit_span(Some("orders"), &group)
+            .attribute("server.address", address.to_owned())
+            .attribute("server.port", port.parse::<i64>().expect("a port"))
+            .attribute(PARTITION, "0")
+            .error(name)
+            .assert(&recorder.span("commit orders"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_where_telemetry_is_suppressed_is_a_commit_and_no_span() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
+    send_raw(&orders, &texts(&[("traceparent", FRESH)])).await;
+    let received = next(&consumer).await;
+    let suppressed = Context::new().with_telemetry_suppressed();
+    let list = offsets(&[(&orders, 0, 1)]);
+
+    within(&suppressed, || {
+        consumer.commit_consumer_state(CommitMode::Sync)?;
+        consumer.commit(&list, CommitMode::Sync)?;
+        consumer.commit_message(&received, CommitMode::Sync)
+    })
+    .expect("a commit");
+
+    assert_eq!(committed(&consumer, &orders), Offset::Offset(1));
+    assert_eq!(recorder.spans().len(), 0);
+}

@@ -19,7 +19,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::Delivery;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::{Broker, Header, Message, embedded, unique};
@@ -130,6 +130,16 @@ pub fn producer(telemetry: &Telemetry) -> kafka::Producer {
     )
 }
 
+/// A wrapped producer that knows its cluster, so that each of its spans names it.
+pub fn informed_producer(telemetry: &Telemetry, config: &ClientConfig) -> kafka::Producer {
+    let client: FutureProducer = config.create().expect("a producer");
+    client
+        .client()
+        .fetch_cluster_id(PATIENCE)
+        .expect("the cluster's id");
+    kafka::Producer::wrap(telemetry, client)
+}
+
 /// Headers of any bytes, names that are not UTF-8 included, as other clients can send them.
 #[expect(unsafe_code, reason = "rdkafka only takes names that are UTF-8")]
 pub fn raw_headers(headers: &[Header]) -> Option<OwnedHeaders> {
@@ -229,7 +239,7 @@ pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
 
 /// The whole span of a commit, as far as it is known of any.
 pub fn commit_span(topic: Option<&str>, group: &str) -> ExpectedSpan {
-    let name = topic.map_or("commit".to_owned(), |topic| format!("commit {topic}"));
+    let name = topic.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
     let span = client_attributes(ExpectedSpan::new(name, SpanKind::Client))
         .attribute("messaging.operation.name", "commit")
         .attribute("messaging.operation.type", "settle")

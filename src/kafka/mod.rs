@@ -7,8 +7,8 @@
 //! | `commit_message`, `commit`, `commit_consumer_state` | `commit {topic}`, CLIENT | with the call | when the call returns |
 //!
 //! Receiving makes no span of its own. An asynchronous commit's span ends when the request is
-//! queued and says nothing of the broker's answer, which goes to the `commit_callback` of the
-//! user's context.
+//! queued and says nothing of the broker's answer, which rdkafka 0.39 tells nobody: it calls the
+//! `commit_callback` of the user's context for automatic commits alone.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -67,7 +67,9 @@ mod settle;
 pub use rdkafka;
 
 pub use self::carrier::{MessageHeaders, extract, inject};
-pub use self::consumer::{Consumer, MessageStream, Received};
+pub use self::consumer::{
+    Consumer, Iter, MessageStream, PartitionQueue, Received, StreamPartitionQueue,
+};
 pub use self::envelope::{
     MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
     MESSAGING_KAFKA_OFFSET,

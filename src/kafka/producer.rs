@@ -22,7 +22,7 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 use super::carrier::RecordHeaders;
 use super::envelope::{ClientInfo, content, error_type, offset};
 use crate::Telemetry;
-use crate::link::Relation;
+use crate::link::{Relation, ambient};
 use crate::semconv::attributes::partition_id;
 use crate::semconv::operation::Operation;
 use crate::span::OpenSpan;
@@ -68,7 +68,8 @@ where
     /// Sends a record, as [`FutureProducer::send`] does, in a `send {topic}` span that ends with
     /// the delivery report.
     ///
-    /// The span is a child of what is current when this is called.
+    /// The span is a child of the span that is current when the future is first polled, or else when
+    /// this was called; so it may be wrapped in a context, spawned or collected.
     ///
     /// # Errors
     ///
@@ -89,9 +90,9 @@ where
         V: ToBytes + ?Sized,
         T: Into<Timeout>,
     {
-        let ambient = Context::current();
+        let called = Context::current();
         async move {
-            let Some(sending) = Sending::start(&self.info, ambient, &mut record) else {
+            let Some(sending) = Sending::start(&self.info, ambient(called), &mut record) else {
                 return self.client.send(record, queue_timeout).await;
             };
             let result = self.client.send(record, queue_timeout).await;
@@ -232,6 +233,8 @@ struct Sending {
     span: OpenSpan,
     info: Arc<ClientInfo>,
     operation: Operation,
+    /// The user chose the partition, so that the span has had it from its start.
+    has_partition: bool,
 }
 
 impl Sending {
@@ -249,7 +252,9 @@ impl Sending {
             return None;
         }
         let telemetry = &info.telemetry;
-        let envelope = info.sent(record.topic, record.partition);
+        // librdkafka's number for no partition, as in a record that comes back, is negative.
+        let partition = record.partition.filter(|number| *number >= 0);
+        let envelope = info.sent(record.topic, partition);
         let key = record.key.map(ToBytes::to_bytes);
         let payload = record.payload.map(ToBytes::to_bytes);
         let mut headers = RecordHeaders(record.headers.take());
@@ -287,6 +292,7 @@ impl Sending {
             span,
             info: Arc::clone(info),
             operation,
+            has_partition: partition.is_some(),
         })
     }
 
@@ -307,14 +313,12 @@ impl Sending {
 
     fn delivered(self, delivery: &Delivery) {
         self.span.record(|| {
-            [partition_id(delivery.partition), offset(delivery.offset)]
-                .into_iter()
-                .chain(self.info.cluster_id())
+            let partition = (!self.has_partition).then(|| partition_id(delivery.partition));
+            partition.into_iter().chain([offset(delivery.offset)])
         });
     }
 
     fn fail(self, error: &KafkaError) {
-        self.span.record(|| self.info.cluster_id());
         self.span.fail(error_type(error), error.to_string());
     }
 
@@ -326,5 +330,12 @@ impl Sending {
             self.info.telemetry.propagation().remove(&mut headers);
         }
         headers.0
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        // Last, since a new client learns it with its first record.
+        self.span.record(|| self.info.cluster_id());
     }
 }

@@ -66,7 +66,7 @@ impl ClientInfo {
 }
 
 /// Ends the span with what the client answered. For an asynchronous commit that is only whether the
-/// request was taken; what the broker said to it goes to the user's `commit_callback`.
+/// request was taken.
 fn finish(span: OpenSpan, result: KafkaResult<()>) -> KafkaResult<()> {
     if let Err(error) = &result {
         span.fail(error_type(error), error.to_string());

@@ -66,7 +66,8 @@ fn full_context() -> Context {
 
 #[test]
 fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
-    let rows: [(&[(&str, &str)], Option<u64>, Option<u64>); 9] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], Option<u64>, Option<u64>);
+    let rows: [Row<'_>; 9] = [
         (&[("traceparent", FIRST)], Some(1), None),
         (&[("TraceParent", FIRST)], Some(1), None),
         (
@@ -146,8 +147,7 @@ fn of_conflicting_contexts_the_last_tracestate_counts_and_else_all_are_one_list(
 
 #[test]
 fn a_message_without_context_has_none_whatever_is_current() {
-    let ambient = full_context();
-    let _current = ambient.clone().attach();
+    let _current = full_context().attach();
     let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
 
     for propagation in [Propagation::W3c, Propagation::Global, stock] {

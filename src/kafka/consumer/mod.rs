@@ -1,6 +1,8 @@
 //! Receiving messages.
 
+mod base;
 mod client;
+mod queue;
 mod received;
 
 use std::fmt;
@@ -9,10 +11,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use rdkafka::client::Client;
 use rdkafka::consumer::{self as rd, Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 
+pub use self::base::Iter;
+pub use self::queue::{PartitionQueue, StreamPartitionQueue};
 pub use self::received::Received;
 use super::envelope::ClientInfo;
 use crate::Telemetry;
@@ -47,6 +52,15 @@ impl<C> Consumer<C> {
     pub const fn inner(&self) -> &Arc<C> {
         &self.client
     }
+
+    fn received<'a, X>(&self, message: BorrowedMessage<'a>) -> Received<BorrowedMessage<'a>>
+    where
+        C: rd::Consumer<X>,
+        X: ConsumerContext,
+    {
+        self.info.learn_cluster_id(self.client.client());
+        Received::new(message, &self.info)
+    }
 }
 
 impl<X, R> Consumer<StreamConsumer<X, R>>
@@ -64,16 +78,15 @@ where
     /// As the client's: a message is either returned or still to come.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
         let message = self.client.recv().await?;
-        self.info.learn_cluster_id(self.client.client());
-        Ok(Received::new(message, &self.info))
+        Ok(self.received(message))
     }
 
     /// The messages as a stream, as [`StreamConsumer::stream`] has them.
     pub fn stream(&self) -> MessageStream<'_, X> {
-        self.info.learn_cluster_id(self.client.client());
         MessageStream {
             stream: self.client.stream(),
             info: &self.info,
+            client: self.client.client(),
         }
     }
 }
@@ -102,6 +115,7 @@ impl<C> fmt::Debug for Consumer<C> {
 pub struct MessageStream<'a, X: ConsumerContext> {
     stream: rd::MessageStream<'a, X>,
     info: &'a Arc<ClientInfo>,
+    client: &'a Client<X>,
 }
 
 impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
@@ -109,6 +123,7 @@ impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(Pin::new(&mut self.stream).poll_next(task));
+        self.info.learn_cluster_id(self.client);
         Poll::Ready(next.map(|item| item.map(|message| Received::new(message, self.info))))
     }
 }

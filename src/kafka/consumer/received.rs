@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, OwnedMessage};
 
 use crate::kafka::carrier::MessageHeaders;
 use crate::kafka::envelope::{ClientInfo, content, offset};
-use crate::link::Relation;
+use crate::link::{Relation, ambient};
 use crate::metrics::Problem;
 use crate::semconv::outcome::Outcome;
 use crate::span::ProcessSpan;
@@ -63,6 +63,8 @@ impl<M: MessageHeaders> Received<M> {
     /// active: then it is that one's child. An error sets the span's status, `error.type` and an
     /// exception; a panic does too and goes on. Committing stays with the caller.
     ///
+    /// What is current counts when the future is first polled, or else when this was called.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
@@ -94,8 +96,11 @@ impl<M: MessageHeaders> Received<M> {
         Fut: Future<Output = R>,
         R: Outcome,
     {
-        let ambient = Context::current();
-        async move { self.start_in(ambient).run(|| handler(self)).await }
+        let called = Context::current();
+        async move {
+            let process = self.start_in(ambient(called));
+            process.run(|| handler(self)).await
+        }
     }
 
     /// Starts the `process {topic}` span, for control flow that a closure cannot express.

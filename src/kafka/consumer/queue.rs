@@ -1,0 +1,126 @@
+//! Partitions whose messages come through a queue of their own.
+
+use std::fmt;
+
+use rdkafka::consumer::base_consumer::PartitionQueue as ClientQueue;
+use rdkafka::consumer::stream_consumer::StreamPartitionQueue as ClientStreamQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::util::{DefaultRuntime, Timeout};
+
+use super::{Consumer, MessageStream, Received};
+
+impl<X> Consumer<BaseConsumer<X>>
+where
+    X: ConsumerContext,
+{
+    /// Gives one partition a queue of its own, as [`BaseConsumer::split_partition_queue`] does;
+    /// `None` if there is no such topic or partition.
+    #[must_use]
+    pub fn split_partition_queue(&self, topic: &str, partition: i32) -> Option<PartitionQueue<X>> {
+        Some(PartitionQueue {
+            queue: self.client.split_partition_queue(topic, partition)?,
+            consumer: self.clone(),
+        })
+    }
+}
+
+impl<X, R> Consumer<StreamConsumer<X, R>>
+where
+    X: ConsumerContext + 'static,
+{
+    /// Gives one partition a queue of its own, as [`StreamConsumer::split_partition_queue`] does;
+    /// `None` if there is no such topic or partition.
+    #[must_use]
+    pub fn split_partition_queue(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Option<StreamPartitionQueue<X, R>> {
+        Some(StreamPartitionQueue {
+            queue: self.client.split_partition_queue(topic, partition)?,
+            consumer: self.clone(),
+        })
+    }
+}
+
+/// The queue of one partition of a blocking consumer.
+///
+/// The consumer itself has to be polled too, even if all its partitions have queues.
+pub struct PartitionQueue<X: ConsumerContext> {
+    queue: ClientQueue<X>,
+    consumer: Consumer<BaseConsumer<X>>,
+}
+
+impl<X: ConsumerContext> PartitionQueue<X> {
+    /// Waits for the next message of the partition; `None` if none came in time.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn poll<T: Into<Timeout>>(
+        &self,
+        timeout: T,
+    ) -> Option<KafkaResult<Received<BorrowedMessage<'_>>>> {
+        let polled = self.queue.poll(timeout)?;
+        Some(polled.map(|message| self.consumer.received(message)))
+    }
+
+    /// Sets what is called when the empty queue gets a message, in place of what was set before.
+    pub fn set_nonempty_callback<F>(&mut self, callback: F)
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.queue.set_nonempty_callback(callback);
+    }
+}
+
+impl<X: ConsumerContext> fmt::Debug for PartitionQueue<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionQueue")
+            .field("consumer", &self.consumer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The queue of one partition of a stream consumer.
+///
+/// The consumer itself has to be received from too, even if all its partitions have queues.
+pub struct StreamPartitionQueue<X: ConsumerContext, R = DefaultRuntime> {
+    queue: ClientStreamQueue<X, R>,
+    consumer: Consumer<StreamConsumer<X, R>>,
+}
+
+impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
+    /// Receives the next message of the partition.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's: a message is either returned or still to come.
+    pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
+        let message = self.queue.recv().await?;
+        Ok(self.consumer.received(message))
+    }
+
+    /// The messages of the partition as a stream.
+    pub fn stream(&self) -> MessageStream<'_, X> {
+        MessageStream {
+            stream: self.queue.stream(),
+            info: &self.consumer.info,
+            client: self.consumer.client.client(),
+        }
+    }
+}
+
+impl<X: ConsumerContext, R> fmt::Debug for StreamPartitionQueue<X, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamPartitionQueue")
+            .field("consumer", &self.consumer)
+            .finish_non_exhaustive()
+    }
+}
