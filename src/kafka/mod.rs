@@ -74,4 +74,4 @@ pub use self::envelope::{
     MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
     MESSAGING_KAFKA_OFFSET,
 };
-pub use self::producer::{DeliveryFuture, Producer};
+pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};

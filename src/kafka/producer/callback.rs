@@ -1,0 +1,244 @@
+//! The clients that report deliveries to a callback, [`ThreadedProducer`] and [`BaseProducer`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use opentelemetry::Context;
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Message as _, ToBytes};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Partitioner, ProducerContext,
+    ThreadedProducer,
+};
+use rdkafka::statistics::Statistics;
+use rdkafka::util::{IntoOpaque, Timeout};
+
+use super::Producer;
+use super::sending::{Record, Sending};
+use crate::kafka::envelope::ClientInfo;
+
+/// The context that a [`ThreadedProducer`] or [`BaseProducer`] has to be created with: the user's
+/// own, with each record's span beside the user's opaque.
+///
+/// The span ends with the delivery report, and its context is current while the user's `delivery`
+/// is called.
+///
+/// ```
+/// use otel_messaging::kafka::Traced;
+/// use otel_messaging::{Telemetry, kafka};
+/// use rdkafka::ClientConfig;
+/// use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
+///
+/// # fn example(config: &ClientConfig) -> anyhow::Result<()> {
+/// let client: ThreadedProducer<_> =
+///     config.create_with_context(Traced::new(DefaultProducerContext))?;
+/// let producer = kafka::Producer::wrap(&Telemetry::new(), client);
+/// producer
+///     .send(BaseRecord::to("orders").key("42").payload("two books"))
+///     .map_err(|(error, _)| error)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Traced<C = DefaultProducerContext>(C);
+
+impl<C> Traced<C> {
+    /// Puts the user's own context inside ours.
+    pub const fn new(context: C) -> Self {
+        Self(context)
+    }
+
+    /// The user's own context.
+    pub const fn inner(&self) -> &C {
+        &self.0
+    }
+}
+
+impl<C: ClientContext> ClientContext for Traced<C> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = C::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.0.stats(statistics);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.0.stats_raw(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.generate_oauth_token(config)
+    }
+}
+
+impl<C, Part> ProducerContext<Part> for Traced<C>
+where
+    C: ProducerContext<Part>,
+    Part: Partitioner,
+{
+    type DeliveryOpaque = Box<TracedOpaque<C::DeliveryOpaque>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
+        let TracedOpaque { sending, opaque } = *opaque;
+        let context = sending.map(|sending| {
+            let context = sending.context().clone();
+            match result {
+                Ok(message) => sending.delivered(message.partition(), message.offset()),
+                Err((error, _)) => sending.fail(error),
+            }
+            context
+        });
+        let _current = context.map(Context::attach);
+        self.0.delivery(result, opaque);
+    }
+
+    fn get_custom_partitioner(&self) -> Option<&Part> {
+        self.0.get_custom_partitioner()
+    }
+}
+
+/// The span of a record on its way to the delivery report, and the user's own opaque.
+pub struct TracedOpaque<O> {
+    sending: Option<Sending>,
+    opaque: O,
+}
+
+impl<O> fmt::Debug for TracedOpaque<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TracedOpaque")
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Queued, or an error and the record itself.
+type Queued<R> = Result<(), (KafkaError, R)>;
+
+/// A record with the user's own opaque, as the bare client takes it.
+type UserRecord<'a, K, V, C, Part> =
+    BaseRecord<'a, K, V, <C as ProducerContext<Part>>::DeliveryOpaque>;
+
+impl<C, Part> Producer<ThreadedProducer<Traced<C>, Part>>
+where
+    C: ProducerContext<Part> + 'static,
+    Part: Partitioner,
+{
+    /// Queues a record, as [`ThreadedProducer::send`] does, in a `send {topic}` span that ends with
+    /// the delivery report.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, with the record. The record comes back without the context that it
+    /// was given; sending it again gives it a new one.
+    pub fn send<'a, K, V>(
+        &self,
+        record: UserRecord<'a, K, V, C, Part>,
+    ) -> Queued<UserRecord<'a, K, V, C, Part>>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        send(&self.info, record, |record| self.client.send(record))
+    }
+
+    /// Serves the client's events, as [`ThreadedProducer::poll`] does; there is no need to call it.
+    pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
+        self.client.poll(timeout);
+    }
+}
+
+impl<C, Part> Producer<BaseProducer<Traced<C>, Part>>
+where
+    C: ProducerContext<Part>,
+    Part: Partitioner,
+{
+    /// Queues a record, as [`BaseProducer::send`] does, in a `send {topic}` span that ends with the
+    /// delivery report, in some later [`poll`](Self::poll).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, with the record. The record comes back without the context that it
+    /// was given; sending it again gives it a new one.
+    pub fn send<'a, K, V>(
+        &self,
+        record: UserRecord<'a, K, V, C, Part>,
+    ) -> Queued<UserRecord<'a, K, V, C, Part>>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        send(&self.info, record, |record| self.client.send(record))
+    }
+
+    /// Serves the client's events, delivery reports among them, as [`BaseProducer::poll`] does.
+    pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
+        self.client.poll(timeout);
+    }
+}
+
+type TracedRecord<'a, K, V, O> = BaseRecord<'a, K, V, Box<TracedOpaque<O>>>;
+
+fn send<'a, K, V, O>(
+    info: &Arc<ClientInfo>,
+    mut record: BaseRecord<'a, K, V, O>,
+    queue: impl FnOnce(TracedRecord<'a, K, V, O>) -> Queued<TracedRecord<'a, K, V, O>>,
+) -> Queued<BaseRecord<'a, K, V, O>>
+where
+    K: ToBytes + ?Sized,
+    V: ToBytes + ?Sized,
+    O: IntoOpaque,
+{
+    let parts = Record {
+        topic: record.topic,
+        partition: record.partition,
+        key: record.key.map(ToBytes::to_bytes),
+        payload: record.payload.map(ToBytes::to_bytes),
+    };
+    let sending = Sending::start(info, Context::current(), parts, &mut record.headers);
+    let (record, opaque) = with_opaque(record, ());
+    let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));
+    queue(record).map_err(|(error, record)| {
+        let (mut record, traced) = with_opaque(record, ());
+        let TracedOpaque { sending, opaque } = *traced;
+        if let Some(sending) = sending {
+            record.headers = sending.without_context(record.headers);
+            sending.fail(&error);
+        }
+        (error, with_opaque(record, opaque).0)
+    })
+}
+
+/// The same record with another opaque, and the one that it had.
+fn with_opaque<'a, K, V, O, N>(
+    record: BaseRecord<'a, K, V, O>,
+    opaque: N,
+) -> (BaseRecord<'a, K, V, N>, O)
+where
+    K: ToBytes + ?Sized,
+    V: ToBytes + ?Sized,
+    O: IntoOpaque,
+    N: IntoOpaque,
+{
+    let exchanged = BaseRecord {
+        topic: record.topic,
+        partition: record.partition,
+        payload: record.payload,
+        key: record.key,
+        timestamp: record.timestamp,
+        headers: record.headers,
+        delivery_opaque: opaque,
+    };
+    (exchanged, record.delivery_opaque)
+}

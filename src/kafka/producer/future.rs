@@ -1,0 +1,159 @@
+//! The client whose delivery reports are futures, [`FutureProducer`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use opentelemetry::Context;
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::ToBytes;
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
+use rdkafka::producer::{self as client, FutureProducer, FutureRecord, Producer as _};
+use rdkafka::util::{AsyncRuntime, Timeout};
+
+use super::Producer;
+use super::sending::{Record, Sending};
+use crate::link::ambient;
+
+impl<C, R> Producer<FutureProducer<C, R>>
+where
+    C: ClientContext + 'static,
+    R: AsyncRuntime,
+{
+    /// Sends a record, as [`FutureProducer::send`] does, in a `send {topic}` span that ends with
+    /// the delivery report.
+    ///
+    /// The span is a child of the span that is current when the future is first polled, or else when
+    /// this was called; so it may be wrapped in a context, spawned or collected.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, with the message. The message comes back without the context that
+    /// it was given; sending it again gives it a new one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop a record that is already queued. Its span ends with the
+    /// status unset, since nobody knows the outcome.
+    pub fn send<K, V, T>(
+        &self,
+        mut record: FutureRecord<'_, K, V>,
+        queue_timeout: T,
+    ) -> impl Future<Output = OwnedDeliveryResult>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+        T: Into<Timeout>,
+    {
+        let called = Context::current();
+        async move {
+            let parts = self::record(&record);
+            let Some(sending) =
+                Sending::start(&self.info, ambient(called), parts, &mut record.headers)
+            else {
+                return self.client.send(record, queue_timeout).await;
+            };
+            let result = self.client.send(record, queue_timeout).await;
+            self.info.learn_cluster_id(self.client.client());
+            end(sending, result)
+        }
+    }
+
+    /// Queues a record, as [`FutureProducer::send_result`] does, in a `send {topic}` span that ends
+    /// with the delivery report.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, with the record. The record comes back without the context that it
+    /// was given; sending it again gives it a new one.
+    pub fn send_result<'a, K, V>(
+        &self,
+        mut record: FutureRecord<'a, K, V>,
+    ) -> Result<DeliveryFuture, (KafkaError, FutureRecord<'a, K, V>)>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        let parts = self::record(&record);
+        let sending = Sending::start(&self.info, Context::current(), parts, &mut record.headers);
+        match self.client.send_result(record) {
+            Ok(delivery) => {
+                self.info.learn_cluster_id(self.client.client());
+                Ok(DeliveryFuture { delivery, sending })
+            }
+            Err((error, mut record)) => {
+                if let Some(sending) = sending {
+                    record.headers = sending.without_context(record.headers);
+                    sending.fail(&error);
+                }
+                Err((error, record))
+            }
+        }
+    }
+
+    /// Serves the client's events, as [`FutureProducer::poll`] does; there is no need to call it.
+    pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
+        self.client.poll(timeout);
+    }
+}
+
+/// The delivery report of one record, to be awaited; the client's own future has the same output.
+///
+/// # Cancel safety
+///
+/// Dropping it does not stop the record. Its span ends with the status unset, since nobody knows
+/// the outcome.
+#[must_use = "the send span ends when this is dropped"]
+pub struct DeliveryFuture {
+    delivery: client::DeliveryFuture,
+    sending: Option<Sending>,
+}
+
+impl Future for DeliveryFuture {
+    type Output = <client::DeliveryFuture as Future>::Output;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let delivered = ready!(Pin::new(&mut self.delivery).poll(task));
+        Poll::Ready(match self.sending.take() {
+            Some(sending) => delivered.map(|result| end(sending, result)),
+            None => delivered,
+        })
+    }
+}
+
+impl fmt::Debug for DeliveryFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryFuture")
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
+}
+
+fn record<'a, K, V>(record: &FutureRecord<'a, K, V>) -> Record<'a>
+where
+    K: ToBytes + ?Sized,
+    V: ToBytes + ?Sized,
+{
+    Record {
+        topic: record.topic,
+        partition: record.partition,
+        key: record.key.map(ToBytes::to_bytes),
+        payload: record.payload.map(ToBytes::to_bytes),
+    }
+}
+
+/// Ends the span with the delivery report.
+fn end(sending: Sending, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
+    match result {
+        Ok(delivery) => {
+            sending.delivered(delivery.partition, delivery.offset);
+            Ok(delivery)
+        }
+        Err((error, mut message)) => {
+            let headers = sending.without_context(message.detach_headers());
+            sending.fail(&error);
+            Err((error, message.replace_headers(headers)))
+        }
+    }
+}
