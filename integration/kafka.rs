@@ -21,15 +21,26 @@ mod situations;
 #[path = "kafka/wire.rs"]
 mod wire;
 
-use integration::kafka::Kafka;
-
 macro_rules! scenarios {
-    ($($name:ident),+ $(,)?) => {$(
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $name() {
-            integration::scenario::$name::<Kafka>().await;
+    ($($name:ident),+ $(,)?) => {
+        scenarios!(@over futures: Futures, $($name)+);
+        scenarios!(@over callbacks: Callbacks, $($name)+);
+        scenarios!(@over queues: Queues, $($name)+);
+    };
+    (@over $module:ident: $clients:ident, $($name:ident)+) => {
+        mod $module {
+            use integration::clients::$clients;
+            use integration::kafka::Kafka;
+            use integration::scenario;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    scenario::$name::<Kafka<$clients>>().await;
+                }
+            )+
         }
-    )+};
+    };
 }
 
 scenarios!(

@@ -10,7 +10,8 @@ use integration::kafka::{
     send_span, sending_span, servers, topic, wire_headers,
 };
 use integration::unique;
-use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState};
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
@@ -278,6 +279,30 @@ async fn a_send_that_is_not_waited_for_ends_its_span_without_an_outcome() {
         messages.iter().map(wire_headers).collect::<Vec<_>>(),
         carried.map(|carried| [header("traceparent", carried)])
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_belongs_to_where_it_is_first_polled_or_else_called() {
+    let recorder = Recorder::new();
+    let producer = informed_producer(&recorder.telemetry(), &config());
+    let orders = topic("orders").await;
+    let send = || producer.send(order(&orders, &[]), PATIENCE);
+    let fresh = || Context::new().with_remote_span_context(named(FRESH));
+    let name = format!("send {orders}");
+
+    let delivery = receipt(send().with_context(upstream()).await);
+    let polled = send_span(&orders, "order-7", &delivery).child_of(&named(STALE));
+    polled.assert(&recorder.span(&name));
+
+    recorder.clear();
+    let delivery = receipt(within(&upstream(), send).with_context(fresh()).await);
+    let polled_elsewhere = send_span(&orders, "order-7", &delivery).child_of(&named(FRESH));
+    polled_elsewhere.assert(&recorder.span(&name));
+
+    recorder.clear();
+    let delivery = receipt(within(&upstream(), send).await);
+    let called = send_span(&orders, "order-7", &delivery).child_of(&named(STALE));
+    called.assert(&recorder.span(&name));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,12 @@
 //! Kafka, by our wrappers around rdkafka: a real cluster where `KAFKA_BROKERS` names one, else
 //! rdkafka's embedded mock cluster.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::rc::Rc;
 use std::time::Duration;
 
 use opentelemetry::Context;
@@ -16,12 +17,13 @@ use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings;
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer};
-use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders, OwnedMessage};
+use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::Delivery;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use crate::clients::{Clients, Futures};
 use crate::{Broker, Header, Message, embedded, unique};
 
 /// Longest wait for anything that should take milliseconds.
@@ -274,34 +276,33 @@ pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> Expected
     .attribute("messaging.kafka.offset", message.offset())
 }
 
+type ConsumerInGroup<C> = (Rc<<C as Clients>::Consumer>, String);
+
 /// Wrapped Kafka clients.
-#[derive(Debug)]
-pub struct Kafka {
+#[expect(missing_debug_implementations, reason = "not all clients have one")]
+pub struct Kafka<C: Clients = Futures> {
     telemetry: Telemetry,
-    producer: kafka::Producer,
-    consumers: Mutex<HashMap<String, (kafka::Consumer, String)>>,
+    producer: C::Producer,
+    consumers: RefCell<HashMap<String, ConsumerInGroup<C>>>,
 }
 
-impl Kafka {
-    fn consumer_of(&self, topic: &str) -> (kafka::Consumer, String) {
-        self.consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(topic)
-            .expect("a declared topic")
-            .clone()
+impl<C: Clients> Kafka<C> {
+    fn consumer_of(&self, topic: &str) -> ConsumerInGroup<C> {
+        let consumers = self.consumers.borrow();
+        let (consumer, group) = consumers.get(topic).expect("a declared topic");
+        (Rc::clone(consumer), group.clone())
     }
 }
 
-impl Broker for Kafka {
+impl<C: Clients> Broker for Kafka<C> {
     type Receipt = Delivery;
     type Received = Received<OwnedMessage>;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         Self {
             telemetry: telemetry.clone(),
-            producer: producer(telemetry),
-            consumers: Mutex::default(),
+            producer: C::producer(telemetry),
+            consumers: RefCell::default(),
         }
     }
 
@@ -309,32 +310,18 @@ impl Broker for Kafka {
         let topic = topic(name).await;
         let config = config();
         let group = config.get("group.id").expect("a group").to_owned();
-        let consumer = kafka::Consumer::wrap(
-            &self.telemetry,
-            config.create::<StreamConsumer>().expect("a consumer"),
-        );
-        consumer.subscribe(&[&topic]).expect("a subscription");
-        self.consumers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(topic.clone(), (consumer, group));
+        let consumer = Rc::new(C::consumer(&self.telemetry, &config, &topic));
+        let mut consumers = self.consumers.borrow_mut();
+        consumers.insert(topic.clone(), (consumer, group));
         topic
     }
 
     async fn send(&self, topic: &str, message: &Message) -> Delivery {
-        let mut record = FutureRecord::to(topic)
-            .key(&message.key)
-            .payload(&message.payload);
-        record.headers = raw_headers(&message.headers);
-        self.producer
-            .send(record, PATIENCE)
-            .await
-            .map_err(|(error, _)| error)
-            .expect("a delivery")
+        C::send(&self.producer, topic, message).await
     }
 
     async fn receive(&self, topic: &str) -> Received<OwnedMessage> {
-        next(&self.consumer_of(topic).0).await.detach()
+        C::receive(&self.consumer_of(topic).0).await
     }
 
     async fn process<F, Fut, R>(&self, received: &Received<OwnedMessage>, handler: F) -> R
@@ -348,21 +335,6 @@ impl Broker for Kafka {
 
     fn start_process(&self, received: &Received<OwnedMessage>) -> ProcessSpan {
         received.start_process()
-    }
-
-    fn settle(&self, received: &Received<OwnedMessage>) {
-        let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(
-                received.topic(),
-                received.partition(),
-                Offset::Offset(received.offset() + 1),
-            )
-            .expect("an offset");
-        self.consumer_of(received.topic())
-            .0
-            .commit(&offsets, CommitMode::Sync)
-            .expect("a commit");
     }
 
     fn context<'a>(&self, received: &'a Received<OwnedMessage>) -> &'a Context {

@@ -7,6 +7,7 @@
     reason = "a scenario panics where it fails"
 )]
 
+pub mod clients;
 pub mod embedded;
 pub mod kafka;
 pub mod scenario;
@@ -70,8 +71,6 @@ pub trait Broker: Sized {
         R: Outcome;
     /// Processes a message in the guard form.
     fn start_process(&self, received: &Self::Received) -> ProcessSpan;
-    /// Settles a message through the wrapped consumer.
-    fn settle(&self, received: &Self::Received);
     /// What the message carries.
     fn context<'a>(&self, received: &'a Self::Received) -> &'a Context;
     /// The headers as they were on the wire.

@@ -9,8 +9,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, ToBytes};
 use rdkafka::producer::{
-    BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Partitioner, ProducerContext,
-    ThreadedProducer,
+    BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Partitioner, Producer as _,
+    ProducerContext, ThreadedProducer,
 };
 use rdkafka::statistics::Statistics;
 use rdkafka::util::{IntoOpaque, Timeout};
@@ -150,6 +150,7 @@ where
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,
     {
+        self.info.learn_cluster_id(self.client.client());
         send(&self.info, record, |record| self.client.send(record))
     }
 
@@ -179,6 +180,7 @@ where
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,
     {
+        self.info.learn_cluster_id(self.client.client());
         send(&self.info, record, |record| self.client.send(record))
     }
 

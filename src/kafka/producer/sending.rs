@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedHeaders;
 
@@ -107,7 +108,9 @@ impl Sending {
     /// mode it would pass for the user's own context the next time.
     pub(super) fn without_context(&self, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
         let mut headers = RecordHeaders(headers);
-        if self.operation == Operation::Send {
+        // Without a context of our own to write, what the record carried passed through.
+        let is_ours = self.context().span().span_context().is_valid();
+        if self.operation == Operation::Send && is_ours {
             self.info.telemetry.propagation().remove(&mut headers);
         }
         headers.0
