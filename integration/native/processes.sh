@@ -17,8 +17,8 @@ spawn() {
   started+=("$spawned")
 }
 
-# interruptible COMMAND...: runs it, and leaves at once when a signal comes. For a command in the foreground a trap
-# would have to wait.
+# interruptible COMMAND...: runs it, and leaves at once when a signal comes: for a command in the foreground a trap
+# would have to wait. Nothing that it started outlives it.
 interruptible() {
   local status=0
   set -m
@@ -26,11 +26,19 @@ interruptible() {
   current=$!
   set +m
   wait "$current" || status=$?
+  kill -KILL -- "-$current" 2>/dev/null || true
   current=
   return "$status"
 }
 
-# To be run by interruptible.
+# The next three are for interruptible. This one ends the process group that it is in when the time is up.
+limited() {
+  local seconds=$1
+  shift
+  { sleep "$seconds" && echo "stopped after $seconds seconds" && kill -TERM 0; } &
+  "$@"
+}
+
 shown() {
   local log=$1
   shift
