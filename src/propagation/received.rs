@@ -9,8 +9,8 @@ use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 /// The W3C headers of a message, by the rule for names and duplicates.
 ///
 /// The exact lower-case name comes first, then any case. Of several traceparents the last one that
-/// parses counts: order means something in a message, and appending is how people override. Of the
-/// tracestates of such a conflict the last one counts too, else all are one list.
+/// parses counts: order means something in a message, and appending is how people override. If they
+/// differ, the last tracestate and the last baggage count too, else all of each are one list.
 pub(super) struct Found<'a> {
     pub(super) incoming: w3c::Incoming<'a>,
     traceparent_text: Option<&'a [u8]>,
@@ -36,14 +36,17 @@ impl<'a> Found<'a> {
             (None, other) => (other, other_case.earlier),
         };
         let mut tracestate = first_filled(exact.tracestate, other_case.tracestate);
+        let mut baggage = first_filled(exact.baggage, other_case.baggage);
         if conflicting.is_some() {
-            tracestate.drain(..tracestate.len().saturating_sub(1));
+            for values in [&mut tracestate, &mut baggage] {
+                values.drain(..values.len().saturating_sub(1));
+            }
         }
         Self {
             incoming: w3c::Incoming {
                 traceparent: parent.as_ref().map(|parent| parent.parsed),
                 tracestate,
-                baggage: first_filled(exact.baggage, other_case.baggage),
+                baggage,
             },
             traceparent_text: parent.map(|parent| parent.text),
             conflicting,

@@ -123,25 +123,28 @@ fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
 }
 
 #[test]
-fn of_conflicting_contexts_the_last_tracestate_counts_and_else_all_are_one_list() {
+fn of_conflicting_contexts_all_of_the_last_counts_and_else_all_are_one_list() {
     let one_list = list(&[
         ("traceparent", FIRST),
         ("tracestate", "a=1"),
         ("tracestate", "b=2"),
+        ("baggage", "a=1"),
+        ("baggage", "b=2"),
     ]);
     let conflicting = list(&[
         ("traceparent", FIRST),
         ("tracestate", "a=1"),
+        ("baggage", "a=1"),
         ("traceparent", SECOND),
         ("tracestate", "b=2"),
+        ("baggage", "b=2"),
     ]);
 
     for (headers, expected) in [(one_list, "a=1,b=2"), (conflicting, "b=2")] {
         let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers));
-        let creation = extracted
-            .creation
-            .map(|creation| creation.trace_state().header());
-        assert_eq!(creation.as_deref(), Some(expected));
+        let written = w3c::Outgoing::from_context(&extracted.context);
+        assert_eq!(written.tracestate.as_deref(), Some(expected));
+        assert_eq!(written.baggage.as_deref(), Some(expected));
     }
 }
 

@@ -61,7 +61,7 @@ where
     }
 
     /// Queues a record, as [`FutureProducer::send_result`] does, in a `send {topic}` span that ends
-    /// with the delivery report.
+    /// when the future takes up the delivery report.
     ///
     /// # Errors
     ///
