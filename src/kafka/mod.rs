@@ -45,6 +45,17 @@
 //! # }
 //! ```
 //!
+//! # The clients of rdkafka
+//!
+//! | client | wrapped | gives |
+//! |---|---|---|
+//! | `FutureProducer` | as it is | `send`, `send_result` |
+//! | `ThreadedProducer`, `BaseProducer` | created with a [`Traced`] context | `send`; the span ends before the user's `delivery` is called |
+//! | `StreamConsumer` | as it is | `recv`, `stream`, `split_partition_queue` |
+//! | `BaseConsumer` | as it is | `poll`, `iter`, `split_partition_queue` |
+//!
+//! The client's own contexts, partitioners and callbacks stay the user's.
+//!
 //! # What the headers of a record become
 //!
 //! | on the record | written | read |
