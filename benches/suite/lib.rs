@@ -1,0 +1,79 @@
+//! What the benchmarks and the allocation test share: a count of allocations, a way to measure,
+//! and other ways to do what the crate does.
+//!
+//! The direct way between headers and context, which every message takes, is not public. To measure
+//! it alone, the sources of the crate are compiled once more, as modules of this one: a module that
+//! is new in the crate's root, or becomes a folder there, is to be declared so here too. Whole sends
+//! and whole processing are measured on the crate itself.
+#![allow(
+    dead_code,
+    missing_debug_implementations,
+    missing_docs,
+    unnameable_types,
+    unused_imports,
+    unreachable_pub,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "no library but a part of the benchmarks; they use a part of the crate's sources"
+)]
+
+pub mod by_hand;
+pub mod codec;
+pub mod counting;
+pub mod harness;
+pub mod sample;
+pub mod stock;
+
+#[path = "../../src/envelope.rs"]
+mod envelope;
+#[path = "../../src/link.rs"]
+mod link;
+#[path = "../../src/metrics.rs"]
+mod metrics;
+#[path = "../../src/propagation/mod.rs"]
+mod propagation;
+#[path = "../../src/semconv/mod.rs"]
+mod semconv;
+#[path = "../../src/span.rs"]
+mod span;
+#[path = "../../src/telemetry.rs"]
+mod telemetry;
+#[path = "../../src/w3c/mod.rs"]
+mod w3c;
+
+use telemetry::Telemetry;
+
+/// What a wrapped producer and a received message do with headers, as functions.
+#[path = "../../src/kafka"]
+pub mod kafka {
+    mod carrier;
+    mod consumer;
+    mod envelope;
+    mod native;
+    mod settle;
+
+    use opentelemetry::Context;
+    use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
+
+    use self::carrier::RecordHeaders;
+    use crate::propagation::Propagation;
+    use crate::sample::{KEY, PAYLOAD};
+
+    pub fn inject(context: &Context, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
+        let mut headers = RecordHeaders(headers);
+        Propagation::W3c.inject(context, &mut headers, |headers| {
+            headers.room(1_000_000, Some(KEY.as_bytes()), Some(&PAYLOAD))
+        });
+        headers.0
+    }
+
+    pub fn extract(headers: &BorrowedHeaders) -> Context {
+        Propagation::W3c
+            .extract(&Context::new(), Some(headers))
+            .context
+    }
+}

@@ -1,0 +1,50 @@
+//! The layout of the crate's sources: what may know what, and what stands where.
+//!
+//! A rule takes the tree as data and names each violation by file and line, so that every rule is
+//! seen to fail, on a tree made up for it.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test panics where it fails"
+)]
+
+#[path = "layout/rules.rs"]
+mod rules;
+#[path = "layout/tokens.rs"]
+mod tokens;
+#[path = "layout/tree.rs"]
+mod tree;
+#[path = "layout/violations.rs"]
+mod violations;
+
+use tree::Tree;
+
+#[test]
+fn the_core_names_no_client_and_no_house() {
+    check(rules::core_names_no_client);
+}
+
+#[test]
+fn houses_import_no_house() {
+    check(rules::houses_import_no_house);
+}
+
+#[test]
+fn every_house_has_the_same_rooms() {
+    check(rules::houses_have_the_same_rooms);
+}
+
+#[test]
+fn attribute_keys_are_spelt_in_semconv_and_envelopes_only() {
+    check(rules::keys_are_spelt_once);
+}
+
+#[test]
+fn no_file_is_longer_than_400_lines() {
+    check(rules::files_are_short);
+}
+
+fn check(rule: fn(&Tree) -> Vec<String>) {
+    let violations = rule(&Tree::of_the_crate());
+    assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}

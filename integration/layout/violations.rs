@@ -1,0 +1,166 @@
+//! Each rule on a small tree that breaks it, and on one that looks as if it did.
+
+use crate::rules;
+use crate::tree::Tree;
+
+#[test]
+fn a_core_that_knows_a_client_or_a_house_is_found() {
+    let clients = Tree::new(&[
+        ("link.rs", "//! Of rdkafka.\nuse lapin::Channel;\n"),
+        (
+            "testing/mod.rs",
+            "#[cfg(test)]\nmod tests {\n    fn f(_: async_nats::Client) {}\n}\n",
+        ),
+    ]);
+    let houses = Tree::new(&[
+        (
+            "lib.rs",
+            "pub mod kafka;\npub use crate::{kafka, span::Span};\n",
+        ),
+        (
+            "span.rs",
+            "fn f() {\n    crate::nats::f();\n    let amqp = 1;\n}\n",
+        ),
+    ]);
+
+    assert_eq!(
+        rules::core_names_no_client(&clients),
+        [
+            "src/link.rs:2: the core names lapin; move it into src/amqp/",
+            "src/testing/mod.rs:3: the core names async_nats; move it into src/nats/",
+        ]
+    );
+    assert_eq!(
+        rules::core_names_no_client(&houses),
+        [
+            "src/lib.rs:2: the core imports the house kafka; let the house hand in what the core \
+             needs",
+            "src/span.rs:2: the core imports the house nats; let the house hand in what the core \
+             needs",
+        ]
+    );
+}
+
+#[test]
+fn a_house_that_knows_another_is_found() {
+    let tree = Tree::new(&[
+        (
+            "kafka/mod.rs",
+            "pub use rdkafka;\nuse crate::kafka::carrier;\n",
+        ),
+        (
+            "amqp/carrier.rs",
+            "use super::super::kafka::carrier;\nuse rdkafka::Message;\n",
+        ),
+        (
+            "nats/settle.rs",
+            "// as in crate::amqp\nconst LIKE: &str = \"amqp::settle\";\n",
+        ),
+    ]);
+
+    assert_eq!(
+        rules::houses_import_no_house(&tree),
+        [
+            "src/amqp/carrier.rs:1: the house amqp knows kafka; what both need belongs into the \
+             core",
+            "src/amqp/carrier.rs:2: the house amqp knows kafka; what both need belongs into the \
+             core",
+        ]
+    );
+}
+
+#[test]
+fn a_missing_room_one_too_many_and_an_unknown_house_are_found() {
+    let tree = Tree::new(&[
+        ("amqp/mod.rs", ""),
+        ("amqp/carrier.rs", ""),
+        ("amqp/consumer/mod.rs", ""),
+        ("amqp/consumer/received.rs", ""),
+        ("amqp/envelope.rs", ""),
+        ("amqp/native.rs", ""),
+        ("amqp/producer.rs", ""),
+        ("amqp/tests/mod.rs", ""),
+        ("pulsar/carrier.rs", ""),
+        ("semconv/outcome.rs", ""),
+    ]);
+
+    assert_eq!(
+        rules::houses_have_the_same_rooms(&tree),
+        [
+            "src/amqp/native.rs:1: native is no room of a house; the rooms are mod, carrier, \
+             envelope, producer, consumer, settle",
+            "src/pulsar/carrier.rs:1: pulsar has a carrier, but is no known house; add it to \
+             HOUSES in integration/layout/rules.rs",
+            "src/amqp/: there is no settle; each house has it, as settle.rs or settle/mod.rs",
+        ]
+    );
+}
+
+#[test]
+fn a_key_that_is_spelt_elsewhere_is_found() {
+    let key = r##"const KEY: &str = "messaging.system";"##;
+    let tree = Tree::new(&[
+        ("semconv/attributes.rs", key),
+        ("kafka/envelope/mod.rs", key),
+        ("testing/mod.rs", key),
+        ("kafka/producer.rs", key),
+        (
+            "span.rs",
+            r##"
+                /// Sets "error.type".
+                const WHY: &str = "server. is not a key";
+                const OWN: &str = "otel_messaging.context.problem";
+                const QUOTE: char = '"';
+                fn f<'a>(_: &'a str) { g(r#"error.type"#, b"exception.type") }
+                #[cfg(test)]
+                mod tests {
+                    const EXPECTED: &str = "error.type";
+                }
+                const AFTER: &str = "network.peer.address";
+            "##,
+        ),
+        ("link.rs", "#[cfg(test)]\nmod samples;\n"),
+        ("link/samples.rs", key),
+        (
+            "w3c/mod.rs",
+            "#[cfg(test)]\n#[expect(dead_code)]\nmod tests;\nmod list;\n",
+        ),
+        ("w3c/tests/list.rs", key),
+        ("w3c/list.rs", key),
+    ]);
+
+    let found: Vec<String> = rules::keys_are_spelt_once(&tree)
+        .into_iter()
+        .map(|violation| {
+            violation
+                .split(" is spelt")
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#"src/kafka/producer.rs:1: the attribute key "messaging.system""#,
+            r#"src/span.rs:6: the attribute key "error.type""#,
+            r#"src/span.rs:6: the attribute key "exception.type""#,
+            r#"src/span.rs:11: the attribute key "network.peer.address""#,
+            r#"src/w3c/list.rs:1: the attribute key "messaging.system""#,
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_is_too_long_is_found() {
+    let (fits, long) = ("//\n".repeat(400), "//\n".repeat(401));
+    let tree = Tree::new(&[("fits.rs", &fits), ("long.rs", &long)]);
+
+    assert_eq!(
+        rules::files_are_short(&tree),
+        [
+            "src/long.rs:401: the file has 401 lines, more than 400; split it by what it is about; \
+          a room becomes a folder of the same name"
+        ]
+    );
+}
