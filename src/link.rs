@@ -2,7 +2,7 @@
 
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::trace::{Link, TraceContextExt as _};
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
 
 use crate::propagation::Extracted;
 
@@ -40,10 +40,10 @@ impl Relation {
     /// Relation of a span that sends a message with a creation context from before.
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
-    pub(crate) fn sending_existing(ambient: Context, existing: &Extracted) -> Self {
+    pub(crate) fn sending_existing(ambient: Context, existing: Extracted) -> Self {
         Self {
             parent: ambient,
-            links: links(existing),
+            links: links(existing.creation, existing.conflicting),
         }
     }
 
@@ -55,21 +55,28 @@ impl Relation {
     ///
     /// Spec: messaging-spans § Consumer spans, 1.44.0.
     pub(crate) fn handling(ambient: &Context, received: Extracted) -> Self {
-        let links = links(&received);
+        let Extracted {
+            context,
+            creation,
+            conflicting,
+        } = received;
         let parent = if ambient.span().span_context().is_valid() {
-            ambient_with_baggage_of(ambient, &received.context)
+            ambient_with_baggage_of(ambient, &context)
         } else {
-            received.context
+            context
         };
-        Self { parent, links }
+        Self {
+            parent,
+            links: links(creation, conflicting),
+        }
     }
 }
 
-fn links(received: &Extracted) -> Vec<Link> {
-    [&received.creation, &received.conflicting]
+fn links(creation: Option<SpanContext>, conflicting: Option<SpanContext>) -> Vec<Link> {
+    creation
         .into_iter()
-        .flatten()
-        .map(|creation| Link::with_context(creation.clone()))
+        .chain(conflicting)
+        .map(Link::with_context)
         .collect()
 }
 

@@ -105,7 +105,9 @@ impl OpenSpan {
 
 impl Drop for OpenSpan {
     fn drop(&mut self) {
-        self.context.span().end();
+        if self.recording {
+            self.context.span().end();
+        }
     }
 }
 
@@ -273,8 +275,10 @@ pin_project! {
     impl<Fut> PinnedDrop for Processing<Fut> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let _current = this.process.context.clone().attach();
-            this.future.set(None);
+            if this.future.is_some() {
+                let _current = this.process.context.clone().attach();
+                this.future.set(None);
+            }
         }
     }
 }
@@ -294,7 +298,11 @@ where
         };
         let polled = {
             let _current = this.process.context.clone().attach();
-            catch_unwind(AssertUnwindSafe(|| future.poll(task)))
+            let polled = catch_unwind(AssertUnwindSafe(|| future.poll(task)));
+            if !matches!(polled, Ok(Poll::Pending)) {
+                this.future.set(None);
+            }
+            polled
         };
         match polled {
             Ok(polled) => {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use opentelemetry::global::BoxedTracer;
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer, TracerProvider};
@@ -198,7 +198,7 @@ struct LateTracer {
 impl LateTracer {
     fn start(&self, builder: SpanBuilder, parent: &Context) -> Context {
         if let Some(tracer) = self.resolved.get() {
-            return parent.with_span(tracer.build_with_context(builder, parent));
+            return within(parent, tracer.build_with_context(builder, parent));
         }
         let tracer = global_tracer();
         let span = tracer.build_with_context(builder, parent);
@@ -212,7 +212,16 @@ impl LateTracer {
                  but no span is recorded; set a global provider or give one to `Telemetry`"
             );
         }
+        within(parent, span)
+    }
+}
+
+/// Nothing is ever asked of a span that is not recorded but its identity.
+fn within(parent: &Context, span: BoxedSpan) -> Context {
+    if span.is_recording() {
         parent.with_span(span)
+    } else {
+        parent.with_remote_span_context(span.span_context().clone())
     }
 }
 

@@ -14,7 +14,7 @@ use rdkafka::message::{
 };
 
 use super::native;
-use crate::propagation::{Headers, HeadersMut, extract_with, inject_with};
+use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
 
 /// A Kafka message whose headers can be read as the broker delivered them.
 pub trait MessageHeaders: Message {
@@ -78,7 +78,7 @@ pub fn inject(
 #[must_use]
 pub fn extract<M: MessageHeaders>(propagator: &dyn TextMapPropagator, message: &M) -> Context {
     match message.borrowed_headers() {
-        Some(headers) => extract_with(propagator, &Context::new(), headers).context,
+        Some(headers) => extract_alone(propagator, headers),
         None => Context::new(),
     }
 }
@@ -146,7 +146,7 @@ impl HeadersMut for RecordHeaders {
         }
     }
 
-    fn append(&mut self, name: &str, value: &str) {
+    fn append(&mut self, name: &str, value: &[u8]) {
         let headers = self.0.take().unwrap_or_default();
         self.0 = Some(headers.insert(Header {
             key: name,
@@ -154,7 +154,7 @@ impl HeadersMut for RecordHeaders {
         }));
     }
 
-    fn cost(name: &str, value: &str) -> usize {
+    fn cost(name: &str, value: &[u8]) -> usize {
         header_size(name.len(), value.len())
     }
 }

@@ -31,10 +31,10 @@ pub(crate) trait HeadersMut {
     fn remove(&mut self, names: &[&str]);
 
     /// Adds a header at the end.
-    fn append(&mut self, name: &str, value: &str);
+    fn append(&mut self, name: &str, value: &[u8]);
 
     /// Bytes that this header takes on the wire.
-    fn cost(name: &str, value: &str) -> usize;
+    fn cost(name: &str, value: &[u8]) -> usize;
 }
 
 /// Which propagator writes and reads the headers.
@@ -125,19 +125,29 @@ pub(crate) fn extract_with(
     headers: &impl Headers,
 ) -> Extracted {
     let carrier = HeaderExtractor::new(headers);
-    let extract = |base: &Context| {
-        // OpenTelemetry's no-op propagator returns what is current, not the base that it is given.
-        let _current = base.clone().attach();
-        propagator.extract_with_context(base, &carrier)
-    };
     // On an empty base, so that a context which was not in the headers cannot pass for one that was.
-    let received = extract(&Context::new());
+    let received = read(propagator, &Context::new(), &carrier);
     let creation = received.span().span_context().clone();
     Extracted {
-        context: extract(base),
+        context: read(propagator, base, &carrier),
         creation: (creation.is_valid() && creation.is_remote()).then_some(creation),
         conflicting: None,
     }
+}
+
+/// Reads `headers` with any propagator, onto nothing.
+pub(crate) fn extract_alone(propagator: &dyn TextMapPropagator, headers: &impl Headers) -> Context {
+    read(propagator, &Context::new(), &HeaderExtractor::new(headers))
+}
+
+fn read(
+    propagator: &dyn TextMapPropagator,
+    base: &Context,
+    carrier: &HeaderExtractor<'_, impl Headers>,
+) -> Context {
+    // OpenTelemetry's no-op propagator returns what is current, not the base that it is given.
+    let _current = base.clone().attach();
+    propagator.extract_with_context(base, carrier)
 }
 
 /// Writes `context` into `headers` with any propagator, whatever the size.
@@ -178,12 +188,12 @@ fn inject_w3c<H: HeadersMut>(
     let outgoing = w3c::Outgoing::from_context(context);
     let traceparent = outgoing.traceparent.as_ref().map(|text| text.as_slice());
     let fields = [
+        (TRACEPARENT, traceparent),
         (
-            TRACEPARENT,
-            traceparent.and_then(|text| str::from_utf8(text).ok()),
+            TRACESTATE,
+            outgoing.tracestate.as_deref().map(str::as_bytes),
         ),
-        (TRACESTATE, outgoing.tracestate.as_deref()),
-        (BAGGAGE, outgoing.baggage.as_deref()),
+        (BAGGAGE, outgoing.baggage.as_deref().map(str::as_bytes)),
     ];
     // What a message carries belongs together: with a new traceparent all of the old goes. With
     // none to write the message is somebody else's, and its context passes through.
@@ -232,7 +242,7 @@ impl Written {
         append_fitting(headers, room, || {
             self.fields
                 .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .map(|(name, value)| (name.as_str(), value.as_bytes()))
         })
     }
 }
@@ -250,7 +260,7 @@ impl Injector for Written {
 fn append_fitting<'a, H, F>(headers: &mut H, room: usize, fields: impl Fn() -> F) -> Option<Problem>
 where
     H: HeadersMut,
-    F: Iterator<Item = (&'a str, &'a str)>,
+    F: Iterator<Item = (&'a str, &'a [u8])>,
 {
     const STEPS: [(&[&str], Option<Problem>); 3] = [
         (&[], None),

@@ -33,11 +33,12 @@ impl HeadersMut for List {
             .retain(|(name, _)| !names.iter().any(|one| one.eq_ignore_ascii_case(name)));
     }
 
-    fn append(&mut self, name: &str, value: &str) {
-        self.0.push((name.to_owned(), value.to_owned()));
+    fn append(&mut self, name: &str, value: &[u8]) {
+        self.0
+            .push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
     }
 
-    fn cost(name: &str, value: &str) -> usize {
+    fn cost(name: &str, value: &[u8]) -> usize {
         name.len() + value.len()
     }
 }

@@ -1,6 +1,6 @@
 //! Keys that every messaging system shares, and which of them a span has from its start.
 
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, StringValue};
 
 use super::operation::Operation;
 use crate::envelope::Envelope;
@@ -35,7 +35,7 @@ pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 ///
 /// Spec: messaging-spans § Attributes, "important for making sampling decisions", 1.44.0.
 pub(crate) fn at_start(operation: Operation, envelope: &Envelope<'_>) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(8);
+    let mut attributes = Vec::with_capacity(12);
     attributes.extend([
         KeyValue::new(MESSAGING_SYSTEM, envelope.system),
         KeyValue::new(MESSAGING_OPERATION_NAME, envelope.operation_name),
@@ -70,5 +70,16 @@ pub(crate) fn when_recorded(envelope: &Envelope<'_>) -> Option<KeyValue> {
 
 /// The partition as the conventions want it: a string, though brokers number them.
 pub(crate) fn partition_id(partition: i32) -> KeyValue {
-    KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, partition.to_string())
+    // The text of the common ones need not be made for each message.
+    const FIRST: [&str; 16] = [
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
+    ];
+    let first = usize::try_from(partition)
+        .ok()
+        .and_then(|partition| FIRST.get(partition));
+    let text = match first {
+        Some(text) => StringValue::from(*text),
+        None => StringValue::from(partition.to_string()),
+    };
+    KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, text)
 }

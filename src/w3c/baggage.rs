@@ -42,6 +42,9 @@ pub(super) fn parse(values: &[&[u8]]) -> Option<Baggage> {
 ///
 /// Spec: Baggage § Header Content, § Limits.
 pub(super) fn write(baggage: &Baggage) -> Option<String> {
+    if baggage.is_empty() {
+        return None;
+    }
     let mut entries: Vec<_> = baggage
         .iter()
         .filter(|(key, _)| is_token(key.as_str()))

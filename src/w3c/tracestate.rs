@@ -55,12 +55,11 @@ pub(super) fn parse(values: &[&[u8]]) -> Option<Received> {
 ///
 /// The API's type lets through what would break a header: line ends, non-ASCII, empty values.
 pub(super) fn write(list: &TraceState) -> Option<String> {
+    list.into_iter().next()?;
     let is_legal = list
         .into_iter()
         .all(|(key, value)| is_key(key) && is_value(value));
-    is_legal
-        .then(|| join(list))
-        .filter(|header| !header.is_empty())
+    is_legal.then(|| join(list))
 }
 
 fn join<'a>(members: impl IntoIterator<Item = (&'a str, &'a str)> + Clone) -> String {

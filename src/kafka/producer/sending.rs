@@ -58,7 +58,7 @@ impl Sending {
                     .extract(&Context::new(), carrier.borrowed())
             })
             .filter(|existing| existing.creation.is_some());
-        let (operation, relation) = match &existing {
+        let (operation, relation) = match existing {
             Some(existing) => (
                 Operation::SendExisting,
                 Relation::sending_existing(ambient, existing),
