@@ -1,5 +1,7 @@
 //! The scenarios on Kafka, and what only Kafka has.
 
+#[path = "kafka/callbacks.rs"]
+mod callbacks_of_the_user;
 #[path = "kafka/commits.rs"]
 mod commits;
 #[path = "kafka/consumers.rs"]
@@ -14,6 +16,8 @@ mod headers;
 mod oversize;
 #[path = "kafka/producers.rs"]
 mod producers;
+#[path = "kafka/rebalance.rs"]
+mod rebalance;
 #[path = "kafka/shop.rs"]
 mod shop;
 #[path = "kafka/situations.rs"]

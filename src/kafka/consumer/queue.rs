@@ -16,7 +16,7 @@ where
     X: ConsumerContext,
 {
     /// Gives one partition a queue of its own, as [`BaseConsumer::split_partition_queue`] does;
-    /// `None` if there is no such topic or partition.
+    /// `None` if the topic or partition is invalid.
     #[must_use]
     pub fn split_partition_queue(&self, topic: &str, partition: i32) -> Option<PartitionQueue<X>> {
         Some(PartitionQueue {
@@ -31,7 +31,7 @@ where
     X: ConsumerContext + 'static,
 {
     /// Gives one partition a queue of its own, as [`StreamConsumer::split_partition_queue`] does;
-    /// `None` if there is no such topic or partition.
+    /// `None` if the topic or partition is invalid.
     #[must_use]
     pub fn split_partition_queue(
         &self,

@@ -116,6 +116,18 @@ where
 }
 
 /// A client whose delivery reports reach the spans of its records.
+///
+/// Those of a [`ThreadedProducer`](client::ThreadedProducer) without [`Traced`] would not, so it
+/// cannot be wrapped:
+///
+/// ```compile_fail,E0277
+/// use otel_messaging::{Telemetry, kafka};
+/// use rdkafka::producer::{DefaultProducerContext, ThreadedProducer};
+///
+/// fn wrapped(bare: ThreadedProducer<DefaultProducerContext>) {
+///     let _producer = kafka::Producer::wrap(&Telemetry::new(), bare);
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the delivery reports of `{Self}` would not reach the spans of its records",
     label = "not created with a `kafka::Traced` context",
