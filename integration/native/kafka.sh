@@ -62,5 +62,9 @@ kafka_answers() {
 
 # The protocol does not tell a broker's release, but the jars of ours do.
 kafka_version() {
-  [[ ${origin[kafka]} == native ]] && echo "Kafka $(kafka_java kafka.Kafka --version 2>/dev/null)"
+  case ${origin[kafka]} in
+    native) echo "Kafka $(kafka_java kafka.Kafka --version 2>/dev/null)" ;;
+    compose*) compose_kafka_version ;;
+    *) false ;;
+  esac
 }
