@@ -79,7 +79,11 @@ compose_stop_command() { printf '%q ' docker compose --progress quiet -p "$proje
 compose_down() {
   if [[ $composing ]]; then
     interruptible hidden "$scratch/brokers.log" compose logs --no-color || true
-    interruptible hidden "$scratch/compose-down.log" compose down -v -t 5 && composing='' || cat "$scratch/compose-down.log"
+    if interruptible hidden "$scratch/compose-down.log" compose down -v -t 5; then
+      composing=''
+    else
+      cat "$scratch/compose-down.log"
+    fi
   fi
   if [[ $own_engine ]]; then
     cp "$own_engine/dockerd.log" "$scratch/" 2>/dev/null || true

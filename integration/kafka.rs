@@ -16,8 +16,12 @@ mod headers;
 mod oversize;
 #[path = "kafka/producers.rs"]
 mod producers;
+#[path = "kafka/queues.rs"]
+mod queues_of_partitions;
 #[path = "kafka/rebalance.rs"]
 mod rebalance;
+#[path = "kafka/reporting.rs"]
+mod reporting;
 #[path = "kafka/shop.rs"]
 mod shop;
 #[path = "kafka/situations.rs"]

@@ -172,7 +172,7 @@ pub(crate) fn files_are_short(tree: &Tree) -> Vec<String> {
 }
 
 fn violation(file: &File, line: usize, what: &str, advice: &str) -> String {
-    format!("src/{}:{line}: {what}; {advice}", file.path)
+    format!("{}/{}:{line}: {what}; {advice}", file.root, file.path)
 }
 
 fn house_of(file: &File) -> Option<&'static House> {

@@ -1,4 +1,4 @@
-//! The sources as data: paths below `src/` and their texts.
+//! The sources as data: paths below a folder and their texts.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,9 @@ use crate::tokens::{Kind, Token, begins, tokens};
 /// A source file.
 #[derive(Debug)]
 pub(crate) struct File {
-    /// Its path below `src/`, with `/` between the parts.
+    /// The folder at the top that it is in.
+    pub(crate) root: &'static str,
+    /// Its path below that, with `/` between the parts.
     pub(crate) path: String,
     pub(crate) lines: usize,
     /// All of it but comments.
@@ -19,11 +21,11 @@ pub(crate) struct File {
 pub(crate) struct Tree(pub(crate) Vec<File>);
 
 impl Tree {
-    pub(crate) fn of_the_crate() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
+    pub(crate) fn of(root: &'static str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(root);
         let mut files = Vec::new();
-        walk(&root, "", &mut files);
-        assert!(files.len() > 20, "{} has hardly any file", root.display());
+        walk(root, &folder, "", &mut files);
+        assert!(!files.is_empty(), "{} has no file", folder.display());
         Self(files)
     }
 
@@ -31,7 +33,7 @@ impl Tree {
         Self(
             files
                 .iter()
-                .map(|(path, text)| File::new(path, text))
+                .map(|(path, text)| File::new("src", path, text))
                 .collect(),
         )
     }
@@ -57,8 +59,9 @@ impl Tree {
 }
 
 impl File {
-    fn new(path: &str, text: &str) -> Self {
+    fn new(root: &'static str, path: &str, text: &str) -> Self {
         Self {
+            root,
             path: path.to_owned(),
             lines: text.lines().count(),
             tokens: tokens(text),
@@ -150,16 +153,16 @@ fn item_length(tokens: &[Token]) -> usize {
     tokens.len()
 }
 
-fn walk(folder: &Path, path: &str, files: &mut Vec<File>) {
+fn walk(root: &'static str, folder: &Path, path: &str, files: &mut Vec<File>) {
     for entry in fs::read_dir(folder).expect("a folder of sources") {
         let entry = entry.expect("an entry of a folder");
         let name = entry.file_name().into_string().expect("a name in UTF-8");
         let below = [path, &name].concat();
         if entry.file_type().expect("a type of file").is_dir() {
-            walk(&entry.path(), &[&below, "/"].concat(), files);
+            walk(root, &entry.path(), &[&below, "/"].concat(), files);
         } else if name.ends_with(".rs") {
             let text = fs::read_to_string(entry.path()).expect("a source in UTF-8");
-            files.push(File::new(&below, &text));
+            files.push(File::new(root, &below, &text));
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -1,62 +1,19 @@
-//! The scenarios.
+//! What becomes of a trace.
 
-use std::collections::HashMap;
 use std::net::TcpListener;
-use std::num::ParseIntError;
 use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
-use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{
-    SpanContext, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
-};
+use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use otel_messaging::Telemetry;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
-use otel_messaging::{Telemetry, w3c};
 
+use super::{TRACESTATE, identity, tenant, tracestate, upstream};
 use crate::{Broker, Message};
-
-/// A list with a member that OpenTelemetry's own type cannot hold.
-const TRACESTATE: &str = "foo@@bar=1,rojo=00f067aa0ba902b7";
-
-/// The context of a service before ours, as HTTP would have brought it.
-fn upstream(flags: &str) -> Context {
-    let headers = HashMap::from([
-        (
-            "traceparent".to_owned(),
-            format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}"),
-        ),
-        ("tracestate".to_owned(), TRACESTATE.to_owned()),
-        (
-            "baggage".to_owned(),
-            "tenant=blue%20sky;since=2024".to_owned(),
-        ),
-    ]);
-    w3c::Propagator::new().extract_with_context(&Context::new(), &headers)
-}
-
-fn tenant() -> Option<String> {
-    Context::map_current(|context| context.baggage().get("tenant").map(ToString::to_string))
-}
-
-fn tracestate<B: Broker>(broker: &B, received: &B::Received) -> Vec<Vec<u8>> {
-    broker
-        .headers(received)
-        .into_iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(b"tracestate"))
-        .filter_map(|(_, value)| value)
-        .collect()
-}
-
-fn identity(context: &SpanContext) -> (String, String) {
-    (
-        context.trace_id().to_string(),
-        context.span_id().to_string(),
-    )
-}
 
 /// produce → consume → produce → consume: one unbroken trace, parent and link right at each hop.
 pub async fn a_sampled_trace_is_unbroken_over_four_hops<B: Broker>() {
@@ -152,94 +109,6 @@ pub async fn an_unsampled_trace_is_unbroken_over_four_hops<B: Broker>() {
         );
         parents.push(creation.span_id());
         assert_eq!(tracestate(&broker, received), [TRACESTATE.as_bytes()]);
-    }
-}
-
-/// A handler's error goes back as it came, and is on the span as status, `error.type` and exception.
-pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
-    let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
-
-    let outcome: anyhow::Result<()> = broker
-        .process(&received, async || Err(anyhow::anyhow!("no stock")))
-        .await;
-
-    assert_eq!(
-        outcome.map_err(|error| error.to_string()),
-        Err("no stock".to_owned())
-    );
-    let span = recorder.span(&format!("process {orders}"));
-    broker
-        .process_span(&orders, &received)
-        .child_of(&creation)
-        .link(&creation)
-        .error("anyhow::Error")
-        .exception("anyhow::Error")
-        .assert(&span);
-}
-
-/// A panic of the handler is on the span, and goes on.
-pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
-    let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
-
-    let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(broker.process(
-        &received,
-        async || -> Result<(), String> {
-            tokio::task::yield_now().await;
-            std::panic::resume_unwind(Box::new("out of paper"))
-        },
-    )))
-    .await;
-
-    let payload = panicked.expect_err("the panic goes on");
-    assert_eq!(payload.downcast_ref::<&str>(), Some(&"out of paper"));
-    broker
-        .process_span(&orders, &received)
-        .child_of(&creation)
-        .link(&creation)
-        .error("panic")
-        .exception("panic")
-        .assert(&recorder.span(&format!("process {orders}")));
-}
-
-/// A handler or guard that is dropped before its end is cancelled.
-pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
-    let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
-
-    let handler = broker.process(&received, async || std::future::pending::<()>().await);
-    tokio::time::timeout(Duration::from_millis(20), handler)
-        .await
-        .expect_err("the handler never ends");
-    drop(broker.start_process(&received));
-
-    let name = format!("process {orders}");
-    let spans: Vec<_> = recorder
-        .spans()
-        .into_iter()
-        .filter(|span| span.name == name)
-        .collect();
-    assert_eq!(spans.len(), 2);
-    for span in &spans {
-        broker
-            .process_span(&orders, &received)
-            .child_of(&creation)
-            .link(&creation)
-            .error("cancelled")
-            .assert(span);
     }
 }
 
@@ -395,42 +264,6 @@ pub async fn a_dead_exporter_costs_no_message<B: Broker>() {
         // The export in flight never ends: what shutting down says of it is no concern here.
         let _ = provider.shutdown_with_timeout(Duration::from_millis(50));
     }
-}
-
-/// The classifier decides what is a failure and what it is called.
-pub async fn the_error_classifier_decides<B: Broker>() {
-    let recorder = Recorder::new();
-    let telemetry = recorder.telemetry().error_classifier(|error| {
-        error
-            .downcast_ref::<ParseIntError>()
-            .map(|_| "malformed_order".into())
-    });
-    let broker = B::connect(&telemetry).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
-    let expected = || {
-        broker
-            .process_span(&orders, &received)
-            .child_of(&creation)
-            .link(&creation)
-    };
-    let name = format!("process {orders}");
-
-    let _ = broker
-        .process(&received, async || "seven".parse::<u32>())
-        .await;
-    expected()
-        .error("malformed_order")
-        .exception("core::num::error::ParseIntError")
-        .assert(&recorder.span(&name));
-
-    recorder.clear();
-    let _ = broker
-        .process(&received, async || Err::<(), _>("already shipped"))
-        .await;
-    expected().assert(&recorder.span(&name));
 }
 
 /// Spans that the handler starts are children of the process span, in every poll.

@@ -1,0 +1,133 @@
+//! How processing ends.
+
+use std::num::ParseIntError;
+use std::time::Duration;
+
+use opentelemetry::trace::TraceContextExt as _;
+use otel_messaging::testing::Recorder;
+
+use crate::{Broker, Message};
+
+/// A handler's error goes back as it came, and is on the span as status, `error.type` and exception.
+pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+
+    let outcome: anyhow::Result<()> = broker
+        .process(&received, async || Err(anyhow::anyhow!("no stock")))
+        .await;
+
+    assert_eq!(
+        outcome.map_err(|error| error.to_string()),
+        Err("no stock".to_owned())
+    );
+    let span = recorder.span(&format!("process {orders}"));
+    broker
+        .process_span(&orders, &received)
+        .child_of(&creation)
+        .link(&creation)
+        .error("anyhow::Error")
+        .exception("anyhow::Error")
+        .assert(&span);
+}
+
+/// A panic of the handler is on the span, and goes on.
+pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+
+    let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(broker.process(
+        &received,
+        async || -> Result<(), String> {
+            tokio::task::yield_now().await;
+            std::panic::resume_unwind(Box::new("out of paper"))
+        },
+    )))
+    .await;
+
+    let payload = panicked.expect_err("the panic goes on");
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"out of paper"));
+    broker
+        .process_span(&orders, &received)
+        .child_of(&creation)
+        .link(&creation)
+        .error("panic")
+        .exception("panic")
+        .assert(&recorder.span(&format!("process {orders}")));
+}
+
+/// A handler or guard that is dropped before its end is cancelled.
+pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+
+    let handler = broker.process(&received, async || std::future::pending::<()>().await);
+    tokio::time::timeout(Duration::from_millis(20), handler)
+        .await
+        .expect_err("the handler never ends");
+    drop(broker.start_process(&received));
+
+    let name = format!("process {orders}");
+    let spans: Vec<_> = recorder
+        .spans()
+        .into_iter()
+        .filter(|span| span.name == name)
+        .collect();
+    assert_eq!(spans.len(), 2);
+    for span in &spans {
+        broker
+            .process_span(&orders, &received)
+            .child_of(&creation)
+            .link(&creation)
+            .error("cancelled")
+            .assert(span);
+    }
+}
+
+/// The classifier decides what is a failure and what it is called.
+pub async fn the_error_classifier_decides<B: Broker>() {
+    let recorder = Recorder::new();
+    let telemetry = recorder.telemetry().error_classifier(|error| {
+        error
+            .downcast_ref::<ParseIntError>()
+            .map(|_| "malformed_order".into())
+    });
+    let broker = B::connect(&telemetry).await;
+    let orders = broker.declare("orders").await;
+    broker.send(&orders, &Message::new("order-7")).await;
+    let received = broker.receive(&orders).await;
+    let creation = broker.context(&received).span().span_context().clone();
+    let expected = || {
+        broker
+            .process_span(&orders, &received)
+            .child_of(&creation)
+            .link(&creation)
+    };
+    let name = format!("process {orders}");
+
+    let _ = broker
+        .process(&received, async || "seven".parse::<u32>())
+        .await;
+    expected()
+        .error("malformed_order")
+        .exception("core::num::error::ParseIntError")
+        .assert(&recorder.span(&name));
+
+    recorder.clear();
+    let _ = broker
+        .process(&received, async || Err::<(), _>("already shipped"))
+        .await;
+    expected().assert(&recorder.span(&name));
+}
