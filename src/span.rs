@@ -101,6 +101,13 @@ impl OpenSpan {
             );
         }
     }
+
+    /// Ends the span as of an earlier time.
+    fn end_at(mut self, ended: SystemTime) {
+        if std::mem::take(&mut self.recording) {
+            self.context.span().end_with_timestamp(ended);
+        }
+    }
 }
 
 impl Drop for OpenSpan {
@@ -194,7 +201,7 @@ impl ProcessSpan {
             span.fail(error_type, "");
             span.exception(error.type_name(), || error.message_and_backtrace());
             // Resolving a backtrace can take longer than the handler did.
-            span.context().span().end_with_timestamp(ended);
+            span.end_at(ended);
         }
     }
 

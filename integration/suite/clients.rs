@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use otel_messaging::Telemetry;
-use otel_messaging::kafka::{self, PartitionQueue, Received, Traced};
+use otel_messaging::kafka::{self, PartitionQueue, Received, Traceable, Traced};
 use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, FutureRecord, ProducerContext, ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, FutureRecord, Producer, ProducerContext,
+    ThreadedProducer,
 };
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::block_in_place;
@@ -104,12 +106,20 @@ impl ProducerContext for Reports {
     }
 }
 
-/// Lets a client learn its cluster's id, which it would with its first record otherwise.
-fn know_cluster(client: &impl rdkafka::producer::Producer<Traced<Reports>>) {
+/// A producer that reports deliveries to a callback. It knows its cluster's id, which it would learn
+/// with its first record otherwise.
+fn reporting<P>(telemetry: &Telemetry) -> kafka::Producer<P>
+where
+    P: FromClientConfigAndContext<Traced<Reports>> + Producer<Traced<Reports>> + Traceable,
+{
+    let client: P = config()
+        .create_with_context(Traced::new(Reports))
+        .expect("a producer");
     client
         .client()
         .fetch_cluster_id(PATIENCE)
         .expect("the cluster's id");
+    kafka::Producer::wrap(telemetry, client)
 }
 
 fn record<'a>(
@@ -140,11 +150,7 @@ impl Clients for Callbacks {
     type Consumer = kafka::Consumer<BaseConsumer>;
 
     fn producer(telemetry: &Telemetry) -> Self::Producer {
-        let client: ThreadedProducer<_> = config()
-            .create_with_context(Traced::new(Reports))
-            .expect("a producer");
-        know_cluster(&client);
-        kafka::Producer::wrap(telemetry, client)
+        reporting(telemetry)
     }
 
     fn consumer(telemetry: &Telemetry, config: &ClientConfig, topic: &str) -> Self::Consumer {
@@ -187,11 +193,7 @@ impl Clients for Queues {
     );
 
     fn producer(telemetry: &Telemetry) -> Self::Producer {
-        let client: BaseProducer<_> = config()
-            .create_with_context(Traced::new(Reports))
-            .expect("a producer");
-        know_cluster(&client);
-        kafka::Producer::wrap(telemetry, client)
+        reporting(telemetry)
     }
 
     fn consumer(telemetry: &Telemetry, config: &ClientConfig, topic: &str) -> Self::Consumer {

@@ -3,19 +3,43 @@
 use std::num::ParseIntError;
 use std::time::Duration;
 
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use otel_messaging::Telemetry;
 use otel_messaging::testing::Recorder;
 
 use crate::{Broker, Message};
 
-/// A handler's error goes back as it came, and is on the span as status, `error.type` and exception.
-pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
-    let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
+/// An order that was sent and received.
+struct One<B: Broker> {
+    broker: B,
+    orders: String,
+    received: B::Received,
+    creation: SpanContext,
+}
+
+async fn one_order<B: Broker>(telemetry: &Telemetry) -> One<B> {
+    let broker = B::connect(telemetry).await;
     let orders = broker.declare("orders").await;
     broker.send(&orders, &Message::new("order-7")).await;
     let received = broker.receive(&orders).await;
     let creation = broker.context(&received).span().span_context().clone();
+    One {
+        broker,
+        orders,
+        received,
+        creation,
+    }
+}
+
+/// A handler's error goes back as it came, and is on the span as status, `error.type` and exception.
+pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
+    let recorder = Recorder::new();
+    let One {
+        broker,
+        orders,
+        received,
+        creation,
+    } = one_order::<B>(&recorder.telemetry()).await;
 
     let outcome: anyhow::Result<()> = broker
         .process(&received, async || Err(anyhow::anyhow!("no stock")))
@@ -38,11 +62,12 @@ pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
 /// A panic of the handler is on the span, and goes on.
 pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
     let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
+    let One {
+        broker,
+        orders,
+        received,
+        creation,
+    } = one_order::<B>(&recorder.telemetry()).await;
 
     let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(broker.process(
         &received,
@@ -67,11 +92,12 @@ pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
 /// A handler or guard that is dropped before its end is cancelled.
 pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
     let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
+    let One {
+        broker,
+        orders,
+        received,
+        creation,
+    } = one_order::<B>(&recorder.telemetry()).await;
 
     let handler = broker.process(&received, async || std::future::pending::<()>().await);
     tokio::time::timeout(Duration::from_millis(20), handler)
@@ -104,11 +130,12 @@ pub async fn the_error_classifier_decides<B: Broker>() {
             .downcast_ref::<ParseIntError>()
             .map(|_| "malformed_order".into())
     });
-    let broker = B::connect(&telemetry).await;
-    let orders = broker.declare("orders").await;
-    broker.send(&orders, &Message::new("order-7")).await;
-    let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
+    let One {
+        broker,
+        orders,
+        received,
+        creation,
+    } = one_order::<B>(&telemetry).await;
     let expected = || {
         broker
             .process_span(&orders, &received)

@@ -69,15 +69,10 @@ pub async fn a_sampled_trace_is_unbroken_over_four_hops<B: Broker>() {
     }
 }
 
-/// The same when the trace is not sampled: nothing is recorded, and the decision and all that goes
-/// with it travel on.
-pub async fn an_unsampled_trace_is_unbroken_over_four_hops<B: Broker>() {
-    let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry()).await;
+/// An order that is sent in `upstream`, and the payment that its handler sends.
+async fn order_and_payment<B: Broker>(broker: &B, upstream: &Context) -> [B::Received; 2] {
     let orders = broker.declare("orders").await;
     let payments = broker.declare("payments").await;
-    let upstream = upstream("02");
-
     broker
         .send(&orders, &Message::new("order-7"))
         .with_context(upstream.clone())
@@ -88,7 +83,17 @@ pub async fn an_unsampled_trace_is_unbroken_over_four_hops<B: Broker>() {
             broker.send(&payments, &Message::new("payment-7")).await;
         })
         .await;
-    let received_payment = broker.receive(&payments).await;
+    [received_order, broker.receive(&payments).await]
+}
+
+/// The same when the trace is not sampled: nothing is recorded, and the decision and all that goes
+/// with it travel on.
+pub async fn an_unsampled_trace_is_unbroken_over_four_hops<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let upstream = upstream("02");
+
+    let [received_order, received_payment] = order_and_payment(&broker, &upstream).await;
     let seen_baggage = broker
         .process(&received_payment, async || Ok::<_, String>(tenant()))
         .await;
@@ -171,21 +176,9 @@ pub async fn suppressed_telemetry_leaves_no_trace<B: Broker>() {
 /// With no tracer provider the context of a message still reaches what its handler sends.
 pub async fn without_a_provider_the_trace_passes_through<B: Broker>() {
     let broker = B::connect(&Telemetry::new()).await;
-    let orders = broker.declare("orders").await;
-    let payments = broker.declare("payments").await;
     let upstream = upstream("01");
 
-    broker
-        .send(&orders, &Message::new("order-7"))
-        .with_context(upstream.clone())
-        .await;
-    let received_order = broker.receive(&orders).await;
-    broker
-        .process(&received_order, async || {
-            broker.send(&payments, &Message::new("payment-7")).await;
-        })
-        .await;
-    let received_payment = broker.receive(&payments).await;
+    let [_, received_payment] = order_and_payment(&broker, &upstream).await;
 
     let context = broker.context(&received_payment);
     assert_eq!(

@@ -202,12 +202,7 @@ where
     V: ToBytes + ?Sized,
     O: IntoOpaque,
 {
-    let parts = Record {
-        topic: record.topic,
-        partition: record.partition,
-        key: record.key.map(ToBytes::to_bytes),
-        payload: record.payload.map(ToBytes::to_bytes),
-    };
+    let parts = Record::new(record.topic, record.partition, record.key, record.payload);
     let sending = Sending::start(info, Context::current(), parts, &mut record.headers);
     let (record, opaque) = with_opaque(record, ());
     let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));
@@ -215,8 +210,7 @@ where
         let (mut record, traced) = with_opaque(record, ());
         let TracedOpaque { sending, opaque } = *traced;
         if let Some(sending) = sending {
-            record.headers = sending.without_context(record.headers);
-            sending.fail(&error);
+            record.headers = sending.give_back(&error, record.headers);
         }
         (error, with_opaque(record, opaque).0)
     })

@@ -84,8 +84,7 @@ where
             }
             Err((error, mut record)) => {
                 if let Some(sending) = sending {
-                    record.headers = sending.without_context(record.headers);
-                    sending.fail(&error);
+                    record.headers = sending.give_back(&error, record.headers);
                 }
                 Err((error, record))
             }
@@ -135,12 +134,7 @@ where
     K: ToBytes + ?Sized,
     V: ToBytes + ?Sized,
 {
-    Record {
-        topic: record.topic,
-        partition: record.partition,
-        key: record.key.map(ToBytes::to_bytes),
-        payload: record.payload.map(ToBytes::to_bytes),
-    }
+    Record::new(record.topic, record.partition, record.key, record.payload)
 }
 
 /// Ends the span with the delivery report.
@@ -151,8 +145,7 @@ fn end(sending: Sending, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
             Ok(delivery)
         }
         Err((error, mut message)) => {
-            let headers = sending.without_context(message.detach_headers());
-            sending.fail(&error);
+            let headers = sending.give_back(&error, message.detach_headers());
             Err((error, message.replace_headers(headers)))
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{OwnedHeaders, ToBytes};
 
 use crate::kafka::carrier::RecordHeaders;
 use crate::kafka::envelope::{ClientInfo, content, error_type, offset};
@@ -21,6 +21,26 @@ pub(super) struct Record<'a> {
     pub(super) partition: Option<i32>,
     pub(super) key: Option<&'a [u8]>,
     pub(super) payload: Option<&'a [u8]>,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new<K, V>(
+        topic: &'a str,
+        partition: Option<i32>,
+        key: Option<&'a K>,
+        payload: Option<&'a V>,
+    ) -> Self
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        Self {
+            topic,
+            partition,
+            key: key.map(ToBytes::to_bytes),
+            payload: payload.map(ToBytes::to_bytes),
+        }
+    }
 }
 
 /// The span of a record that was handed to the client. Dropped, it ends without an outcome.
@@ -104,9 +124,20 @@ impl Sending {
         self.span.fail(error_type(error), error.to_string());
     }
 
-    /// The headers of a record that comes back, without what we wrote into them: in keep-existing
-    /// mode it would pass for the user's own context the next time.
-    pub(super) fn without_context(&self, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
+    /// Ends the span of a record that comes back, and gives it its own headers again.
+    pub(super) fn give_back(
+        self,
+        error: &KafkaError,
+        headers: Option<OwnedHeaders>,
+    ) -> Option<OwnedHeaders> {
+        let headers = self.without_context(headers);
+        self.fail(error);
+        headers
+    }
+
+    /// The headers without what we wrote into them: in keep-existing mode it would pass for the
+    /// user's own context the next time.
+    fn without_context(&self, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
         let mut headers = RecordHeaders(headers);
         // Without a context of our own to write, what the record carried passed through.
         let is_ours = self.context().span().span_context().is_valid();
