@@ -123,10 +123,11 @@ impl RecordHeaders {
 }
 
 impl HeadersMut for RecordHeaders {
-    fn remove(&mut self, names: &[&str]) {
+    fn remove(&mut self, names: &[&str]) -> bool {
         let Some(headers) = &mut self.0 else {
-            return;
+            return false;
         };
+        let before = headers.count();
         let is_one = |name: &[u8]| {
             names
                 .iter()
@@ -141,9 +142,11 @@ impl HeadersMut for RecordHeaders {
         while let Some(name) = next(headers) {
             native::remove_header(headers, &name);
         }
-        if headers.count() == 0 {
+        let left = headers.count();
+        if left == 0 {
             self.0 = None;
         }
+        left < before
     }
 
     fn append(&mut self, name: &str, value: &[u8]) {

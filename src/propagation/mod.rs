@@ -27,8 +27,8 @@ pub(crate) trait Headers {
 
 /// Headers of a message to be sent.
 pub(crate) trait HeadersMut {
-    /// Removes all headers of these names, in whatever case.
-    fn remove(&mut self, names: &[&str]);
+    /// Removes all headers of these names, in whatever case, and says whether there were any.
+    fn remove(&mut self, names: &[&str]) -> bool;
 
     /// Adds a header at the end.
     fn append(&mut self, name: &str, value: &[u8]);
@@ -107,12 +107,10 @@ impl Propagation {
     }
 
     /// Removes what [`inject`](Self::inject) may have written.
-    pub(crate) fn remove(&self, headers: &mut impl HeadersMut) {
+    pub(crate) fn remove(&self, headers: &mut impl HeadersMut) -> bool {
         match self {
             Self::W3c => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
-            Self::Global => {
-                with_global_propagator(|global| remove_fields(global, headers));
-            }
+            Self::Global => with_global_propagator(|global| remove_fields(global, headers)),
             Self::Custom(custom) => remove_fields(&**custom, headers),
         }
     }
@@ -201,7 +199,7 @@ fn inject_w3c<H: HeadersMut>(
         [(_, None), _, (_, None)] => return None,
         [(_, None), _, _] => headers.remove(&[BAGGAGE]),
         _ => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
-    }
+    };
     let room = room(headers);
     append_fitting(headers, room, || {
         fields
@@ -278,7 +276,7 @@ where
     Some(Problem::ContextLeftOut)
 }
 
-fn remove_fields(propagator: &dyn TextMapPropagator, headers: &mut impl HeadersMut) {
+fn remove_fields(propagator: &dyn TextMapPropagator, headers: &mut impl HeadersMut) -> bool {
     let names: Vec<&str> = propagator.fields().collect();
-    headers.remove(&names);
+    headers.remove(&names)
 }

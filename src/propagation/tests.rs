@@ -28,9 +28,11 @@ impl Headers for List {
 }
 
 impl HeadersMut for List {
-    fn remove(&mut self, names: &[&str]) {
+    fn remove(&mut self, names: &[&str]) -> bool {
+        let before = self.0.len();
         self.0
             .retain(|(name, _)| !names.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        self.0.len() < before
     }
 
     fn append(&mut self, name: &str, value: &[u8]) {
