@@ -148,17 +148,17 @@ impl Recorder {
         histograms.into_values().collect()
     }
 
-    /// Value for each attribute set of the `f64` gauge of this name. Never recorded: empty.
+    /// Last value for each attribute set of the `u64` gauge of this name. Never recorded: empty.
     ///
     /// # Panics
     ///
-    /// When the metric of this name is not an `f64` gauge.
+    /// When the metric of this name is not a `u64` gauge.
     #[must_use]
     #[track_caller]
-    pub fn gauge(&self, name: &str) -> Vec<(Vec<KeyValue>, f64)> {
+    pub fn gauge(&self, name: &str) -> Vec<(Vec<KeyValue>, u64)> {
         let mut values = BTreeMap::new();
-        self.read(name, "f64 gauge", |data| {
-            let AggregatedMetrics::F64(MetricData::Gauge(gauge)) = data else {
+        self.read(name, "u64 gauge", |data| {
+            let AggregatedMetrics::U64(MetricData::Gauge(gauge)) = data else {
                 return false;
             };
             for point in gauge.data_points() {
@@ -301,15 +301,15 @@ mod tests {
     #[test]
     fn a_gauge_has_the_last_value_of_each_attribute_set() {
         let recorder = Recorder::new();
-        let gauge = meter(&recorder, "a").f64_gauge("lag").build();
+        let gauge = meter(&recorder, "a").u64_gauge("lag").build();
 
-        gauge.record(3.0, &kafka());
-        gauge.record(7.0, &nats());
-        gauge.record(1.5, &kafka());
+        gauge.record(3, &kafka());
+        gauge.record(7, &nats());
+        gauge.record(1, &kafka());
 
         assert_eq!(
             recorder.gauge("lag"),
-            [(sorted_kafka(), 1.5), (nats().to_vec(), 7.0)]
+            [(sorted_kafka(), 1), (nats().to_vec(), 7)]
         );
     }
 
@@ -328,7 +328,7 @@ mod tests {
             .with_unit("s")
             .build()
             .record(1.0, &[]);
-        let _unused = meter.f64_gauge("lag").with_unit("{message}").build();
+        let _unused = meter.u64_gauge("lag").with_unit("{message}").build();
 
         assert_eq!(recorder.metrics(), ["duration", "sent"]);
         assert_eq!(recorder.unit("sent").as_deref(), Some("{message}"));
