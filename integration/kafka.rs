@@ -26,6 +26,8 @@ mod producers;
 mod queues_of_partitions;
 #[path = "kafka/rebalance.rs"]
 mod rebalance;
+#[path = "kafka/receiving.rs"]
+mod receiving;
 #[path = "kafka/reporting.rs"]
 mod reporting;
 #[path = "kafka/shop.rs"]
@@ -77,6 +79,7 @@ scenarios!(
     captured_headers_are_attributes,
     each_attempt_is_timed_under_its_error,
     off_is_as_the_bare_client_and_cuts_no_trace,
+    propagation_alone_goes_on_with_what_would_be_linked_to_only,
     propagation_alone_makes_no_span_and_cuts_no_trace,
     suppressed_telemetry_leaves_no_trace,
     the_context_is_current_across_awaits_and_nowhere_else,

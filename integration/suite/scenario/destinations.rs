@@ -5,6 +5,7 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::{Array, Context, KeyValue, Value};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::{Telemetry, w3c};
 
 use super::{header, send_bare, upstream_fields, upstream_span, values};
 use crate::metrics::{
@@ -16,10 +17,17 @@ use crate::{Broker, Message};
 /// lets out is sent.
 pub async fn baggage_passes_by_the_lists_of_its_destinations<B: Broker>() {
     let recorder = Recorder::new();
+    baggage_passes_by_the_lists::<B>(&recorder, recorder.telemetry()).await;
+    recorder.clear();
+    let telemetry = recorder.telemetry().propagator(w3c::Propagator::new());
+    baggage_passes_by_the_lists::<B>(&recorder, telemetry).await;
+}
+
+async fn baggage_passes_by_the_lists<B: Broker>(recorder: &Recorder, telemetry: Telemetry) {
     let policy = Policy::new()
         .rule(Rule::of("orders*").accept_baggage(["ten*", "region"]))
         .rule(Rule::of("payments*").send_baggage(["region", "shift"]));
-    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let broker = B::connect(&telemetry.policy(policy)).await;
     let orders = broker.declare("orders").await;
     let payments = broker.declare("payments").await;
     let [(_, traceparent), ..] = upstream_fields("01");

@@ -234,6 +234,28 @@ pub async fn propagation_alone_makes_no_span_and_cuts_no_trace<B: Broker>() {
     assert_eq!(recorder.metrics().len(), 4, "{:?}", recorder.metrics());
 }
 
+/// Where there is no span to link from, what would be linked to goes on all the same, but not what is
+/// not trusted.
+pub async fn propagation_alone_goes_on_with_what_would_be_linked_to_only<B: Broker>() {
+    for record in [Record::PropagateOnly, Record::Off] {
+        let rule = |incoming| orders().record(record).incoming(incoming);
+        let handled = Handled::<B>::by(rule(Incoming::LinkOnly), Recorder::new()).await;
+        handled.assert_send_in(&upstream_span());
+        assert_eq!(handled.tenant.as_deref(), Some("blue sky"));
+
+        for incoming in [Incoming::Restart, Incoming::Ignore] {
+            let handled = Handled::<B>::by(rule(incoming), Recorder::new()).await;
+            let receipt = &handled.receipt;
+            handled
+                .broker
+                .send_span(&handled.payments, &Message::new("payment-7"), receipt)
+                .assert(&handled.send());
+            assert_eq!(handled.tenant, None);
+            assert_eq!(tracestate(&handled.broker, &handled.payment), [""; 0]);
+        }
+    }
+}
+
 /// Off, nothing is recorded at all and a message is sent as it is; even so its context is current in
 /// the handler and goes on.
 pub async fn off_is_as_the_bare_client_and_cuts_no_trace<B: Broker>() {
