@@ -9,7 +9,6 @@
 //! `billing` takes them as its policy says: those on `orders` in full; those on `partner.orders`
 //! from somebody whose traces it does not go on with; those on `health` without a span.
 
-use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,11 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 fn policy() -> Policy {
     Policy::new()
         .rule(Rule::of("*").max_age(Duration::from_secs(3600)))
-        .rule(
-            Rule::of("partner.*")
-                .incoming(Incoming::Restart)
-                .accept_baggage(["tenant"]),
-        )
+        .rule(Rule::of("partner.*").incoming(Incoming::Restart))
         .rule(Rule::of("health*").record(Record::Off))
 }
 
@@ -73,7 +68,7 @@ async fn main() -> Result<()> {
             .service("billing", about(topic, billing.spans()))
             .color(io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none());
         println!("\n{topic}\n\n{tree}");
-        println!("baggage in the handler of billing: {seen}");
+        println!("\nbaggage in the handler of billing: {seen}");
         println!("metrics of billing: {}", measured(topic, &billing));
     }
     cluster.clean_up().await?;
@@ -100,31 +95,26 @@ fn is_about(topic: &str, attributes: &[KeyValue]) -> bool {
     })
 }
 
-/// The metrics that have something about one topic.
+/// How much was counted and timed of one topic.
 fn measured(topic: &str, recorder: &Recorder) -> String {
-    let counters = ["messaging.client.consumed.messages"].map(|name| {
-        let series = recorder.counter(name).into_iter();
-        (
-            name,
-            series.map(|(attributes, _)| attributes).collect::<Vec<_>>(),
-        )
-    });
-    let histograms = ["messaging.process.duration"].map(|name| {
-        let series = recorder.histogram(name).into_iter();
-        (name, series.map(|histogram| histogram.attributes).collect())
-    });
-    let all = counters.into_iter().chain(histograms);
-    let about = all.filter(|(_, series)| series.iter().any(|one| is_about(topic, one)));
-    listed(about.map(|(name, _)| name.to_owned()))
+    const CONSUMED: &str = "messaging.client.consumed.messages";
+    const DURATION: &str = "messaging.process.duration";
+    let consumed = recorder.counter(CONSUMED).into_iter();
+    let consumed = consumed.filter(|(attributes, _)| is_about(topic, attributes));
+    let consumed = consumed.map(|(_, count)| format!("{CONSUMED} {count}"));
+    let durations = recorder.histogram(DURATION).into_iter();
+    let durations = durations.filter(|durations| is_about(topic, &durations.attributes));
+    let durations = durations.map(|durations| format!("{DURATION} {}", durations.count));
+    listed(consumed.chain(durations))
 }
 
 fn listed(texts: impl Iterator<Item = String>) -> String {
-    let texts = Vec::from_iter(BTreeSet::from_iter(texts));
+    let mut texts: Vec<_> = texts.collect();
+    texts.sort();
     if texts.is_empty() {
-        "none".to_owned()
-    } else {
-        texts.join(", ")
+        texts.push("none".to_owned());
     }
+    texts.join(", ")
 }
 
 /// Where the messages go.
