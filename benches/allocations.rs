@@ -80,7 +80,7 @@ fn a_received_message_allocates_its_context_once() {
 /// | 1 | the list of attributes |
 /// | 2 | the SDK's span, the context |
 ///
-/// A recorded span has one more, for the box around it.
+/// A recorded span has two more: the box around it, and the list of what samplers do not see.
 #[test]
 fn processing_an_unsampled_message_builds_only_what_samplers_see() {
     let broker = Broker::start();
@@ -89,7 +89,7 @@ fn processing_an_unsampled_message_builds_only_what_samplers_see() {
     let recorded = [None, Some(KEY)].map(|key| process(&broker, &sample::recording(), key));
 
     assert_eq!(unsampled, [6, 6]);
-    assert_eq!(recorded, [7, 8]);
+    assert_eq!(recorded, [8, 9]);
 }
 
 /// As for processing, without the received context, the links and the partition. A recorded span has
