@@ -16,10 +16,10 @@ use opentelemetry::trace::SpanKind;
 use opentelemetry::{Array, KeyValue, Value};
 use otel_messaging::policy::{Incoming, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::message::Message;
 use rdkafka::producer::FutureProducer;
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::wire::{FRESH, header, named, order, receipt, send_raw, texts};
 
@@ -151,7 +151,7 @@ async fn a_commit_without_a_span_is_timed_all_the_same_and_one_that_is_off_is_no
         let received = next(&consumer).await;
         let mut offsets = TopicPartitionList::new();
         offsets
-            .add_partition_offset(topic, 0, rdkafka::Offset::Offset(1))
+            .add_partition_offset(topic, 0, Offset::Offset(1))
             .expect("an offset");
         consumer
             .commit_message(&received, CommitMode::Sync)
@@ -164,6 +164,32 @@ async fn a_commit_without_a_span_is_timed_all_the_same_and_one_that_is_off_is_no
     operation_duration()
         .of(of_type(commit, "settle"), 2)
         .assert(&recorder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_several_topics_follows_the_rules_of_any() {
+    let recorder = Recorder::new();
+    let group = unique("group");
+    let (orders, payments) = (topic("orders").await, topic("payments").await);
+    let policy = Policy::new()
+        .rule(Rule::of("*").record(Record::Off))
+        .rule(Rule::of("orders*").record(Record::Full));
+    let consumer = consumer_in(&group, &recorder.telemetry().policy(policy), &orders);
+    send_raw(&orders, &[]).await;
+    let _received = next(&consumer).await;
+    let mut offsets = TopicPartitionList::new();
+    for topic in [&orders, &payments] {
+        offsets
+            .add_partition_offset(topic, 0, Offset::Offset(1))
+            .expect("an offset");
+    }
+
+    consumer
+        .commit(&offsets, CommitMode::Sync)
+        .expect("a commit");
+
+    assert_eq!(recorder.spans().len(), 0);
+    operation_duration().assert(&recorder);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
