@@ -58,6 +58,7 @@
     allow(dead_code, reason = "the core serves the clients, and none is chosen")
 )]
 
+mod batch;
 mod diagnosis;
 mod envelope;
 mod link;
@@ -78,6 +79,7 @@ pub mod testing;
 
 pub use opentelemetry;
 
+pub use crate::batch::{Batch, Batches};
 pub use crate::received::{Message, Received};
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::span::ProcessSpan;

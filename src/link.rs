@@ -1,11 +1,17 @@
 //! How the span of one message relates to the message's creation context: parent, link or both.
 
-use opentelemetry::Context;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _, TraceFlags, TraceState};
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceState,
+};
+use opentelemetry::{Context, KeyValue};
 
 use crate::policy::Incoming;
 use crate::propagation::{Extracted, copied};
+use crate::semconv::attributes::LINK_MESSAGE_COUNT;
 
 /// What is current for an operation that was called in the context `called` and is now polled for
 /// the first time.
@@ -78,8 +84,92 @@ impl Relation {
     }
 }
 
+/// Marks the context of a batch's span.
+#[derive(Debug)]
+pub(crate) struct InBatch(SpanId);
+
+impl InBatch {
+    /// Marks `context` as that of the batch whose span is active in it.
+    pub(crate) fn mark(context: &Context) -> Context {
+        context.with_value(Self(context.span().span_context().span_id()))
+    }
+
+    /// The span of a batch, if that is the one which is active in `context`.
+    pub(crate) fn of(context: &Context) -> Option<SpanContext> {
+        let Self(batch) = context.get()?;
+        let active = context.span().span_context().clone();
+        (active.span_id() == *batch).then_some(active)
+    }
+}
+
+/// `context` with all that it has but for its span.
+pub(crate) fn without_span(context: &Context) -> Context {
+    context.with_remote_span_context(SpanContext::NONE)
+}
+
+/// What the messages of a trace get of the batch that they were processed in.
+#[derive(Debug, Default)]
+pub(crate) struct FanBack {
+    /// For each trace the first creation context, and how many messages are from it.
+    pub(crate) origins: Vec<(SpanContext, usize)>,
+    /// Traces beyond the limit.
+    pub(crate) left_out: usize,
+}
+
+/// Links as far as one span may have them, and the rest in such portions.
+///
+/// Over the limit, equal contexts merge first: a merged link keeps what is equal, and counts. None
+/// of it is lost, unless there may be no links at all.
+pub(crate) fn within_limit(links: Vec<Link>, limit: usize) -> (Vec<Link>, Vec<Vec<Link>>) {
+    if links.len() <= limit {
+        return (links, Vec::new());
+    }
+    if limit == 0 {
+        return (Vec::new(), Vec::new());
+    }
+    let mut merged = merged(links).into_iter();
+    let first = merged.by_ref().take(limit).collect();
+    let mut rest = Vec::new();
+    loop {
+        let portion: Vec<Link> = merged.by_ref().take(limit).collect();
+        if portion.is_empty() {
+            return (first, rest);
+        }
+        rest.push(portion);
+    }
+}
+
+/// One link for each context, in the order of the first of each.
+fn merged(links: Vec<Link>) -> Vec<Link> {
+    let mut places = HashMap::with_capacity(links.len());
+    let mut merged: Vec<(Link, i64)> = Vec::with_capacity(links.len());
+    for link in links {
+        let context = &link.span_context;
+        match places.entry((context.trace_id(), context.span_id())) {
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push((link, 1));
+            }
+            Entry::Occupied(place) => {
+                if let Some((kept, count)) = merged.get_mut(*place.get()) {
+                    kept.attributes.retain(|one| link.attributes.contains(one));
+                    *count += 1;
+                }
+            }
+        }
+    }
+    let counted = merged.into_iter().map(|(mut link, count)| {
+        if count > 1 {
+            link.attributes
+                .push(KeyValue::new(LINK_MESSAGE_COUNT, count));
+        }
+        link
+    });
+    counted.collect()
+}
+
 /// The identity of a span in a trace that must not decide anything here.
-fn untrusted(context: SpanContext) -> SpanContext {
+pub(crate) fn untrusted(context: SpanContext) -> SpanContext {
     SpanContext::new(
         context.trace_id(),
         context.span_id(),

@@ -110,11 +110,10 @@ impl Instruments {
         }
     }
 
-    /// Records the end of an operation on so many messages.
+    /// Records the end of an operation.
     pub(crate) fn ended(
         &self,
         envelope: &Envelope<'_>,
-        messages: u64,
         from: SystemTime,
         to: SystemTime,
         error: Option<KeyValue>,
@@ -131,6 +130,7 @@ impl Instruments {
             duration.record(seconds, all);
         });
         if envelope.operation.is_send() {
+            let messages = envelope.batch.unwrap_or(1) as u64;
             with(&attributes.messages, &extra, |all| {
                 self.sent.add(messages, all)
             });

@@ -10,20 +10,21 @@ use std::task::{Poll, ready};
 use std::thread;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanBuilder, SpanContext, Status, TraceContextExt as _};
+use opentelemetry::trace::{
+    Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _,
+};
 use opentelemetry::{Context, KeyValue};
 use pin_project_lite::pin_project;
 
-use crate::Telemetry;
 use crate::envelope::{Client, Destination, Envelope};
-use crate::link::Relation;
+use crate::link::{FanBack, InBatch, Relation, within_limit};
 use crate::policy::Record;
 use crate::semconv::attributes::{
-    ERROR_TYPE, EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, at_start,
-    partition_id, when_recorded,
+    ERROR_TYPE, EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
+    FAN_BACK_LEFT_OUT, at_start, count, of_overflow, partition_id, when_recorded,
 };
 use crate::semconv::operation::Operation;
-use crate::semconv::outcome::{CANCELLED, Classifier, Outcome, PANIC};
+use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
 use crate::semconv::span_name::span_name;
 
 /// An operation that has begun: its span, where it has one, and what its metrics need.
@@ -35,7 +36,8 @@ pub(crate) struct Running {
     operation: Operation,
     operation_name: &'static str,
     partition: Option<i32>,
-    messages: u64,
+    batch: Option<usize>,
+    fan_back: FanBack,
     context: Context,
     /// There is a span of this operation, and it is recorded.
     recording: bool,
@@ -54,14 +56,16 @@ impl Running {
     /// Begins an operation of which only now is known what it was about.
     pub(crate) fn since(started: SystemTime, envelope: &Envelope<'_>, relation: Relation) -> Self {
         let has_span = envelope.has_span();
+        let telemetry = &envelope.client.telemetry;
+        let (links, overflow) = within_limit(relation.links, telemetry.most_links());
         let context = if has_span {
             let name = span_name(envelope);
             let builder = SpanBuilder::from_name(name)
                 .with_kind(envelope.operation.span_kind())
                 .with_start_time(started)
                 .with_attributes(at_start(envelope))
-                .with_links(relation.links);
-            envelope.client.telemetry.start(builder, &relation.parent)
+                .with_links(links);
+            telemetry.start(builder, &relation.parent)
         } else {
             relation.parent
         };
@@ -71,7 +75,8 @@ impl Running {
             operation: envelope.operation,
             operation_name: envelope.operation_name,
             partition: envelope.partition,
-            messages: 1,
+            batch: envelope.batch,
+            fan_back: FanBack::default(),
             recording: has_span && context.span().is_recording(),
             context,
             error_type: None,
@@ -79,7 +84,73 @@ impl Running {
             ended: None,
         };
         running.record(|| when_recorded(envelope));
+        if running.recording {
+            for links in overflow {
+                running.overflow(links);
+            }
+        }
         running
+    }
+
+    /// Makes a child span that has no purpose but these links.
+    fn overflow(&self, links: Vec<Link>) {
+        let envelope = Envelope {
+            operation_name: "links",
+            ..self.envelope()
+        };
+        let builder = SpanBuilder::from_name(span_name(&envelope))
+            .with_kind(SpanKind::Internal)
+            .with_start_time(self.started)
+            .with_attributes(of_overflow(&envelope))
+            .with_links(links);
+        let span = self.client.telemetry.start(builder, &self.context);
+        span.span().end_with_timestamp(self.started);
+    }
+
+    /// Makes this the operation that the processing of its messages belongs to.
+    pub(crate) fn is_batch(&mut self, fan_back: FanBack) {
+        self.context = InBatch::mark(&self.context);
+        if fan_back.left_out > 0 {
+            self.record(|| [count(FAN_BACK_LEFT_OUT, fan_back.left_out)]);
+        }
+        self.fan_back = fan_back;
+    }
+
+    /// Makes a span in each trace that a batch's messages are from, as long as the batch took.
+    fn fan_back(&self, ended: SystemTime) {
+        for (origin, messages) in &self.fan_back.origins {
+            let envelope = Envelope {
+                partition: None,
+                batch: Some(*messages),
+                ..self.envelope()
+            };
+            let batch = self.context.span().span_context().clone();
+            let error = self.error_type.clone();
+            let error = error.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
+            let has_failed = error.is_some();
+            let builder = SpanBuilder::from_name(span_name(&envelope))
+                .with_kind(self.operation.span_kind())
+                .with_start_time(self.started)
+                .with_attributes(at_start(&envelope).into_iter().chain(error))
+                .with_links(vec![Link::with_context(batch)]);
+            let parent = Context::new().with_remote_span_context(origin.clone());
+            let span = self.client.telemetry.start(builder, &parent);
+            if has_failed {
+                span.span().set_status(Status::error(""));
+            }
+            span.span().end_with_timestamp(ended);
+        }
+    }
+
+    fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            client: &self.client,
+            operation: self.operation,
+            operation_name: self.operation_name,
+            destination: self.destination.as_ref(),
+            partition: self.partition,
+            batch: self.batch,
+        }
     }
 
     pub(crate) const fn context(&self) -> &Context {
@@ -159,18 +230,13 @@ impl Drop for Running {
         if self.recording {
             self.context.span().end_with_timestamp(ended);
         }
-        let envelope = Envelope {
-            client: &self.client,
-            operation: self.operation,
-            operation_name: self.operation_name,
-            destination: self.destination.as_ref(),
-            partition: self.partition,
-        };
+        self.fan_back(ended);
+        let error_type = self.error_type.take();
+        let envelope = self.envelope();
         if envelope.rule().recorded() != Record::Off {
-            let error = self.error_type.take();
-            let error = error.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
+            let error = error_type.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
             let instruments = self.client.telemetry.instruments();
-            instruments.ended(&envelope, self.messages, self.started, ended, error);
+            instruments.ended(&envelope, self.started, ended, error);
         }
     }
 }
@@ -192,33 +258,25 @@ impl fmt::Debug for Running {
 /// `cancelled`, or `panic` if the thread is panicking.
 #[must_use = "the process span ends when this is dropped"]
 pub struct ProcessSpan {
-    classifier: Classifier,
     /// None where nothing is recorded, and once the outcome is known.
     running: Option<Running>,
     context: Context,
 }
 
 impl ProcessSpan {
-    pub(crate) fn start(envelope: &Envelope<'_>, relation: Relation) -> Self {
-        let running = Running::start(envelope, relation);
+    pub(crate) fn of(running: Running) -> Self {
         Self {
-            classifier: envelope.client.telemetry.classifier(),
             context: running.context().clone(),
             running: Some(running),
         }
     }
 
     /// Stands for a span where none is wanted, in the context that the handler shall have.
-    pub(crate) fn unrecorded(telemetry: &Telemetry, context: Context) -> Self {
+    pub(crate) const fn unrecorded(context: Context) -> Self {
         Self {
-            classifier: telemetry.classifier(),
             running: None,
             context,
         }
-    }
-
-    pub(crate) const fn running(&self) -> Option<&Running> {
-        self.running.as_ref()
     }
 
     /// The context of the span, with the baggage of the message.
@@ -245,7 +303,7 @@ impl ProcessSpan {
         // Before anything else: resolving a backtrace can take longer than the handler did.
         running.end_now();
         if let Some(error) = outcome.error()
-            && let Some(error_type) = (self.classifier)(&error)
+            && let Some(error_type) = running.client.telemetry.classify(&error)
         {
             // The text may hold what is not for everybody: it goes into the exception alone.
             running.fail(error_type, "");

@@ -28,6 +28,8 @@ pub mod harness;
 pub mod sample;
 pub mod stock;
 
+#[path = "../../src/batch/mod.rs"]
+mod batch;
 #[path = "../../src/diagnosis.rs"]
 mod diagnosis;
 #[path = "../../src/envelope.rs"]
@@ -53,6 +55,7 @@ mod telemetry;
 #[path = "../../src/w3c/mod.rs"]
 mod w3c;
 
+use batch::{Batch, Batches};
 use received::Received;
 use telemetry::Telemetry;
 

@@ -65,6 +65,7 @@ pub struct Rule {
     partition_on_metrics: Option<bool>,
     time_in_queue: Option<bool>,
     lag: Option<bool>,
+    fan_back: Option<usize>,
 }
 
 impl Rule {
@@ -86,6 +87,7 @@ impl Rule {
             partition_on_metrics: None,
             time_in_queue: None,
             lag: None,
+            fan_back: None,
         }
     }
 
@@ -131,7 +133,8 @@ impl Rule {
         self
     }
 
-    /// Sets whether receiving a single message has a span and a measured duration. Unset: no.
+    /// Sets whether receiving has a span and a measured duration. Unset: that of a batch has, that of
+    /// a single message has not.
     pub const fn receive_spans(mut self, on: bool) -> Self {
         self.receive_spans = Some(on);
         self
@@ -197,6 +200,18 @@ impl Rule {
         self.destination.matches(destination)
     }
 
+    /// Sets how many of the traces that a batch's messages come from get a span of their own, so that
+    /// whoever opens one of them sees when its message was processed, and with which batch. Unset:
+    /// none.
+    ///
+    /// It is a process span below the message's creation context, from the start to the end of the
+    /// batch, and links to the batch's span. `otel_messaging.fan_back.left_out` on that one says how
+    /// many traces were too many.
+    pub const fn fan_back(mut self, traces: usize) -> Self {
+        self.fan_back = Some(traces);
+        self
+    }
+
     pub(super) const fn has_receive_spans(&self) -> bool {
         matches!(self.receive_spans, Some(true))
     }
@@ -222,6 +237,7 @@ impl Rule {
         take(&mut self.partition_on_metrics, &later.partition_on_metrics);
         take(&mut self.time_in_queue, &later.time_in_queue);
         take(&mut self.lag, &later.lag);
+        take(&mut self.fan_back, &later.fan_back);
     }
 }
 
@@ -269,8 +285,13 @@ impl Rule {
         })
     }
 
-    pub(crate) fn wants_receive_spans(&self) -> bool {
-        self.receive_spans.unwrap_or(false)
+    pub(crate) fn wants_receive_spans(&self, is_batch: bool) -> bool {
+        self.receive_spans.unwrap_or(is_batch)
+    }
+
+    /// Most traces that get a span of their own for a batch.
+    pub(crate) fn fans_back_to(&self) -> usize {
+        self.fan_back.unwrap_or(0)
     }
 
     pub(crate) fn wants_settle_spans(&self) -> bool {

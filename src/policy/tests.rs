@@ -122,6 +122,7 @@ fn a_file_says_all_that_code_can() {
         partition_on_metrics = true
         time_in_queue = true
         lag = true
+        fan_back = 100
 
         [[rule]]
         destination = "health"
@@ -149,7 +150,8 @@ fn a_file_says_all_that_code_can() {
                 .template("orders.{id}")
                 .partition_on_metrics(true)
                 .time_in_queue(true)
-                .lag(true),
+                .lag(true)
+                .fan_back(100),
         )
         .rule(
             Rule::of("health")
