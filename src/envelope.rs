@@ -164,6 +164,7 @@ impl<'a> Envelope<'a> {
             && match self.operation {
                 Operation::Receive => rule.wants_receive_spans(self.batch.is_some()),
                 Operation::Settle => rule.wants_settle_spans(),
+                Operation::Create => rule.wants_create_spans(),
                 Operation::Send | Operation::SendExisting | Operation::Process => true,
             }
     }

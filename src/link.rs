@@ -44,13 +44,14 @@ impl Relation {
         }
     }
 
-    /// Relation of a span that sends a message with a creation context from before.
+    /// Relation of a span that sends a message. It links to what the message carries from before:
+    /// the user's own context, or that of an attempt or a hop before this one.
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
-    pub(crate) fn sending_existing(ambient: Context, existing: Extracted) -> Self {
+    pub(crate) fn sending(ambient: Context, carried: Extracted) -> Self {
         Self {
             parent: ambient,
-            links: links(existing.creation, existing.conflicting),
+            links: links(carried.creation, carried.conflicting),
         }
     }
 

@@ -20,8 +20,8 @@ use crate::envelope::{Client, Destination, Envelope};
 use crate::link::{FanBack, InBatch, Relation, within_limit};
 use crate::policy::Record;
 use crate::semconv::attributes::{
-    ERROR_TYPE, EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
-    FAN_BACK_LEFT_OUT, at_start, count, of_overflow, partition_id, when_recorded,
+    EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
+    at_start, count, of_error, of_overflow, partition_id, when_recorded,
 };
 use crate::semconv::operation::Operation;
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
@@ -125,8 +125,7 @@ impl Running {
                 ..self.envelope()
             };
             let batch = self.context.span().span_context().clone();
-            let error = self.error_type.clone();
-            let error = error.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
+            let error = self.error_type.clone().map(of_error);
             let has_failed = error.is_some();
             let builder = SpanBuilder::from_name(span_name(&envelope))
                 .with_kind(self.operation.span_kind())
@@ -142,7 +141,7 @@ impl Running {
         }
     }
 
-    fn envelope(&self) -> Envelope<'_> {
+    pub(crate) fn envelope(&self) -> Envelope<'_> {
         Envelope {
             client: &self.client,
             operation: self.operation,
@@ -190,10 +189,14 @@ impl Running {
         let error_type = error_type.into();
         if self.recording {
             let span = self.context.span();
-            span.set_attribute(KeyValue::new(ERROR_TYPE, error_type.clone()));
+            span.set_attribute(of_error(error_type.clone()));
             span.set_status(Status::error(description));
         }
         self.error_type = Some(error_type);
+    }
+
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.error_type.is_some()
     }
 
     /// Records an exception as an event of the span.
@@ -234,8 +237,13 @@ impl Drop for Running {
         let error_type = self.error_type.take();
         let envelope = self.envelope();
         if envelope.rule().recorded() != Record::Off {
-            let error = error_type.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
+            let error = error_type.map(of_error);
             let instruments = self.client.telemetry.instruments();
+            // Of a batch each message is counted with its own outcome.
+            let is_send = matches!(self.operation, Operation::Send | Operation::SendExisting);
+            if is_send && self.batch.is_none() {
+                instruments.sent(&envelope, error.clone());
+            }
             instruments.ended(&envelope, self.started, ended, error);
         }
     }

@@ -46,7 +46,7 @@ mod propagation;
 mod received;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;
-#[path = "../../src/sending.rs"]
+#[path = "../../src/sending/mod.rs"]
 mod sending;
 #[path = "../../src/span.rs"]
 mod span;

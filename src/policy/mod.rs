@@ -12,6 +12,7 @@
 //! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
 //! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
 //! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
+//! | [`create_spans`](Rule::create_spans) | `create_spans = false` | on |
 //! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off, for batches on |
 //! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | on |
 //! | [`message_key`](Rule::message_key) | `message_key = false` | on |

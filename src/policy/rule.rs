@@ -57,6 +57,7 @@ pub struct Rule {
     max_age: Option<Duration>,
     accept_baggage: Option<Vec<Pattern>>,
     send_baggage: Option<Vec<Pattern>>,
+    create_spans: Option<bool>,
     receive_spans: Option<bool>,
     settle_spans: Option<bool>,
     message_key: Option<bool>,
@@ -79,6 +80,7 @@ impl Rule {
             max_age: None,
             accept_baggage: None,
             send_baggage: None,
+            create_spans: None,
             receive_spans: None,
             settle_spans: None,
             message_key: None,
@@ -130,6 +132,13 @@ impl Rule {
     /// Sets which members of the current baggage are sent, by name or pattern. Unset: all.
     pub fn send_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.send_baggage = Some(patterns(names));
+        self
+    }
+
+    /// Sets whether each message of a batch that is sent has a span of its own, whose context it
+    /// carries. Unset: yes. If not, all carry that of the send span.
+    pub const fn create_spans(mut self, on: bool) -> Self {
+        self.create_spans = Some(on);
         self
     }
 
@@ -229,6 +238,7 @@ impl Rule {
         take(&mut self.max_age, &later.max_age);
         take(&mut self.accept_baggage, &later.accept_baggage);
         take(&mut self.send_baggage, &later.send_baggage);
+        take(&mut self.create_spans, &later.create_spans);
         take(&mut self.receive_spans, &later.receive_spans);
         take(&mut self.settle_spans, &later.settle_spans);
         take(&mut self.message_key, &later.message_key);
@@ -283,6 +293,10 @@ impl Rule {
                     .collect::<Baggage>(),
             )
         })
+    }
+
+    pub(crate) fn wants_create_spans(&self) -> bool {
+        self.create_spans.unwrap_or(true)
     }
 
     pub(crate) fn wants_receive_spans(&self, is_batch: bool) -> bool {

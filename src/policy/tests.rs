@@ -114,6 +114,7 @@ fn a_file_says_all_that_code_can() {
         max_age_seconds = 3600
         accept_baggage = ["tenant"]
         send_baggage = []
+        create_spans = false
         receive_spans = true
         settle_spans = false
         message_key = false
@@ -143,6 +144,7 @@ fn a_file_says_all_that_code_can() {
                 .max_age(HOUR)
                 .accept_baggage(["tenant"])
                 .send_baggage([])
+                .create_spans(false)
                 .receive_spans(true)
                 .settle_spans(false)
                 .message_key(false)

@@ -13,7 +13,7 @@ use crate::propagation::Headers;
 pub const MESSAGING_SYSTEM: &str = "messaging.system";
 /// The system's own verb for the operation.
 pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
-/// The operation's type: `send`, `receive`, `process`, `settle`.
+/// The operation's type: `create`, `send`, `receive`, `process`, `settle`.
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
 /// The topic, queue or subject.
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
@@ -91,7 +91,7 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
     if let Some(group) = client
         .consumer_group
         .as_ref()
-        .filter(|_| !operation.is_send())
+        .filter(|_| !operation.is_producing())
     {
         attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
     }
@@ -108,6 +108,11 @@ pub(crate) fn of_overflow(envelope: &Envelope<'_>) -> impl Iterator<Item = KeyVa
     let destination = envelope.destination;
     let destination = destination.map(|destination| destination_name(destination));
     [system].into_iter().chain(destination)
+}
+
+/// What kind of error it was.
+pub(crate) fn of_error(error_type: impl Into<StringValue>) -> KeyValue {
+    KeyValue::new(ERROR_TYPE, error_type.into())
 }
 
 /// The name of a destination.
