@@ -233,4 +233,80 @@ mod tests {
 
         assert!(ambient(inside(1)).is_telemetry_suppressed());
     }
+
+    fn link(span: u64, attributes: &[(&'static str, i64)]) -> Link {
+        let attributes = attributes.iter();
+        let attributes = attributes.map(|(key, value)| KeyValue::new(*key, *value));
+        let context = inside(span).span().span_context().clone();
+        Link::new(context, attributes.collect(), 0)
+    }
+
+    /// Span ids and attributes of links.
+    fn shown(links: &[Link]) -> Vec<(u64, Vec<(&str, String)>)> {
+        let shown = links.iter().map(|link| {
+            let attributes = link.attributes.iter();
+            let attributes = attributes.map(|one| (one.key.as_str(), one.value.to_string()));
+            let span = link.span_context.span_id();
+            (u64::from_be_bytes(span.to_bytes()), attributes.collect())
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn up_to_the_limit_links_stay_as_they_are() {
+        let links = || vec![link(1, &[("offset", 0)]), link(1, &[("offset", 1)])];
+
+        for limit in [2, 3] {
+            let (first, rest) = within_limit(links(), limit);
+            assert_eq!(shown(&first), shown(&links()));
+            assert_eq!(rest.len(), 0);
+        }
+    }
+
+    #[test]
+    fn beyond_it_equal_contexts_share_a_link_that_keeps_what_is_equal_and_counts() {
+        let links = vec![
+            link(1, &[("partition", 4), ("offset", 0)]),
+            link(2, &[("partition", 4), ("offset", 1)]),
+            link(1, &[("partition", 4), ("offset", 2)]),
+            link(1, &[("partition", 5), ("offset", 0)]),
+        ];
+
+        let (first, rest) = within_limit(links, 2);
+
+        let count = |count: &str| (LINK_MESSAGE_COUNT, count.to_owned());
+        assert_eq!(
+            shown(&first),
+            [
+                (1, vec![count("3")]),
+                (
+                    2,
+                    vec![("partition", "4".to_owned()), ("offset", "1".to_owned())]
+                ),
+            ]
+        );
+        assert_eq!(rest.len(), 0);
+    }
+
+    #[test]
+    fn what_is_still_too_much_comes_in_portions_each_within_the_limit_and_each_once() {
+        for (count, limit, expected) in [
+            (128, 128, vec![128]),
+            (129, 128, vec![128, 1]),
+            (10, 4, vec![4, 4, 2]),
+            (12, 4, vec![4, 4, 4]),
+            (3, 1, vec![1, 1, 1]),
+            (3, 0, vec![0]),
+        ] {
+            let links = (1..=count).map(|span| link(span, &[])).collect();
+            let (first, rest) = within_limit(links, limit);
+
+            let portions: Vec<_> = [first].into_iter().chain(rest).collect();
+            let sizes: Vec<_> = portions.iter().map(Vec::len).collect();
+            assert_eq!(sizes, expected);
+            let spans = portions.iter().flat_map(|portion| shown(portion));
+            let spans: Vec<_> = spans.map(|(span, _)| span).collect();
+            assert_eq!(spans, (1..=count).take(spans.len()).collect::<Vec<_>>());
+        }
+    }
 }
