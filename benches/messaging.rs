@@ -5,6 +5,8 @@
 mod codec;
 #[path = "messaging/headers.rs"]
 mod headers;
+#[path = "messaging/policy.rs"]
+mod policy;
 #[path = "messaging/process.rs"]
 mod process;
 #[path = "messaging/send.rs"]
@@ -17,6 +19,7 @@ fn main() {
     let report = Report::begin();
     codec::measure(&report);
     headers::measure(&report);
+    policy::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);
     send::measure(&report, &broker);
