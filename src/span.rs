@@ -130,7 +130,12 @@ impl Running {
             let builder = SpanBuilder::from_name(span_name(&envelope))
                 .with_kind(self.operation.span_kind())
                 .with_start_time(self.started)
-                .with_attributes(at_start(&envelope).into_iter().chain(error))
+                .with_attributes(
+                    at_start(&envelope)
+                        .into_iter()
+                        .chain(when_recorded(&envelope))
+                        .chain(error),
+                )
                 .with_links(vec![Link::with_context(batch)]);
             let parent = Context::new().with_remote_span_context(origin.clone());
             let span = self.client.telemetry.start(builder, &parent);
