@@ -49,7 +49,7 @@ mod received;
 mod semconv;
 #[path = "../../src/sending/mod.rs"]
 mod sending;
-#[path = "../../src/span.rs"]
+#[path = "../../src/span/mod.rs"]
 mod span;
 #[path = "../../src/telemetry.rs"]
 mod telemetry;

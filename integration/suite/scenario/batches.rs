@@ -16,6 +16,16 @@ use otel_messaging::testing::{ExpectedSpan, Recorder};
 use super::{header, send_bare};
 use crate::{Broker, Header, Message};
 
+/// All spans, as many as are expected.
+fn spans<const N: usize>(recorder: &Recorder) -> [SpanData; N] {
+    let spans = recorder.spans().try_into();
+    spans.expect("so many spans")
+}
+
+fn at<T>(all: &[T], number: usize) -> &T {
+    all.get(number).expect("as many as were made")
+}
+
 /// The creation context of a message by its number; of four, one is sampled, one is not, one is
 /// missing and one is malformed.
 fn creation(number: usize) -> Option<SpanContext> {
@@ -96,11 +106,10 @@ fn linked(links: &[Link]) -> Vec<(TraceId, SpanId, bool)> {
 
 /// What a span has that is there for links alone.
 fn overflow_span(orders: &str, system: &Value, batch: &SpanData) -> ExpectedSpan {
-    let span = ExpectedSpan::new(format!("links {orders}"), SpanKind::Internal)
+    ExpectedSpan::new(format!("links {orders}"), SpanKind::Internal)
         .child_of(&batch.span_context)
         .attribute("messaging.system", system.clone())
-        .attribute("messaging.destination.name", orders.to_owned());
-    span
+        .attribute("messaging.destination.name", orders.to_owned())
 }
 
 fn system(span: &SpanData) -> Value {
@@ -119,7 +128,7 @@ pub async fn a_batch_links_to_every_origin_once_however_many<B: Broker>() {
         let orders = broker.declare("orders").await;
         let batch = received(&broker, &orders, (0..count).map(mixed_headers)).await;
         let expected = origins::<B>(&batch);
-        assert_eq!(expected.len(), (count + 3) / 4 + (count + 2) / 4);
+        assert_eq!(expected.len(), count.div_ceil(4) + (count + 2) / 4);
 
         let sum = batch
             .process(async |orders| Ok::<_, String>(orders.len()))
@@ -127,12 +136,12 @@ pub async fn a_batch_links_to_every_origin_once_however_many<B: Broker>() {
 
         assert_eq!(sum, Ok(count));
         let span = recorder.span(&broker.process_name(&orders));
-        let mut on_span = broker.in_common(broker.batch_span(&orders, count), &batch[0]);
+        let mut on_span = broker.in_common(broker.batch_span(&orders, count), at(&batch, 0));
         for context in expected.iter().take(LIMIT) {
             on_span = on_span.link(context);
         }
         if count == 1 {
-            for KeyValue { key, value, .. } in broker.on_link(&batch[0]) {
+            for KeyValue { key, value, .. } in broker.on_link(at(&batch, 0)) {
                 on_span = on_span.attribute(key, value);
             }
         }
@@ -171,16 +180,16 @@ pub async fn over_the_limit_messages_of_one_context_share_a_link<B: Broker>() {
     let broker = B::connect(&telemetry).await;
     let orders = broker.declare("orders").await;
     let contexts = [0, 1].map(|number| span(number, number, TraceFlags::SAMPLED));
-    let headers = (0..COUNT).map(|number| vec![traceparent(&contexts[number % 2])]);
+    let headers = (0..COUNT).map(|number| vec![traceparent(at(&contexts, number % 2))]);
     let batch = received(&broker, &orders, headers).await;
 
     batch.process(async |_| ()).await;
 
     let span = recorder.span(&broker.process_name(&orders));
     broker
-        .in_common(broker.batch_span(&orders, COUNT), &batch[0])
-        .link(&contexts[0])
-        .link(&contexts[1])
+        .in_common(broker.batch_span(&orders, COUNT), at(&batch, 0))
+        .link(at(&contexts, 0))
+        .link(at(&contexts, 1))
         .assert(&span);
     for link in &span.links.links {
         let count = KeyValue::new("otel_messaging.link.message_count", 5);
@@ -211,24 +220,21 @@ pub async fn a_batch_that_fails_half_way_shows_which_messages_did<B: Broker>() {
         .await;
 
     assert_eq!(outcome, Err("no stock"));
-    let spans = recorder.spans();
-    let [first, without_context, failed, whole] = &spans[..] else {
-        panic!("expected four spans, not {}", spans.len());
-    };
+    let [first, without_context, failed, whole] = &spans(&recorder);
     let links = contexts.iter();
-    let on_whole = broker.in_common(broker.batch_span(&orders, 4), &batch[0]);
+    let on_whole = broker.in_common(broker.batch_span(&orders, 4), at(&batch, 0));
     links
         .fold(on_whole, ExpectedSpan::link)
         .error("&str")
         .exception("&str")
         .assert(whole);
     let own = |number: usize| {
-        let message = &batch[number];
+        let message = at(&batch, number);
         broker.process_span(&orders, message)
     };
     own(0)
-        .child_of(&contexts[0])
-        .link(&contexts[0])
+        .child_of(at(&contexts, 0))
+        .link(at(&contexts, 0))
         .link(&whole.span_context)
         .assert(first);
     own(1)
@@ -236,8 +242,8 @@ pub async fn a_batch_that_fails_half_way_shows_which_messages_did<B: Broker>() {
         .link(&whole.span_context)
         .assert(without_context);
     own(2)
-        .child_of(&contexts[1])
-        .link(&contexts[1])
+        .child_of(at(&contexts, 1))
+        .link(at(&contexts, 1))
         .link(&whole.span_context)
         .error("&str")
         .exception("&str")
@@ -254,8 +260,8 @@ pub async fn a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing<B: 
     let batch = received(&broker, &orders, headers).await;
 
     let handler = batch.process(async |orders| {
-        orders[0].process(async |_| ()).await;
-        orders[1]
+        at(orders, 0).process(async |_| ()).await;
+        at(orders, 1)
             .process(async |_| std::future::pending::<()>().await)
             .await;
     });
@@ -263,11 +269,8 @@ pub async fn a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing<B: 
         .await
         .expect_err("the handler never ends");
 
-    let spans = recorder.spans();
-    let [done, dropped, whole] = &spans[..] else {
-        panic!("expected three spans, not {}", spans.len());
-    };
-    let on_whole = broker.in_common(broker.batch_span(&orders, 2), &batch[0]);
+    let [done, dropped, whole] = &spans(&recorder);
+    let on_whole = broker.in_common(broker.batch_span(&orders, 2), at(&batch, 0));
     contexts
         .iter()
         .fold(on_whole, ExpectedSpan::link)
@@ -275,9 +278,9 @@ pub async fn a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing<B: 
         .assert(whole);
     let own = |number: usize| {
         broker
-            .process_span(&orders, &batch[number])
-            .child_of(&contexts[number])
-            .link(&contexts[number])
+            .process_span(&orders, at(&batch, number))
+            .child_of(at(&contexts, number))
+            .link(at(&contexts, number))
             .link(&whole.span_context)
     };
     own(0).assert(done);
@@ -299,11 +302,8 @@ pub async fn fan_back_shows_the_batch_in_the_traces_of_its_messages<B: Broker>()
 
     let _ = batch.process(async |_| Err::<(), _>("no stock")).await;
 
-    let spans = recorder.spans();
-    let [whole, first, second] = &spans[..] else {
-        panic!("expected three spans, not {}", spans.len());
-    };
-    let on_whole = broker.in_common(broker.batch_span(&orders, 5), &batch[0]);
+    let [whole, first, second] = &spans(&recorder);
+    let on_whole = broker.in_common(broker.batch_span(&orders, 5), at(&batch, 0));
     contexts
         .iter()
         .fold(on_whole, ExpectedSpan::link)
@@ -311,7 +311,7 @@ pub async fn fan_back_shows_the_batch_in_the_traces_of_its_messages<B: Broker>()
         .error("&str")
         .exception("&str")
         .assert(whole);
-    for (span, messages, parent) in [(first, 2, &contexts[0]), (second, 1, &contexts[1])] {
+    for (span, messages, parent) in [(first, 2, at(&contexts, 0)), (second, 1, at(&contexts, 1))] {
         broker
             .batch_span(&orders, messages)
             .child_of(parent)
@@ -338,7 +338,7 @@ pub async fn a_batch_links_to_untrusted_traces_by_identity_alone<B: Broker>() {
     batch.process(async |_| ()).await;
 
     let whole = recorder.span(&broker.process_name(&orders));
-    let on_whole = broker.in_common(broker.batch_span(&orders, 2), &batch[0]);
+    let on_whole = broker.in_common(broker.batch_span(&orders, 2), at(&batch, 0));
     contexts
         .iter()
         .fold(on_whole, ExpectedSpan::link)
@@ -365,23 +365,20 @@ pub async fn what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen<B
     let (of_batch, of_order) = batch
         .process(async |orders| {
             let of_batch = broker.send(&payments, &payment).await;
-            let chosen = orders[1].context().clone();
+            let chosen = at(orders, 1).context().clone();
             let of_order = broker.send(&payments, &payment).with_context(chosen).await;
             Ok::<_, String>((of_batch, of_order))
         })
         .await
         .expect("both payments are sent");
 
-    let spans = recorder.spans();
-    let [first, second, whole] = &spans[..] else {
-        panic!("expected three spans, not {}", spans.len());
-    };
+    let [first, second, whole] = &spans(&recorder);
     broker
         .send_span(&payments, &payment, &of_batch)
         .child_of(&whole.span_context)
         .assert(first);
     broker
         .send_span(&payments, &payment, &of_order)
-        .child_of(&contexts[1])
+        .child_of(at(&contexts, 1))
         .assert(second);
 }
