@@ -30,6 +30,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
+//! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
 //! | `testing` | the module `testing`, for your own tests |
 //! | `full` | all of them |
 //!
@@ -58,6 +59,7 @@
     allow(dead_code, reason = "the core serves the clients, and none is chosen")
 )]
 
+mod batch;
 mod diagnosis;
 mod envelope;
 mod link;
@@ -65,6 +67,8 @@ mod metrics;
 pub mod policy;
 mod propagation;
 mod received;
+#[cfg(feature = "sdk")]
+mod sampler;
 pub mod semconv;
 mod sending;
 mod span;
@@ -78,7 +82,10 @@ pub mod testing;
 
 pub use opentelemetry;
 
+pub use crate::batch::{Batch, Batches};
 pub use crate::received::{Message, Received};
+#[cfg(feature = "sdk")]
+pub use crate::sampler::LinkedSampler;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::span::ProcessSpan;
 pub use crate::telemetry::Telemetry;
