@@ -19,7 +19,7 @@ use rdkafka::producer::{FutureProducer, NoCustomPartitioner, Producer as _, Purg
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::reporting::{Reporting as _, Shop, Threaded, lingering};
-use crate::wire::{order, queued, receipt, send_raw};
+use crate::wire::{FRESH, order, queued, receipt, send_raw, texts};
 
 const TIME_IN_QUEUE: &str = "otel_messaging.message.time_in_queue";
 const LAG: &str = "otel_messaging.consumer.lag";
@@ -148,6 +148,40 @@ async fn commits_are_timed_by_what_they_name_and_under_their_error() {
         .of(of_several, 1)
         .of(failed(of_orders(), "UNKNOWN_TOPIC_OR_PARTITION"), 1)
         .assert(&recorder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_keeps_its_context_and_a_commit_are_timed_as_their_spans() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    let producer = producer(&recorder.telemetry().keep_existing_context());
+    let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
+
+    let kept = order(&orders, &texts(&[("traceparent", FRESH)]));
+    receipt(producer.send(kept, PATIENCE).await);
+    let received = next(&consumer).await;
+    consumer
+        .commit_message(&received, CommitMode::Sync)
+        .expect("a commit");
+
+    let sent = measured("send", &orders, None);
+    sent_messages().of(sent.clone(), 1).assert(&recorder);
+    let committed = measured("commit", &orders, Some(&group));
+    operation_duration()
+        .of(of_type(sent, "send"), 1)
+        .of(of_type(committed, "settle"), 1)
+        .assert(&recorder);
+    let seconds = |name| {
+        let span = recorder.span(&format!("{name} {orders}"));
+        let duration = span.end_time.duration_since(span.start_time);
+        duration.expect("an end after the start").as_secs_f64()
+    };
+    let mut expected = ["commit", "send"].map(seconds);
+    expected.sort_by(f64::total_cmp);
+    let histograms = recorder.histogram("messaging.client.operation.duration");
+    let mut sums: Vec<_> = histograms.iter().map(|histogram| histogram.sum).collect();
+    sums.sort_by(f64::total_cmp);
+    assert_eq!(sums, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
