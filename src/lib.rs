@@ -65,6 +65,8 @@ mod span;
 mod telemetry;
 pub mod w3c;
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "testing")]
