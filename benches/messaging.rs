@@ -9,6 +9,8 @@ mod headers;
 mod process;
 #[path = "messaging/send.rs"]
 mod send;
+#[path = "messaging/table.rs"]
+mod table;
 
 use benches::harness::Report;
 use benches::sample::Broker;
@@ -17,6 +19,7 @@ fn main() {
     let report = Report::begin();
     codec::measure(&report);
     headers::measure(&report);
+    table::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);
     send::measure(&report, &broker);

@@ -27,6 +27,7 @@ pub mod counting;
 pub mod harness;
 pub mod sample;
 pub mod stock;
+pub mod table;
 
 #[path = "../../src/envelope.rs"]
 mod envelope;
@@ -48,6 +49,35 @@ mod w3c;
 use telemetry::Telemetry;
 
 /// What a wrapped producer and a received message do with headers, as functions.
+#[path = "../../src/amqp"]
+pub mod amqp {
+    mod carrier;
+
+    use lapin::BasicProperties;
+    use opentelemetry::Context;
+
+    use self::carrier::MessageHeaders;
+    use crate::propagation::Propagation;
+
+    pub fn inject(context: &Context, properties: BasicProperties) -> BasicProperties {
+        let mut headers = MessageHeaders::of(&properties);
+        Propagation::W3c.inject(context, &mut headers, |headers| {
+            headers.room(131_072, &properties)
+        });
+        match headers.changed() {
+            Some(headers) => properties.with_headers(headers),
+            None => properties,
+        }
+    }
+
+    pub fn extract(properties: &BasicProperties) -> Context {
+        Propagation::W3c
+            .extract(&Context::new(), properties.headers().as_ref())
+            .context
+    }
+}
+
+/// The same for Kafka.
 #[path = "../../src/kafka"]
 pub mod kafka {
     mod carrier;

@@ -10,7 +10,6 @@ mod size;
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, FrameSize, LongString, ShortString};
@@ -136,13 +135,11 @@ impl HeadersMut for MessageHeaders<'_> {
             return false;
         }
         // The client's table has no way to take a header out.
-        let kept: BTreeMap<_, _> = headers
-            .inner()
-            .iter()
-            .filter(|(name, _)| !is_one(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        self.0 = Some(Cow::Owned(FieldTable::from(kept)));
+        let mut kept = FieldTable::default();
+        for (name, value) in headers.inner().iter().filter(|(name, _)| !is_one(name)) {
+            kept.insert(name.clone(), value.clone());
+        }
+        self.0 = Some(Cow::Owned(kept));
         true
     }
 

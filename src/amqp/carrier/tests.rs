@@ -1,6 +1,7 @@
 //! What tables become on their way out and in, and how large they are on the wire.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use lapin::protocol::basic::gen_properties;
