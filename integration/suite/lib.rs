@@ -7,9 +7,11 @@
     reason = "a scenario panics where it fails"
 )]
 
+pub mod amqp;
 pub mod clients;
 pub mod embedded;
 pub mod kafka;
+pub mod python;
 pub mod scenario;
 
 use std::sync::atomic::{AtomicU32, Ordering};
