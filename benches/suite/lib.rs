@@ -81,7 +81,7 @@ pub mod amqp {
 
     pub fn extract(properties: &BasicProperties) -> Context {
         Propagation::W3c
-            .extract(&Context::new(), properties.headers().as_ref())
+            .extract(&Context::new(), properties.headers().as_ref(), |_| true)
             .context
     }
 }

@@ -1,14 +1,19 @@
 //! RabbitMQ and whatever else speaks AMQP 0.9.1, by the client [`lapin`].
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what sends messages asks for it")
-)]
 mod carrier;
-#[cfg_attr(not(test), expect(dead_code, reason = "for now"))]
+mod consumer;
 mod envelope;
+mod producer;
+mod settle;
 
 pub use lapin;
 
 pub use self::carrier::{extract, inject};
-pub use self::envelope::ConnectionInfo;
+pub use self::consumer::{Consumer, ConsumerDelegate, DeliveryResult, Traceable};
+pub use self::envelope::{
+    CONFIRMATION, ConnectionInfo, MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY,
+    MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, SETTLED,
+};
+pub use self::producer::{Producer, PublisherConfirm};
+pub use self::settle::Settleable;
+pub use crate::received::Received;

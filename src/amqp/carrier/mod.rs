@@ -121,6 +121,14 @@ impl<'a> MessageHeaders<'a> {
     }
 }
 
+impl Headers for MessageHeaders<'_> {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        if let Some(headers) = &self.0 {
+            headers.for_each(visit);
+        }
+    }
+}
+
 impl HeadersMut for MessageHeaders<'_> {
     fn remove(&mut self, names: &[&str]) -> bool {
         let Some(headers) = &self.0 else {

@@ -13,7 +13,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::*;
-use crate::metrics::Problem;
+use crate::diagnosis::Problem;
 use crate::propagation::Propagation;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -86,7 +86,7 @@ fn all_properties() -> BasicProperties {
 }
 
 fn context(headers: &FieldTable) -> Context {
-    let extracted = Propagation::W3c.extract(&Context::new(), Some(headers));
+    let extracted = Propagation::W3c.extract(&Context::new(), Some(headers), |_| true);
     extracted.context
 }
 
@@ -100,10 +100,10 @@ fn inject_into(
     frame_max: FrameSize,
 ) -> (Option<FieldTable>, Option<Problem>) {
     let mut headers = MessageHeaders::of(properties);
-    let problem = Propagation::W3c.inject(context, &mut headers, |headers| {
+    let injected = Propagation::W3c.inject(context, &mut headers, |headers| {
         headers.room(frame_max, properties)
     });
-    (headers.changed(), problem)
+    (headers.changed(), injected.left_out)
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn of_two_spellings_the_exact_one_counts_and_the_other_is_a_conflict() {
         ("traceparent", bytes(TRACEPARENT.as_bytes())),
     ]);
 
-    let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers));
+    let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers), |_| true);
 
     let ids = |context: Option<opentelemetry::trace::SpanContext>| {
         context.map(|context| context.trace_id().to_string())

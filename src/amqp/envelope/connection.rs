@@ -7,14 +7,15 @@ use lapin::uri::AMQPUri;
 use lapin::{Configuration, Connection};
 use opentelemetry::StringValue;
 
-use crate::envelope::Server;
+use super::SYSTEM;
+use crate::Telemetry;
+use crate::envelope::{Client, Server, shared};
 
-/// Limit of RabbitMQ as it is installed, which is what a connection of lapin's has unless its URI
-/// asks for less.
+/// What the connections of lapin take from a RabbitMQ as it is installed; lapin itself asks for no
+/// limit.
 const DEFAULT_FRAME_MAX: FrameSize = 131_072;
 
-/// What is to be known of a connection, for [`Producer::connection`](super::super::Producer) and
-/// [`Consumer::connection`](super::super::Consumer): lapin's channels and consumers do not tell it.
+/// What is to be known of a connection; lapin's channels and consumers do not tell it.
 ///
 /// ```no_run
 /// use lapin::{Connection, ConnectionProperties};
@@ -23,17 +24,17 @@ const DEFAULT_FRAME_MAX: FrameSize = 131_072;
 /// # async fn example() -> anyhow::Result<()> {
 /// let uri = "amqp://rabbitmq.example:5672/shop";
 /// let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
-/// let info = amqp::ConnectionInfo::of(&connection).uri(uri).client_id("billing");
+/// let known = amqp::ConnectionInfo::of(&connection).uri(uri).client_id("billing");
 ///
 /// let channel = connection.create_channel().await?;
-/// let producer = amqp::Producer::wrap(&Telemetry::new(), channel).connection(&info);
+/// let producer = amqp::Producer::wrap(&Telemetry::new(), channel).connection(&known);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "it has to be given to a producer or a consumer"]
 pub struct ConnectionInfo {
-    configuration: Option<Configuration>,
+    configuration: Option<Arc<Configuration>>,
     server: Option<Server>,
     client_id: Option<StringValue>,
 }
@@ -44,13 +45,13 @@ impl ConnectionInfo {
         Self::default()
     }
 
-    /// Takes the limit of a frame's size from the connection. Unset: RabbitMQ's own, 131,072 bytes.
+    /// Takes the largest size of a frame from the connection. Unset: RabbitMQ's own, 131,072 bytes.
     ///
-    /// The headers of a message have to fit into one frame, and the server closes the connection if
-    /// they do not. Context that would not fit is left out.
+    /// The headers of a message have to fit into one frame; if they do not, the server closes the
+    /// connection. Context that would not fit is left out.
     pub fn of(connection: &Connection) -> Self {
         Self {
-            configuration: Some(connection.configuration().clone()),
+            configuration: Some(Arc::new(connection.configuration().clone())),
             ..Self::default()
         }
     }
@@ -64,8 +65,8 @@ impl ConnectionInfo {
         self
     }
 
-    /// Sets the server's address and port to those of the URI that the client connected to; nothing
-    /// else of it is kept. One that cannot be read is left alone.
+    /// Sets the server's address and port to those of the URI that the client connected to. Nothing
+    /// else of the URI is kept; one that cannot be read sets nothing.
     pub fn uri(self, uri: &str) -> Self {
         match uri.parse::<AMQPUri>() {
             Ok(uri) => self.server(&uri.authority.host, uri.authority.port),
@@ -73,23 +74,25 @@ impl ConnectionInfo {
         }
     }
 
-    /// Sets the client's id. Unset: spans have none; AMQP knows none.
+    /// Sets the client's id. Unset: spans have none, since AMQP knows none.
     pub fn client_id(mut self, id: &str) -> Self {
         self.client_id = Some(shared(id));
         self
+    }
+
+    pub(in crate::amqp) fn client(&self, telemetry: &Telemetry) -> Arc<Client> {
+        let mut client = Client::new(telemetry, SYSTEM);
+        client.id.clone_from(&self.client_id);
+        client.server.clone_from(&self.server);
+        Arc::new(client)
     }
 
     /// Largest frame of the connection as it is now: it may have recovered to another server.
     pub(in crate::amqp) fn frame_max(&self) -> FrameSize {
         self.configuration
             .as_ref()
-            .map_or(DEFAULT_FRAME_MAX, Configuration::frame_max)
+            .map_or(DEFAULT_FRAME_MAX, |known| known.frame_max())
     }
-}
-
-/// Counted, so that every span can have it without a copy.
-fn shared(text: &str) -> StringValue {
-    StringValue::from(Arc::<str>::from(text))
 }
 
 #[cfg(test)]
