@@ -26,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) consumer_group: Option<StringValue>,
     /// The broker, where just one is known.
     pub(crate) server: Option<Server>,
+    /// What the policy says of operations on several destinations.
+    rule: Rule,
     destinations: RwLock<HashMap<Box<str>, Arc<Destination>>>,
 }
 
@@ -37,6 +39,7 @@ impl Client {
             id: None,
             consumer_group: None,
             server: None,
+            rule: telemetry.rules().of(""),
             destinations: RwLock::default(),
         }
     }
@@ -145,19 +148,16 @@ pub(crate) struct Envelope<'a> {
     pub(crate) partition: Option<i32>,
 }
 
-impl Envelope<'_> {
-    /// What is recorded of the operation.
-    pub(crate) fn recorded(&self) -> Record {
-        self.destination
-            .map_or(Record::Full, |destination| destination.rule.recorded())
+impl<'a> Envelope<'a> {
+    /// What the policy says of it.
+    pub(crate) fn rule(&self) -> &'a Rule {
+        let of_destination = self.destination.map(|destination| &destination.rule);
+        of_destination.unwrap_or(&self.client.rule)
     }
 
     /// Whether it has a span.
     pub(crate) fn has_span(&self) -> bool {
-        let Some(destination) = self.destination else {
-            return true;
-        };
-        let rule = &destination.rule;
+        let rule = self.rule();
         rule.recorded() == Record::Full
             && match self.operation {
                 Operation::Receive => rule.wants_receive_spans(),

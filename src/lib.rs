@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
 //! | `testing` | the module `testing`, for your own tests |
-//! | `full` | both |
+//! | `full` | all of them |
 //!
 //! # Map
 //!

@@ -31,7 +31,7 @@ impl Sending {
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
     ) -> Option<Self> {
-        if ambient.is_telemetry_suppressed() || envelope.recorded() == Record::Off {
+        if ambient.is_telemetry_suppressed() || envelope.rule().recorded() == Record::Off {
             return None;
         }
         let telemetry = &envelope.client.telemetry;
@@ -56,12 +56,9 @@ impl Sending {
         }
 
         let running = Running::start(envelope, Relation::inside(ambient));
-        if let Some(destination) = envelope.destination {
-            running.record(|| captured(&*headers, &destination.rule, telemetry));
-        }
-        let sent = envelope
-            .destination
-            .and_then(|destination| destination.rule.without_kept_baggage(running.context()));
+        let rule = envelope.rule();
+        running.record(|| captured(&*headers, rule, telemetry));
+        let sent = rule.without_kept_baggage(running.context());
         let context = sent.as_ref().unwrap_or_else(|| running.context());
         let injected = telemetry.propagation().inject(context, headers, room);
         telemetry.report(injected.problems(), envelope);

@@ -166,7 +166,7 @@ impl Drop for Running {
             destination: self.destination.as_ref(),
             partition: self.partition,
         };
-        if envelope.recorded() != Record::Off {
+        if envelope.rule().recorded() != Record::Off {
             let error = self.error_type.take();
             let error = error.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
             let instruments = self.client.telemetry.instruments();
