@@ -69,6 +69,8 @@ const fn reply_code(kind: &AMQPErrorKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
     use std::io;
 
     use lapin::protocol::AMQPError;
@@ -83,7 +85,7 @@ mod tests {
         ];
 
         for code in codes {
-            let error = AMQPError::from_id(code, "".into()).unwrap_or_else(|| panic!("{code}"));
+            let error = AMQPError::from_id(code, "".into()).expect("a reply code");
             let name = match error.kind() {
                 AMQPErrorKind::Soft(error) => error.to_string(),
                 AMQPErrorKind::Hard(error) => error.to_string(),

@@ -1,4 +1,8 @@
-//! RabbitMQ, by lapin: the one that `AMQP_URL` names.
+//! RabbitMQ, by our wrappers around lapin: the one that `AMQP_URL` names.
+
+mod broker;
+mod cable;
+mod spans;
 
 use std::env;
 use std::time::Duration;
@@ -11,11 +15,18 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, ByteArray, FieldTable, LongString, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
+use otel_messaging::amqp::ConnectionInfo;
 
+pub use self::broker::Rabbit;
+pub use self::cable::Cable;
+pub use self::spans::{client_attributes, process_span, publish_span, settle_span};
 use crate::{Header, unique};
 
 /// Longest wait for anything that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Client id of every wrapper that is told of its connection.
+pub const CLIENT_ID: &str = "suite";
 
 /// How long a queue outlives its last use; what a test leaves behind is gone after that.
 const EXPIRY: Duration = Duration::from_secs(300);
@@ -31,6 +42,13 @@ pub async fn connection() -> Connection {
     Connection::connect(&url(), ConnectionProperties::default())
         .await
         .expect("a connection to the RabbitMQ of AMQP_URL")
+}
+
+/// What our wrappers are told of a connection.
+pub fn known(connection: &Connection) -> ConnectionInfo {
+    ConnectionInfo::of(connection)
+        .uri(&url())
+        .client_id(CLIENT_ID)
 }
 
 /// A channel that confirms, on a connection of its own that lives as long as the channel.

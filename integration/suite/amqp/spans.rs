@@ -1,0 +1,68 @@
+//! Whole spans, as they are expected.
+
+use lapin::message::Delivery;
+use lapin::uri::AMQPUri;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::testing::ExpectedSpan;
+
+use super::{CLIENT_ID, url};
+
+/// Attributes of every span of a client that was told of its connection.
+pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
+    let uri: AMQPUri = url().parse().expect("a URI");
+    span.attribute("messaging.system", "rabbitmq")
+        .attribute("messaging.client.id", CLIENT_ID)
+        .attribute("server.address", uri.authority.host)
+        .attribute("server.port", i64::from(uri.authority.port))
+}
+
+/// The span of a message that was published, of which nobody knows what the broker said.
+pub fn publish_span(exchange: &str, routing_key: &str) -> ExpectedSpan {
+    let parts = [exchange, routing_key];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let destination = parts.join(":");
+    let span = ExpectedSpan::new(format!("publish {destination}"), SpanKind::Producer);
+    let span = client_attributes(span)
+        .attribute("messaging.operation.name", "publish")
+        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.destination.name", destination);
+    with_routing_key(span, routing_key)
+}
+
+/// The span of processing a delivery that came through the default exchange.
+pub fn process_span(delivery: &Delivery) -> ExpectedSpan {
+    let queue = delivery.routing_key.as_str();
+    let span = ExpectedSpan::new(format!("process {queue}"), SpanKind::Consumer);
+    let span = client_attributes(span)
+        .attribute("messaging.operation.name", "process")
+        .attribute("messaging.operation.type", "process")
+        .attribute("messaging.destination.name", queue.to_owned())
+        .attribute("otel_messaging.message.delivery_attempt", 1);
+    with_routing_key(with_delivery_tag(span, delivery), queue)
+}
+
+/// The span of settling a delivery that came through the default exchange.
+pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
+    let queue = delivery.routing_key.as_str();
+    let span = ExpectedSpan::new(format!("{verb} {queue}"), SpanKind::Client);
+    let span = client_attributes(span)
+        .attribute("messaging.operation.name", verb)
+        .attribute("messaging.operation.type", "settle")
+        .attribute("messaging.destination.name", queue.to_owned());
+    with_delivery_tag(span, delivery)
+}
+
+fn with_routing_key(span: ExpectedSpan, routing_key: &str) -> ExpectedSpan {
+    if routing_key.is_empty() {
+        return span;
+    }
+    span.attribute(
+        "messaging.rabbitmq.destination.routing_key",
+        routing_key.to_owned(),
+    )
+}
+
+fn with_delivery_tag(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
+    let tag = i64::try_from(delivery.delivery_tag).expect("a small tag");
+    span.attribute("messaging.rabbitmq.message.delivery_tag", tag)
+}
