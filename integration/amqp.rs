@@ -2,10 +2,20 @@
 
 #[path = "amqp/consumers.rs"]
 mod consumers;
+#[path = "amqp/frames.rs"]
+mod frames;
 #[path = "amqp/headers.rs"]
 mod headers;
 #[path = "amqp/producers.rs"]
 mod producers;
+#[path = "amqp/recovery.rs"]
+mod recovery;
+#[path = "amqp/redelivery.rs"]
+mod redelivery;
+#[path = "amqp/replies.rs"]
+mod replies;
+#[path = "amqp/shop.rs"]
+mod shop;
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {

@@ -8,7 +8,7 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::{amqp, w3c};
 
-const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const STALE: &str = "00-11111111111111111111111111111111-1111111111111111-01";
 
 fn long(text: &str) -> AMQPValue {
@@ -16,7 +16,7 @@ fn long(text: &str) -> AMQPValue {
 }
 
 /// Context as it is read from long strings.
-fn context(headers: &[(&str, &str)]) -> Context {
+pub(crate) fn context(headers: &[(&str, &str)]) -> Context {
     let mut table = FieldTable::default();
     for (name, text) in headers {
         table.insert((*name).into(), long(text));
