@@ -2,6 +2,8 @@
 
 #[path = "amqp/consumers.rs"]
 mod consumers;
+#[path = "amqp/foreign.rs"]
+mod foreign;
 #[path = "amqp/frames.rs"]
 mod frames;
 #[path = "amqp/headers.rs"]

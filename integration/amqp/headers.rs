@@ -9,9 +9,9 @@ use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::{amqp, w3c};
 
 pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-const STALE: &str = "00-11111111111111111111111111111111-1111111111111111-01";
+pub(crate) const STALE: &str = "00-11111111111111111111111111111111-1111111111111111-01";
 
-fn long(text: &str) -> AMQPValue {
+pub(crate) fn long(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
