@@ -5,6 +5,8 @@
 mod codec;
 #[path = "messaging/headers.rs"]
 mod headers;
+#[path = "messaging/policy.rs"]
+mod policy;
 #[path = "messaging/process.rs"]
 mod process;
 #[path = "messaging/send.rs"]
@@ -20,6 +22,7 @@ fn main() {
     codec::measure(&report);
     headers::measure(&report);
     table::measure(&report);
+    policy::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);
     send::measure(&report, &broker);

@@ -33,6 +33,8 @@ const KEYS: &[(&str, &str)] = generated!(attribute:
     MESSAGING_MESSAGE_ID
     MESSAGING_OPERATION_NAME
     MESSAGING_OPERATION_TYPE
+    MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY
+    MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG
     MESSAGING_SYSTEM
     SERVER_ADDRESS
     SERVER_PORT
@@ -47,12 +49,14 @@ const METRICS: &[(&str, &str)] = generated!(metric:
 );
 
 /// Keys that the conventions do not have, and say so in their documentation.
-const OURS: [(&str, &str); 2] = [
+const OURS: [(&str, &str); 4] = [
+    ("CONFIRMATION", "otel_messaging.rabbitmq.confirmation"),
     (
         "DELIVERY_ATTEMPT",
         "otel_messaging.message.delivery_attempt",
     ),
     ("MESSAGING_HEADER", "messaging.header"),
+    ("SETTLED", "otel_messaging.rabbitmq.settled"),
 ];
 
 /// Keys of the release that we are pinned to, which the generated constants are behind of.

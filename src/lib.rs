@@ -29,6 +29,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `amqp` | the module `amqp`, over `lapin` without its default features |
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
 //! | `testing` | the module `testing`, for your own tests |
 //! | `full` | all of them |
@@ -36,7 +37,7 @@
 //! # Map
 //!
 //! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
-//! - `kafka`: producer, consumer and carriers; `kafka::inject` and `kafka::extract` work alone.
+//! - `kafka`, `amqp`: producer, consumer and carriers; `inject` and `extract` of each work alone.
 //! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
 //! - [`Received`]: a message and the context that it was created in.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.

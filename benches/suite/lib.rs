@@ -25,6 +25,7 @@ pub mod by_hand;
 pub mod codec;
 pub mod counting;
 pub mod harness;
+pub mod messages;
 pub mod sample;
 pub mod stock;
 pub mod table;

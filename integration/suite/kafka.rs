@@ -9,8 +9,8 @@ use std::ptr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use opentelemetry::Context;
 use opentelemetry::trace::SpanKind;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::kafka::{self, Received};
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Outcome, ProcessSpan, Telemetry};
@@ -201,19 +201,43 @@ pub fn wire_headers(message: &impl kafka::MessageHeaders) -> Vec<Header> {
     }
 }
 
+/// The only server, where there is just one.
+fn server() -> Option<[KeyValue; 2]> {
+    let servers = servers();
+    let (address, port) = servers
+        .rsplit_once(':')
+        .filter(|_| !servers.contains(','))?;
+    let port: i64 = port.parse().expect("a port");
+    Some([
+        KeyValue::new("server.address", address.to_owned()),
+        KeyValue::new("server.port", port),
+    ])
+}
+
 /// Attributes that every span of a client of ours has.
 pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
     let span = span
         .attribute("messaging.system", "kafka")
         .attribute("messaging.client.id", CLIENT_ID)
         .any("messaging.kafka.cluster.id");
-    let servers = servers();
-    match servers.rsplit_once(':') {
-        Some((address, port)) if !servers.contains(',') => span
-            .attribute("server.address", address.to_owned())
-            .attribute("server.port", port.parse::<i64>().expect("a port")),
-        _ => span,
-    }
+    let server = server().into_iter().flatten();
+    server.fold(span, |span, KeyValue { key, value, .. }| {
+        span.attribute(key, value)
+    })
+}
+
+/// Attributes with which what is done to a topic is measured, in a group or without one.
+pub fn measured(operation: &'static str, topic: &str, group: Option<&str>) -> Vec<KeyValue> {
+    let all = [
+        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.operation.name", operation),
+        KeyValue::new("messaging.destination.name", topic.to_owned()),
+    ];
+    let group = group.map(|group| KeyValue::new("messaging.consumer.group.name", group.to_owned()));
+    all.into_iter()
+        .chain(group)
+        .chain(server().into_iter().flatten())
+        .collect()
 }
 
 /// The span of a record without key, of which nobody knows whether it was delivered.
@@ -359,5 +383,17 @@ impl<C: Clients> Broker for Kafka<C> {
 
     fn process_span(&self, topic: &str, received: &Received<OwnedMessage>) -> ExpectedSpan {
         process_span(received, &self.consumer_of(topic).1)
+    }
+
+    fn sent(&self, topic: &str) -> Vec<KeyValue> {
+        measured("send", topic, None)
+    }
+
+    fn consumed(&self, topic: &str) -> Vec<KeyValue> {
+        measured("poll", topic, Some(&self.consumer_of(topic).1))
+    }
+
+    fn processed(&self, topic: &str) -> Vec<KeyValue> {
+        measured("process", topic, Some(&self.consumer_of(topic).1))
     }
 }

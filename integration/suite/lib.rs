@@ -11,13 +11,14 @@ pub mod amqp;
 pub mod clients;
 pub mod embedded;
 pub mod kafka;
+pub mod metrics;
 pub mod python;
 pub mod scenario;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::Context;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 
@@ -87,6 +88,13 @@ pub trait Broker: Sized {
     -> ExpectedSpan;
     /// The whole span of processing; parent, links and error are for the scenario to say.
     fn process_span(&self, destination: &str, received: &Self::Received) -> ExpectedSpan;
+
+    /// Attributes with which a sent message is counted.
+    fn sent(&self, destination: &str) -> Vec<KeyValue>;
+    /// Attributes with which a message is counted that was handed over.
+    fn consumed(&self, destination: &str) -> Vec<KeyValue>;
+    /// Attributes with which processing is timed.
+    fn processed(&self, destination: &str) -> Vec<KeyValue>;
 }
 
 /// A name that no other test has.

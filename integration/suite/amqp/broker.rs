@@ -7,13 +7,13 @@ use futures::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
-use opentelemetry::Context;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Received};
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 
 use super::{
-    PATIENCE, confirming, connection, consume, known, process_span, publish_span, queue,
+    PATIENCE, confirming, connection, consume, known, measured, process_span, publish_span, queue,
     raw_headers, wire_headers,
 };
 use crate::{Broker, Header, Message};
@@ -123,5 +123,17 @@ impl Broker for Rabbit {
     fn process_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
         let id = received.properties.message_id().as_ref().expect("an id");
         process_span(received).attribute("messaging.message.id", id.to_string())
+    }
+
+    fn sent(&self, queue: &str) -> Vec<KeyValue> {
+        measured("publish", queue)
+    }
+
+    fn consumed(&self, queue: &str) -> Vec<KeyValue> {
+        measured("consume", queue)
+    }
+
+    fn processed(&self, queue: &str) -> Vec<KeyValue> {
+        measured("process", queue)
     }
 }

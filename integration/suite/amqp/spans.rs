@@ -1,7 +1,8 @@
-//! Whole spans, as they are expected.
+//! Whole spans, and the attributes of metrics, as they are expected.
 
 use lapin::message::Delivery;
 use lapin::uri::AMQPUri;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
@@ -50,6 +51,18 @@ pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
         .attribute("messaging.operation.type", "settle")
         .attribute("messaging.destination.name", queue.to_owned());
     with_delivery_tag(span, delivery)
+}
+
+/// Attributes with which an operation is counted.
+pub fn measured(verb: &'static str, queue: &str) -> Vec<KeyValue> {
+    let uri: AMQPUri = url().parse().expect("a URI");
+    vec![
+        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.operation.name", verb),
+        KeyValue::new("messaging.destination.name", queue.to_owned()),
+        KeyValue::new("server.address", uri.authority.host),
+        KeyValue::new("server.port", i64::from(uri.authority.port)),
+    ]
 }
 
 fn with_routing_key(span: ExpectedSpan, routing_key: &str) -> ExpectedSpan {
