@@ -143,7 +143,7 @@ impl Service {
 
     /// Declares a queue that is gone with this service.
     async fn queue(&self, name: ShortString) -> Result<ShortString> {
-        let options = QueueDeclareOptions::default().auto_delete();
+        let options = QueueDeclareOptions::exclusive();
         let queue = self
             .channel
             .queue_declare(name, options, FieldTable::default())

@@ -274,7 +274,7 @@ impl Queues {
 
     async fn declare(&self, channel: &Channel) -> Result<()> {
         for queue in [&self.orders, &self.payments] {
-            let options = QueueDeclareOptions::default();
+            let options = QueueDeclareOptions::durable();
             let declared = channel.queue_declare(queue.clone(), options, FieldTable::default());
             declared.await?;
         }

@@ -18,6 +18,8 @@ mod redelivery;
 mod replies;
 #[path = "amqp/shop.rs"]
 mod shop;
+#[path = "amqp/situations.rs"]
+mod situations;
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {

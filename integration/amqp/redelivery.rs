@@ -4,8 +4,8 @@
 use integration::amqp::{client_attributes, process_span, queue, queue_with};
 use lapin::BasicProperties;
 use lapin::message::Delivery;
-use lapin::options::{BasicNackOptions, BasicRejectOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::options::{BasicNackOptions, BasicRejectOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::amqp::Received;
@@ -87,13 +87,7 @@ async fn a_quorum_queue_counts_the_attempts() {
         "x-queue-type".into(),
         AMQPValue::LongString("quorum".into()),
     );
-    arguments.insert("x-expires".into(), AMQPValue::LongLongInt(300_000));
-    let name = ShortString::from(integration::unique("quorum"));
-    let options = QueueDeclareOptions::durable();
-    let declared = shop
-        .channel()
-        .queue_declare(name.clone(), options, arguments);
-    declared.await.expect("a queue");
+    let name = queue_with(shop.channel(), "quorum", arguments).await;
     let mut consumer = shop.consumer_of(&name).await;
     shop.publish(&name, BasicProperties::default()).await;
 

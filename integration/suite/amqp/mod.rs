@@ -76,7 +76,7 @@ pub async fn queue_with(channel: &Channel, name: &str, mut arguments: FieldTable
     let expiry = i64::try_from(EXPIRY.as_millis()).expect("minutes");
     arguments.insert("x-expires".into(), AMQPValue::LongLongInt(expiry));
     let name = ShortString::from(unique(name));
-    let options = QueueDeclareOptions::default();
+    let options = QueueDeclareOptions::durable();
     channel
         .queue_declare(name.clone(), options, arguments)
         .await

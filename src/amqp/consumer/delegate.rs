@@ -113,3 +113,81 @@ fn without_outcome<T>(
         future.await;
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+    use std::sync::Mutex;
+
+    use futures::FutureExt as _;
+    use lapin::ConsumerDelegate as _;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+
+    use super::*;
+    use crate::Telemetry;
+    use crate::amqp::ConnectionInfo;
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Diary(Mutex<Vec<&'static str>>);
+
+    impl Diary {
+        fn note(&self, entry: &'static str) {
+            self.0.lock().expect("no panic before").push(entry);
+        }
+    }
+
+    impl ConsumerDelegate for Arc<Diary> {
+        type Outcome = Result<(), &'static str>;
+
+        fn on_new_delivery(
+            &self,
+            delivery: DeliveryResult,
+        ) -> Pin<Box<dyn Future<Output = Self::Outcome> + Send>> {
+            self.note(match delivery {
+                Ok(Some(_)) => "delivery",
+                Ok(None) => "cancelled",
+                Err(_) => "error",
+            });
+            Box::pin(future::ready(Err("no stock")))
+        }
+
+        fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            self.note("dropped");
+            Box::pin(future::ready(()))
+        }
+    }
+
+    #[test]
+    fn a_delegate_is_told_all_and_only_deliveries_have_a_span() {
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(exporter.clone())
+            .build();
+        let telemetry = Telemetry::new().tracer_provider(provider);
+        let diary = Arc::new(Diary::default());
+        let traced = Traced {
+            delegate: Arc::clone(&diary),
+            source: Arc::new(Source {
+                client: ConnectionInfo::new().client(&telemetry),
+                queue: "orders".into(),
+                is_temporary: false,
+                receive_name: "consume",
+            }),
+        };
+
+        let delivery = Delivery::mock(1, "".into(), "orders".into(), false, Vec::new());
+        let error = lapin::ErrorKind::MissingHeartbeatError.into();
+        for told in [Ok(Some(delivery)), Ok(None), Err(error)] {
+            assert_eq!(traced.on_new_delivery(told).now_or_never(), Some(()));
+        }
+        assert_eq!(traced.drop_prefetched_messages().now_or_never(), Some(()));
+
+        let entries = diary.0.lock().expect("no panic before");
+        assert_eq!(*entries, ["delivery", "cancelled", "error", "dropped"]);
+        let spans = exporter.get_finished_spans().expect("the spans");
+        let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
+        assert_eq!(names, ["process orders"]);
+    }
+}
