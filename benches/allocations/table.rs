@@ -20,9 +20,9 @@ fn writing_a_trace_into_a_message_allocates_the_header_and_a_copy_of_those_befor
     for (before, expected) in [(None, 3), (Some(10), 1 + 2 * 10 + 2)] {
         let properties = properties(before.map(table::other_headers));
 
-        let (properties, allocations) = counted(|| amqp::inject(&context, properties));
+        let (headers, allocations) = counted(|| amqp::inject(&context, &properties));
 
-        assert_eq!(count(&properties), before.unwrap_or(0) + 1);
+        assert_eq!(count(headers), before.unwrap_or(0) + 1);
         assert_eq!(allocations, expected);
     }
 }
@@ -35,9 +35,9 @@ fn replacing_a_trace_allocates_a_copy_of_the_headers_that_stay() {
         table::other_headers(10),
     )));
 
-    let (properties, allocations) = counted(|| amqp::inject(&context, stale));
+    let (headers, allocations) = counted(|| amqp::inject(&context, &stale));
 
-    assert_eq!(count(&properties), 11);
+    assert_eq!(count(headers), 11);
     assert_eq!(allocations, 1 + 2 * 10 + 2);
 }
 
@@ -45,9 +45,9 @@ fn replacing_a_trace_allocates_a_copy_of_the_headers_that_stay() {
 fn a_message_without_a_context_to_carry_allocates_nothing() {
     let properties = properties(Some(table::other_headers(10)));
 
-    let (_, allocations) = counted(|| amqp::inject(&Context::new(), properties));
+    let (headers, allocations) = counted(|| amqp::inject(&Context::new(), &properties));
 
-    assert_eq!(allocations, 0);
+    assert_eq!((headers, allocations), (None, 0));
 }
 
 /// The context's own allocation is for the span that it holds.
@@ -79,7 +79,6 @@ fn properties(headers: Option<FieldTable>) -> BasicProperties {
     }
 }
 
-fn count(properties: &BasicProperties) -> usize {
-    let headers = properties.headers().as_ref();
+fn count(headers: Option<FieldTable>) -> usize {
     headers.map_or(0, |headers| headers.inner().len())
 }

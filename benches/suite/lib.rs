@@ -64,20 +64,19 @@ pub mod amqp {
     mod carrier;
 
     use lapin::BasicProperties;
+    use lapin::types::FieldTable;
     use opentelemetry::Context;
 
     use self::carrier::MessageHeaders;
     use crate::propagation::Propagation;
 
-    pub fn inject(context: &Context, properties: BasicProperties) -> BasicProperties {
-        let mut headers = MessageHeaders::of(&properties);
+    /// The headers that take the place of those that the properties have, if any do.
+    pub fn inject(context: &Context, properties: &BasicProperties) -> Option<FieldTable> {
+        let mut headers = MessageHeaders::of(properties);
         Propagation::W3c.inject(context, &mut headers, |headers| {
-            headers.room(131_072, &properties)
+            headers.room(131_072, properties)
         });
-        match headers.changed() {
-            Some(headers) => properties.with_headers(headers),
-            None => properties,
-        }
+        headers.changed()
     }
 
     pub fn extract(properties: &BasicProperties) -> Context {
