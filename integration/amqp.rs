@@ -33,6 +33,13 @@ macro_rules! scenarios {
 }
 
 scenarios!(
+    a_batch_links_to_every_origin_once_however_many,
+    a_batch_links_to_untrusted_traces_by_identity_alone,
+    a_batch_that_fails_half_way_shows_which_messages_did,
+    a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing,
+    fan_back_shows_the_batch_in_the_traces_of_its_messages,
+    over_the_limit_messages_of_one_context_share_a_link,
+    what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen,
     a_context_that_is_ignored_leaves_nothing,
     a_context_that_is_linked_to_only_starts_a_new_trace,
     a_context_that_is_not_trusted_leaves_a_link_and_nothing_else,

@@ -31,6 +31,7 @@
 //! |---|---|
 //! | `amqp` | the module `amqp`, over `lapin` without its default features |
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
+//! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
 //! | `testing` | the module `testing`, for your own tests |
 //! | `full` | all of them |
 //!
@@ -59,6 +60,7 @@
     allow(dead_code, reason = "some of the core serves one client alone")
 )]
 
+mod batch;
 mod diagnosis;
 mod envelope;
 mod link;
@@ -66,6 +68,8 @@ mod metrics;
 pub mod policy;
 mod propagation;
 mod received;
+#[cfg(feature = "sdk")]
+mod sampler;
 pub mod semconv;
 mod sending;
 mod span;
@@ -81,7 +85,10 @@ pub mod testing;
 
 pub use opentelemetry;
 
+pub use crate::batch::{Batch, Batches};
 pub use crate::received::{Message, Received};
+#[cfg(feature = "sdk")]
+pub use crate::sampler::LinkedSampler;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::span::ProcessSpan;
 pub use crate::telemetry::Telemetry;

@@ -30,6 +30,8 @@ pub mod sample;
 pub mod stock;
 pub mod table;
 
+#[path = "../../src/batch/mod.rs"]
+mod batch;
 #[path = "../../src/diagnosis.rs"]
 mod diagnosis;
 #[path = "../../src/envelope.rs"]
@@ -46,15 +48,16 @@ mod propagation;
 mod received;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;
-#[path = "../../src/sending.rs"]
+#[path = "../../src/sending/mod.rs"]
 mod sending;
-#[path = "../../src/span.rs"]
+#[path = "../../src/span/mod.rs"]
 mod span;
 #[path = "../../src/telemetry.rs"]
 mod telemetry;
 #[path = "../../src/w3c/mod.rs"]
 mod w3c;
 
+use batch::{Batch, Batches};
 use received::Received;
 use telemetry::Telemetry;
 

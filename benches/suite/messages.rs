@@ -44,7 +44,8 @@ impl Wrapped {
         let destination = self.destination();
         let envelope = self.envelope(Operation::Send, "send", &destination);
         let instruments = self.0.telemetry.instruments();
-        instruments.ended(&envelope, 1, from, to, None);
+        instruments.sent(&envelope, None);
+        instruments.ended(&envelope, from, to, None);
     }
 
     /// The metrics of a message that was received and processed.
@@ -54,7 +55,7 @@ impl Wrapped {
         let received = self.envelope(Operation::Receive, "poll", &destination);
         instruments.consumed(&received, 1);
         let processed = self.envelope(Operation::Process, "process", &destination);
-        instruments.ended(&processed, 1, from, to, None);
+        instruments.ended(&processed, from, to, None);
     }
 
     fn destination(&self) -> Arc<Destination> {
@@ -73,6 +74,7 @@ impl Wrapped {
             operation_name,
             destination: Some(destination),
             partition: Some(0),
+            batch: None,
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use futures::StreamExt as _;
 use futures::channel::mpsc;
-use integration::amqp::{PATIENCE, client_attributes, process_span, settle_span};
+use integration::amqp::{
+    DELIVERY_TAG, PATIENCE, client_attributes, delivery_tag, process_span, settle_span,
+};
 use lapin::BasicProperties;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions,
@@ -167,7 +169,6 @@ async fn a_message_that_is_asked_for_is_like_one_that_is_delivered() {
         .link(&creation)
         .assert(&recorder.span(&format!("ack {}", shop.orders)));
     let name = format!("get {}", shop.orders);
-    let tag = i64::try_from(order.delivery_tag).expect("a small tag");
     client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Client))
         .attribute("messaging.operation.name", "get")
         .attribute("messaging.operation.type", "receive")
@@ -176,7 +177,7 @@ async fn a_message_that_is_asked_for_is_like_one_that_is_delivered() {
             "messaging.rabbitmq.destination.routing_key",
             shop.orders.to_string(),
         )
-        .attribute("messaging.rabbitmq.message.delivery_tag", tag)
+        .attribute(DELIVERY_TAG, delivery_tag(&order))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .link(&creation)
         .assert(&recorder.span(&name));
@@ -198,7 +199,6 @@ async fn a_wait_for_a_delivery_is_a_span_where_the_policy_wants_it() {
 
     let creation = order.context().span().span_context().clone();
     let name = format!("consume {}", shop.orders);
-    let tag = i64::try_from(order.delivery_tag).expect("a small tag");
     client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Client))
         .attribute("messaging.operation.name", "consume")
         .attribute("messaging.operation.type", "receive")
@@ -207,7 +207,7 @@ async fn a_wait_for_a_delivery_is_a_span_where_the_policy_wants_it() {
             "messaging.rabbitmq.destination.routing_key",
             shop.orders.to_string(),
         )
-        .attribute("messaging.rabbitmq.message.delivery_tag", tag)
+        .attribute(DELIVERY_TAG, delivery_tag(&order))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .link(&creation)
         .assert(&recorder.span(&name));
@@ -297,11 +297,10 @@ async fn a_queue_that_the_server_named_is_marked_and_kept_out_of_names() {
         .attribute("messaging.operation.type", "send")
         .attribute("otel_messaging.rabbitmq.confirmation", "ack")
         .assert(&recorder.span("publish amq.gen"));
-    let tag = i64::try_from(reply.delivery_tag).expect("a small tag");
     marked("process amq.gen", SpanKind::Consumer)
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
-        .attribute("messaging.rabbitmq.message.delivery_tag", tag)
+        .attribute(DELIVERY_TAG, delivery_tag(&reply))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .child_of(&creation)
         .link(&creation)
@@ -330,7 +329,6 @@ async fn a_queue_that_the_user_calls_temporary_is_marked_and_kept_out_of_names()
     order.process(async |_| ()).await;
 
     let creation = order.context().span().span_context().clone();
-    let tag = i64::try_from(order.delivery_tag).expect("a small tag");
     client_attributes(ExpectedSpan::new("process", SpanKind::Consumer))
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
@@ -340,7 +338,7 @@ async fn a_queue_that_the_user_calls_temporary_is_marked_and_kept_out_of_names()
             "messaging.rabbitmq.destination.routing_key",
             shop.orders.to_string(),
         )
-        .attribute("messaging.rabbitmq.message.delivery_tag", tag)
+        .attribute(DELIVERY_TAG, delivery_tag(&order))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .child_of(&creation)
         .link(&creation)

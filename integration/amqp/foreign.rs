@@ -79,15 +79,18 @@ async fn relay(recorder: &Recorder, headers: FieldTable) -> (Vec<(String, String
     let conflicting = problems(recorder)
         .iter()
         .any(|(name, _)| name == "conflicting");
+    let publish = publish_span("", payments.as_str())
+        .attribute("otel_messaging.rabbitmq.confirmation", "ack")
+        .child_of(&process.span_context);
+    let settled = recorder.span(&format!("ack {}", shop.orders));
     let spans = [
-        (process_span(&order), &process),
-        (
-            settle_span("ack", &order),
-            &recorder.span(&format!("ack {}", shop.orders)),
-        ),
+        (process_span(&order).child_of(&creation), &process),
+        (settle_span("ack", &order).child_of(&creation), &settled),
+        // What it replaces in the headers is not lost.
+        (publish, &sent),
     ];
     for (expected, span) in spans {
-        let expected = expected.child_of(&creation).link(&creation);
+        let expected = expected.link(&creation);
         let expected = if conflicting {
             expected.link(stale.span().span_context())
         } else {
@@ -95,10 +98,6 @@ async fn relay(recorder: &Recorder, headers: FieldTable) -> (Vec<(String, String
         };
         expected.assert(span);
     }
-    publish_span("", payments.as_str())
-        .attribute("otel_messaging.rabbitmq.confirmation", "ack")
-        .child_of(&process.span_context)
-        .assert(&sent);
     let payment = integration::amqp::next(&mut consume(shop.channel(), &payments).await).await;
     let mut forwarded = payment.properties.headers().clone().expect("headers");
     let sent = sent.span_context;

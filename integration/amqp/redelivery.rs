@@ -1,7 +1,9 @@
 //! Messages that come again, from the same queue or from one for dead letters.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use integration::amqp::{client_attributes, process_span, queue, queue_with};
+use integration::amqp::{
+    DELIVERY_TAG, client_attributes, delivery_tag, process_span, queue, queue_with,
+};
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicNackOptions, BasicRejectOptions};
@@ -170,7 +172,6 @@ async fn the_destination_of_a_dead_letter_names_where_it_came_from() {
 
     let destination = format!("{exchange}:{work}:{parked}");
     let name = format!("process {destination}");
-    let tag = i64::try_from(letter.delivery_tag).expect("a small tag");
     client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Consumer))
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
@@ -179,7 +180,7 @@ async fn the_destination_of_a_dead_letter_names_where_it_came_from() {
             "messaging.rabbitmq.destination.routing_key",
             work.to_string(),
         )
-        .attribute("messaging.rabbitmq.message.delivery_tag", tag)
+        .attribute(DELIVERY_TAG, delivery_tag(&letter))
         .attribute(ATTEMPT, 2)
         .child_of(&creation(&order))
         .link(&creation(&order))

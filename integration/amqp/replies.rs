@@ -1,7 +1,9 @@
 //! Requests and the replies to them.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use integration::amqp::{client_attributes, process_span, publish_span, queue};
+use integration::amqp::{
+    DELIVERY_TAG, client_attributes, delivery_tag, process_span, publish_span, queue,
+};
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation};
@@ -125,7 +127,6 @@ async fn replies_without_a_queue_have_few_names() {
     .attribute(CONFIRMATION, "ack")
     .child_of(&processed.span_context)
     .assert(&replied);
-    let tag = i64::try_from(answer.delivery_tag).expect("a small tag");
     marked(
         "process amq.rabbitmq.reply-to",
         SpanKind::Consumer,
@@ -133,7 +134,7 @@ async fn replies_without_a_queue_have_few_names() {
     )
     .attribute("messaging.operation.name", "process")
     .attribute("messaging.operation.type", "process")
-    .attribute("messaging.rabbitmq.message.delivery_tag", tag)
+    .attribute(DELIVERY_TAG, delivery_tag(&answer))
     .attribute("otel_messaging.message.delivery_attempt", 1)
     .child_of(&replied.span_context)
     .link(&replied.span_context)

@@ -122,6 +122,7 @@ impl Producer {
             operation_name: "publish",
             destination: Some(&destination),
             partition: None,
+            batch: None,
         };
         let mut carrier = MessageHeaders::of(&properties);
         let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {

@@ -7,14 +7,14 @@ use futures::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::KeyValue;
+use otel_messaging::Telemetry;
 use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Received};
 use otel_messaging::testing::ExpectedSpan;
-use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 
 use super::{
-    PATIENCE, confirming, connection, consume, known, measured, process_span, publish_span, queue,
-    raw_headers, wire_headers,
+    DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, delivery_tag, in_common,
+    known, measured, process_span, publish_span, queue, raw_headers, wire_headers,
 };
 use crate::{Broker, Header, Message};
 
@@ -30,7 +30,7 @@ pub struct Rabbit {
 
 impl Broker for Rabbit {
     type Receipt = Confirmation;
-    type Received = Received<Delivery>;
+    type Message = Delivery;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         let connection = connection().await;
@@ -85,23 +85,6 @@ impl Broker for Rabbit {
         received
     }
 
-    async fn process<F, Fut, R>(&self, received: &Received<Delivery>, handler: F) -> R
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome,
-    {
-        received.process(|_| handler()).await
-    }
-
-    fn start_process(&self, received: &Received<Delivery>) -> ProcessSpan {
-        received.start_process()
-    }
-
-    fn context<'a>(&self, received: &'a Received<Delivery>) -> &'a Context {
-        received.context()
-    }
-
     fn headers(&self, received: &Received<Delivery>) -> Vec<Header> {
         wire_headers(&received.properties)
     }
@@ -121,8 +104,19 @@ impl Broker for Rabbit {
     }
 
     fn process_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
-        let id = received.properties.message_id().as_ref().expect("an id");
-        process_span(received).attribute("messaging.message.id", id.to_string())
+        process_span(received).attribute("messaging.message.id", id(received))
+    }
+
+    fn batch_span(&self, queue: &str, messages: usize) -> ExpectedSpan {
+        batch_span(queue, messages)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, received: &Received<Delivery>) -> ExpectedSpan {
+        in_common(span, received).attribute("messaging.message.id", id(received))
+    }
+
+    fn on_link(&self, received: &Received<Delivery>) -> Vec<KeyValue> {
+        vec![KeyValue::new(DELIVERY_TAG, delivery_tag(received))]
     }
 
     fn sent(&self, queue: &str) -> Vec<KeyValue> {
@@ -136,4 +130,9 @@ impl Broker for Rabbit {
     fn processed(&self, queue: &str) -> Vec<KeyValue> {
         measured("process", queue)
     }
+}
+
+fn id(received: &Received<Delivery>) -> String {
+    let id = received.properties.message_id().as_ref();
+    id.expect("an id").to_string()
 }

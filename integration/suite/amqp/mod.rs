@@ -19,7 +19,10 @@ use otel_messaging::amqp::ConnectionInfo;
 
 pub use self::broker::Rabbit;
 pub use self::cable::Cable;
-pub use self::spans::{client_attributes, measured, process_span, publish_span, settle_span};
+pub use self::spans::{
+    DELIVERY_TAG, batch_span, client_attributes, delivery_tag, in_common, measured, process_span,
+    publish_span, settle_span,
+};
 use crate::{Header, unique};
 
 /// Longest wait for anything that should take milliseconds.

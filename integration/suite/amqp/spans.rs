@@ -8,6 +8,9 @@ use otel_messaging::testing::ExpectedSpan;
 
 use super::{CLIENT_ID, url};
 
+/// Key of the number of a delivery.
+pub const DELIVERY_TAG: &str = "messaging.rabbitmq.message.delivery_tag";
+
 /// Attributes of every span of a client that was told of its connection.
 pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
     let uri: AMQPUri = url().parse().expect("a URI");
@@ -33,13 +36,28 @@ pub fn publish_span(exchange: &str, routing_key: &str) -> ExpectedSpan {
 /// The span of processing a delivery that came through the default exchange.
 pub fn process_span(delivery: &Delivery) -> ExpectedSpan {
     let queue = delivery.routing_key.as_str();
+    let span = in_common(processing(queue), delivery);
+    span.attribute(DELIVERY_TAG, delivery_tag(delivery))
+}
+
+/// What any process span of so many messages of a queue has.
+pub fn batch_span(queue: &str, messages: usize) -> ExpectedSpan {
+    let count = i64::try_from(messages).expect("a number of messages");
+    processing(queue).attribute("messaging.batch.message_count", count)
+}
+
+/// What it has beside, of messages that were delivered for the first time.
+pub fn in_common(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
+    let span = span.attribute("otel_messaging.message.delivery_attempt", 1);
+    with_routing_key(span, delivery.routing_key.as_str())
+}
+
+fn processing(queue: &str) -> ExpectedSpan {
     let span = ExpectedSpan::new(format!("process {queue}"), SpanKind::Consumer);
-    let span = client_attributes(span)
+    client_attributes(span)
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
         .attribute("messaging.destination.name", queue.to_owned())
-        .attribute("otel_messaging.message.delivery_attempt", 1);
-    with_routing_key(with_delivery_tag(span, delivery), queue)
 }
 
 /// The span of settling a delivery that came through the default exchange.
@@ -50,7 +68,7 @@ pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", "settle")
         .attribute("messaging.destination.name", queue.to_owned());
-    with_delivery_tag(span, delivery)
+    span.attribute(DELIVERY_TAG, delivery_tag(delivery))
 }
 
 /// Attributes with which an operation is counted.
@@ -75,7 +93,7 @@ fn with_routing_key(span: ExpectedSpan, routing_key: &str) -> ExpectedSpan {
     )
 }
 
-fn with_delivery_tag(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
-    let tag = i64::try_from(delivery.delivery_tag).expect("a small tag");
-    span.attribute("messaging.rabbitmq.message.delivery_tag", tag)
+/// The number of a delivery, as an attribute has it.
+pub fn delivery_tag(delivery: &Delivery) -> i64 {
+    i64::try_from(delivery.delivery_tag).expect("a small tag")
 }

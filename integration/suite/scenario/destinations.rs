@@ -38,7 +38,7 @@ async fn baggage_passes_by_the_lists<B: Broker>(recorder: &Recorder, telemetry: 
     send_bare(&broker, &orders, headers).await;
     let received = broker.receive(&orders).await;
 
-    let seen = broker.process(&received, async || {
+    let seen = received.process(async |_| {
         let current = Context::current();
         let shift = KeyValue::new("shift", "night");
         broker
@@ -51,7 +51,7 @@ async fn baggage_passes_by_the_lists<B: Broker>(recorder: &Recorder, telemetry: 
     let payment = broker.receive(&payments).await;
 
     assert_eq!(seen, ["region", "tenant"]);
-    assert_eq!(names(broker.context(&received)), ["region", "tenant"]);
+    assert_eq!(names(received.context()), ["region", "tenant"]);
     assert_eq!(
         values(&broker, &payment, "baggage"),
         ["region=north,shift=night"]
@@ -87,7 +87,7 @@ pub async fn a_template_stands_for_the_destination<B: Broker>() {
 
     let receipt = broker.send(&orders, &order).await;
     let received = broker.receive(&orders).await;
-    broker.process(&received, async || ()).await;
+    received.process(async |_| ()).await;
 
     let [send_name, process_name] = [broker.send_name(TEMPLATE), broker.process_name(TEMPLATE)];
     let send = recorder.span(&send_name);
@@ -147,7 +147,7 @@ pub async fn captured_headers_are_attributes<B: Broker>() {
 
     let receipt = broker.send(&orders, &order).await;
     let received = broker.receive(&orders).await;
-    broker.process(&received, async || ()).await;
+    received.process(async |_| ()).await;
 
     let captured = |span: ExpectedSpan| {
         span.attribute("messaging.header.x-shop", texts(["north"]))

@@ -44,8 +44,8 @@ pub async fn a_message_is_counted_once_and_timed_as_its_spans<B: Broker>() {
 
     broker.send(&orders, &Message::new("order-7")).await;
     let received = broker.receive(&orders).await;
-    broker
-        .process(&received, async || tokio::task::yield_now().await)
+    received
+        .process(async |_| tokio::task::yield_now().await)
         .await;
 
     assert_counted_once(&recorder, &broker, &orders);
@@ -63,7 +63,7 @@ pub async fn a_message_that_is_not_sampled_is_counted_all_the_same<B: Broker>() 
 
     broker.send(&orders, &Message::new("order-7")).await;
     let received = broker.receive(&orders).await;
-    broker.process(&received, async || ()).await;
+    received.process(async |_| ()).await;
 
     assert_eq!(recorder.spans().len(), 0);
     assert_counted_once(&recorder, &broker, &orders);
@@ -83,12 +83,10 @@ pub async fn each_attempt_is_timed_under_its_error<B: Broker>() {
     let received = broker.receive(&orders).await;
 
     for _ in 0..2 {
-        let _ = broker
-            .process(&received, async || Err::<(), _>("no stock"))
-            .await;
+        let _ = received.process(async |_| Err::<(), _>("no stock")).await;
     }
-    drop(broker.start_process(&received));
-    broker.process(&received, async || ()).await;
+    drop(received.start_process());
+    received.process(async |_| ()).await;
 
     let processed = || broker.processed(&orders);
     process_duration()

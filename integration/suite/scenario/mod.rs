@@ -1,5 +1,6 @@
 //! The scenarios.
 
+mod batches;
 mod destinations;
 mod diagnosis;
 mod metrics;
@@ -14,10 +15,11 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
-use otel_messaging::w3c;
+use otel_messaging::{Received, w3c};
 
 use crate::{Broker, Header, Message};
 
+pub use self::batches::*;
 pub use self::destinations::*;
 pub use self::diagnosis::*;
 pub use self::metrics::*;
@@ -76,7 +78,7 @@ fn tenant() -> Option<String> {
 }
 
 /// The values that a message has under this name.
-fn values<B: Broker>(broker: &B, received: &B::Received, name: &str) -> Vec<String> {
+fn values<B: Broker>(broker: &B, received: &Received<B::Message>, name: &str) -> Vec<String> {
     broker
         .headers(received)
         .into_iter()
@@ -85,7 +87,7 @@ fn values<B: Broker>(broker: &B, received: &B::Received, name: &str) -> Vec<Stri
         .collect()
 }
 
-fn tracestate<B: Broker>(broker: &B, received: &B::Received) -> Vec<String> {
+fn tracestate<B: Broker>(broker: &B, received: &Received<B::Message>) -> Vec<String> {
     values(broker, received, "tracestate")
 }
 

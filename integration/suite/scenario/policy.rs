@@ -15,6 +15,7 @@ use crate::metrics::{
     consumed_messages, of_type, operation_duration, process_duration, sent_messages,
 };
 use crate::{Broker, Message};
+use otel_messaging::Received;
 
 /// An order from a service before ours, of which a rule says something, and the payment that its
 /// handler sends, of which none does.
@@ -23,9 +24,9 @@ struct Handled<B: Broker> {
     broker: B,
     orders: String,
     payments: String,
-    order: B::Received,
+    order: Received<B::Message>,
     receipt: B::Receipt,
-    payment: B::Received,
+    payment: Received<B::Message>,
     /// Whose order it is, as far as the handler knew.
     tenant: Option<String>,
 }
@@ -38,7 +39,7 @@ impl<B: Broker> Handled<B> {
         let payments = broker.declare("payments").await;
         send_bare(&broker, &orders, upstream_headers()).await;
         let order = broker.receive(&orders).await;
-        let handled = broker.process(&order, async || {
+        let handled = order.process(async |_| {
             let receipt = broker.send(&payments, &Message::new("payment-7")).await;
             Ok::<_, String>((receipt, tenant()))
         });
@@ -109,7 +110,7 @@ pub async fn a_context_that_is_linked_to_only_starts_a_new_trace<B: Broker>() {
         .assert(&handled.process());
     handled.assert_new_trace();
     assert_eq!(handled.tenant.as_deref(), Some("blue sky"));
-    let context = handled.broker.context(&handled.order);
+    let context = handled.order.context();
     assert_eq!(*context.span().span_context(), upstream_span());
 }
 
@@ -132,7 +133,7 @@ pub async fn a_context_that_is_not_trusted_leaves_a_link_and_nothing_else<B: Bro
         values(&handled.broker, &handled.payment, "baggage"),
         [""; 0]
     );
-    let context = handled.broker.context(&handled.order);
+    let context = handled.order.context();
     assert!(!context.span().span_context().is_valid());
 }
 
@@ -147,7 +148,7 @@ pub async fn a_context_that_is_ignored_leaves_nothing<B: Broker>() {
         values(&handled.broker, &handled.payment, "baggage"),
         [""; 0]
     );
-    let context = handled.broker.context(&handled.order);
+    let context = handled.order.context();
     assert!(!context.span().span_context().is_valid());
 }
 
@@ -180,8 +181,8 @@ pub async fn an_ambient_span_stays_the_parent_whatever_is_trusted<B: Broker>() {
         let tracer = recorder.tracer_provider().tracer("scenario");
         let ambient = Context::new().with_span(tracer.start("nightly run"));
 
-        broker
-            .process(&received, async || ())
+        received
+            .process(async |_| ())
             .with_context(ambient.clone())
             .await;
 
@@ -277,7 +278,7 @@ pub async fn off_is_as_the_bare_client_and_cuts_no_trace<B: Broker>() {
             .await;
         let received = broker.receive(orders).await;
         assert_eq!(broker.headers(&received), headers);
-        broker.process(&received, async || ()).await;
+        received.process(async |_| ()).await;
     }
 
     handled.assert_spans(&[broker.send_name(payments)]);
