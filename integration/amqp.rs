@@ -1,5 +1,7 @@
 //! The scenarios on RabbitMQ, and what only RabbitMQ has.
 
+#[path = "amqp/batches.rs"]
+mod batches;
 #[path = "amqp/consumers.rs"]
 mod consumers;
 #[path = "amqp/foreign.rs"]

@@ -6,6 +6,8 @@
 //! | [`Received::process`], [`Received::start_process`] | `process {destination}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Consumer::set_delegate`] | the same | when the delegate is called | with the delegate's outcome |
 //! | [`Received::ack`], [`nack`](Received::nack), [`reject`](Received::reject) | `ack {destination}` and so on, CLIENT | when the future is first polled | when the call returns |
+//! | [`Consumer::batches`] | `consume {destination}`, CLIENT | with the wait for the first delivery | with the batch |
+//! | [`Batch::process`](crate::Batch::process) | `process {destination}`, CONSUMER, of all its deliveries | when the handler is called | with the handler's outcome |
 //! | [`Consumer`] as a stream, [`Consumer::basic_get`] | `consume {destination}`, `get {destination}`, CLIENT; only where the [policy](crate::policy) wants it | with the wait | with the delivery |
 //!
 //! Nothing is settled for the user: whether a handler failed and whether its message was
@@ -114,7 +116,7 @@ mod settle;
 pub use lapin;
 
 pub use self::carrier::{extract, inject};
-pub use self::consumer::{Consumer, ConsumerDelegate, DeliveryResult, Traceable};
+pub use self::consumer::{Batches, Consumer, ConsumerDelegate, DeliveryResult, Traceable};
 pub use self::envelope::{
     CONFIRMATION, ConnectionInfo, MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY,
     MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, SETTLED,

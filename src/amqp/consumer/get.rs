@@ -58,6 +58,7 @@ impl Consumer<Channel> {
             client: consumer,
             source: Arc::new(source),
             waited_since: None,
+            is_part_of_wait: false,
         })
     }
 

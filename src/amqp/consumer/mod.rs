@@ -1,5 +1,6 @@
 //! Receiving messages.
 
+mod batches;
 mod delegate;
 mod get;
 
@@ -14,6 +15,7 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::types::ShortString;
 
+pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
 use super::envelope::{ConnectionInfo, Source};
 use crate::{Received, Telemetry};
@@ -31,6 +33,8 @@ pub struct Consumer<C = lapin::Consumer> {
     source: Arc<Source>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<SystemTime>,
+    /// Whoever polls it measures the wait.
+    is_part_of_wait: bool,
 }
 
 impl<C: Traceable> Consumer<C> {
@@ -46,6 +50,7 @@ impl<C: Traceable> Consumer<C> {
             source: Arc::new(source),
             client,
             waited_since: None,
+            is_part_of_wait: false,
         }
     }
 }
@@ -93,7 +98,9 @@ impl Stream for Consumer<lapin::Consumer> {
     type Item = lapin::Result<Received<Delivery>>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.waited_since = self.waited_since.or_else(|| self.source.wait());
+        if !self.is_part_of_wait {
+            self.waited_since = self.waited_since.or_else(|| self.source.wait());
+        }
         let next = ready!(Pin::new(&mut self.client).poll_next(task));
         let since = self.waited_since.take();
         Poll::Ready(next.map(|item| {
@@ -108,6 +115,7 @@ impl<C: Clone> Clone for Consumer<C> {
             client: self.client.clone(),
             source: Arc::clone(&self.source),
             waited_since: None,
+            is_part_of_wait: false,
         }
     }
 }
