@@ -5,6 +5,9 @@
 
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+#[path = "allocations/table.rs"]
+mod table;
+
 use std::time::{Duration, SystemTime};
 
 use benches::counting::counted;

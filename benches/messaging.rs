@@ -11,6 +11,8 @@ mod policy;
 mod process;
 #[path = "messaging/send.rs"]
 mod send;
+#[path = "messaging/table.rs"]
+mod table;
 
 use benches::harness::Report;
 use benches::sample::Broker;
@@ -19,6 +21,7 @@ fn main() {
     let report = Report::begin();
     codec::measure(&report);
     headers::measure(&report);
+    table::measure(&report);
     policy::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);

@@ -29,6 +29,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `amqp` | the module `amqp`, over `lapin` without its default features |
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
 //! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
 //! | `testing` | the module `testing`, for your own tests |
@@ -37,7 +38,7 @@
 //! # Map
 //!
 //! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
-//! - `kafka`: producer, consumer and carriers; `kafka::inject` and `kafka::extract` work alone.
+//! - `kafka`, `amqp`: producer, consumer and carriers; `inject` and `extract` of each work alone.
 //! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
 //! - [`Received`]: a message and the context that it was created in.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
@@ -55,8 +56,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(any(feature = "amqp", feature = "kafka", feature = "nats")),
-    allow(dead_code, reason = "the core serves the clients, and none is chosen")
+    not(all(feature = "amqp", feature = "kafka", feature = "nats")),
+    allow(dead_code, reason = "some of the core serves one client alone")
 )]
 
 mod batch;
@@ -75,6 +76,8 @@ mod span;
 mod telemetry;
 pub mod w3c;
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "testing")]

@@ -7,10 +7,12 @@
     reason = "a scenario panics where it fails"
 )]
 
+pub mod amqp;
 pub mod clients;
 pub mod embedded;
 pub mod kafka;
 pub mod metrics;
+pub mod python;
 pub mod scenario;
 
 use std::sync::atomic::{AtomicU32, Ordering};
