@@ -68,4 +68,5 @@ scenarios!(
     the_error_classifier_decides,
     what_is_wrong_with_a_context_is_counted,
     without_a_provider_the_trace_passes_through,
+    without_a_span_the_trace_goes_on_inside_an_ambient_one_too,
 );

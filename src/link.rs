@@ -85,6 +85,15 @@ impl Relation {
     }
 }
 
+/// The context in which a message is handled that has no span: whatever is active there, the trace
+/// of the message must not end. `received` is what it carried, read onto `ambient`.
+pub(crate) fn passed_on(ambient: Context, received: Extracted, trust: Incoming) -> Context {
+    match trust {
+        Incoming::Continue | Incoming::LinkOnly => received.context,
+        Incoming::Restart | Incoming::Ignore => ambient,
+    }
+}
+
 /// Marks the context of a batch's span.
 #[derive(Debug)]
 pub(crate) struct InBatch(SpanId);

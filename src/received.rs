@@ -11,7 +11,7 @@ use opentelemetry::{Context, KeyValue};
 
 use self::sealed::Parts;
 use crate::envelope::Envelope;
-use crate::link::{InBatch, Relation, ambient, without_span};
+use crate::link::{InBatch, Relation, ambient, passed_on, without_span};
 use crate::policy::{Incoming, Record, Rule};
 use crate::propagation::Extracted;
 use crate::semconv::attributes::captured;
@@ -89,7 +89,12 @@ impl<M: Message> Received<M> {
         waited_since: Option<SystemTime>,
         lag: impl FnOnce(&M) -> Option<u64>,
     ) -> Self {
-        let received = Self::copied(message, source);
+        let received = Self {
+            message,
+            source: Arc::clone(source),
+            context: OnceLock::new(),
+            is_reported: AtomicBool::new(false),
+        };
         let current = Context::current();
         if !current.is_telemetry_suppressed() {
             received.count(&current, waited_since, lag);
@@ -97,13 +102,16 @@ impl<M: Message> Received<M> {
         received
     }
 
-    /// Takes a message that was handed over before, in another form.
-    pub(crate) fn copied(message: M, source: &Arc<M::Source>) -> Self {
-        Self {
+    /// The same delivery with its message in another form.
+    pub(crate) fn in_the_form_of<N>(&self, message: N) -> Received<N>
+    where
+        N: Message<Source = M::Source>,
+    {
+        Received {
             message,
-            source: Arc::clone(source),
-            context: OnceLock::new(),
-            is_reported: AtomicBool::new(false),
+            source: Arc::clone(&self.source),
+            context: self.context.clone(),
+            is_reported: AtomicBool::new(self.is_reported.load(Ordering::Relaxed)),
         }
     }
 
@@ -259,6 +267,15 @@ impl<M: Message> Received<M> {
             batch: None,
         };
         let rule = &destination.rule;
+        let trust = self.trust(rule);
+        if !envelope.has_span() {
+            let carried = self.carried(&ambient, &envelope, rule);
+            let context = passed_on(ambient, carried, trust);
+            return match rule.recorded() {
+                Record::Off => ProcessSpan::unrecorded(context),
+                _ => ProcessSpan::of(Running::start(&envelope, Relation::inside(context))),
+            };
+        }
         let batch = InBatch::of(&ambient);
         let outside = match batch {
             Some(_) => without_span(&ambient),
@@ -268,17 +285,9 @@ impl<M: Message> Received<M> {
         let mut relation = if batch.is_some() && carried.creation.is_none() {
             Relation::inside(ambient)
         } else {
-            let trust = match self.trust(rule) {
-                // There is no span to link from, and the trace must not end here.
-                Incoming::LinkOnly if !envelope.has_span() => Incoming::Continue,
-                trust => trust,
-            };
             Relation::handling(&outside, carried, trust)
         };
         relation.links.extend(batch.map(Link::with_context));
-        if rule.recorded() == Record::Off {
-            return ProcessSpan::unrecorded(relation.parent);
-        }
         let running = Running::start(&envelope, relation);
         running.record(|| self.own_attributes(rule));
         ProcessSpan::of(running)
@@ -376,12 +385,7 @@ impl<M: Message> Deref for Received<M> {
 
 impl<M: Message + Clone> Clone for Received<M> {
     fn clone(&self) -> Self {
-        Self {
-            message: self.message.clone(),
-            source: Arc::clone(&self.source),
-            context: self.context.clone(),
-            is_reported: AtomicBool::new(self.is_reported.load(Ordering::Relaxed)),
-        }
+        self.in_the_form_of(self.message.clone())
     }
 }
 

@@ -4,6 +4,7 @@ use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::trace::{Sampler, SpanData};
+use otel_messaging::Received;
 use otel_messaging::policy::{Incoming, Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
@@ -15,7 +16,6 @@ use crate::metrics::{
     consumed_messages, of_type, operation_duration, process_duration, sent_messages,
 };
 use crate::{Broker, Message};
-use otel_messaging::Received;
 
 /// An order from a service before ours, of which a rule says something, and the payment that its
 /// handler sends, of which none does.
@@ -254,6 +254,34 @@ pub async fn propagation_alone_goes_on_with_what_would_be_linked_to_only<B: Brok
             assert_eq!(handled.tenant, None);
             assert_eq!(tracestate(&handled.broker, &handled.payment), [""; 0]);
         }
+    }
+}
+
+/// Where no span can link to the message's trace, that trace goes on whatever else is active.
+pub async fn without_a_span_the_trace_goes_on_inside_an_ambient_one_too<B: Broker>() {
+    for record in [Record::PropagateOnly, Record::Off] {
+        let recorder = Recorder::new();
+        let policy = Policy::new().rule(orders().record(record));
+        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+        let orders = broker.declare("orders").await;
+        let payments = broker.declare("payments").await;
+        send_bare(&broker, &orders, upstream_headers()).await;
+        let order = broker.receive(&orders).await;
+        let tracer = recorder.tracer_provider().tracer("scenario");
+        let ambient = Context::new().with_span(tracer.start("nightly run"));
+        let payment = Message::new("payment-7");
+
+        let handled =
+            order.process(async |_| Ok::<_, String>(broker.send(&payments, &payment).await));
+        let receipt = handled
+            .with_context(ambient)
+            .await
+            .expect("the payment is sent");
+
+        broker
+            .send_span(&payments, &payment, &receipt)
+            .child_of(&upstream_span())
+            .assert(&recorder.span(&broker.send_name(&payments)));
     }
 }
 

@@ -25,7 +25,7 @@ impl Received<BorrowedMessage<'_>> {
     /// ```
     #[must_use]
     pub fn detach(&self) -> Received<OwnedMessage> {
-        Received::copied(BorrowedMessage::detach(self), self.source())
+        self.in_the_form_of(BorrowedMessage::detach(self))
     }
 }
 
