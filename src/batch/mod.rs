@@ -50,7 +50,7 @@ impl<M: Message> Batch<M> {
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(Operation::Receive, |envelope, members| {
                 if envelope.has_span() {
-                    let (links, common) = members.links();
+                    let (links, common) = members().links();
                     let relation = Relation {
                         parent: ambient,
                         links,
@@ -140,6 +140,7 @@ impl<M: Message> Batch<M> {
         let started = self.with_members(Operation::Process, |envelope, members| {
             let rule = envelope.rule();
             (rule.recorded() != Record::Off).then(|| {
+                let members = members();
                 let fan_back = members.origins(rule.fans_back_to());
                 let (links, common) = members.links();
                 let relation = Relation {
@@ -162,7 +163,7 @@ impl<M: Message> Batch<M> {
     fn with_members<T>(
         &self,
         operation: Operation,
-        use_them: impl FnOnce(&Envelope<'_>, Members) -> T,
+        use_them: impl FnOnce(&Envelope<'_>, &dyn Fn() -> Members) -> T,
     ) -> Option<T> {
         let first = self.0.first()?;
         let destinations = self.0.iter();
@@ -192,11 +193,14 @@ impl<M: Message> Batch<M> {
             partition: partition.filter(|_| is_one_partition),
             batch: Some(self.0.len()),
         };
-        let members = self.0.iter().zip(&destinations);
-        let members = members
-            .map(|(message, destination)| Member::of(message, destination, &envelope))
-            .collect();
-        Some(use_them(&envelope, Members(members)))
+        let members = || {
+            let members = self.0.iter().zip(&destinations);
+            let members = members
+                .map(|(message, destination)| Member::of(message, destination, &envelope))
+                .collect();
+            Members(members)
+        };
+        Some(use_them(&envelope, &members))
     }
 }
 

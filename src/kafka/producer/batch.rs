@@ -78,21 +78,25 @@ where
             let mut sending = start(&self.info, ambient(called), &mut records);
             let mut queued = Vec::with_capacity(records.len());
             for (index, record) in records.into_iter().enumerate() {
-                queued.push(self.queue(record, queue_timeout).await);
-                if let Some(sending) = &mut sending {
-                    sending.handed_over(index);
-                }
+                queued.push(match self.queue(record, queue_timeout).await {
+                    Ok(delivery) => {
+                        if let Some(sending) = &mut sending {
+                            sending.handed_over(index);
+                        }
+                        Ok(delivery)
+                    }
+                    Err(refused) => Err(end(&mut sending, index, Err(refused))),
+                });
             }
             let mut results = Vec::with_capacity(queued.len());
             for (index, queued) in queued.into_iter().enumerate() {
-                let result = match queued {
-                    // The client is borrowed, so that it is there to report.
-                    Ok(delivery) => delivery.await.unwrap_or_else(|_| Err(canceled())),
-                    Err(refused) => Err(refused),
-                };
-                results.push(match &mut sending {
-                    Some(sending) => end(sending, index, result),
-                    None => result,
+                results.push(match queued {
+                    Ok(delivery) => {
+                        // The client is borrowed, so that it is there to report.
+                        let result = delivery.await.unwrap_or_else(|_| Err(canceled()));
+                        end(&mut sending, index, result)
+                    }
+                    Err(refused) => refused,
                 });
             }
             self.info.learn_cluster_id(self.client.client());
@@ -179,10 +183,13 @@ impl Details<RecordHeaders> for Records<'_> {
 
 /// Counts what became of a record, and takes our context out of one that comes back.
 fn end(
-    sending: &mut SendingBatch,
+    sending: &mut Option<SendingBatch>,
     index: usize,
     result: OwnedDeliveryResult,
 ) -> OwnedDeliveryResult {
+    let Some(sending) = sending else {
+        return result;
+    };
     match result {
         Ok(delivery) => {
             sending.delivered(index, Some(delivery.partition));
