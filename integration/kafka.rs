@@ -1,5 +1,9 @@
 //! The scenarios on Kafka, and what only Kafka has.
 
+#[path = "kafka/batch_links.rs"]
+mod batch_links;
+#[path = "kafka/batches.rs"]
+mod batches;
 #[path = "kafka/callbacks.rs"]
 mod callbacks_of_the_user;
 #[path = "kafka/commits.rs"]
@@ -16,6 +20,8 @@ mod foreign;
 mod headers;
 #[path = "kafka/metrics.rs"]
 mod metrics;
+#[path = "kafka/numbered.rs"]
+mod numbered;
 #[path = "kafka/oversize.rs"]
 mod oversize;
 #[path = "kafka/policy.rs"]
