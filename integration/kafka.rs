@@ -2,6 +2,8 @@
 
 #[path = "kafka/batch_links.rs"]
 mod batch_links;
+#[path = "kafka/batch_sends.rs"]
+mod batch_sends;
 #[path = "kafka/batches.rs"]
 mod batches;
 #[path = "kafka/callbacks.rs"]
@@ -36,6 +38,8 @@ mod rebalance;
 mod receiving;
 #[path = "kafka/reporting.rs"]
 mod reporting;
+#[path = "kafka/retries.rs"]
+mod retries;
 #[path = "kafka/shop.rs"]
 mod shop;
 #[path = "kafka/situations.rs"]
