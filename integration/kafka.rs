@@ -1,5 +1,7 @@
 //! The scenarios on Kafka, and what only Kafka has.
 
+#[path = "kafka/batch_failures.rs"]
+mod batch_failures;
 #[path = "kafka/batch_links.rs"]
 mod batch_links;
 #[path = "kafka/batch_sends.rs"]

@@ -1,5 +1,9 @@
 //! Messages that are known by their numbers, and batches of them.
-#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test panics where it fails"
+)]
 
 use integration::kafka::{PATIENCE, config};
 use opentelemetry::KeyValue;

@@ -1,5 +1,9 @@
 //! Messages that are published again.
-#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test panics where it fails"
+)]
 
 use futures::future::join_all;
 use integration::kafka::{
