@@ -1,6 +1,8 @@
 //! What the crate costs, beside OpenTelemetry's own propagators and beside the least by hand.
 #![expect(clippy::expect_used, reason = "a benchmark panics where it fails")]
 
+#[path = "messaging/batch.rs"]
+mod batch;
 #[path = "messaging/codec.rs"]
 mod codec;
 #[path = "messaging/headers.rs"]
@@ -26,4 +28,5 @@ fn main() {
     let broker = Broker::start();
     process::measure(&report, &broker);
     send::measure(&report, &broker);
+    batch::measure(&report, &broker);
 }

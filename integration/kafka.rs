@@ -1,5 +1,13 @@
 //! The scenarios on Kafka, and what only Kafka has.
 
+#[path = "kafka/batch_failures.rs"]
+mod batch_failures;
+#[path = "kafka/batch_links.rs"]
+mod batch_links;
+#[path = "kafka/batch_sends.rs"]
+mod batch_sends;
+#[path = "kafka/batches.rs"]
+mod batches;
 #[path = "kafka/callbacks.rs"]
 mod callbacks_of_the_user;
 #[path = "kafka/commits.rs"]
@@ -16,6 +24,8 @@ mod foreign;
 mod headers;
 #[path = "kafka/metrics.rs"]
 mod metrics;
+#[path = "kafka/numbered.rs"]
+mod numbered;
 #[path = "kafka/oversize.rs"]
 mod oversize;
 #[path = "kafka/policy.rs"]
@@ -30,6 +40,8 @@ mod rebalance;
 mod receiving;
 #[path = "kafka/reporting.rs"]
 mod reporting;
+#[path = "kafka/retries.rs"]
+mod retries;
 #[path = "kafka/shop.rs"]
 mod shop;
 #[path = "kafka/situations.rs"]

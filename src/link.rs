@@ -1,11 +1,11 @@
 //! How the span of one message relates to the message's creation context: parent, link or both.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher, RandomState};
 
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{
-    Link, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceState,
+    Link, SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{Context, KeyValue};
 
@@ -150,32 +150,86 @@ pub(crate) fn within_limit(links: Vec<Link>, limit: usize) -> (Vec<Link>, Vec<Ve
 }
 
 /// One link for each context, in the order of the first of each.
-fn merged(links: Vec<Link>) -> Vec<Link> {
-    let mut places = HashMap::with_capacity(links.len());
-    let mut merged: Vec<(Link, i64)> = Vec::with_capacity(links.len());
-    for link in links {
-        let context = &link.span_context;
-        match places.entry((context.trace_id(), context.span_id())) {
-            Entry::Vacant(place) => {
-                place.insert(merged.len());
-                merged.push((link, 1));
-            }
-            Entry::Occupied(place) => {
-                if let Some((kept, count)) = merged.get_mut(*place.get()) {
-                    kept.attributes.retain(|one| link.attributes.contains(one));
-                    *count += 1;
-                }
-            }
+fn merged(mut links: Vec<Link>) -> Vec<Link> {
+    let (firsts, contexts) = firsts(&links);
+    if contexts == links.len() {
+        return links;
+    }
+    let mut counts = vec![0; links.len()];
+    for (index, first) in firsts.into_iter().enumerate() {
+        if let Some(count) = counts.get_mut(first) {
+            *count += 1;
+        }
+        if let Ok([kept, link]) = links.get_disjoint_mut([first, index]) {
+            kept.attributes.retain(|one| link.attributes.contains(one));
         }
     }
-    let counted = merged.into_iter().map(|(mut link, count)| {
+    let mut counts = counts.into_iter();
+    links.retain_mut(|link| {
+        let count: i64 = counts.next().unwrap_or(0);
         if count > 1 {
             link.attributes
                 .push(KeyValue::new(LINK_MESSAGE_COUNT, count));
         }
-        link
+        count > 0
     });
-    counted.collect()
+    links
+}
+
+/// For each link the index of the first one with its context, and how many contexts there are.
+fn firsts(links: &[Link]) -> (Vec<usize>, usize) {
+    let random = RandomState::new();
+    let keys = [random.hash_one(0), random.hash_one(1) | 1];
+    let mut places: HashMap<u64, usize, BuildHasherDefault<AsItIs>> =
+        HashMap::with_capacity_and_hasher(links.len(), BuildHasherDefault::default());
+    let ids = |link: &Link| (link.span_context.trace_id(), link.span_context.span_id());
+    let mut contexts = 0;
+    let firsts = links.iter().enumerate().map(|(index, link)| {
+        let (trace, span) = ids(link);
+        let first = *places.entry(mixed(keys, trace, span)).or_insert(index);
+        // Two contexts of the same number are as unlikely as they are harmless: one is not merged.
+        if first != index
+            && links
+                .get(first)
+                .is_some_and(|first| ids(first) == (trace, span))
+        {
+            return first;
+        }
+        contexts += 1;
+        index
+    });
+    (firsts.collect(), contexts)
+}
+
+/// A number for a context. The keys are random, so that no sender can choose it.
+fn mixed([seed, key]: [u64; 2], trace: TraceId, span: SpanId) -> u64 {
+    let folded = |state: u64, word: u64| {
+        let product = u128::from(state ^ word) * u128::from(key);
+        (product >> 64) as u64 ^ product as u64
+    };
+    let trace = u128::from_be_bytes(trace.to_bytes());
+    let state = folded(folded(seed, trace as u64), (trace >> 64) as u64);
+    folded(state, u64::from_be_bytes(span.to_bytes()))
+}
+
+/// The hash of a number that is one already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// The identity of a span in a trace that must not decide anything here.

@@ -18,14 +18,17 @@ pub enum Way {
     ByHand,
     /// The client alone.
     Bare,
+    /// Each message by itself.
+    OneByOne,
 }
 
-const COLUMNS: [(Way, &str); 5] = [
+const COLUMNS: [(Way, &str); 6] = [
     (Way::Ours, "ours"),
     (Way::Stock, "stock"),
     (Way::StockTrace, "stock, no baggage"),
     (Way::ByHand, "by hand"),
     (Way::Bare, "client alone"),
+    (Way::OneByOne, "one by one"),
 ];
 
 /// Rounds of a row, an odd number.

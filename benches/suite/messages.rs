@@ -3,18 +3,28 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use opentelemetry::Context;
+use opentelemetry::trace::Link;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::envelope::{Client, Destination, Envelope, Name};
+use crate::link::Relation;
 use crate::policy::{Policy, Record, Rule};
 use crate::sample::{CLIENT_ID, GROUP, TOPIC};
 use crate::semconv::operation::Operation;
+use crate::span::Running;
 use crate::telemetry::Telemetry;
 
 /// A client with a policy of so many rules, and metrics that nobody takes.
 pub struct Wrapped(Arc<Client>);
 
 impl Wrapped {
+    /// A client of this provider, with the default policy.
+    pub fn traced(provider: SdkTracerProvider) -> Self {
+        Self::of(&Telemetry::new().tracer_provider(provider))
+    }
+
     pub fn with_rules(rules: usize) -> Self {
         let others = (0..rules).map(|number| Rule::of(&format!("partner-{number}.*")));
         let policy = others.fold(Policy::new(), |policy, rule| {
@@ -23,7 +33,11 @@ impl Wrapped {
         let telemetry = Telemetry::new()
             .policy(policy)
             .meter_provider(meter_provider());
-        let mut client = Client::new(&telemetry, "kafka");
+        Self::of(&telemetry)
+    }
+
+    fn of(telemetry: &Telemetry) -> Self {
+        let mut client = Client::new(telemetry, "kafka");
         client.id = Some(CLIENT_ID.into());
         client.consumer_group = Some(GROUP.into());
         Self(Arc::new(client))
@@ -56,6 +70,18 @@ impl Wrapped {
         instruments.consumed(&received, 1);
         let processed = self.envelope(Operation::Process, "process", &destination);
         instruments.ended(&processed, from, to, None);
+    }
+
+    /// The processing of a batch whose messages have these links.
+    pub fn processed_together(&self, links: Vec<Link>) {
+        let destination = self.destination();
+        let messages = links.len();
+        let envelope = Envelope {
+            batch: Some(messages),
+            ..self.envelope(Operation::Process, "process", &destination)
+        };
+        let parent = Context::new();
+        drop(Running::start(&envelope, Relation { parent, links }));
     }
 
     fn destination(&self) -> Arc<Destination> {

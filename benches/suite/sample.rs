@@ -35,6 +35,17 @@ pub fn trace() -> Context {
     traced(TraceState::NONE)
 }
 
+/// A sampled trace that is another one for each number.
+pub fn numbered_trace(number: u64) -> Context {
+    Context::new().with_remote_span_context(SpanContext::new(
+        TraceId::from(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736 ^ u128::from(number)),
+        SpanId::from(0x00f0_67aa_0ba9_02b7 ^ number),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::NONE,
+    ))
+}
+
 /// A sampled trace with a list of two vendors.
 pub fn trace_and_tracestate() -> Context {
     let list = TraceState::from_key_value([("rojo", "00f067aa0ba902b7"), ("congo", "t61rcWkgMzE")]);
@@ -167,12 +178,33 @@ impl Broker {
         key: Option<&str>,
         headers: OwnedHeaders,
     ) -> Received<OwnedMessage> {
+        let mut received = self.received_together(telemetry, key, vec![headers]);
+        received.pop().expect("a message")
+    }
+
+    /// A message for each of these headers, all after one another in the topic.
+    pub fn received_together(
+        &self,
+        telemetry: &Telemetry,
+        key: Option<&str>,
+        headers: Vec<OwnedHeaders>,
+    ) -> Vec<Received<OwnedMessage>> {
         self.runtime.block_on(async {
+            let count = headers.len();
             let producer: FutureProducer = self.config().create().expect("a producer");
-            let mut record = FutureRecord::to(TOPIC).payload(&PAYLOAD).headers(headers);
-            record.key = key;
-            let sent = producer.send(record, PATIENCE).await;
-            let sent = sent.map_err(|(error, _)| error).expect("a delivery");
+            let mut queued = Vec::with_capacity(count);
+            for headers in headers {
+                let mut record = FutureRecord::to(TOPIC).payload(&PAYLOAD).headers(headers);
+                record.key = key;
+                let record = producer.send_result(record).map_err(|(error, _)| error);
+                queued.push(record.expect("room in the queue"));
+            }
+            let mut first = None;
+            for record in queued {
+                let sent = record.await.expect("a report").map_err(|(error, _)| error);
+                first.get_or_insert(sent.expect("a delivery"));
+            }
+            let first = first.expect("one message or more");
 
             let consumer: StreamConsumer = self
                 .config()
@@ -184,10 +216,14 @@ impl Broker {
             let consumer = Consumer::wrap(telemetry, consumer);
             let mut partition = TopicPartitionList::new();
             partition
-                .add_partition_offset(TOPIC, sent.partition, Offset::Offset(sent.offset))
+                .add_partition_offset(TOPIC, first.partition, Offset::Offset(first.offset))
                 .expect("an offset");
             consumer.assign(&partition).expect("an assignment");
-            consumer.recv().await.expect("a message").detach()
+            let mut messages = Vec::with_capacity(count);
+            while messages.len() < count {
+                messages.push(consumer.recv().await.expect("a message").detach());
+            }
+            messages
         })
     }
 }

@@ -1,6 +1,7 @@
 //! [`Batches`]: messages of a stream, taken by count and time.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
@@ -58,6 +59,20 @@ where
             failed: None,
             has_ended: false,
         }
+    }
+
+    /// The next batch; `None` at the end of the stream.
+    ///
+    /// A wait that was given up counts only if it took messages.
+    pub(crate) async fn next_batch(&mut self) -> Option<Result<Batch<M>, E>>
+    where
+        M: Unpin,
+        E: Unpin,
+    {
+        if self.taken.is_empty() {
+            self.since = None;
+        }
+        poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
     }
 
     /// Takes messages until the batch has its end.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use opentelemetry::trace::{Link, SpanContext};
+use opentelemetry::trace::{Link, SpanContext, TraceId};
 use opentelemetry::{Context, KeyValue};
 
 use crate::envelope::{Destination, Envelope};
@@ -11,37 +11,48 @@ use crate::policy::{Incoming, Record};
 use crate::received::{Message, Received};
 use crate::semconv::attributes::{destination_name, partition_id};
 
-/// What one message carries.
-pub(super) struct Member {
-    creation: Option<SpanContext>,
-    conflicting: Option<SpanContext>,
-    /// Its trace may have a span for the batch.
-    is_trusted: bool,
-    attributes: Vec<KeyValue>,
+/// What the messages of a batch carry.
+pub(super) struct Members {
+    /// In the order of the messages, as yet with all that each says of itself.
+    links: Vec<Link>,
+    /// What all messages so far say; `None` before the first.
+    common: Option<Vec<KeyValue>>,
+    origins: Origins,
 }
 
-impl Member {
-    pub(super) fn of<M: Message>(
+impl Members {
+    /// None yet of so many; at most so many traces are remembered for the way back.
+    pub(super) fn of(messages: usize, most_origins: usize) -> Self {
+        Self {
+            links: Vec::with_capacity(messages),
+            common: None,
+            origins: Origins::at_most(most_origins),
+        }
+    }
+
+    pub(super) fn add<M: Message>(
+        &mut self,
         message: &Received<M>,
         destination: &Destination,
         envelope: &Envelope<'_>,
-    ) -> Self {
+    ) {
         let rule = &destination.rule;
         let carried = message.carried(&Context::new(), envelope, rule);
+        if rule.recorded() != Record::Full {
+            self.common = Some(Vec::new());
+            return;
+        }
         let trust = message.trust(rule);
         let seen = |context: SpanContext| match trust {
             Incoming::Continue | Incoming::LinkOnly => Some(context),
             Incoming::Restart => Some(untrusted(context)),
             Incoming::Ignore => None,
         };
-        if rule.recorded() != Record::Full {
-            return Self {
-                creation: None,
-                conflicting: None,
-                is_trusted: false,
-                attributes: Vec::new(),
-            };
+        let creation = carried.creation.and_then(seen);
+        if matches!(trust, Incoming::Continue | Incoming::LinkOnly) {
+            self.origins.add(creation.as_ref());
         }
+
         let mut attributes = message.own_attributes(rule);
         if envelope.destination.is_none() {
             attributes.push(destination_name(destination));
@@ -49,68 +60,65 @@ impl Member {
         if envelope.partition.is_none() {
             attributes.extend(message.message().partition().map(partition_id));
         }
-        Self {
-            creation: carried.creation.and_then(seen),
-            conflicting: carried.conflicting.and_then(seen),
-            is_trusted: matches!(trust, Incoming::Continue | Incoming::LinkOnly),
-            attributes,
+        match &mut self.common {
+            None => self.common = Some(attributes.clone()),
+            Some(common) => common.retain(|one| attributes.contains(one)),
         }
+        self.links
+            .extend(creation.map(|creation| Link::new(creation, attributes, 0)));
+        let conflicting = carried.conflicting.and_then(seen);
+        self.links.extend(conflicting.map(Link::with_context));
+    }
+
+    /// A link for each message that has a context, with what differs between the messages; what
+    /// does not; and the traces that the messages are from.
+    ///
+    /// Spec: messaging-spans § Attributes, on batches, 1.44.0.
+    pub(super) fn parted(mut self) -> (Vec<Link>, Vec<KeyValue>, FanBack) {
+        let common = self.common.unwrap_or_default();
+        if !common.is_empty() {
+            let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
+            for link in &mut self.links {
+                link.attributes.retain(|one| !is_common(one));
+            }
+        }
+        (self.links, common, self.origins.found)
     }
 }
 
-/// What the messages of a batch carry, in their order.
-pub(super) struct Members(pub(super) Vec<Member>);
+/// The traces that messages are from.
+struct Origins {
+    most: usize,
+    places: HashMap<TraceId, Option<usize>>,
+    found: FanBack,
+}
 
-impl Members {
-    /// A link for each message that has a context, with what differs between the messages, and what
-    /// does not.
-    ///
-    /// Spec: messaging-spans § Attributes, on batches, 1.44.0.
-    pub(super) fn links(self) -> (Vec<Link>, Vec<KeyValue>) {
-        let mut members = self.0.iter();
-        let mut common = match members.next() {
-            Some(first) => first.attributes.clone(),
-            None => Vec::new(),
-        };
-        for member in members {
-            if common.is_empty() {
-                break;
-            }
-            common.retain(|one| member.attributes.contains(one));
+impl Origins {
+    fn at_most(most: usize) -> Self {
+        Self {
+            most,
+            places: HashMap::new(),
+            found: FanBack::default(),
         }
-
-        let mut links = Vec::with_capacity(self.0.len());
-        for mut member in self.0 {
-            if !common.is_empty() {
-                member.attributes.retain(|one| !common.contains(one));
-            }
-            if let Some(creation) = member.creation {
-                links.push(Link::new(creation, member.attributes, 0));
-            }
-            links.extend(member.conflicting.map(Link::with_context));
-        }
-        (links, common)
     }
 
-    /// The traces that the messages are from, at most so many.
-    pub(super) fn origins(&self, limit: usize) -> FanBack {
-        if limit == 0 {
-            return FanBack::default();
-        }
-        let mut places = HashMap::new();
-        let mut origins: Vec<(SpanContext, usize)> = Vec::new();
-        for member in self.0.iter().filter(|member| member.is_trusted) {
-            let Some(creation) = &member.creation else {
-                continue;
-            };
-            let place = *places.entry(creation.trace_id()).or_insert(origins.len());
-            match origins.get_mut(place) {
-                Some((_, messages)) => *messages += 1,
-                None => origins.push((creation.clone(), 1)),
+    fn add(&mut self, creation: Option<&SpanContext>) {
+        let Some(creation) = creation.filter(|_| self.most > 0) else {
+            return;
+        };
+        let origins = &mut self.found.origins;
+        let next = origins.len();
+        let place = self.places.entry(creation.trace_id()).or_insert_with(|| {
+            if next < self.most {
+                origins.push((creation.clone(), 0));
+                Some(next)
+            } else {
+                self.found.left_out += 1;
+                None
             }
+        });
+        if let Some((_, messages)) = place.and_then(|place| origins.get_mut(place)) {
+            *messages += 1;
         }
-        let left_out = origins.len().saturating_sub(limit);
-        origins.truncate(limit);
-        FanBack { origins, left_out }
     }
 }

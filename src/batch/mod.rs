@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use opentelemetry::Context;
 
 pub use self::batches::Batches;
-use self::members::{Member, Members};
+use self::members::Members;
 use crate::envelope::{Destination, Envelope};
 use crate::link::{Relation, ambient};
 use crate::policy::Record;
@@ -50,7 +50,7 @@ impl<M: Message> Batch<M> {
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(Operation::Receive, |envelope, members| {
                 if envelope.has_span() {
-                    let (links, common) = members.links();
+                    let (links, common, _) = members(0).parted();
                     let relation = Relation {
                         parent: ambient,
                         links,
@@ -140,8 +140,7 @@ impl<M: Message> Batch<M> {
         let started = self.with_members(Operation::Process, |envelope, members| {
             let rule = envelope.rule();
             (rule.recorded() != Record::Off).then(|| {
-                let fan_back = members.origins(rule.fans_back_to());
-                let (links, common) = members.links();
+                let (links, common, fan_back) = members(rule.fans_back_to()).parted();
                 let relation = Relation {
                     parent: ambient.clone(),
                     links,
@@ -158,11 +157,12 @@ impl<M: Message> Batch<M> {
         started.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
     }
 
-    /// What the messages have in common, and what each carries; `None` of no messages.
+    /// What the messages have in common, and what each carries, with at most so many traces for the way
+    /// back; `None` of no messages.
     fn with_members<T>(
         &self,
         operation: Operation,
-        use_them: impl FnOnce(&Envelope<'_>, Members) -> T,
+        use_them: impl FnOnce(&Envelope<'_>, &dyn Fn(usize) -> Members) -> T,
     ) -> Option<T> {
         let first = self.0.first()?;
         let destinations = self.0.iter();
@@ -192,11 +192,14 @@ impl<M: Message> Batch<M> {
             partition: partition.filter(|_| is_one_partition),
             batch: Some(self.0.len()),
         };
-        let members = self.0.iter().zip(&destinations);
-        let members = members
-            .map(|(message, destination)| Member::of(message, destination, &envelope))
-            .collect();
-        Some(use_them(&envelope, Members(members)))
+        let members = |most_origins| {
+            let mut members = Members::of(self.0.len(), most_origins);
+            for (message, destination) in self.0.iter().zip(&destinations) {
+                members.add(message, destination, &envelope);
+            }
+            members
+        };
+        Some(use_them(&envelope, &members))
     }
 }
 

@@ -75,7 +75,8 @@ impl SendingBatch {
             partition: None,
             batch: Some(messages.len()),
         };
-        if ambient.is_telemetry_suppressed() || envelope.rule().recorded() == Record::Off {
+        let is_off = |one: &Outgoing<H>| one.destination.rule.recorded() == Record::Off;
+        if ambient.is_telemetry_suppressed() || messages.iter().all(is_off) {
             return None;
         }
 
@@ -229,12 +230,10 @@ fn create<H: Headers + HeadersMut>(
     let carried = telemetry
         .propagation()
         .extract(&Context::new(), Some(&message.headers), |_| false);
-    if telemetry.keeps_existing_context() && carried.creation.is_some() {
-        links.extend(carried.creation.map(Link::with_context));
-        return Fate::Untouched;
-    }
-    if !envelope.has_span() {
-        return Fate::Bare;
+    let is_kept = telemetry.keeps_existing_context() && carried.creation.is_some();
+    if is_kept || !envelope.has_span() {
+        links.extend(Relation::sending(Context::new(), carried).links);
+        return if is_kept { Fate::Untouched } else { Fate::Bare };
     }
     let created = Running::start(&envelope, Relation::sending(ambient.clone(), carried));
     created.record(|| {

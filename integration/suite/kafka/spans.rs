@@ -111,14 +111,53 @@ pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> Expected
 
 /// What any process span of a batch has.
 pub fn batch_span(topic: &str, group: &str, messages: usize) -> ExpectedSpan {
-    let name = format!("process {topic}");
-    let count = i64::try_from(messages).expect("a number of messages");
-    of_client(ExpectedSpan::new(name, SpanKind::Consumer))
-        .attribute("messaging.operation.name", "process")
-        .attribute("messaging.operation.type", "process")
-        .attribute("messaging.destination.name", topic.to_owned())
+    processed_batch(Some(topic), group, messages)
+}
+
+/// What any process span of a batch has, of one topic or of several.
+pub fn processed_batch(topic: Option<&str>, group: &str, messages: usize) -> ExpectedSpan {
+    let names = ("process", "process", SpanKind::Consumer);
+    of_batch(names, topic, messages).attribute("messaging.consumer.group.name", group.to_owned())
+}
+
+/// What any receive span of a batch has, of one topic or of several.
+pub fn polled_batch(topic: Option<&str>, group: &str, messages: usize) -> ExpectedSpan {
+    of_batch(("poll", "receive", SpanKind::Client), topic, messages)
         .attribute("messaging.consumer.group.name", group.to_owned())
-        .attribute("messaging.batch.message_count", count)
+}
+
+/// What any send span of a batch has, to one topic or to several.
+pub fn sent_batch(kind: SpanKind, topic: Option<&str>, messages: usize) -> ExpectedSpan {
+    of_batch(("send", "send", kind), topic, messages).any("messaging.kafka.cluster.id")
+}
+
+/// The whole span of a record's creation.
+pub fn create_span(topic: &str, key: &str) -> ExpectedSpan {
+    of_client(ExpectedSpan::new(
+        format!("create {topic}"),
+        SpanKind::Producer,
+    ))
+    .attribute("messaging.operation.name", "create")
+    .attribute("messaging.operation.type", "create")
+    .attribute("messaging.destination.name", topic.to_owned())
+    .attribute("messaging.kafka.message.key", key.to_owned())
+}
+
+fn of_batch(
+    (name, operation_type, kind): (&'static str, &'static str, SpanKind),
+    topic: Option<&str>,
+    messages: usize,
+) -> ExpectedSpan {
+    let count = i64::try_from(messages).expect("a number of messages");
+    let full = topic.map_or_else(|| name.to_owned(), |topic| format!("{name} {topic}"));
+    let span = of_client(ExpectedSpan::new(full, kind))
+        .attribute("messaging.operation.name", name)
+        .attribute("messaging.operation.type", operation_type)
+        .attribute("messaging.batch.message_count", count);
+    match topic {
+        Some(topic) => span.attribute("messaging.destination.name", topic.to_owned()),
+        None => span,
+    }
 }
 
 /// What it has beside, of messages of one partition with the same key.

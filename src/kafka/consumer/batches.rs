@@ -1,11 +1,10 @@
 //! Receiving messages in batches.
 
 use std::collections::BTreeMap;
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_core::Stream as _;
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -73,7 +72,7 @@ impl<'a, X: ConsumerContext> Batches<'a, X> {
     ///
     /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
     pub async fn recv(&mut self) -> KafkaResult<Batch<BorrowedMessage<'a>>> {
-        match poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await {
+        match self.next_batch().await {
             Some(received) => received,
             // The client's stream never ends.
             None => pending().await,

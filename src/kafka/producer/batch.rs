@@ -75,30 +75,30 @@ where
         let mut records: Vec<_> = records.into_iter().collect();
         let queue_timeout = queue_timeout.into();
         async move {
-            let mut sending = start(&self.info, ambient(called), &mut records);
+            self.info.learn_cluster_id(self.client.client());
+            let mut sending = SendingRecords::start(&self.info, ambient(called), &mut records);
             let mut queued = Vec::with_capacity(records.len());
             for (index, record) in records.into_iter().enumerate() {
-                queued.push(self.queue(record, queue_timeout).await);
-                if let Some(sending) = &mut sending {
-                    sending.handed_over(index);
-                }
+                queued.push(match self.queue(record, queue_timeout).await {
+                    Ok(delivery) => {
+                        sending.handed_over(index);
+                        Ok(delivery)
+                    }
+                    Err(refused) => Err(sending.end(index, Err(refused))),
+                });
             }
             let mut results = Vec::with_capacity(queued.len());
             for (index, queued) in queued.into_iter().enumerate() {
-                let result = match queued {
+                results.push(match queued {
                     // The client is borrowed, so that it is there to report.
-                    Ok(delivery) => delivery.await.unwrap_or_else(|_| Err(canceled())),
-                    Err(refused) => Err(refused),
-                };
-                results.push(match &mut sending {
-                    Some(sending) => end(sending, index, result),
-                    None => result,
+                    Ok(delivery) => {
+                        let result = delivery.await.unwrap_or_else(|_| Err(canceled()));
+                        sending.end(index, result)
+                    }
+                    Err(refused) => refused,
                 });
             }
             self.info.learn_cluster_id(self.client.client());
-            if let Some(sending) = &sending {
-                sending.running().record(|| self.info.cluster_id());
-            }
             results
         }
     }
@@ -130,30 +130,77 @@ where
     }
 }
 
-fn start<K, V>(
-    info: &Arc<ClientInfo>,
-    ambient: Context,
-    records: &mut [FutureRecord<'_, K, V>],
-) -> Option<SendingBatch>
-where
-    K: ToBytes + ?Sized,
-    V: ToBytes + ?Sized,
-{
-    let messages = records.iter_mut().map(|record| Outgoing {
-        destination: info.destination(record.topic),
-        partition: record.partition.filter(|number| *number >= 0),
-        headers: RecordHeaders(record.headers.take()),
-    });
-    let mut messages: Vec<_> = messages.collect();
-    let details = Records {
-        info,
-        records: records.iter().map(|record| parts(record)).collect(),
-    };
-    let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages, &details);
-    for (record, message) in records.iter_mut().zip(messages) {
-        record.headers = message.headers.0;
+/// Records that are sent together. Dropped, their span ends.
+struct SendingRecords {
+    info: Arc<ClientInfo>,
+    /// None where telemetry has nothing to do with them.
+    sending: Option<SendingBatch>,
+}
+
+impl SendingRecords {
+    /// Starts the spans and gives each record its context.
+    fn start<K, V>(
+        info: &Arc<ClientInfo>,
+        ambient: Context,
+        records: &mut [FutureRecord<'_, K, V>],
+    ) -> Self
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        let messages = records.iter_mut().map(|record| Outgoing {
+            destination: info.destination(record.topic),
+            partition: record.partition.filter(|number| *number >= 0),
+            headers: RecordHeaders(record.headers.take()),
+        });
+        let mut messages: Vec<_> = messages.collect();
+        let details = Records {
+            info,
+            records: records.iter().map(|record| parts(record)).collect(),
+        };
+        let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages, &details);
+        for (record, message) in records.iter_mut().zip(messages) {
+            record.headers = message.headers.0;
+        }
+        Self {
+            info: Arc::clone(info),
+            sending,
+        }
     }
-    sending
+
+    fn handed_over(&mut self, index: usize) {
+        if let Some(sending) = &mut self.sending {
+            sending.handed_over(index);
+        }
+    }
+
+    /// Counts what became of a record, and takes our context out of one that comes back.
+    fn end(&mut self, index: usize, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
+        let Some(sending) = &mut self.sending else {
+            return result;
+        };
+        match result {
+            Ok(delivery) => {
+                sending.delivered(index, Some(delivery.partition));
+                Ok(delivery)
+            }
+            Err((error, mut message)) => {
+                sending.failed(index, error_type(&error).into());
+                let mut headers = RecordHeaders(message.detach_headers());
+                sending.take_back(index, &mut headers);
+                Err((error, message.replace_headers(headers.0)))
+            }
+        }
+    }
+}
+
+impl Drop for SendingRecords {
+    fn drop(&mut self) {
+        // Last, since a new client learns it with its first record.
+        if let Some(sending) = &self.sending {
+            sending.running().record(|| self.info.cluster_id());
+        }
+    }
 }
 
 /// What records of a batch say of themselves.
@@ -174,26 +221,6 @@ impl Details<RecordHeaders> for Records<'_> {
         record.map_or_else(Vec::new, |record| {
             content(rule, record.key, record.payload.is_some()).collect()
         })
-    }
-}
-
-/// Counts what became of a record, and takes our context out of one that comes back.
-fn end(
-    sending: &mut SendingBatch,
-    index: usize,
-    result: OwnedDeliveryResult,
-) -> OwnedDeliveryResult {
-    match result {
-        Ok(delivery) => {
-            sending.delivered(index, Some(delivery.partition));
-            Ok(delivery)
-        }
-        Err((error, mut message)) => {
-            sending.failed(index, error_type(&error).into());
-            let mut headers = RecordHeaders(message.detach_headers());
-            sending.take_back(index, &mut headers);
-            Err((error, message.replace_headers(headers.0)))
-        }
     }
 }
 

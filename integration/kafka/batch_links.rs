@@ -1,0 +1,93 @@
+//! What the messages of a batch have in common, and what each has for itself.
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+use integration::kafka::{
+    PATIENCE, commit_span, polled_batch, processed_batch, topic, topic_of, wire_headers,
+};
+use integration::unique;
+use opentelemetry::KeyValue;
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+use rdkafka::Offset;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
+
+use crate::numbered::{PARTITION, assert_links, assigned, in_time, offset, send};
+use crate::wire::named;
+
+const DESTINATION: &str = "messaging.destination.name";
+
+/// What only this message has, in a batch of several topics or of several partitions of one.
+fn own(message: &BorrowedMessage<'_>, several_topics: bool) -> Vec<KeyValue> {
+    let name = KeyValue::new(DESTINATION, message.topic().to_owned());
+    let partition = KeyValue::new(PARTITION, message.partition().to_string());
+    [offset(message.offset())]
+        .into_iter()
+        .chain(several_topics.then_some(name))
+        .chain([partition])
+        .collect()
+}
+
+/// Whole spans of a batch of messages that have their key in common.
+async fn a_batch_says_what_differs_on_its_links(topics: &[(&str, i32)], name: Option<&str>) {
+    let recorder = Recorder::new();
+    let group = unique("group");
+    send(topics, 0..8).await;
+    let consumer = assigned(&recorder.telemetry(), &group, topics);
+
+    let batch = in_time(consumer.batches(8, PATIENCE).recv()).await;
+    batch.process(async |_| ()).await;
+
+    let expected = |span: ExpectedSpan| {
+        let traces = batch.iter().map(|message| {
+            let headers = wire_headers(message);
+            let (_, value) = headers.into_iter().next().expect("a header");
+            named(&String::from_utf8(value.expect("a value")).expect("a text"))
+        });
+        traces
+            .fold(span, |span, creation| span.link(&creation))
+            .any("messaging.kafka.cluster.id")
+            .attribute("messaging.kafka.message.key", "order-7")
+    };
+    let on_links: Vec<_> = batch
+        .iter()
+        .map(|message| own(message, name.is_none()))
+        .collect();
+    let spans = recorder.spans();
+    let [poll, process] = &spans[..] else {
+        unreachable!("two spans: {spans:?}")
+    };
+    expected(polled_batch(name, &group, 8)).assert(poll);
+    expected(processed_batch(name, &group, 8)).assert(process);
+    assert_links(poll, &on_links);
+    assert_links(process, &on_links);
+
+    recorder.clear();
+    let list = batch.offsets().expect("offsets");
+    consumer.commit(&list, CommitMode::Sync).expect("a commit");
+    let committed = consumer.committed_offsets(list.clone(), PATIENCE);
+    assert_eq!(committed.expect("the group's offsets"), list);
+    let each = 8 / topics.len() as i64;
+    for (topic, partition) in topics {
+        let one = list
+            .find_partition(topic, *partition)
+            .expect("the partition");
+        assert_eq!(one.offset(), Offset::Offset(each));
+    }
+    assert_eq!(list.count(), topics.len());
+    let commit = name.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
+    commit_span(name, &group).assert(&recorder.span(&commit));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_several_partitions_says_which_on_its_links_and_commits_each() {
+    let orders = topic_of("orders", 4).await;
+    let partitions = [0, 1, 2, 3].map(|partition| (&*orders, partition));
+    a_batch_says_what_differs_on_its_links(&partitions, Some(&orders)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_of_two_topics_says_which_on_its_links_and_names_none() {
+    let (orders, payments) = (topic("orders").await, topic_of("payments", 2).await);
+    let topics = [(&*orders, 0), (&*payments, 1)];
+    a_batch_says_what_differs_on_its_links(&topics, None).await;
+}
