@@ -1,10 +1,7 @@
 //! Receiving deliveries in batches.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_core::Stream as _;
 use lapin::message::Delivery;
 
 use super::Consumer;
@@ -64,6 +61,6 @@ impl Batches {
     ///
     /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
     pub async fn recv(&mut self) -> Option<lapin::Result<Batch<Delivery>>> {
-        poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
+        self.next_batch().await
     }
 }
