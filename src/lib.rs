@@ -67,6 +67,8 @@ pub mod w3c;
 
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -1,0 +1,395 @@
+//! Context in the headers of a NATS message.
+//!
+//! Names are case-sensitive and may have several values; the client keeps the order of those, and
+//! none among names. By the practice of most languages the name is the field's, in lower case; Go
+//! writes it with a capital. There is no W3C binding for NATS.
+
+use async_nats::HeaderMap;
+use async_nats::header::{HeaderName, HeaderValue};
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
+
+use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
+use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
+
+/// Writes `context` into `headers` with any propagator, for messages that are sent without a span of
+/// ours.
+///
+/// What the headers already say about context is replaced, whatever the case of its names; all
+/// other headers stay as they are. Where there is no context to write, nothing changes. What NATS
+/// cannot carry, such as a value with a line end, is left out.
+///
+/// ```
+/// use async_nats::HeaderMap;
+/// use opentelemetry::Context;
+/// use otel_messaging::{nats, w3c};
+///
+/// # async fn example(client: async_nats::Client) -> Result<(), async_nats::PublishError> {
+/// let headers = nats::inject(&w3c::Propagator::new(), &Context::current(), HeaderMap::new());
+/// client.publish_with_headers("orders", headers, "two books".into()).await
+/// # }
+/// ```
+#[must_use]
+pub fn inject(
+    propagator: &dyn TextMapPropagator,
+    context: &Context,
+    headers: HeaderMap,
+) -> HeaderMap {
+    let mut headers = MessageHeaders::new(headers);
+    inject_with(propagator, context, &mut headers);
+    headers.into_inner()
+}
+
+/// Reads what the headers of a message carry onto an empty context, with any propagator.
+///
+/// Of several traceparents the last one that parses counts. Headers that cannot be read count as
+/// absent; then the context is empty. A message that was stored carries the context of its writer.
+///
+/// ```
+/// use opentelemetry::trace::TraceContextExt;
+/// use otel_messaging::{nats, w3c};
+///
+/// fn trace_id(message: &async_nats::Message) -> String {
+///     let context = nats::extract(&w3c::Propagator::new(), message.headers.as_ref());
+///     context.span().span_context().trace_id().to_string()
+/// }
+/// ```
+#[must_use]
+pub fn extract<'a>(
+    propagator: &dyn TextMapPropagator,
+    headers: impl Into<Option<&'a HeaderMap>>,
+) -> Context {
+    match headers.into() {
+        Some(headers) => extract_alone(propagator, headers),
+        None => Context::new(),
+    }
+}
+
+impl Headers for HeaderMap {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        let mut capitals = Vec::new();
+        for (name, values) in self.iter() {
+            let name: &[u8] = name.as_ref();
+            if has_capitals(name) {
+                capitals.push((name, values));
+            } else {
+                values.iter().for_each(|value| visit(name, value.as_ref()));
+            }
+        }
+        // The map has no order: of several spellings the same one shall come last each time.
+        capitals.sort_unstable_by_key(|(name, _)| *name);
+        for (name, values) in capitals {
+            let stands_in = name.eq_ignore_ascii_case(RENAMED) && !has_traceparent(self);
+            let name = if stands_in {
+                TRACEPARENT.as_bytes()
+            } else {
+                name
+            };
+            values.iter().for_each(|value| visit(name, value.as_ref()));
+        }
+    }
+}
+
+/// Whether a name could be a context's in another spelling; those of NATS itself could not.
+fn has_capitals(name: &[u8]) -> bool {
+    name.iter().any(u8::is_ascii_uppercase) && !name.starts_with(b"Nats-")
+}
+
+fn has_traceparent(headers: &HeaderMap) -> bool {
+    let mut names = headers.iter().map(|(name, _)| -> &[u8] { name.as_ref() });
+    names.any(|name| name.eq_ignore_ascii_case(TRACEPARENT.as_bytes()))
+}
+
+/// Headers of a message to be sent.
+#[derive(Debug)]
+pub(super) struct MessageHeaders {
+    headers: HeaderMap,
+    /// Names that are still in the map and should not be: the client cannot take one out, but a new
+    /// value under the same name replaces the old ones.
+    removed: Vec<HeaderName>,
+}
+
+impl MessageHeaders {
+    pub(super) const fn new(headers: HeaderMap) -> Self {
+        Self {
+            headers,
+            removed: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_inner(self) -> HeaderMap {
+        let Self { headers, removed } = self;
+        if removed.is_empty() {
+            return headers;
+        }
+        let mut kept = HeaderMap::new();
+        for (name, values) in headers.iter().filter(|(name, _)| !removed.contains(name)) {
+            for value in values {
+                kept.append(name.clone(), value.clone());
+            }
+        }
+        kept
+    }
+
+    #[allow(dead_code, reason = "for the producer")]
+    /// Bytes that headers may still take before the server or a stream refuses the message.
+    pub(super) fn room(&self, max_payload: usize, payload: usize) -> usize {
+        let kept = self.headers.iter();
+        let kept = kept.filter(|(name, _)| !self.removed.contains(name));
+        let headers: usize = kept
+            .flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+            .map(|(name, value)| Self::cost(name.as_ref(), value.as_ref()))
+            .sum();
+        let headers = BLOCK.saturating_add(headers);
+        let in_message = max_payload.saturating_sub(payload).saturating_sub(headers);
+        // What no stream takes as it is can still be meant for subscribers alone.
+        let in_stream = MAX_STREAM_HEADERS.checked_sub(headers);
+        in_stream.map_or(in_message, |in_stream| in_stream.min(in_message))
+    }
+}
+
+impl HeadersMut for MessageHeaders {
+    fn remove(&mut self, names: &[&str]) -> bool {
+        let renamed = names.contains(&TRACEPARENT);
+        let is_one = |name: &[u8]| {
+            let mut names = names.iter().map(|one| one.as_bytes());
+            names.any(|one| one.eq_ignore_ascii_case(name))
+                || renamed && RENAMED.eq_ignore_ascii_case(name)
+        };
+        let names = self.headers.iter().map(|(name, _)| name);
+        let found = names.filter(|name| is_one((*name).as_ref())).cloned();
+        self.removed.extend(found);
+        !self.removed.is_empty()
+    }
+
+    /// Adds a header whose name is not there any more.
+    fn append(&mut self, name: &str, value: &[u8]) {
+        let value = str::from_utf8(value).ok().map(str::parse::<HeaderValue>);
+        if let (Some(name), Some(Ok(value))) = (header_name(name), value) {
+            self.removed.retain(|removed| *removed != name);
+            self.headers.insert(name, value);
+        }
+    }
+
+    fn cost(name: &str, value: &[u8]) -> usize {
+        name.len() + value.len() + ": \r\n".len()
+    }
+}
+
+/// The name without an allocation where it is one of our own; `None` where NATS cannot carry it.
+fn header_name(name: &str) -> Option<HeaderName> {
+    match name {
+        TRACEPARENT => Some(const { HeaderName::from_static(TRACEPARENT) }),
+        TRACESTATE => Some(const { HeaderName::from_static(TRACESTATE) }),
+        BAGGAGE => Some(const { HeaderName::from_static(BAGGAGE) }),
+        "" => None,
+        other => other.parse().ok(),
+    }
+}
+
+/// What servers before 2.14 make of a `traceparent` that they have taken as their own.
+const RENAMED: &[u8] = b"Xraceparent";
+
+/// What a block of headers takes beside them, where there are any.
+const BLOCK: usize = "NATS/1.0\r\n\r\n".len();
+
+/// Largest block of headers that a JetStream stream takes.
+const MAX_STREAM_HEADERS: usize = u16::MAX as usize;
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::propagation::text_map_propagator::FieldIter;
+    use opentelemetry::propagation::{Extractor, Injector};
+    use opentelemetry::trace::TraceContextExt as _;
+
+    use super::*;
+    use crate::w3c::Propagator;
+
+    const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const STALE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(HeaderName::from_static(name), *value);
+        }
+        headers
+    }
+
+    fn context(list: &[(&'static str, &str)]) -> Context {
+        extract(&Propagator::new(), &headers(list))
+    }
+
+    fn traceparent(context: &Context) -> Option<String> {
+        let span = context.span().span_context().clone();
+        let text = format!("00-{}-{}-01", span.trace_id(), span.span_id());
+        span.is_valid().then_some(text)
+    }
+
+    #[test]
+    fn what_is_there_of_a_context_is_replaced_and_all_else_stays() {
+        let with_baggage = context(&[("traceparent", FRESH), ("baggage", "tenant=blue")]);
+        let others = [
+            ("Nats-Msg-Id", "order-7"),
+            ("x-step", "first"),
+            ("x-step", "second"),
+            ("X-Traceparent", "not ours"),
+        ];
+        let stale: [&[(&str, &str)]; 4] = [
+            &[],
+            &[("traceparent", STALE), ("traceparent", STALE)],
+            &[
+                ("Traceparent", STALE),
+                ("TRACESTATE", "a=1"),
+                ("tracestate", "b=2"),
+            ],
+            &[
+                ("Xraceparent", STALE),
+                ("Baggage", "a=1"),
+                ("baggage", "b=2"),
+            ],
+        ];
+
+        for stale in stale {
+            let before = headers(&[stale, &others].concat());
+            let after = inject(&Propagator::new(), &with_baggage, before);
+
+            let ours = [("traceparent", FRESH), ("baggage", "tenant=blue")];
+            assert_eq!(after, headers(&[&ours[..], &others].concat()), "{stale:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_context_the_headers_stay_as_they_are() {
+        let before = headers(&[("Traceparent", STALE), ("x-step", "first")]);
+
+        let after = inject(&Propagator::new(), &Context::new(), before.clone());
+
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn removing_says_whether_there_was_anything_to_remove() {
+        let rows = [
+            ("traceparent", true),
+            ("TraceParent", true),
+            ("Xraceparent", true),
+            ("x-traceparent", false),
+        ];
+
+        for (name, expected) in rows {
+            let mut headers = MessageHeaders::new(headers(&[(name, STALE), ("x-step", "first")]));
+
+            assert_eq!(headers.remove(&["traceparent"]), expected, "{name}");
+            assert_eq!(headers.into_inner().len(), if expected { 1 } else { 2 });
+        }
+        assert!(!MessageHeaders::new(HeaderMap::new()).remove(&["traceparent"]));
+    }
+
+    #[test]
+    fn the_exact_name_is_read_first_then_any_case_then_what_old_servers_make_of_it() {
+        let rows: [(&[(&'static str, &str)], Option<&str>); 8] = [
+            (&[("traceparent", FRESH)], Some(FRESH)),
+            (&[("Traceparent", FRESH)], Some(FRESH)),
+            (&[("Xraceparent", FRESH)], Some(FRESH)),
+            (
+                &[("Traceparent", STALE), ("traceparent", FRESH)],
+                Some(FRESH),
+            ),
+            (
+                &[("Xraceparent", STALE), ("Traceparent", FRESH)],
+                Some(FRESH),
+            ),
+            (&[("Xraceparent", STALE), ("traceparent", "broken")], None),
+            (
+                &[("traceparent", STALE), ("traceparent", FRESH)],
+                Some(FRESH),
+            ),
+            (&[("x-traceparent", FRESH)], None),
+        ];
+
+        for (headers, expected) in rows {
+            let found = traceparent(&context(headers));
+            assert_eq!(found.as_deref(), expected, "{headers:?}");
+        }
+        assert_eq!(traceparent(&extract(&Propagator::new(), None)), None);
+    }
+
+    #[test]
+    fn of_several_spellings_the_same_one_counts_in_every_map() {
+        for _ in 0..32 {
+            let found = context(&[
+                ("TRACEPARENT", STALE),
+                ("TraceParent", STALE),
+                ("Traceparent", FRESH),
+            ]);
+            assert_eq!(traceparent(&found).as_deref(), Some(FRESH));
+        }
+    }
+
+    /// Writes and reads these fields as they are.
+    #[derive(Debug)]
+    struct Fields(&'static [(&'static str, &'static str)]);
+
+    impl TextMapPropagator for Fields {
+        fn inject_context(&self, _: &Context, injector: &mut dyn Injector) {
+            for (name, value) in self.0 {
+                injector.set(name, (*value).to_owned());
+            }
+        }
+        fn extract_with_context(&self, base: &Context, _: &dyn Extractor) -> Context {
+            base.clone()
+        }
+        fn fields(&self) -> FieldIter<'_> {
+            FieldIter::new(&[])
+        }
+    }
+
+    #[test]
+    fn a_propagator_may_write_what_nats_cannot_carry() {
+        let fields = Fields(&[
+            ("b3", "1-2-1"),
+            ("", "no name"),
+            ("with space", "7"),
+            ("with:colon", "7"),
+            ("größe", "7"),
+            ("line-end", "7\r\nNats-Rollup: all"),
+            ("B3", "3-4-1"),
+        ]);
+
+        let after = inject(&fields, &Context::new(), headers(&[("x-step", "first")]));
+
+        assert_eq!(
+            after,
+            headers(&[("x-step", "first"), ("b3", "1-2-1"), ("B3", "3-4-1")])
+        );
+    }
+
+    #[test]
+    fn room_is_what_the_message_and_a_stream_leave() {
+        let some = [("name", "value")];
+        let block = BLOCK + "name: value\r\n".len();
+        let much = "x".repeat(MAX_STREAM_HEADERS);
+        let rows: [(&[(&'static str, &str)], usize, usize, usize); 6] = [
+            (&[], 1000, 200, 1000 - 200 - BLOCK),
+            (&some, 1000, 200, 1000 - 200 - block),
+            (&some, 1000, 1000, 0),
+            (&some, 1000, 1001, 0),
+            (&some, 1 << 20, 200, MAX_STREAM_HEADERS - block),
+            (
+                &[("name", &much)],
+                1 << 20,
+                0,
+                (1 << 20) - block + "value".len() - much.len(),
+            ),
+        ];
+
+        for (list, max_payload, payload, expected) in rows {
+            let headers = MessageHeaders::new(headers(list));
+            assert_eq!(headers.room(max_payload, payload), expected, "{payload}");
+        }
+        let filling = &much[BLOCK + "name: \r\n".len()..];
+        let full = MessageHeaders::new(headers(&[("name", filling)]));
+        assert_eq!(full.room(1 << 20, 0), 0);
+    }
+}
