@@ -5,6 +5,9 @@
 
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+#[path = "allocations/nats.rs"]
+mod nats;
+
 use benches::counting::counted;
 use benches::sample::{self, Broker, KEY, PAYLOAD, TOPIC, ready, reported};
 use benches::{by_hand, kafka};

@@ -5,6 +5,8 @@
 mod codec;
 #[path = "messaging/headers.rs"]
 mod headers;
+#[path = "messaging/nats.rs"]
+mod nats;
 #[path = "messaging/process.rs"]
 mod process;
 #[path = "messaging/send.rs"]
@@ -17,6 +19,7 @@ fn main() {
     let report = Report::begin();
     codec::measure(&report);
     headers::measure(&report);
+    nats::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);
     send::measure(&report, &broker);

@@ -8,6 +8,9 @@ use async_nats::HeaderMap;
 use async_nats::header::{HeaderName, HeaderValue};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StringDeserializer;
 
 use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
 use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
@@ -33,11 +36,12 @@ use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 pub fn inject(
     propagator: &dyn TextMapPropagator,
     context: &Context,
-    headers: HeaderMap,
+    mut headers: HeaderMap,
 ) -> HeaderMap {
-    let mut headers = MessageHeaders::new(headers);
-    inject_with(propagator, context, &mut headers);
-    headers.into_inner()
+    let mut carrier = MessageHeaders::new(&mut headers);
+    inject_with(propagator, context, &mut carrier);
+    carrier.finish();
+    headers
 }
 
 /// Reads what the headers of a message carry onto an empty context, with any propagator.
@@ -102,33 +106,35 @@ fn has_traceparent(headers: &HeaderMap) -> bool {
 
 /// Headers of a message to be sent.
 #[derive(Debug)]
-pub(super) struct MessageHeaders {
-    headers: HeaderMap,
+pub(super) struct MessageHeaders<'a> {
+    headers: &'a mut HeaderMap,
     /// Names that are still in the map and should not be: the client cannot take one out, but a new
     /// value under the same name replaces the old ones.
     removed: Vec<HeaderName>,
 }
 
-impl MessageHeaders {
-    pub(super) const fn new(headers: HeaderMap) -> Self {
+impl<'a> MessageHeaders<'a> {
+    pub(super) const fn new(headers: &'a mut HeaderMap) -> Self {
         Self {
             headers,
             removed: Vec::new(),
         }
     }
 
-    pub(super) fn into_inner(self) -> HeaderMap {
-        let Self { headers, removed } = self;
-        if removed.is_empty() {
-            return headers;
+    /// Takes out what was removed and not written again.
+    pub(super) fn finish(self) {
+        if self.removed.is_empty() {
+            return;
         }
         let mut kept = HeaderMap::new();
-        for (name, values) in headers.iter().filter(|(name, _)| !removed.contains(name)) {
-            for value in values {
-                kept.append(name.clone(), value.clone());
+        for (name, values) in self.headers.iter() {
+            if !self.removed.contains(name) {
+                for value in values {
+                    kept.append(name.clone(), value.clone());
+                }
             }
         }
-        kept
+        *self.headers = kept;
     }
 
     #[allow(dead_code, reason = "for the producer")]
@@ -148,7 +154,7 @@ impl MessageHeaders {
     }
 }
 
-impl HeadersMut for MessageHeaders {
+impl HeadersMut for MessageHeaders<'_> {
     fn remove(&mut self, names: &[&str]) -> bool {
         let renamed = names.contains(&TRACEPARENT);
         let is_one = |name: &[u8]| {
@@ -164,8 +170,7 @@ impl HeadersMut for MessageHeaders {
 
     /// Adds a header whose name is not there any more.
     fn append(&mut self, name: &str, value: &[u8]) {
-        let value = str::from_utf8(value).ok().map(str::parse::<HeaderValue>);
-        if let (Some(name), Some(Ok(value))) = (header_name(name), value) {
+        if let (Some(name), Some(value)) = (header_name(name), header_value(value)) {
             self.removed.retain(|removed| *removed != name);
             self.headers.insert(name, value);
         }
@@ -185,6 +190,19 @@ fn header_name(name: &str) -> Option<HeaderName> {
         "" => None,
         other => other.parse().ok(),
     }
+}
+
+/// `None` where NATS cannot carry the value.
+fn header_value(value: &[u8]) -> Option<HeaderValue> {
+    let has_line_end = value
+        .iter()
+        .fold(false, |found, byte| found | matches!(byte, b'\r' | b'\n'));
+    if has_line_end {
+        return None;
+    }
+    let text = str::from_utf8(value).ok()?.to_owned();
+    let text: StringDeserializer<serde::de::value::Error> = text.into_deserializer();
+    HeaderValue::deserialize(text).ok()
 }
 
 /// What servers before 2.14 make of a `traceparent` that they have taken as their own.
@@ -208,7 +226,9 @@ mod tests {
     const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     const STALE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+    type List<'a> = [(&'static str, &'a str)];
+
+    fn headers(list: &List<'_>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in list {
             headers.append(HeaderName::from_static(name), *value);
@@ -216,7 +236,7 @@ mod tests {
         headers
     }
 
-    fn context(list: &[(&'static str, &str)]) -> Context {
+    fn context(list: &List<'_>) -> Context {
         extract(&Propagator::new(), &headers(list))
     }
 
@@ -278,17 +298,19 @@ mod tests {
         ];
 
         for (name, expected) in rows {
-            let mut headers = MessageHeaders::new(headers(&[(name, STALE), ("x-step", "first")]));
+            let mut headers = headers(&[(name, STALE), ("x-step", "first")]);
+            let mut carrier = MessageHeaders::new(&mut headers);
 
-            assert_eq!(headers.remove(&["traceparent"]), expected, "{name}");
-            assert_eq!(headers.into_inner().len(), if expected { 1 } else { 2 });
+            assert_eq!(carrier.remove(&["traceparent"]), expected, "{name}");
+            carrier.finish();
+            assert_eq!(headers.len(), if expected { 1 } else { 2 });
         }
-        assert!(!MessageHeaders::new(HeaderMap::new()).remove(&["traceparent"]));
+        assert!(!MessageHeaders::new(&mut HeaderMap::new()).remove(&["traceparent"]));
     }
 
     #[test]
     fn the_exact_name_is_read_first_then_any_case_then_what_old_servers_make_of_it() {
-        let rows: [(&[(&'static str, &str)], Option<&str>); 8] = [
+        let rows: [(&List<'_>, Option<&str>); 8] = [
             (&[("traceparent", FRESH)], Some(FRESH)),
             (&[("Traceparent", FRESH)], Some(FRESH)),
             (&[("Xraceparent", FRESH)], Some(FRESH)),
@@ -370,7 +392,7 @@ mod tests {
         let some = [("name", "value")];
         let block = BLOCK + "name: value\r\n".len();
         let much = "x".repeat(MAX_STREAM_HEADERS);
-        let rows: [(&[(&'static str, &str)], usize, usize, usize); 6] = [
+        let rows: [(&List<'_>, usize, usize, usize); 6] = [
             (&[], 1000, 200, 1000 - 200 - BLOCK),
             (&some, 1000, 200, 1000 - 200 - block),
             (&some, 1000, 1000, 0),
@@ -385,11 +407,11 @@ mod tests {
         ];
 
         for (list, max_payload, payload, expected) in rows {
-            let headers = MessageHeaders::new(headers(list));
-            assert_eq!(headers.room(max_payload, payload), expected, "{payload}");
+            let room = MessageHeaders::new(&mut headers(list)).room(max_payload, payload);
+            assert_eq!(room, expected, "{payload}");
         }
         let filling = &much[BLOCK + "name: \r\n".len()..];
-        let full = MessageHeaders::new(headers(&[("name", filling)]));
-        assert_eq!(full.room(1 << 20, 0), 0);
+        let room = MessageHeaders::new(&mut headers(&[("name", filling)])).room(1 << 20, 0);
+        assert_eq!(room, 0);
     }
 }
