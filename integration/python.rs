@@ -1,61 +1,15 @@
 //! Messages exchanged with Python's official instrumentation of confluent-kafka.
-//!
-//! `PYTHON` names an interpreter that has `python/requirements.txt` installed; `integration/run`
-//! makes one.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use std::env;
-use std::process::Stdio;
-use std::time::Duration;
-
 use integration::kafka::{PATIENCE, consumer, producer, servers, topic};
+use integration::python::{header, list, python, text};
 use integration::unique;
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::testing::Recorder;
 use rdkafka::producer::FutureRecord;
-use serde_json::{Value, json};
-use tokio::process::Command;
-
-/// Runs one of our Python programs and returns the JSON object that it prints.
-async fn python(program: &str, arguments: &[&str]) -> Value {
-    let interpreter = env::var("PYTHON")
-        .expect("PYTHON names no interpreter: run `integration/run`, which prepares one");
-    let run = Command::new(interpreter)
-        .arg(format!("{}/python/{program}", env!("CARGO_MANIFEST_DIR")))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(90), run)
-        .await
-        .expect("the program ends in time")
-        .expect("the program starts");
-    assert!(
-        output.status.success(),
-        "{program} failed: {}",
-        output.status
-    );
-    serde_json::from_slice(&output.stdout).expect("one JSON object")
-}
-
-fn text<'a>(object: &'a Value, field: &str) -> &'a str {
-    object.get(field).and_then(Value::as_str).expect("a text")
-}
-
-fn list<'a>(object: &'a Value, field: &str) -> &'a [Value] {
-    object.get(field).and_then(Value::as_array).expect("a list")
-}
-
-fn header<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
-    list(report, "headers")
-        .iter()
-        .filter(|header| text(header, "name") == name)
-        .map(|header| text(header, "value"))
-        .collect()
-}
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_python_consumer_reads_what_we_write() {

@@ -10,6 +10,8 @@
 pub mod clients;
 pub mod embedded;
 pub mod kafka;
+pub mod nats;
+pub mod python;
 pub mod scenario;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,0 +1,151 @@
+//! What headers are on the wire, by [`nats::inject`] and [`nats::extract`] alone.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::{self, consumer};
+use futures::StreamExt as _;
+use integration::nats::wire::{Wire, block};
+use integration::nats::{client, header_map, in_time, received_headers, stream, subscribed};
+use integration::unique;
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::TraceContextExt as _;
+use otel_messaging::{nats, w3c};
+
+const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const STALE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn read(headers: Option<&HeaderMap>) -> Context {
+    nats::extract(&w3c::Propagator::new(), headers)
+}
+
+fn traceparent(context: &Context) -> String {
+    let span = context.span().span_context().clone();
+    format!("00-{}-{}-01", span.trace_id(), span.span_id())
+}
+
+fn tenant(context: &Context) -> Option<String> {
+    context.baggage().get("tenant").map(ToString::to_string)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_context_goes_out_and_the_other_headers_stay_as_they_are() {
+    let (client, subject) = (client().await, unique("orders"));
+    let mut wire = Wire::connect().await;
+    wire.subscribe(&subject).await;
+    let context = read(Some(&header_map(&[
+        ("traceparent", FRESH),
+        ("baggage", "tenant=blue sky"),
+    ])));
+    let before = header_map(&[
+        ("Traceparent", STALE),
+        ("Xraceparent", STALE),
+        ("tracestate", "stale=1"),
+        ("Nats-Msg-Id", "order-7"),
+        ("x-step", "first"),
+        ("x-step", "second"),
+    ]);
+
+    let headers = nats::inject(&w3c::Propagator::new(), &context, before);
+    client
+        .publish_with_headers(subject, headers, "two books".into())
+        .await
+        .expect("a publish");
+    let message = wire.next().await;
+
+    let mut headers = message.headers();
+    headers.sort();
+    let expected = header_map(&[
+        ("traceparent", FRESH),
+        ("baggage", "tenant=blue%20sky"),
+        ("Nats-Msg-Id", "order-7"),
+        ("x-step", "first"),
+        ("x-step", "second"),
+    ]);
+    assert_eq!(headers, received_headers(Some(&expected)));
+    assert_eq!(message.payload, b"two books");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_context_is_stored_in_a_stream() {
+    let context = jetstream::new(client().await);
+    let stream = stream(&context, "orders").await;
+    let subject = format!("{}.books", stream.cached_info().config.name);
+    let trace = read(Some(&header_map(&[("traceparent", FRESH)])));
+
+    let headers = nats::inject(&w3c::Propagator::new(), &trace, HeaderMap::new());
+    context
+        .publish_with_headers(subject, headers, "two books".into())
+        .await
+        .expect("a publish")
+        .await
+        .expect("an acknowledgement of the publish");
+    let consumer = stream
+        .create_consumer(consumer::pull::Config::default())
+        .await
+        .expect("a consumer");
+    let mut messages = consumer.messages().await.expect("messages");
+    let message = in_time(messages.next())
+        .await
+        .expect("a message")
+        .expect("a message without error");
+    message.double_ack().await.expect("an acknowledgement");
+    let stored = stream.get_raw_message(1).await.expect("the message");
+
+    for headers in [message.headers.as_ref(), Some(&stored.headers)] {
+        assert_eq!(traceparent(&read(headers)), FRESH);
+    }
+}
+
+/// Each carries [`FRESH`], or nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_of_any_client_are_read() {
+    let rows: [(&[&str], bool, Option<&str>); 9] = [
+        (
+            &["traceparent: FRESH", "baggage: tenant=blue"],
+            true,
+            Some("blue"),
+        ),
+        (
+            &["Traceparent: FRESH", "Baggage: tenant=blue"],
+            true,
+            Some("blue"),
+        ),
+        (&["TRACEPARENT:FRESH"], true, None),
+        (&["traceparent:   FRESH  "], true, None),
+        (&["Xraceparent: FRESH"], true, None),
+        (&["Traceparent: STALE", "traceparent: FRESH"], true, None),
+        (&["traceparent: STALE", "traceparent: FRESH"], true, None),
+        (
+            &["traceparent: ", "baggage: tenant=blue"],
+            false,
+            Some("blue"),
+        ),
+        (&["traceparent: é", "x: \u{0}"], false, None),
+    ];
+    let (client, subject) = (client().await, unique("orders"));
+    let mut messages = client
+        .subscribe(subject.clone())
+        .await
+        .expect("a subscription");
+    subscribed(&client).await;
+    let mut wire = Wire::connect().await;
+
+    for (lines, is_read, member) in rows {
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| line.replace("FRESH", FRESH).replace("STALE", STALE))
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        wire.publish(&subject, &block(&lines), b"two books").await;
+
+        let message = in_time(messages.next()).await.expect("a message");
+        let context = read(message.headers.as_ref());
+        let found = context.span().span_context().is_valid();
+        assert_eq!(
+            found.then(|| traceparent(&context)),
+            is_read.then(|| FRESH.to_owned()),
+            "{lines:?}"
+        );
+        assert_eq!(tenant(&context).as_deref(), member, "{lines:?}");
+    }
+}
