@@ -69,37 +69,35 @@ impl Wire {
 
     /// The next message.
     pub async fn next(&mut self) -> WireMessage {
-        loop {
+        let line = loop {
             let line = self.line().await;
-            let mut words = line.split(' ');
-            let has_headers = match words.next() {
-                Some("HMSG") => true,
-                Some("MSG") => false,
-                Some("PING") => {
-                    self.write(b"PONG\r\n").await;
-                    continue;
-                }
-                _ => panic!("a message is expected, not {line}"),
-            };
-            let words: Vec<&str> = words.collect();
-            let [subject, _, rest @ ..] = &words[..] else {
-                panic!("a message has a subject and a number: {line}");
-            };
-            let sizes = if has_headers { 2 } else { 1 };
-            let (reply, sizes) = rest.split_at(rest.len() - sizes);
-            let size = |text: &&str| text.parse::<usize>().expect("a size");
-            let total = sizes.last().map_or(0, size);
-            let headers = if has_headers { size(&sizes[0]) } else { 0 };
-            let mut bytes = vec![0; total + "\r\n".len()];
-            in_time(self.0.read_exact(&mut bytes))
-                .await
-                .expect("a body");
-            return WireMessage {
-                subject: (*subject).to_owned(),
-                reply: reply.first().map(|reply| (*reply).to_owned()),
-                block: bytes[..headers].to_vec(),
-                payload: bytes[headers..total].to_vec(),
-            };
+            if line != "PING" {
+                break line;
+            }
+            self.write(b"PONG\r\n").await;
+        };
+        // MSG subject number [reply] total, or HMSG subject number [reply] headers total.
+        let mut words = line.split(' ');
+        let kind = words.next();
+        assert!(matches!(kind, Some("MSG" | "HMSG")), "no message: {line}");
+        let subject = words.next().expect("a subject").to_owned();
+        let mut rest: Vec<&str> = words.skip(1).collect();
+        let mut size = || rest.pop().map_or(0, |size| size.parse().expect("a size"));
+        let total: usize = size();
+        let headers = if kind == Some("HMSG") { size() } else { 0 };
+
+        let mut block = vec![0; total];
+        in_time(self.0.read_exact(&mut block))
+            .await
+            .expect("a body");
+        assert_eq!(self.line().await, "");
+        let payload = block.split_off(headers);
+        let reply = rest.pop().map(str::to_owned);
+        WireMessage {
+            subject,
+            reply,
+            block,
+            payload,
         }
     }
 
