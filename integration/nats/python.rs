@@ -1,5 +1,9 @@
 //! Messages exchanged with nats-py.
-#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test panics where it fails"
+)]
 
 use std::time::Duration;
 
