@@ -1,24 +1,68 @@
-//! [`Envelope`]: all that the core may know of one message.
+//! All that the core may know of a client, of its destinations and of one message.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use opentelemetry::StringValue;
 
-/// What conventions ask of a message and of the client that carries it; `None` is left out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Envelope<'a> {
+use crate::Telemetry;
+use crate::metrics::MetricAttributes;
+use crate::policy::{Record, Rule};
+use crate::semconv::operation::Operation;
+
+/// Most destinations that a client remembers. Of the others, such as a subject for each order, the
+/// rules are looked up each time.
+const REMEMBERED: usize = 1000;
+
+/// What is known of a client that was wrapped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) telemetry: Telemetry,
     /// The messaging system, as the conventions name it.
     pub(crate) system: &'static str,
-    /// The system's own verb for what is done.
-    pub(crate) operation_name: &'static str,
-    /// Topic, queue or subject.
-    pub(crate) destination: Option<&'a str>,
-    /// Partition, where it is known before the operation.
-    pub(crate) partition: Option<i32>,
-    /// Consumer group.
-    pub(crate) consumer_group: Option<&'a StringValue>,
     /// Client id, where the user chose one.
-    pub(crate) client_id: Option<&'a StringValue>,
+    pub(crate) id: Option<StringValue>,
+    /// Consumer group.
+    pub(crate) consumer_group: Option<StringValue>,
     /// The broker, where just one is known.
-    pub(crate) server: Option<&'a Server>,
+    pub(crate) server: Option<Server>,
+    /// What the policy says of operations on several destinations.
+    rule: Rule,
+    destinations: RwLock<HashMap<Box<str>, Arc<Destination>>>,
+}
+
+impl Client {
+    pub(crate) fn new(telemetry: &Telemetry, system: &'static str) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            system,
+            id: None,
+            consumer_group: None,
+            server: None,
+            rule: telemetry.rules().of(""),
+            destinations: RwLock::default(),
+        }
+    }
+
+    /// What holds for a destination, looked up once and then remembered.
+    pub(crate) fn destination(&self, name: Name<'_>) -> Arc<Destination> {
+        // What is behind the lock is whole at any time, so that a panic elsewhere does no harm.
+        let remembered = self.destinations.read();
+        let remembered = remembered.unwrap_or_else(PoisonError::into_inner);
+        if let Some(destination) = remembered.get(name.text) {
+            return Arc::clone(destination);
+        }
+        let is_full = remembered.len() >= REMEMBERED;
+        drop(remembered);
+
+        let destination = Arc::new(Destination::new(self.telemetry.rules().of(name.text), name));
+        if !is_full && !name.is_temporary {
+            let destinations = self.destinations.write();
+            let mut destinations = destinations.unwrap_or_else(PoisonError::into_inner);
+            destinations.insert(name.text.into(), Arc::clone(&destination));
+        }
+        destination
+    }
 }
 
 /// Address of a broker.
@@ -26,4 +70,122 @@ pub(crate) struct Envelope<'a> {
 pub(crate) struct Server {
     pub(crate) address: StringValue,
     pub(crate) port: u16,
+}
+
+/// A topic, queue or subject, as a client names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'a> {
+    pub(crate) text: &'a str,
+    /// What stands for it in span names and on metrics, where the client knows that it is one of
+    /// many.
+    pub(crate) template: Option<&'a str>,
+    /// It is gone with its user.
+    pub(crate) is_temporary: bool,
+    /// The broker chose its name.
+    pub(crate) is_anonymous: bool,
+}
+
+impl<'a> Name<'a> {
+    /// A name that says all.
+    pub(crate) const fn lasting(text: &'a str) -> Self {
+        Self {
+            text,
+            template: None,
+            is_temporary: false,
+            is_anonymous: false,
+        }
+    }
+}
+
+/// What is the same for all messages of a destination.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) name: StringValue,
+    /// What the policy says of it.
+    pub(crate) rule: Rule,
+    pub(crate) template: Option<StringValue>,
+    pub(crate) is_temporary: bool,
+    pub(crate) is_anonymous: bool,
+    /// Attributes of metrics, for each operation that there was.
+    metric_attributes: RwLock<Vec<(&'static str, Arc<MetricAttributes>)>>,
+}
+
+impl Destination {
+    fn new(rule: Rule, name: Name<'_>) -> Self {
+        let template = rule.template_text();
+        Self {
+            name: shared(name.text),
+            template: template.or_else(|| name.template.map(shared)),
+            rule,
+            is_temporary: name.is_temporary,
+            is_anonymous: name.is_anonymous,
+            metric_attributes: RwLock::default(),
+        }
+    }
+
+    /// What stands for it where names have to be few.
+    ///
+    /// Spec: messaging-spans § Span name, 1.44.0.
+    pub(crate) const fn low_cardinality_name(&self) -> Option<&StringValue> {
+        match &self.template {
+            Some(template) => Some(template),
+            None if self.is_temporary || self.is_anonymous => None,
+            None => Some(&self.name),
+        }
+    }
+}
+
+/// What is done, with which client, to what; `None` is left out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) client: &'a Arc<Client>,
+    pub(crate) operation: Operation,
+    /// The system's own verb for what is done.
+    pub(crate) operation_name: &'static str,
+    /// Topic, queue or subject; unset where there are several.
+    pub(crate) destination: Option<&'a Arc<Destination>>,
+    /// Partition, where it is known before the operation.
+    pub(crate) partition: Option<i32>,
+}
+
+impl<'a> Envelope<'a> {
+    /// What the policy says of it.
+    pub(crate) fn rule(&self) -> &'a Rule {
+        let of_destination = self.destination.map(|destination| &destination.rule);
+        of_destination.unwrap_or(&self.client.rule)
+    }
+
+    /// Whether it has a span.
+    pub(crate) fn has_span(&self) -> bool {
+        let rule = self.rule();
+        rule.recorded() == Record::Full
+            && match self.operation {
+                Operation::Receive => rule.wants_receive_spans(),
+                Operation::Settle => rule.wants_settle_spans(),
+                Operation::Send | Operation::SendExisting | Operation::Process => true,
+            }
+    }
+
+    /// Attributes of metrics that are the same for all messages of the destination.
+    pub(crate) fn metric_attributes(&self) -> Arc<MetricAttributes> {
+        let Some(destination) = self.destination else {
+            return Arc::new(MetricAttributes::of(self));
+        };
+        let known = destination.metric_attributes.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, attributes)) = known.iter().find(|(name, _)| *name == self.operation_name) {
+            return Arc::clone(attributes);
+        }
+        drop(known);
+        let attributes = Arc::new(MetricAttributes::of(self));
+        let known = destination.metric_attributes.write();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.push((self.operation_name, Arc::clone(&attributes)));
+        attributes
+    }
+}
+
+/// Counted, so that every span can have it without a copy.
+pub(crate) fn shared(text: &str) -> StringValue {
+    StringValue::from(Arc::<str>::from(text))
 }

@@ -37,6 +37,8 @@
 //!
 //! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
 //! - `kafka`: producer, consumer and carriers; `kafka::inject` and `kafka::extract` work alone.
+//! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
+//! - [`Received`]: a message and the context that it was created in.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
 //! - [`w3c`]: the propagator; it can be your global one too.
 //! - [`semconv`]: the keys that the conventions name.
@@ -52,15 +54,19 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "kafka"),
+    not(any(feature = "amqp", feature = "kafka", feature = "nats")),
     allow(dead_code, reason = "the core serves the clients, and none is chosen")
 )]
 
+mod diagnosis;
 mod envelope;
 mod link;
 mod metrics;
+pub mod policy;
 mod propagation;
+mod received;
 pub mod semconv;
+mod sending;
 mod span;
 mod telemetry;
 pub mod w3c;
@@ -74,6 +80,7 @@ pub mod testing;
 
 pub use opentelemetry;
 
+pub use crate::received::{Message, Received};
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::span::ProcessSpan;
 pub use crate::telemetry::Telemetry;

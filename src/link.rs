@@ -2,9 +2,10 @@
 
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _, TraceFlags, TraceState};
 
-use crate::propagation::Extracted;
+use crate::policy::Incoming;
+use crate::propagation::{Extracted, copied};
 
 /// What is current for an operation that was called in the context `called` and is now polled for
 /// the first time.
@@ -47,29 +48,45 @@ impl Relation {
         }
     }
 
-    /// Relation of a span that handles one received message.
+    /// Relation of a span that handles one received message, which is trusted so far.
     ///
-    /// The creation context is the parent and is linked to. Inside another active span that span
-    /// stays the parent, as the conventions recommend; the message's baggage is current either way.
-    /// `received` is what the message carried, read onto `ambient`.
+    /// The creation context is linked to, and is the parent where it is continued. Inside another
+    /// active span that span stays the parent, as the conventions recommend. `received` is what the
+    /// message carried, read onto `ambient`.
     ///
     /// Spec: messaging-spans § Consumer spans, 1.44.0.
-    pub(crate) fn handling(ambient: &Context, received: Extracted) -> Self {
-        let Extracted {
-            context,
-            creation,
-            conflicting,
-        } = received;
-        let parent = if ambient.span().span_context().is_valid() {
-            ambient_with_baggage_of(ambient, &context)
-        } else {
-            context
+    pub(crate) fn handling(ambient: &Context, received: Extracted, trust: Incoming) -> Self {
+        let parent = match trust {
+            Incoming::Continue if ambient.span().span_context().is_valid() => {
+                with_baggage_of(ambient, &received.context)
+            }
+            Incoming::Continue => received.context,
+            Incoming::LinkOnly => with_baggage_of(ambient, &received.context),
+            Incoming::Restart | Incoming::Ignore => ambient.clone(),
         };
-        Self {
-            parent,
-            links: links(creation, conflicting),
-        }
+        let links = match trust {
+            Incoming::Continue | Incoming::LinkOnly => {
+                links(received.creation, received.conflicting)
+            }
+            Incoming::Restart => links(
+                received.creation.map(untrusted),
+                received.conflicting.map(untrusted),
+            ),
+            Incoming::Ignore => Vec::new(),
+        };
+        Self { parent, links }
     }
+}
+
+/// The identity of a span in a trace that must not decide anything here.
+fn untrusted(context: SpanContext) -> SpanContext {
+    SpanContext::new(
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags() & !TraceFlags::SAMPLED,
+        true,
+        TraceState::NONE,
+    )
 }
 
 fn links(creation: Option<SpanContext>, conflicting: Option<SpanContext>) -> Vec<Link> {
@@ -80,17 +97,12 @@ fn links(creation: Option<SpanContext>, conflicting: Option<SpanContext>) -> Vec
         .collect()
 }
 
-fn ambient_with_baggage_of(ambient: &Context, received: &Context) -> Context {
+fn with_baggage_of(ambient: &Context, received: &Context) -> Context {
     let baggage = received.baggage();
     if baggage.is_empty() {
         return ambient.clone();
     }
-    ambient.with_baggage(
-        baggage
-            .iter()
-            .map(|(key, (value, metadata))| (key.clone(), (value.clone(), metadata.clone())))
-            .collect::<opentelemetry::baggage::Baggage>(),
-    )
+    ambient.with_baggage(copied(baggage.iter()))
 }
 
 #[cfg(test)]

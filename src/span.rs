@@ -1,10 +1,11 @@
-//! The life of a span: started from an envelope, ended exactly once.
+//! The life of an operation and of its span: started from an envelope, ended exactly once.
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::thread;
 use std::time::SystemTime;
@@ -14,48 +15,82 @@ use opentelemetry::{Context, KeyValue};
 use pin_project_lite::pin_project;
 
 use crate::Telemetry;
-use crate::envelope::Envelope;
+use crate::envelope::{Client, Destination, Envelope};
 use crate::link::Relation;
+use crate::policy::Record;
 use crate::semconv::attributes::{
     ERROR_TYPE, EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, at_start,
-    when_recorded,
+    partition_id, when_recorded,
 };
 use crate::semconv::operation::Operation;
 use crate::semconv::outcome::{CANCELLED, Classifier, Outcome, PANIC};
 use crate::semconv::span_name::span_name;
 
-/// A started span in the context that it belongs to. Dropping it ends it without an outcome.
-pub(crate) struct OpenSpan {
+/// An operation that has begun: its span, where it has one, and what its metrics need.
+///
+/// Dropping it ends both. Span and metrics have the same pair of timestamps.
+pub(crate) struct Running {
+    client: Arc<Client>,
+    destination: Option<Arc<Destination>>,
+    operation: Operation,
+    operation_name: &'static str,
+    partition: Option<i32>,
+    messages: u64,
     context: Context,
+    /// There is a span of this operation, and it is recorded.
     recording: bool,
+    error_type: Option<Cow<'static, str>>,
+    started: SystemTime,
+    /// Set where the end was before the drop.
+    ended: Option<SystemTime>,
 }
 
-impl OpenSpan {
-    pub(crate) fn start(
-        telemetry: &Telemetry,
-        operation: Operation,
-        envelope: &Envelope<'_>,
-        relation: Relation,
-    ) -> Self {
-        let name = span_name(envelope.operation_name, envelope.destination);
-        let builder = SpanBuilder::from_name(name)
-            .with_kind(operation.span_kind())
-            .with_attributes(at_start(operation, envelope))
-            .with_links(relation.links);
-        let context = telemetry.start(builder, &relation.parent);
-        let span = Self {
-            recording: context.span().is_recording(),
-            context,
+impl Running {
+    /// Begins an operation now.
+    pub(crate) fn start(envelope: &Envelope<'_>, relation: Relation) -> Self {
+        Self::since(SystemTime::now(), envelope, relation)
+    }
+
+    /// Begins an operation of which only now is known what it was about.
+    pub(crate) fn since(started: SystemTime, envelope: &Envelope<'_>, relation: Relation) -> Self {
+        let has_span = envelope.has_span();
+        let context = if has_span {
+            let name = span_name(envelope);
+            let builder = SpanBuilder::from_name(name)
+                .with_kind(envelope.operation.span_kind())
+                .with_start_time(started)
+                .with_attributes(at_start(envelope))
+                .with_links(relation.links);
+            envelope.client.telemetry.start(builder, &relation.parent)
+        } else {
+            relation.parent
         };
-        span.record(|| when_recorded(envelope));
-        span
+        let running = Self {
+            client: Arc::clone(envelope.client),
+            destination: envelope.destination.cloned(),
+            operation: envelope.operation,
+            operation_name: envelope.operation_name,
+            partition: envelope.partition,
+            messages: 1,
+            recording: has_span && context.span().is_recording(),
+            context,
+            error_type: None,
+            started,
+            ended: None,
+        };
+        running.record(|| when_recorded(envelope));
+        running
     }
 
     pub(crate) const fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Sets attributes, which are built only if the span is recorded.
+    pub(crate) const fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Sets attributes, which are built only if a span is recorded.
     pub(crate) fn record<I>(&self, attributes: impl FnOnce() -> I)
     where
         I: IntoIterator<Item = KeyValue>,
@@ -65,19 +100,29 @@ impl OpenSpan {
         }
     }
 
-    /// Records a failure; the span still has to end.
+    /// Sets the partition, where it was not known at the start.
+    pub(crate) fn in_partition(&mut self, partition: i32) {
+        if self.partition.is_none() {
+            self.record(|| [partition_id(partition)]);
+            self.partition = Some(partition);
+        }
+    }
+
+    /// Records a failure; the operation still has to end.
     ///
     /// Spec: recording-errors § Recording errors on spans, 1.44.0.
     pub(crate) fn fail(
-        &self,
+        &mut self,
         error_type: impl Into<Cow<'static, str>>,
         description: impl Into<Cow<'static, str>>,
     ) {
+        let error_type = error_type.into();
         if self.recording {
             let span = self.context.span();
-            span.set_attribute(KeyValue::new(ERROR_TYPE, error_type.into()));
+            span.set_attribute(KeyValue::new(ERROR_TYPE, error_type.clone()));
             span.set_status(Status::error(description));
         }
+        self.error_type = Some(error_type);
     }
 
     /// Records an exception as an event of the span.
@@ -102,27 +147,40 @@ impl OpenSpan {
         }
     }
 
-    /// Ends the span as of an earlier time.
-    fn end_at(mut self, ended: SystemTime) {
-        if std::mem::take(&mut self.recording) {
+    /// Fixes the end to now, whatever is still to be recorded.
+    fn end_now(&mut self) {
+        self.ended = Some(SystemTime::now());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let ended = self.ended.unwrap_or_else(SystemTime::now);
+        if self.recording {
             self.context.span().end_with_timestamp(ended);
         }
-    }
-}
-
-impl Drop for OpenSpan {
-    fn drop(&mut self) {
-        if self.recording {
-            self.context.span().end();
+        let envelope = Envelope {
+            client: &self.client,
+            operation: self.operation,
+            operation_name: self.operation_name,
+            destination: self.destination.as_ref(),
+            partition: self.partition,
+        };
+        if envelope.rule().recorded() != Record::Off {
+            let error = self.error_type.take();
+            let error = error.map(|error_type| KeyValue::new(ERROR_TYPE, error_type));
+            let instruments = self.client.telemetry.instruments();
+            instruments.ended(&envelope, self.messages, self.started, ended, error);
         }
     }
 }
 
-impl fmt::Debug for OpenSpan {
+impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("OpenSpan")
-            .field(self.context.span().span_context())
-            .finish()
+        f.debug_struct("Running")
+            .field("operation_name", &self.operation_name)
+            .field("span", self.context.span().span_context())
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,41 +193,32 @@ impl fmt::Debug for OpenSpan {
 #[must_use = "the process span ends when this is dropped"]
 pub struct ProcessSpan {
     classifier: Classifier,
-    /// None where telemetry is suppressed, and once the outcome is known.
-    span: Option<OpenSpan>,
+    /// None where nothing is recorded, and once the outcome is known.
+    running: Option<Running>,
     context: Context,
 }
 
 impl ProcessSpan {
-    pub(crate) fn start(
-        telemetry: &Telemetry,
-        envelope: &Envelope<'_>,
-        relation: Relation,
-    ) -> Self {
-        let span = OpenSpan::start(telemetry, Operation::Process, envelope, relation);
+    pub(crate) fn start(envelope: &Envelope<'_>, relation: Relation) -> Self {
+        let running = Running::start(envelope, relation);
         Self {
-            classifier: telemetry.classifier(),
-            context: span.context().clone(),
-            span: Some(span),
+            classifier: envelope.client.telemetry.classifier(),
+            context: running.context().clone(),
+            running: Some(running),
         }
     }
 
-    /// Stands for a span where telemetry is suppressed.
-    pub(crate) fn suppressed(telemetry: &Telemetry, ambient: Context) -> Self {
+    /// Stands for a span where none is wanted, in the context that the handler shall have.
+    pub(crate) fn unrecorded(telemetry: &Telemetry, context: Context) -> Self {
         Self {
             classifier: telemetry.classifier(),
-            span: None,
-            context: ambient,
+            running: None,
+            context,
         }
     }
 
-    pub(crate) fn record<I>(&self, attributes: impl FnOnce() -> I)
-    where
-        I: IntoIterator<Item = KeyValue>,
-    {
-        if let Some(span) = &self.span {
-            span.record(attributes);
-        }
+    pub(crate) const fn running(&self) -> Option<&Running> {
+        self.running.as_ref()
     }
 
     /// The context of the span, with the baggage of the message.
@@ -190,25 +239,24 @@ impl ProcessSpan {
     }
 
     fn end_with(&mut self, outcome: &impl Outcome) {
-        let Some(span) = self.span.take() else {
+        let Some(mut running) = self.running.take() else {
             return;
         };
+        // Before anything else: resolving a backtrace can take longer than the handler did.
+        running.end_now();
         if let Some(error) = outcome.error()
             && let Some(error_type) = (self.classifier)(&error)
         {
-            let ended = SystemTime::now();
             // The text may hold what is not for everybody: it goes into the exception alone.
-            span.fail(error_type, "");
-            span.exception(error.type_name(), || error.message_and_backtrace());
-            // Resolving a backtrace can take longer than the handler did.
-            span.end_at(ended);
+            running.fail(error_type, "");
+            running.exception(error.type_name(), || error.message_and_backtrace());
         }
     }
 
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
-        if let Some(span) = self.span.take() {
-            span.fail(PANIC, "");
-            span.exception(PANIC, || (panic_message(payload), None));
+        if let Some(mut running) = self.running.take() {
+            running.fail(PANIC, "");
+            running.exception(PANIC, || (panic_message(payload), None));
         }
     }
 
@@ -242,8 +290,8 @@ impl ProcessSpan {
 
 impl Drop for ProcessSpan {
     fn drop(&mut self) {
-        if let Some(span) = self.span.take() {
-            span.fail(
+        if let Some(mut running) = self.running.take() {
+            running.fail(
                 if thread::panicking() {
                     PANIC
                 } else {
@@ -258,7 +306,7 @@ impl Drop for ProcessSpan {
 impl fmt::Debug for ProcessSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessSpan")
-            .field("span", &self.span)
+            .field("running", &self.running)
             .finish_non_exhaustive()
     }
 }

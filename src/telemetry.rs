@@ -11,7 +11,10 @@ use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer, TracerProvider};
 use opentelemetry::{Context, InstrumentationScope, global};
 
+use crate::diagnosis::{Diagnosis, Problem};
+use crate::envelope::Envelope;
 use crate::metrics::Instruments;
+use crate::policy::Policy;
 use crate::propagation::Propagation;
 use crate::semconv::SCHEMA_URL;
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
@@ -35,8 +38,10 @@ pub struct Telemetry {
     meter: Option<Meter>,
     instruments: Arc<OnceLock<Instruments>>,
     propagation: Propagation,
+    policy: Arc<Policy>,
     classifier: Classifier,
     keeps_existing_context: bool,
+    diagnosis: Arc<Diagnosis>,
 }
 
 impl Telemetry {
@@ -48,8 +53,10 @@ impl Telemetry {
             meter: None,
             instruments: Arc::default(),
             propagation: Propagation::W3c,
+            policy: Arc::default(),
             classifier: Arc::new(by_type_name),
             keeps_existing_context: false,
+            diagnosis: Arc::new(Diagnosis::new()),
         }
     }
 
@@ -102,6 +109,16 @@ impl Telemetry {
     #[must_use]
     pub fn global_propagator(mut self) -> Self {
         self.propagation = Propagation::Global;
+        self
+    }
+
+    /// Sets what is recorded and trusted, destination by destination.
+    ///
+    /// Unset: everything is recorded and every context is continued, as the module
+    /// [`policy`](crate::policy) says of what no rule sets.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Arc::new(policy);
         self
     }
 
@@ -159,6 +176,22 @@ impl Telemetry {
         })
     }
 
+    /// Counts problems with a message's context, and tells them where debug lines are enabled.
+    pub(crate) fn report(
+        &self,
+        problems: impl IntoIterator<Item = Problem>,
+        envelope: &Envelope<'_>,
+    ) {
+        for problem in problems {
+            self.instruments().problem(problem, envelope);
+            self.diagnosis.tell(problem, envelope);
+        }
+    }
+
+    pub(crate) fn rules(&self) -> &Policy {
+        &self.policy
+    }
+
     pub(crate) const fn propagation(&self) -> &Propagation {
         &self.propagation
     }
@@ -182,6 +215,7 @@ impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Telemetry")
             .field("propagation", &self.propagation)
+            .field("policy", &self.policy)
             .field("keeps_existing_context", &self.keeps_existing_context)
             .finish_non_exhaustive()
     }

@@ -29,16 +29,24 @@ pub mod header_map;
 pub mod sample;
 pub mod stock;
 
+#[path = "../../src/diagnosis.rs"]
+mod diagnosis;
 #[path = "../../src/envelope.rs"]
 mod envelope;
 #[path = "../../src/link.rs"]
 mod link;
 #[path = "../../src/metrics.rs"]
 mod metrics;
+#[path = "../../src/policy/mod.rs"]
+mod policy;
 #[path = "../../src/propagation/mod.rs"]
 mod propagation;
+#[path = "../../src/received.rs"]
+mod received;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;
+#[path = "../../src/sending.rs"]
+mod sending;
 #[path = "../../src/span.rs"]
 mod span;
 #[path = "../../src/telemetry.rs"]
@@ -46,6 +54,7 @@ mod telemetry;
 #[path = "../../src/w3c/mod.rs"]
 mod w3c;
 
+use received::Received;
 use telemetry::Telemetry;
 
 /// What a wrapped producer and a received message do with headers, as functions.
@@ -74,7 +83,7 @@ pub mod kafka {
 
     pub fn extract(headers: &BorrowedHeaders) -> Context {
         Propagation::W3c
-            .extract(&Context::new(), Some(headers))
+            .extract(&Context::new(), Some(headers), |_| true)
             .context
     }
 }

@@ -18,8 +18,8 @@ use rdkafka::message::{Message as _, OwnedHeaders, OwnedMessage, Timestamp};
 use rdkafka::producer::FutureRecord;
 
 use crate::wire::{
-    FRESH, STALE, STRAY, baggage, header, named, order, receipt, send_raw, texts, traceparent,
-    within,
+    FRESH, STALE, STRAY, baggage, header, named, order, problems, receipt, send_raw, texts,
+    traceparent, within,
 };
 
 fn stock() -> TextMapCompositePropagator {
@@ -95,15 +95,12 @@ async fn a_hostile_message_is_processed_committed_and_forwarded_like_any_other()
         .link(&stale)
         .assert(&recorder.span(&format!("commit {orders}")));
     assert_eq!(
-        recorder.counter("otel_messaging.context.problems"),
-        [(
-            vec![
-                KeyValue::new("messaging.destination.name", orders),
-                KeyValue::new("messaging.system", "kafka"),
-                KeyValue::new("otel_messaging.context.problem", "conflicting"),
-            ],
-            1
-        )]
+        problems(&recorder),
+        [
+            (orders.clone(), "conflicting".to_owned(), 1),
+            (orders, "malformed".to_owned(), 1),
+            (payments.clone(), "replaced".to_owned(), 1),
+        ]
     );
     let forwarded = read(&payments, 1).await;
     let expected = [

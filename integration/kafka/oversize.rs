@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use crate::wire::{STALE, header, named, receipt, traceparent, within};
+use crate::wire::{STALE, header, named, problems, receipt, traceparent, within};
 
 const MAX_BYTES: usize = 2000;
 const TOO_LARGE: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
@@ -108,16 +108,9 @@ async fn what_would_make_a_message_too_large_is_left_out_and_counted() {
         messages.iter().map(wire_headers).collect::<Vec<_>>(),
         expected
     );
-    let counted = |problem| {
-        let attributes = vec![
-            KeyValue::new("messaging.destination.name", orders.clone()),
-            KeyValue::new("messaging.system", "kafka"),
-            KeyValue::new("otel_messaging.context.problem", problem),
-        ];
-        (attributes, 2)
-    };
+    let counted = |problem: &str| (orders.clone(), problem.to_owned(), 2);
     assert_eq!(
-        recorder.counter("otel_messaging.context.problems"),
+        problems(&recorder),
         [
             "baggage_left_out",
             "context_left_out",

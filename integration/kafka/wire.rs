@@ -3,12 +3,13 @@
 
 use integration::Header;
 use integration::kafka::{PATIENCE, config, raw_headers};
-use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::kafka;
+use otel_messaging::testing::Recorder;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::future_producer::{Delivery, OwnedDeliveryResult};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -88,4 +89,27 @@ pub(crate) fn upstream() -> Context {
 pub(crate) fn within<T>(context: &Context, call: impl FnOnce() -> T) -> T {
     let _current = context.clone().attach();
     call()
+}
+
+/// What was wrong with contexts: destination, problem and how often.
+pub(crate) fn problems(recorder: &Recorder) -> Vec<(String, String, u64)> {
+    let value = |attributes: &[KeyValue], key: &str| {
+        let mut found = attributes
+            .iter()
+            .filter(|attribute| attribute.key.as_str() == key);
+        found
+            .next()
+            .map_or_else(String::new, |found| found.value.to_string())
+    };
+    let counted = recorder.counter("otel_messaging.context.problems");
+    let mut counted: Vec<_> = counted
+        .into_iter()
+        .map(|(attributes, count)| {
+            let destination = value(&attributes, "messaging.destination.name");
+            let problem = value(&attributes, "otel_messaging.context.problem");
+            (destination, problem, count)
+        })
+        .collect();
+    counted.sort();
+    counted
 }

@@ -345,6 +345,14 @@ impl<C: Clients> Broker for Kafka<C> {
         wire_headers(received)
     }
 
+    fn send_name(&self, topic: &str) -> String {
+        format!("send {topic}")
+    }
+
+    fn process_name(&self, topic: &str) -> String {
+        format!("process {topic}")
+    }
+
     fn send_span(&self, topic: &str, sent: &Message, delivery: &Delivery) -> ExpectedSpan {
         send_span(topic, &sent.key, delivery)
     }

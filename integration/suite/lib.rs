@@ -21,7 +21,7 @@ use opentelemetry::Context;
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 
-/// A header as it is on the wire; a null value is `None`.
+/// A header as it is on the wire; a null value is `None`, where the broker has such.
 pub type Header = (Vec<u8>, Option<Vec<u8>>);
 
 /// A message to be sent.
@@ -78,6 +78,10 @@ pub trait Broker: Sized {
     /// The headers as they were on the wire.
     fn headers(&self, received: &Self::Received) -> Vec<Header>;
 
+    /// Name of the span of a send.
+    fn send_name(&self, destination: &str) -> String;
+    /// Name of the span of processing.
+    fn process_name(&self, destination: &str) -> String;
     /// The whole span of a send that succeeded; its parent is for the scenario to say.
     fn send_span(&self, destination: &str, sent: &Message, receipt: &Self::Receipt)
     -> ExpectedSpan;

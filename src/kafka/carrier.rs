@@ -122,6 +122,14 @@ impl RecordHeaders {
     }
 }
 
+impl Headers for RecordHeaders {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        if let Some(headers) = self.borrowed() {
+            headers.for_each(visit);
+        }
+    }
+}
+
 impl HeadersMut for RecordHeaders {
     fn remove(&mut self, names: &[&str]) -> bool {
         let Some(headers) = &mut self.0 else {

@@ -78,11 +78,10 @@ mod settle;
 pub use rdkafka;
 
 pub use self::carrier::{MessageHeaders, extract, inject};
-pub use self::consumer::{
-    Consumer, Iter, MessageStream, PartitionQueue, Received, StreamPartitionQueue,
-};
+pub use self::consumer::{Consumer, Iter, MessageStream, PartitionQueue, StreamPartitionQueue};
 pub use self::envelope::{
     MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
     MESSAGING_KAFKA_OFFSET,
 };
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
+pub use crate::received::Received;

@@ -1,18 +1,19 @@
 //! The calls into librdkafka that rdkafka has no safe form of.
 #![expect(
     unsafe_code,
-    reason = "rdkafka panics on header names that are not UTF-8, cannot remove a header, and cannot \
-              tell how a client was configured"
+    reason = "rdkafka panics on header names that are not UTF-8, cannot remove a header, and can tell \
+              neither how a client was configured nor what it knows of a partition's end"
 )]
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::{ptr, slice};
 
 use rdkafka::bindings;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::{BorrowedHeaders, Message, OwnedHeaders, Timestamp};
 
-use super::consumer::Received;
+use super::carrier::MessageHeaders;
+use crate::Received;
 
 /// One header of a message; the value of a null header is `None`.
 pub(super) struct RawHeader<'a> {
@@ -90,10 +91,34 @@ pub(super) fn config<C: ClientContext>(client: &Client<C>, name: &CStr) -> Optio
     (!value.is_empty()).then(|| value.to_owned())
 }
 
+/// The end of a partition as the client knows it from its last fetch: the offset of the message
+/// that will be next. It asks nobody.
+pub(super) fn high_watermark<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (0, 0);
+    // SAFETY: the client is alive, the topic ends with a NUL, and both out pointers are to live
+    // locals.
+    let status = unsafe {
+        bindings::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    let is_known = status == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
+    is_known.then_some(high)
+}
+
 /// Forwards to the received message.
 ///
 /// It stands here because the trait has an unsafe method.
-impl<M: Message> Message for Received<M> {
+impl<M: MessageHeaders> Message for Received<M> {
     type Headers = M::Headers;
 
     fn key(&self) -> Option<&[u8]> {

@@ -5,12 +5,14 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::carrier::MessageHeaders as _;
 use super::envelope::{ClientInfo, error_type, offset};
 use crate::envelope::Envelope;
 use crate::link::Relation;
+use crate::received::start_settle;
 use crate::semconv::operation::Operation;
-use crate::span::OpenSpan;
+use crate::span::Running;
+
+const COMMIT: &str = "commit";
 
 impl ClientInfo {
     /// Commits one message in a span that belongs to the message's trace.
@@ -23,14 +25,9 @@ impl ClientInfo {
         if ambient.is_telemetry_suppressed() {
             return commit();
         }
-        let received = self
-            .telemetry
-            .propagation()
-            .extract(&ambient, message.borrowed_headers());
-        let envelope = self.committed(Some(message.topic()), Some(message.partition()));
-        let span = self.settle(&envelope, Relation::handling(&ambient, received));
-        span.record(|| [offset(message.offset())]);
-        finish(span, commit())
+        let running = start_settle(message, self, COMMIT, &ambient);
+        running.record(|| [offset(message.offset())]);
+        self.finish(running, commit())
     }
 
     /// Commits a list of offsets; the span names the topic and the partition if there is just one.
@@ -53,24 +50,25 @@ impl ClientInfo {
         let partition = first
             .filter(|_| elements.len() == 1)
             .map(|only| only.partition());
-        let envelope = self.committed(topic, partition);
-        let span = self.settle(&envelope, Relation::inside(ambient));
-        finish(span, commit())
+        let destination = topic.map(|topic| self.destination(topic));
+        let envelope = Envelope {
+            client: &self.client,
+            operation: Operation::Settle,
+            operation_name: COMMIT,
+            destination: destination.as_ref(),
+            partition,
+        };
+        let running = Running::start(&envelope, Relation::inside(ambient));
+        self.finish(running, commit())
     }
 
-    fn settle(&self, envelope: &Envelope<'_>, relation: Relation) -> OpenSpan {
-        let span = OpenSpan::start(&self.telemetry, Operation::Settle, envelope, relation);
-        span.record(|| self.cluster_id());
-        span
+    /// Ends the span with what the client answered. For an asynchronous commit that is only whether
+    /// the request was taken.
+    fn finish(&self, mut running: Running, result: KafkaResult<()>) -> KafkaResult<()> {
+        running.record(|| self.cluster_id());
+        if let Err(error) = &result {
+            running.fail(error_type(error), error.to_string());
+        }
+        result
     }
-}
-
-/// Ends the span with what the client answered. For an asynchronous commit that is only whether the
-/// request was taken.
-fn finish(span: OpenSpan, result: KafkaResult<()>) -> KafkaResult<()> {
-    if let Err(error) = &result {
-        span.fail(error_type(error), error.to_string());
-    }
-    drop(span);
-    result
 }

@@ -10,12 +10,13 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use opentelemetry::Context;
+use opentelemetry::baggage::{Baggage, BaggageExt as _, BaggageMetadata};
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
+use opentelemetry::{Context, Key, StringValue};
 
 use self::received::{Found, HeaderExtractor};
-use crate::metrics::Problem;
+use crate::diagnosis::Problem;
 use crate::telemetry::with_global_propagator;
 use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 
@@ -67,22 +68,61 @@ pub(crate) struct Extracted {
     pub(crate) creation: Option<SpanContext>,
     /// Another, different creation context that the message also carries.
     pub(crate) conflicting: Option<SpanContext>,
+    /// A context header that could not be read, or not all of it.
+    pub(crate) malformed: Option<&'static str>,
+}
+
+impl Extracted {
+    /// What was wrong with the message's context.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> + use<> {
+        let unreadable = match self.malformed {
+            Some(header) => Some(Problem::Malformed(header)),
+            None => self.creation.is_none().then_some(Problem::Missing),
+        };
+        let conflicting = self.conflicting.is_some().then_some(Problem::Conflicting);
+        conflicting.into_iter().chain(unreadable)
+    }
+}
+
+/// What became of the headers of a message to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Injected {
+    /// The message carried a context before, which is gone.
+    pub(crate) is_replacement: bool,
+    /// What did not fit into the message.
+    pub(crate) left_out: Option<Problem>,
+}
+
+impl Injected {
+    /// What was wrong with the message's context.
+    pub(crate) fn problems(self) -> impl Iterator<Item = Problem> {
+        let replaced = self.is_replacement.then_some(Problem::Replaced);
+        replaced.into_iter().chain(self.left_out)
+    }
 }
 
 impl Propagation {
-    /// Reads `headers` onto `base`.
-    pub(crate) fn extract(&self, base: &Context, headers: Option<&impl Headers>) -> Extracted {
+    /// Reads `headers` onto `base`, and of baggage what `accepts` takes.
+    pub(crate) fn extract(
+        &self,
+        base: &Context,
+        headers: Option<&impl Headers>,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Extracted {
         let Some(headers) = headers else {
             return Extracted {
                 context: base.clone(),
                 creation: None,
                 conflicting: None,
+                malformed: None,
             };
         };
         match self {
-            Self::W3c => extract_w3c(base, headers),
-            Self::Global => with_global_propagator(|global| extract_with(global, base, headers)),
-            Self::Custom(custom) => extract_with(&**custom, base, headers),
+            Self::W3c => extract_w3c(base, headers, accepts),
+            Self::Global => {
+                with_global_propagator(|global| extract_with(global, base, headers, &accepts))
+            }
+            Self::Custom(custom) => extract_with(&**custom, base, headers, accepts),
         }
     }
 
@@ -95,7 +135,7 @@ impl Propagation {
         context: &Context,
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
-    ) -> Option<Problem> {
+    ) -> Injected {
         match self {
             Self::W3c => inject_w3c(context, headers, room),
             Self::Global => {
@@ -104,6 +144,23 @@ impl Propagation {
             }
             Self::Custom(custom) => Written::by(&**custom, context).into_headers(headers, room),
         }
+    }
+
+    /// Whether a header of this name is one of context, in any case.
+    pub(crate) fn writes(&self, name: &str) -> bool {
+        let is_field = |propagator: &dyn TextMapPropagator| {
+            let mut fields = propagator.fields();
+            fields.any(|field| field.eq_ignore_ascii_case(name))
+        };
+        let is_w3c = [TRACEPARENT, TRACESTATE, BAGGAGE]
+            .iter()
+            .any(|field| field.eq_ignore_ascii_case(name));
+        is_w3c
+            || match self {
+                Self::W3c => false,
+                Self::Global => with_global_propagator(is_field),
+                Self::Custom(custom) => is_field(&**custom),
+            }
     }
 
     /// Removes what [`inject`](Self::inject) may have written.
@@ -117,20 +174,49 @@ impl Propagation {
 }
 
 /// Reads `headers` onto `base` with any propagator.
-pub(crate) fn extract_with(
+fn extract_with(
     propagator: &dyn TextMapPropagator,
     base: &Context,
     headers: &impl Headers,
+    accepts: impl Fn(&str) -> bool,
 ) -> Extracted {
     let carrier = HeaderExtractor::new(headers);
     // On an empty base, so that a context which was not in the headers cannot pass for one that was.
     let received = read(propagator, &Context::new(), &carrier);
     let creation = received.span().span_context().clone();
+    let creation = (creation.is_valid() && creation.is_remote()).then_some(creation);
+    let context = read(propagator, base, &carrier);
     Extracted {
-        context: read(propagator, base, &carrier),
-        creation: (creation.is_valid() && creation.is_remote()).then_some(creation),
+        context: with_accepted_baggage(context, &received, base, accepts),
+        malformed: carrier.malformed().filter(|_| creation.is_none()),
+        creation,
         conflicting: None,
     }
+}
+
+/// `context`, read onto `base`, without the members of baggage that are not let in.
+fn with_accepted_baggage(
+    context: Context,
+    received: &Context,
+    base: &Context,
+    accepts: impl Fn(&str) -> bool,
+) -> Context {
+    let all = received.baggage();
+    let accepted = || all.iter().filter(|(name, _)| accepts(name.as_str()));
+    match accepted().count() {
+        count if count == all.len() => context,
+        0 => context.with_baggage(copied(base.baggage().iter())),
+        _ => context.with_baggage(copied(accepted())),
+    }
+}
+
+/// A copy of members of baggage.
+pub(crate) fn copied<'a>(
+    members: impl Iterator<Item = (&'a Key, &'a (StringValue, BaggageMetadata))>,
+) -> Baggage {
+    members
+        .map(|(key, (value, metadata))| (key.clone(), (value.clone(), metadata.clone())))
+        .collect()
 }
 
 /// Reads `headers` with any propagator, onto nothing.
@@ -157,9 +243,13 @@ pub(crate) fn inject_with(
     Written::by(propagator, context).into_headers(headers, |_| usize::MAX);
 }
 
-fn extract_w3c(base: &Context, headers: &impl Headers) -> Extracted {
+fn extract_w3c(
+    base: &Context,
+    headers: &impl Headers,
+    accepts: impl Fn(&str) -> bool,
+) -> Extracted {
     let found = Found::read(headers);
-    let context = found.incoming.onto(base);
+    let w3c::Read { context, malformed } = found.incoming.onto(base, accepts);
     Extracted {
         creation: found
             .incoming
@@ -174,6 +264,7 @@ fn extract_w3c(base: &Context, headers: &impl Headers) -> Extracted {
                 TraceState::NONE,
             )
         }),
+        malformed: found.malformed().or(malformed),
         context,
     }
 }
@@ -182,7 +273,7 @@ fn inject_w3c<H: HeadersMut>(
     context: &Context,
     headers: &mut H,
     room: impl FnOnce(&H) -> usize,
-) -> Option<Problem> {
+) -> Injected {
     let outgoing = w3c::Outgoing::from_context(context);
     let traceparent = outgoing.traceparent.as_ref().map(|text| text.as_slice());
     let fields = [
@@ -195,17 +286,21 @@ fn inject_w3c<H: HeadersMut>(
     ];
     // What a message carries belongs together: with a new traceparent all of the old goes. With
     // none to write the message is somebody else's, and its context passes through.
-    match fields {
-        [(_, None), _, (_, None)] => return None,
+    let is_replacement = match fields {
+        [(_, None), _, (_, None)] => return Injected::default(),
         [(_, None), _, _] => headers.remove(&[BAGGAGE]),
         _ => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
     };
     let room = room(headers);
-    append_fitting(headers, room, || {
+    let left_out = append_fitting(headers, room, || {
         fields
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)))
-    })
+    });
+    Injected {
+        is_replacement,
+        left_out,
+    }
 }
 
 /// What a propagator wrote, and the names that it may write.
@@ -229,19 +324,23 @@ impl Written {
         self,
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
-    ) -> Option<Problem> {
+    ) -> Injected {
         if self.fields.is_empty() {
-            return None;
+            return Injected::default();
         }
         let set = self.fields.iter().map(|(name, _)| name.as_str());
         let names: Vec<&str> = self.names.iter().map(String::as_str).chain(set).collect();
-        headers.remove(&names);
+        let is_replacement = headers.remove(&names);
         let room = room(headers);
-        append_fitting(headers, room, || {
+        let left_out = append_fitting(headers, room, || {
             self.fields
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        })
+        });
+        Injected {
+            is_replacement,
+            left_out,
+        }
     }
 }
 

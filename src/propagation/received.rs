@@ -15,6 +15,7 @@ pub(super) struct Found<'a> {
     pub(super) incoming: w3c::Incoming<'a>,
     traceparent_text: Option<&'a [u8]>,
     pub(super) conflicting: Option<TraceParent>,
+    has_traceparent: bool,
 }
 
 impl<'a> Found<'a> {
@@ -50,6 +51,16 @@ impl<'a> Found<'a> {
             },
             traceparent_text: parent.map(|parent| parent.text),
             conflicting,
+            has_traceparent: exact.has_traceparent || other_case.has_traceparent,
+        }
+    }
+
+    /// The header by which a creation context was given that cannot be read.
+    pub(super) const fn malformed(&self) -> Option<&'static str> {
+        if self.has_traceparent && self.incoming.traceparent.is_none() {
+            Some(TRACEPARENT)
+        } else {
+            None
         }
     }
 }
@@ -77,6 +88,7 @@ impl Parent<'_> {
 /// Values under one spelling of the names.
 #[derive(Default)]
 struct Values<'a> {
+    has_traceparent: bool,
     traceparent: Option<Parent<'a>>,
     earlier: Option<TraceParent>,
     tracestate: Vec<&'a [u8]>,
@@ -87,6 +99,7 @@ impl<'a> Values<'a> {
     /// Takes a header whose name `is` one of ours, and says whether it was.
     fn take(&mut self, name: &[u8], value: &'a [u8], is: fn(&[u8], &[u8]) -> bool) -> bool {
         if is(name, TRACEPARENT.as_bytes()) {
+            self.has_traceparent = true;
             if let Some(parsed) = TraceParent::parse(value) {
                 let latest = Parent {
                     parsed,
@@ -122,6 +135,10 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
             headers,
             w3c: Found::read(headers),
         }
+    }
+
+    pub(super) const fn malformed(&self) -> Option<&'static str> {
+        self.w3c.malformed()
     }
 
     fn texts(&self, key: &str) -> Vec<&'a str> {

@@ -45,6 +45,15 @@ impl HeadersMut for List {
     }
 }
 
+fn all(_: &str) -> bool {
+    true
+}
+
+const REPLACED: Injected = Injected {
+    is_replacement: true,
+    left_out: None,
+};
+
 fn span_of(number: u64) -> (TraceId, SpanId) {
     let digits = number * 0x1111_1111_1111_1111;
     let trace = u128::from(digits) << 64 | u128::from(digits);
@@ -63,7 +72,7 @@ fn full_context() -> Context {
         ("baggage", "tenant=blue"),
     ]);
     Propagation::W3c
-        .extract(&Context::new(), Some(&headers))
+        .extract(&Context::new(), Some(&headers), all)
         .context
 }
 
@@ -108,7 +117,7 @@ fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
     ];
 
     for (headers, creation, conflicting) in rows {
-        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)));
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)), all);
 
         let context = extracted.context.span().span_context().clone();
         assert_eq!(
@@ -144,7 +153,7 @@ fn of_conflicting_contexts_all_of_the_last_counts_and_else_all_are_one_list() {
     ]);
 
     for (headers, expected) in [(one_list, "a=1,b=2"), (conflicting, "b=2")] {
-        let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers));
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers), all);
         let written = w3c::Outgoing::from_context(&extracted.context);
         assert_eq!(written.tracestate.as_deref(), Some(expected));
         assert_eq!(written.baggage.as_deref(), Some(expected));
@@ -158,7 +167,7 @@ fn a_message_without_context_has_none_whatever_is_current() {
 
     for propagation in [Propagation::W3c, Propagation::Global, stock] {
         for headers in [None, Some(list(&[("key", "value")]))] {
-            let extracted = propagation.extract(&Context::new(), headers.as_ref());
+            let extracted = propagation.extract(&Context::new(), headers.as_ref(), all);
             assert_eq!(extracted.creation, None, "{propagation:?}");
         }
     }
@@ -175,9 +184,9 @@ fn stale_headers_are_replaced_in_every_case_and_others_stay_in_order() {
         ("b", "2"),
     ]);
 
-    let problem = Propagation::W3c.inject(&full_context(), &mut headers, |_| usize::MAX);
+    let injected = Propagation::W3c.inject(&full_context(), &mut headers, |_| usize::MAX);
 
-    assert_eq!(problem, None);
+    assert_eq!(injected, REPLACED);
     assert_eq!(
         headers,
         list(&[
@@ -196,8 +205,8 @@ fn with_nothing_to_write_the_headers_pass_through() {
 
     for propagation in [Propagation::W3c, Propagation::Global, stock] {
         let mut headers = list(&[("traceparent", FIRST), ("baggage", "tenant=blue")]);
-        let problem = propagation.inject(&Context::new(), &mut headers, |_| usize::MAX);
-        assert_eq!(problem, None);
+        let injected = propagation.inject(&Context::new(), &mut headers, |_| usize::MAX);
+        assert_eq!(injected, Injected::default());
         assert_eq!(
             headers,
             list(&[("traceparent", FIRST), ("baggage", "tenant=blue")])
@@ -237,9 +246,9 @@ fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
 
     for (room, written, expected) in rows {
         let mut headers = list(&[("traceparent", SECOND)]);
-        let problem = Propagation::W3c.inject(&context, &mut headers, |_| room);
+        let injected = Propagation::W3c.inject(&context, &mut headers, |_| room);
         assert_eq!(
-            (headers.0.len(), problem),
+            (headers.0.len(), injected.left_out),
             (written, expected),
             "{room} bytes"
         );
@@ -250,7 +259,7 @@ fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
 fn another_propagator_writes_its_fields_and_no_empty_ones() {
     let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
     let context = Propagation::W3c
-        .extract(&Context::new(), Some(&list(&[("traceparent", FIRST)])))
+        .extract(&Context::new(), Some(&list(&[("traceparent", FIRST)])), all)
         .context;
     let mut headers = list(&[
         ("TRACESTATE", "stale=1"),
@@ -258,10 +267,84 @@ fn another_propagator_writes_its_fields_and_no_empty_ones() {
         ("a", "1"),
     ]);
 
-    let problem = stock.inject(&context, &mut headers, |_| usize::MAX);
+    let injected = stock.inject(&context, &mut headers, |_| usize::MAX);
 
-    assert_eq!(problem, None);
+    assert_eq!(injected, REPLACED);
     assert_eq!(headers, list(&[("a", "1"), ("traceparent", FIRST)]));
     stock.remove(&mut headers);
     assert_eq!(headers, list(&[("a", "1")]));
+}
+
+#[test]
+fn what_is_wrong_with_a_received_context_is_told_apart() {
+    const MALFORMED: [Problem; 3] = [
+        Problem::Malformed(TRACEPARENT),
+        Problem::Malformed(TRACESTATE),
+        Problem::Malformed(BAGGAGE),
+    ];
+    let [traceparent, tracestate, baggage] = MALFORMED;
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [Problem]);
+    let rows: [Row<'_>; 11] = [
+        (&[("traceparent", FIRST), ("baggage", "a=1,,b=2")], &[]),
+        (&[("traceparent", FIRST), ("tracestate", " ")], &[]),
+        (&[("key", "value")], &[Problem::Missing]),
+        (&[("baggage", "a=1")], &[Problem::Missing]),
+        (&[("traceparent", "")], &[traceparent]),
+        (&[("TRACEPARENT", "00-1-1-01")], &[traceparent]),
+        (&[("traceparent", "00-1-1-01"), ("traceparent", FIRST)], &[]),
+        (
+            &[("traceparent", FIRST), ("tracestate", "=")],
+            &[tracestate],
+        ),
+        (&[("traceparent", FIRST), ("baggage", "a=1,b")], &[baggage]),
+        (
+            &[("traceparent", FIRST), ("Traceparent", SECOND)],
+            &[Problem::Conflicting],
+        ),
+        (
+            &[
+                ("traceparent", FIRST),
+                ("traceparent", SECOND),
+                ("baggage", "b"),
+            ],
+            &[Problem::Conflicting, baggage],
+        ),
+    ];
+
+    for (headers, expected) in rows {
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)), all);
+        assert_eq!(
+            extracted.problems().collect::<Vec<_>>(),
+            expected,
+            "{headers:?}"
+        );
+    }
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let broken = list(&[("traceparent", "broken")]);
+    let extracted = stock.extract(&Context::new(), Some(&broken), all);
+    assert_eq!(extracted.problems().collect::<Vec<_>>(), [traceparent]);
+}
+
+#[test]
+fn only_accepted_baggage_is_let_in_and_that_of_the_base_stays() {
+    let members = |context: &Context| w3c::Outgoing::from_context(context).baggage;
+    let headers = list(&[
+        ("traceparent", FIRST),
+        ("baggage", "tenant=blue,card=4711;p"),
+    ]);
+    let base = Context::new().with_baggage([opentelemetry::KeyValue::new("base", "1")]);
+    let stock = Propagation::Custom(Arc::new(w3c::Propagator::new()));
+
+    for propagation in [Propagation::W3c, stock] {
+        let accepted = |accepts: fn(&str) -> bool| {
+            let extracted = propagation.extract(&base, Some(&headers), accepts);
+            members(&extracted.context)
+        };
+        assert_eq!(accepted(all).as_deref(), Some("card=4711;p,tenant=blue"));
+        assert_eq!(
+            accepted(|name| name == "tenant").as_deref(),
+            Some("tenant=blue")
+        );
+        assert_eq!(accepted(|_| false).as_deref(), Some("base=1"));
+    }
 }

@@ -1,24 +1,42 @@
 //! Keys that every messaging system shares, and which of them a span has from its start.
 
-use opentelemetry::{KeyValue, StringValue};
+use std::collections::BTreeMap;
 
-use super::operation::Operation;
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+
+use crate::Telemetry;
 use crate::envelope::Envelope;
+use crate::policy::Rule;
+use crate::propagation::Headers;
 
 /// The messaging system, as the conventions name it.
 pub const MESSAGING_SYSTEM: &str = "messaging.system";
 /// The system's own verb for the operation.
 pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
-/// The operation's type: `send`, `process`, `settle`.
+/// The operation's type: `send`, `receive`, `process`, `settle`.
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
 /// The topic, queue or subject.
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
+/// What stands for a destination whose name is one of many.
+pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
+/// Whether the destination is gone with its user; only set if so.
+pub const MESSAGING_DESTINATION_TEMPORARY: &str = "messaging.destination.temporary";
+/// Whether the broker chose the destination's name; only set if so.
+pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";
 /// The partition of the destination, a string.
 pub const MESSAGING_DESTINATION_PARTITION_ID: &str = "messaging.destination.partition.id";
 /// The consumer group.
 pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
 /// The client's identifier.
 pub const MESSAGING_CLIENT_ID: &str = "messaging.client.id";
+/// The message's own identifier.
+pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
+/// What a message and the answer to it have in common.
+pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversation_id";
+/// Beginning of the key of a captured header. Not registered in the conventions.
+pub const MESSAGING_HEADER: &str = "messaging.header";
+/// Which delivery of the message it is, from 1. Not registered in the conventions.
+pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
 /// The broker's address, where just one is known.
 pub const SERVER_ADDRESS: &str = "server.address";
 /// The broker's port.
@@ -34,26 +52,44 @@ pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 /// Attributes that samplers may decide on, so that a span has them from its start.
 ///
 /// Spec: messaging-spans § Attributes, "important for making sampling decisions", 1.44.0.
-pub(crate) fn at_start(operation: Operation, envelope: &Envelope<'_>) -> Vec<KeyValue> {
+pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
+    let client = envelope.client;
+    let operation = envelope.operation;
     let mut attributes = Vec::with_capacity(12);
     attributes.extend([
-        KeyValue::new(MESSAGING_SYSTEM, envelope.system),
+        KeyValue::new(MESSAGING_SYSTEM, client.system),
         KeyValue::new(MESSAGING_OPERATION_NAME, envelope.operation_name),
         KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type()),
     ]);
     if let Some(destination) = envelope.destination {
         attributes.push(KeyValue::new(
             MESSAGING_DESTINATION_NAME,
-            destination.to_owned(),
+            destination.name.clone(),
         ));
+        if let Some(template) = &destination.template {
+            attributes.push(KeyValue::new(
+                MESSAGING_DESTINATION_TEMPLATE,
+                template.clone(),
+            ));
+        }
+        if destination.is_temporary {
+            attributes.push(KeyValue::new(MESSAGING_DESTINATION_TEMPORARY, true));
+        }
+        if destination.is_anonymous {
+            attributes.push(KeyValue::new(MESSAGING_DESTINATION_ANONYMOUS, true));
+        }
     }
     if let Some(partition) = envelope.partition {
         attributes.push(partition_id(partition));
     }
-    if let Some(group) = envelope.consumer_group {
+    if let Some(group) = client
+        .consumer_group
+        .as_ref()
+        .filter(|_| !operation.is_send())
+    {
         attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
     }
-    if let Some(server) = envelope.server {
+    if let Some(server) = &client.server {
         attributes.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
         attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
@@ -64,7 +100,7 @@ pub(crate) fn at_start(operation: Operation, envelope: &Envelope<'_>) -> Vec<Key
 ///
 /// Spec: messaging-spans § Attributes, 1.44.0.
 pub(crate) fn when_recorded(envelope: &Envelope<'_>) -> Option<KeyValue> {
-    let client_id = envelope.client_id?;
+    let client_id = envelope.client.id.as_ref()?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
 }
 
@@ -82,4 +118,29 @@ pub(crate) fn partition_id(partition: i32) -> KeyValue {
         None => StringValue::from(partition.to_string()),
     };
     KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, text)
+}
+
+/// The headers that a rule wants as attributes, each with all its values.
+pub(crate) fn captured<H: Headers>(
+    headers: &H,
+    rule: &Rule,
+    telemetry: &Telemetry,
+) -> impl Iterator<Item = KeyValue> + use<H> {
+    let mut found: BTreeMap<String, Vec<StringValue>> = BTreeMap::new();
+    if rule.captures_headers() {
+        headers.for_each(&mut |name, value| {
+            if let Ok(name) = str::from_utf8(name)
+                && rule.captures(name)
+                && !telemetry.propagation().writes(name)
+                && let Ok(value) = str::from_utf8(value)
+            {
+                let values = found.entry(name.to_lowercase()).or_default();
+                values.push(value.to_owned().into());
+            }
+        });
+    }
+    found.into_iter().map(|(name, values)| {
+        let key = [MESSAGING_HEADER, ".", &name].concat();
+        KeyValue::new(key, Value::Array(Array::String(values)))
+    })
 }

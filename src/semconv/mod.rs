@@ -6,6 +6,7 @@
 //! Pinned release: 1.44.0.
 
 pub mod attributes;
+pub mod metrics;
 pub(crate) mod operation;
 pub(crate) mod outcome;
 pub(crate) mod span_name;

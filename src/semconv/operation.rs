@@ -9,6 +9,8 @@ pub(crate) enum Operation {
     Send,
     /// A message is sent and carries a context that was in it before.
     SendExisting,
+    /// The application asked for messages and was given some.
+    Receive,
     /// A received message is processed by the application.
     Process,
     /// A received message is acknowledged, refused or committed.
@@ -22,9 +24,15 @@ impl Operation {
     pub(crate) const fn operation_type(self) -> &'static str {
         match self {
             Self::Send | Self::SendExisting => "send",
+            Self::Receive => "receive",
             Self::Process => "process",
             Self::Settle => "settle",
         }
+    }
+
+    /// Whether a message is sent, with whatever context.
+    pub(crate) const fn is_send(self) -> bool {
+        matches!(self, Self::Send | Self::SendExisting)
     }
 
     /// Kind of span that this operation makes.
@@ -34,7 +42,7 @@ impl Operation {
         match self {
             Self::Send => SpanKind::Producer,
             Self::Process => SpanKind::Consumer,
-            Self::SendExisting | Self::Settle => SpanKind::Client,
+            Self::SendExisting | Self::Receive | Self::Settle => SpanKind::Client,
         }
     }
 }
@@ -48,6 +56,7 @@ mod tests {
         let definitions = [
             (Operation::Send, "send", SpanKind::Producer),
             (Operation::SendExisting, "send", SpanKind::Client),
+            (Operation::Receive, "receive", SpanKind::Client),
             (Operation::Process, "process", SpanKind::Consumer),
             (Operation::Settle, "settle", SpanKind::Client),
         ];

@@ -1,8 +1,9 @@
 //! Recorder, span assertions and a drawing of traces for tests and examples.
 //!
-//! - [`Recorder`] keeps finished spans and counters in memory; the code under test takes its
+//! - [`Recorder`] keeps finished spans and metrics in memory; the code under test takes its
 //!   [`Recorder::telemetry`].
-//! - [`ExpectedSpan`] compares a whole span and lists every difference.
+//! - [`ExpectedSpan`] and [`ExpectedMetric`] compare a whole span or metric and list every
+//!   difference.
 //! - [`TraceTree`] draws the spans of one or more services as text.
 //!
 //! No broker, collector or global provider is needed, so tests may run side by side.
@@ -80,7 +81,9 @@ mod recorder;
 mod sample;
 mod tree;
 
-pub use self::{expect::ExpectedSpan, recorder::Recorder, tree::TraceTree};
+pub use self::expect::{ExpectedMetric, ExpectedSpan};
+pub use self::recorder::{Histogram, Recorder};
+pub use self::tree::TraceTree;
 pub use opentelemetry_sdk;
 
 // Spelt here, not taken from `semconv`: an assertion that shares a key with the code under test

@@ -4,35 +4,48 @@ use opentelemetry::baggage::Baggage;
 
 use super::OWS;
 
-/// Reads header values as one list; `None` when no member is usable.
+/// A list as it was received.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// The members that can be used and are accepted; `None` if there is none.
+    pub(super) accepted: Option<Baggage>,
+    /// Whether a member was malformed or over a limit.
+    pub(super) is_malformed: bool,
+}
+
+/// Reads header values as one list, of which the members are taken whose name `accepts` takes.
 ///
 /// A value that is not UTF-8 counts as absent, a malformed member alone is dropped, and of members
 /// with the same name the last one counts. Beyond 64 members or 8192 bytes, the first ones that fit
 /// are read.
 ///
 /// Spec: Baggage § Header Content, § Limits.
-pub(super) fn parse(values: &[&[u8]]) -> Option<Baggage> {
-    let members = values
-        .iter()
-        .filter_map(|value| str::from_utf8(value).ok())
-        .flat_map(|value| value.split(','))
-        .map(|member| member.trim_matches(OWS));
-
+pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Received {
+    let mut is_malformed = false;
     let mut baggage = Baggage::new();
     let mut room = MAX_BYTES;
-    for member in members {
-        if baggage.len() == MAX_MEMBERS {
-            break;
-        }
-        let comma = usize::from(!baggage.is_empty());
-        if let Some(left) = room.checked_sub(member.len() + comma)
-            && let Some((key, value, properties)) = parse_member(member)
-        {
-            baggage.insert_with_metadata(key.to_owned(), value, properties);
-            room = left;
+    for value in values {
+        let Ok(value) = str::from_utf8(value) else {
+            is_malformed = true;
+            continue;
+        };
+        for member in value.split(',').map(|member| member.trim_matches(OWS)) {
+            let comma = usize::from(!baggage.is_empty());
+            let left = room.checked_sub(member.len() + comma);
+            match (left, parse_member(member)) {
+                (_, Some((key, ..))) if !accepts(key) => {}
+                (Some(left), Some((key, value, properties))) if baggage.len() < MAX_MEMBERS => {
+                    baggage.insert_with_metadata(key.to_owned(), value, properties);
+                    room = left;
+                }
+                _ => is_malformed |= !member.is_empty(),
+            }
         }
     }
-    (!baggage.is_empty()).then_some(baggage)
+    Received {
+        accepted: (!baggage.is_empty()).then_some(baggage),
+        is_malformed,
+    }
 }
 
 /// Writes the list in the order of its names; `None` when nothing can be sent.

@@ -43,7 +43,7 @@ mod tracestate;
 mod tests;
 
 pub use propagator::Propagator;
-pub(crate) use propagator::{Incoming, Outgoing};
+pub(crate) use propagator::{Incoming, Outgoing, Read};
 
 pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const TRACESTATE: &str = "tracestate";

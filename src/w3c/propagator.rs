@@ -55,7 +55,8 @@ impl TextMapPropagator for Propagator {
             tracestate: values(extractor, TRACESTATE),
             baggage: values(extractor, BAGGAGE),
         }
-        .onto(context)
+        .onto(context, |_| true)
+        .context
     }
 
     fn fields(&self) -> FieldIter<'_> {
@@ -94,46 +95,72 @@ pub(crate) struct Incoming<'a> {
     pub(crate) baggage: Vec<&'a [u8]>,
 }
 
+/// What [`Incoming`] came to.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) context: Context,
+    /// A header that was dropped, in whole or in part; `traceparent` is not looked at.
+    pub(crate) malformed: Option<&'static str>,
+}
+
 impl Incoming<'_> {
-    /// Returns `base` with what was received put on it.
+    /// Returns `base` with what was received put on it, and of baggage what `accepts` takes.
     ///
     /// Without `traceparent` it keeps its span, without a usable `baggage` member its baggage.
-    pub(crate) fn onto(&self, base: &Context) -> Context {
+    pub(crate) fn onto(&self, base: &Context, accepts: impl Fn(&str) -> bool) -> Read {
+        let mut malformed = None;
         let context = match self.traceparent {
-            Some(traceparent) => self.trace_onto(base, traceparent),
+            Some(traceparent) => {
+                let list = tracestate::parse(&self.tracestate);
+                let is_empty = || {
+                    let blank = |value: &&[u8]| value.trim_ascii().is_empty();
+                    self.tracestate.iter().all(blank)
+                };
+                if list.is_none() && !is_empty() {
+                    malformed = Some(TRACESTATE);
+                }
+                trace_onto(base, traceparent, list.unwrap_or_default())
+            }
             None => base.clone(),
         };
-        match baggage::parse(&self.baggage) {
-            Some(baggage) => context.with_baggage(baggage),
+        if self.baggage.is_empty() {
+            return Read { context, malformed };
+        }
+        let baggage = baggage::parse(&self.baggage, accepts);
+        if malformed.is_none() && baggage.is_malformed {
+            malformed = Some(BAGGAGE);
+        }
+        let context = match baggage.accepted {
+            Some(accepted) => context.with_baggage(accepted),
             None => context,
-        }
-    }
-
-    fn trace_onto(&self, base: &Context, traceparent: TraceParent) -> Context {
-        let TraceParent {
-            trace_id,
-            parent_id,
-            flags,
-        } = traceparent;
-        let list = tracestate::parse(&self.tracestate).unwrap_or_default();
-        let beside = BesideSpan {
-            trace_id,
-            random: flags & RANDOM,
-            tracestate: list.complete.map(|complete| (list.held.clone(), complete)),
         };
-        let span_context = SpanContext::new(trace_id, parent_id, flags, true, list.held);
-        let context = base.with_remote_span_context(span_context);
+        Read { context, malformed }
+    }
+}
 
-        // Most messages need none of it, and storing it costs as much as all else here. One of an
-        // earlier message must not stay either: it may belong to the same trace.
-        let is_needed = beside.random == RANDOM
-            || beside.tracestate.is_some()
-            || base.get::<BesideSpan>().is_some();
-        if is_needed {
-            context.with_value(beside)
-        } else {
-            context
-        }
+fn trace_onto(base: &Context, traceparent: TraceParent, list: tracestate::Received) -> Context {
+    let TraceParent {
+        trace_id,
+        parent_id,
+        flags,
+    } = traceparent;
+    let beside = BesideSpan {
+        trace_id,
+        random: flags & RANDOM,
+        tracestate: list.complete.map(|complete| (list.held.clone(), complete)),
+    };
+    let span_context = SpanContext::new(trace_id, parent_id, flags, true, list.held);
+    let context = base.with_remote_span_context(span_context);
+
+    // Most messages need none of it, and storing it costs as much as all else here. One of an
+    // earlier message must not stay either: it may belong to the same trace.
+    let is_needed = beside.random == RANDOM
+        || beside.tracestate.is_some()
+        || base.get::<BesideSpan>().is_some();
+    if is_needed {
+        context.with_value(beside)
+    } else {
+        context
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
         outcome.map_err(|error| error.to_string()),
         Err("no stock".to_owned())
     );
-    let span = recorder.span(&format!("process {orders}"));
+    let span = recorder.span(&broker.process_name(&orders));
     broker
         .process_span(&orders, &received)
         .child_of(&creation)
@@ -86,7 +86,7 @@ pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
         .link(&creation)
         .error("panic")
         .exception("panic")
-        .assert(&recorder.span(&format!("process {orders}")));
+        .assert(&recorder.span(&broker.process_name(&orders)));
 }
 
 /// A handler or guard that is dropped before its end is cancelled.
@@ -105,7 +105,7 @@ pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
         .expect_err("the handler never ends");
     drop(broker.start_process(&received));
 
-    let name = format!("process {orders}");
+    let name = broker.process_name(&orders);
     let spans: Vec<_> = recorder
         .spans()
         .into_iter()
@@ -142,7 +142,7 @@ pub async fn the_error_classifier_decides<B: Broker>() {
             .child_of(&creation)
             .link(&creation)
     };
-    let name = format!("process {orders}");
+    let name = broker.process_name(&orders);
 
     let _ = broker
         .process(&received, async || "seven".parse::<u32>())

@@ -43,27 +43,27 @@ pub async fn a_sampled_trace_is_unbroken_over_four_hops<B: Broker>() {
         })
         .await;
 
-    let send_order = recorder.span(&format!("send {orders}")).span_context;
-    let process_order = recorder.span(&format!("process {orders}")).span_context;
-    let send_payment = recorder.span(&format!("send {payments}")).span_context;
+    let send_order = recorder.span(&broker.send_name(&orders)).span_context;
+    let process_order = recorder.span(&broker.process_name(&orders)).span_context;
+    let send_payment = recorder.span(&broker.send_name(&payments)).span_context;
     broker
         .send_span(&orders, &order, &ordered)
         .child_of(upstream.span().span_context())
-        .assert(&recorder.span(&format!("send {orders}")));
+        .assert(&recorder.span(&broker.send_name(&orders)));
     broker
         .process_span(&orders, &received_order)
         .child_of(&send_order)
         .link(&send_order)
-        .assert(&recorder.span(&format!("process {orders}")));
+        .assert(&recorder.span(&broker.process_name(&orders)));
     broker
         .send_span(&payments, &payment, &paid)
         .child_of(&process_order)
-        .assert(&recorder.span(&format!("send {payments}")));
+        .assert(&recorder.span(&broker.send_name(&payments)));
     broker
         .process_span(&payments, &received_payment)
         .child_of(&send_payment)
         .link(&send_payment)
-        .assert(&recorder.span(&format!("process {payments}")));
+        .assert(&recorder.span(&broker.process_name(&payments)));
     for received in [&received_order, &received_payment] {
         assert_eq!(tracestate(&broker, received), [TRACESTATE.as_bytes()]);
     }
@@ -144,7 +144,7 @@ pub async fn an_ambient_span_stays_the_parent<B: Broker>() {
         .process_span(&orders, &received)
         .child_of(ambient.span().span_context())
         .link(&creation)
-        .assert(&recorder.span(&format!("process {orders}")));
+        .assert(&recorder.span(&broker.process_name(&orders)));
 }
 
 /// Where telemetry is suppressed, messages go out and come in as if we were not there.
@@ -280,7 +280,7 @@ pub async fn the_context_is_current_across_awaits_and_nowhere_else<B: Broker>() 
     };
     futures::join!(handler, beside);
 
-    let process = recorder.span(&format!("process {orders}")).span_context;
+    let process = recorder.span(&broker.process_name(&orders)).span_context;
     for name in ["before the await", "after the await"] {
         ExpectedSpan::new(name, SpanKind::Internal)
             .child_of(&process)

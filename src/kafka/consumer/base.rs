@@ -7,7 +7,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::util::Timeout;
 
-use super::{Consumer, Received};
+use super::Consumer;
+use crate::Received;
 
 impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
     /// Waits for the next message, as [`BaseConsumer::poll`] does; `None` if none came in time.
@@ -19,8 +20,9 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
         &self,
         timeout: T,
     ) -> Option<KafkaResult<Received<BorrowedMessage<'_>>>> {
+        let since = self.info.wait();
         let polled = self.client.poll(timeout)?;
-        Some(polled.map(|message| self.received(message)))
+        Some(polled.map(|message| self.received(message, since)))
     }
 
     /// The messages as an iterator, as [`BaseConsumer::iter`] has them; it waits for each, and never

@@ -9,18 +9,19 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use futures_core::Stream;
 use rdkafka::client::Client;
 use rdkafka::consumer::{self as rd, Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::KafkaResult;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Message as _};
 
 pub use self::base::Iter;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
-pub use self::received::Received;
 use super::envelope::ClientInfo;
-use crate::Telemetry;
+use super::native;
+use crate::{Received, Telemetry};
 
 /// A consumer whose messages know the context that they were created in.
 ///
@@ -53,13 +54,16 @@ impl<C> Consumer<C> {
         &self.client
     }
 
-    fn received<'a, X>(&self, message: BorrowedMessage<'a>) -> Received<BorrowedMessage<'a>>
+    fn received<'a, X>(
+        &self,
+        message: BorrowedMessage<'a>,
+        waited_since: Option<SystemTime>,
+    ) -> Received<BorrowedMessage<'a>>
     where
         C: rd::Consumer<X>,
         X: ConsumerContext,
     {
-        self.info.learn_cluster_id(self.client.client());
-        Received::new(message, &self.info)
+        hand_over(message, &self.info, self.client.client(), waited_since)
     }
 }
 
@@ -77,8 +81,9 @@ where
     ///
     /// As the client's: a message is either returned or still to come.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
+        let since = self.info.wait();
         let message = self.client.recv().await?;
-        Ok(self.received(message))
+        Ok(self.received(message, since))
     }
 
     /// The messages as a stream, as [`StreamConsumer::stream`] has them.
@@ -87,8 +92,23 @@ where
             stream: self.client.stream(),
             info: &self.info,
             client: self.client.client(),
+            waited_since: None,
         }
     }
+}
+
+/// What every way of receiving does with a message.
+fn hand_over<'a, X: ConsumerContext>(
+    message: BorrowedMessage<'a>,
+    info: &Arc<ClientInfo>,
+    client: &Client<X>,
+    waited_since: Option<SystemTime>,
+) -> Received<BorrowedMessage<'a>> {
+    info.learn_cluster_id(client);
+    Received::hand_over(message, info, waited_since, |message| {
+        let end = native::high_watermark(client, message.topic(), message.partition())?;
+        u64::try_from(end.saturating_sub(message.offset().saturating_add(1))).ok()
+    })
 }
 
 impl<C> Clone for Consumer<C> {
@@ -116,15 +136,20 @@ pub struct MessageStream<'a, X: ConsumerContext> {
     stream: rd::MessageStream<'a, X>,
     info: &'a Arc<ClientInfo>,
     client: &'a Client<X>,
+    /// Set while the application waits, where that is a receive operation.
+    waited_since: Option<SystemTime>,
 }
 
 impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
     type Item = KafkaResult<Received<BorrowedMessage<'a>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.waited_since = self.waited_since.or_else(|| self.info.wait());
         let next = ready!(Pin::new(&mut self.stream).poll_next(task));
-        self.info.learn_cluster_id(self.client);
-        Poll::Ready(next.map(|item| item.map(|message| Received::new(message, self.info))))
+        let since = self.waited_since.take();
+        Poll::Ready(
+            next.map(|item| item.map(|message| hand_over(message, self.info, self.client, since))),
+        )
     }
 }
 

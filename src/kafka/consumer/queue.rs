@@ -9,7 +9,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::util::{DefaultRuntime, Timeout};
 
-use super::{Consumer, MessageStream, Received};
+use super::{Consumer, MessageStream};
+use crate::Received;
 
 impl<X> Consumer<BaseConsumer<X>>
 where
@@ -63,8 +64,9 @@ impl<X: ConsumerContext> PartitionQueue<X> {
         &self,
         timeout: T,
     ) -> Option<KafkaResult<Received<BorrowedMessage<'_>>>> {
+        let since = self.consumer.info.wait();
         let polled = self.queue.poll(timeout)?;
-        Some(polled.map(|message| self.consumer.received(message)))
+        Some(polled.map(|message| self.consumer.received(message, since)))
     }
 
     /// Sets what is called when the empty queue gets a message, in place of what was set before.
@@ -103,14 +105,16 @@ impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
     ///
     /// As the client's: a message is either returned or still to come.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
+        let since = self.consumer.info.wait();
         let message = self.queue.recv().await?;
-        Ok(self.consumer.received(message))
+        Ok(self.consumer.received(message, since))
     }
 
     /// The messages of the partition as a stream.
     pub fn stream(&self) -> MessageStream<'_, X> {
         MessageStream {
             stream: self.queue.stream(),
+            waited_since: None,
             info: &self.consumer.info,
             client: self.consumer.client.client(),
         }

@@ -2,16 +2,20 @@
 
 mod error_type;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::{KeyValue, StringValue};
-use rdkafka::Message;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::message::BorrowedHeaders;
 
 pub(super) use self::error_type::error_type;
+use super::carrier::MessageHeaders;
 use super::native;
 use crate::Telemetry;
-use crate::envelope::{Envelope, Server};
+use crate::envelope::{self as core, Destination, Name, Server, shared};
+use crate::policy::Rule;
+use crate::received::sealed::Parts;
 
 /// Key of the message, where it is text.
 pub const MESSAGING_KAFKA_MESSAGE_KEY: &str = "messaging.kafka.message.key";
@@ -31,13 +35,11 @@ const DEFAULT_MESSAGE_MAX_BYTES: usize = 1_000_000;
 
 /// What is known of a wrapped client, read from it once.
 #[derive(Debug)]
-pub(super) struct ClientInfo {
-    pub(super) telemetry: Telemetry,
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct ClientInfo {
+    pub(super) client: Arc<core::Client>,
     /// Largest message that the client sends, in bytes, headers and overhead included.
     pub(super) message_max_bytes: usize,
-    client_id: Option<StringValue>,
-    consumer_group: Option<StringValue>,
-    server: Option<Server>,
     cluster_id: OnceLock<StringValue>,
 }
 
@@ -45,16 +47,17 @@ impl ClientInfo {
     pub(super) fn read<C: ClientContext>(telemetry: &Telemetry, client: &Client<C>) -> Self {
         let servers = native::config(client, c"bootstrap.servers")
             .or_else(|| native::config(client, c"metadata.broker.list"));
+        let id = native::config(client, c"client.id").filter(|id| id != CLIENT_ID_UNSET);
+        let group = native::config(client, c"group.id");
+        let mut known = core::Client::new(telemetry, SYSTEM);
+        known.id = id.as_deref().map(shared);
+        known.consumer_group = group.as_deref().map(shared);
+        known.server = servers.as_deref().and_then(only_server);
         Self {
-            telemetry: telemetry.clone(),
             message_max_bytes: native::config(client, c"message.max.bytes")
                 .and_then(|bytes| bytes.parse().ok())
                 .unwrap_or(DEFAULT_MESSAGE_MAX_BYTES),
-            client_id: native::config(client, c"client.id")
-                .filter(|id| id != CLIENT_ID_UNSET)
-                .map(shared),
-            consumer_group: native::config(client, c"group.id").map(shared),
-            server: servers.as_deref().and_then(only_server),
+            client: Arc::new(known),
             cluster_id: OnceLock::new(),
         }
     }
@@ -62,9 +65,9 @@ impl ClientInfo {
     /// Takes the cluster's id from the client, once the client knows it; never waits for it.
     pub(super) fn learn_cluster_id<C: ClientContext>(&self, client: &Client<C>) {
         if self.cluster_id.get().is_none()
-            && let Some(id) = client.fetch_cluster_id(std::time::Duration::ZERO)
+            && let Some(id) = client.fetch_cluster_id(Duration::ZERO)
         {
-            let _ = self.cluster_id.set(shared(id));
+            let _ = self.cluster_id.set(shared(&id));
         }
     }
 
@@ -73,45 +76,56 @@ impl ClientInfo {
         Some(KeyValue::new(MESSAGING_KAFKA_CLUSTER_ID, id.clone()))
     }
 
-    pub(super) fn sent<'a>(&'a self, topic: &'a str, partition: Option<i32>) -> Envelope<'a> {
-        Envelope {
-            destination: Some(topic),
-            partition,
-            consumer_group: None,
-            ..self.envelope("send")
-        }
+    /// The begin of a wait for a message, where receiving may have a span.
+    pub(super) fn wait(&self) -> Option<SystemTime> {
+        let has_receive_spans = self.client.telemetry.rules().has_receive_spans();
+        has_receive_spans.then(SystemTime::now)
     }
 
-    pub(super) fn received<'a>(&'a self, message: &'a impl Message) -> Envelope<'a> {
-        Envelope {
-            destination: Some(message.topic()),
-            partition: Some(message.partition()),
-            ..self.envelope("process")
-        }
+    pub(super) fn destination(&self, topic: &str) -> Arc<Destination> {
+        self.client.destination(Name::lasting(topic))
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl<M: MessageHeaders> Parts for M {
+    type Source = ClientInfo;
+    type Headers = BorrowedHeaders;
+
+    fn client(source: &ClientInfo) -> &Arc<core::Client> {
+        &source.client
     }
 
-    pub(super) fn committed<'a>(
-        &'a self,
-        topic: Option<&'a str>,
-        partition: Option<i32>,
-    ) -> Envelope<'a> {
-        Envelope {
-            destination: topic,
-            partition,
-            ..self.envelope("commit")
-        }
+    fn receive_name(_: &ClientInfo) -> &'static str {
+        "poll"
     }
 
-    const fn envelope(&self, operation_name: &'static str) -> Envelope<'_> {
-        Envelope {
-            system: SYSTEM,
-            operation_name,
-            destination: None,
-            partition: None,
-            consumer_group: self.consumer_group.as_ref(),
-            client_id: self.client_id.as_ref(),
-            server: self.server.as_ref(),
-        }
+    fn destination(&self, source: &ClientInfo) -> Arc<Destination> {
+        source.destination(self.topic())
+    }
+
+    fn partition(&self) -> Option<i32> {
+        Some(rdkafka::Message::partition(self))
+    }
+
+    fn headers(&self) -> Option<&BorrowedHeaders> {
+        self.borrowed_headers()
+    }
+
+    fn sent_at(&self) -> Option<SystemTime> {
+        let millis = u64::try_from(self.timestamp().to_millis()?).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+    }
+
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
+    fn attributes(&self, source: &ClientInfo, rule: &Rule) -> Vec<KeyValue> {
+        content(rule, self.key(), self.payload().is_some())
+            .chain([offset(self.offset())])
+            .chain(source.cluster_id())
+            .collect()
     }
 }
 
@@ -119,10 +133,12 @@ impl ClientInfo {
 ///
 /// Spec: Kafka § Span attributes, 1.44.0.
 pub(super) fn content(
+    rule: &Rule,
     key: Option<&[u8]>,
     has_payload: bool,
 ) -> impl Iterator<Item = KeyValue> + use<> {
     let key = key
+        .filter(|_| rule.wants_message_key())
         .and_then(key_text)
         .map(|key| KeyValue::new(MESSAGING_KAFKA_MESSAGE_KEY, key.to_owned()));
     let tombstone = (!has_payload).then(|| KeyValue::new(MESSAGING_KAFKA_MESSAGE_TOMBSTONE, true));
@@ -157,14 +173,9 @@ fn only_server(servers: &str) -> Option<Server> {
     };
     let address = address.trim_start_matches('[').trim_end_matches(']');
     (!address.is_empty()).then(|| Server {
-        address: shared(address.to_owned()),
+        address: shared(address),
         port,
     })
-}
-
-/// Counted, so that every span can have it without a copy.
-fn shared(text: String) -> StringValue {
-    StringValue::from(std::sync::Arc::<str>::from(text))
 }
 
 #[cfg(test)]

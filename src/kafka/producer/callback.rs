@@ -16,7 +16,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::util::{IntoOpaque, Timeout};
 
 use super::Producer;
-use super::sending::{Record, Sending};
+use super::sending::{Record, SendingRecord};
 use crate::kafka::envelope::ClientInfo;
 
 /// The context that a [`ThreadedProducer`] or [`BaseProducer`] has to be created with: the user's
@@ -111,7 +111,7 @@ where
 
 /// The span of a record on its way to the delivery report, and the user's own opaque.
 pub struct TracedOpaque<O> {
-    sending: Option<Sending>,
+    sending: Option<SendingRecord>,
     opaque: O,
 }
 
@@ -203,7 +203,7 @@ where
     O: IntoOpaque,
 {
     let parts = Record::new(record.topic, record.partition, record.key, record.payload);
-    let sending = Sending::start(info, Context::current(), parts, &mut record.headers);
+    let sending = SendingRecord::start(info, Context::current(), parts, &mut record.headers);
     let (record, opaque) = with_opaque(record, ());
     let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));
     queue(record).map_err(|(error, record)| {

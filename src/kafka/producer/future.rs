@@ -13,7 +13,7 @@ use rdkafka::producer::{self as client, FutureProducer, FutureRecord, Producer a
 use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
-use super::sending::{Record, Sending};
+use super::sending::{Record, SendingRecord};
 use crate::link::ambient;
 
 impl<C, R> Producer<FutureProducer<C, R>>
@@ -50,7 +50,7 @@ where
         async move {
             let parts = self::record(&record);
             let Some(sending) =
-                Sending::start(&self.info, ambient(called), parts, &mut record.headers)
+                SendingRecord::start(&self.info, ambient(called), parts, &mut record.headers)
             else {
                 return self.client.send(record, queue_timeout).await;
             };
@@ -76,7 +76,8 @@ where
         V: ToBytes + ?Sized,
     {
         let parts = self::record(&record);
-        let sending = Sending::start(&self.info, Context::current(), parts, &mut record.headers);
+        let sending =
+            SendingRecord::start(&self.info, Context::current(), parts, &mut record.headers);
         match self.client.send_result(record) {
             Ok(delivery) => {
                 self.info.learn_cluster_id(self.client.client());
@@ -106,7 +107,7 @@ where
 #[must_use = "the send span ends when this is dropped"]
 pub struct DeliveryFuture {
     delivery: client::DeliveryFuture,
-    sending: Option<Sending>,
+    sending: Option<SendingRecord>,
 }
 
 impl Future for DeliveryFuture {
@@ -138,7 +139,7 @@ where
 }
 
 /// Ends the span with the delivery report.
-fn end(sending: Sending, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
+fn end(sending: SendingRecord, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
     match result {
         Ok(delivery) => {
             sending.delivered(delivery.partition, delivery.offset);

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{OwnedHeaders, ToBytes};
 
+use crate::envelope::Envelope;
 use crate::kafka::carrier::RecordHeaders;
 use crate::kafka::envelope::{ClientInfo, content, error_type, offset};
-use crate::link::Relation;
-use crate::semconv::attributes::partition_id;
 use crate::semconv::operation::Operation;
-use crate::span::OpenSpan;
+use crate::sending::Sending;
 
 /// What a record of any client says of itself, beside its headers.
 #[derive(Clone, Copy)]
@@ -43,85 +41,61 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The span of a record that was handed to the client. Dropped, it ends without an outcome.
+/// A record that was handed to the client. Dropped, its span ends without an outcome.
 #[derive(Debug)]
-pub(super) struct Sending {
-    span: OpenSpan,
+pub(super) struct SendingRecord {
+    sending: Sending,
     info: Arc<ClientInfo>,
-    operation: Operation,
-    /// The user chose the partition, so that the span has had it from its start.
-    has_partition: bool,
 }
 
-impl Sending {
-    /// Starts the span and gives the record its context; `None` where telemetry is suppressed.
+impl SendingRecord {
+    /// Starts the span and gives the record its context; `None` where telemetry has nothing to do
+    /// with it.
     pub(super) fn start(
         info: &Arc<ClientInfo>,
         ambient: Context,
         record: Record<'_>,
         headers: &mut Option<OwnedHeaders>,
     ) -> Option<Self> {
-        if ambient.is_telemetry_suppressed() {
-            return None;
-        }
-        let telemetry = &info.telemetry;
-        // librdkafka's number for no partition, as in a record that comes back, is negative.
-        let partition = record.partition.filter(|number| *number >= 0);
-        let envelope = info.sent(record.topic, partition);
-        let mut carrier = RecordHeaders(headers.take());
-
-        let existing = telemetry
-            .keeps_existing_context()
-            .then(|| {
-                telemetry
-                    .propagation()
-                    .extract(&Context::new(), carrier.borrowed())
-            })
-            .filter(|existing| existing.creation.is_some());
-        let (operation, relation) = match existing {
-            Some(existing) => (
-                Operation::SendExisting,
-                Relation::sending_existing(ambient, existing),
-            ),
-            None => (Operation::Send, Relation::inside(ambient)),
+        let destination = info.destination(record.topic);
+        let envelope = Envelope {
+            client: &info.client,
+            operation: Operation::Send,
+            operation_name: "send",
+            destination: Some(&destination),
+            // librdkafka's number for no partition, as in a record that comes back, is negative.
+            partition: record.partition.filter(|number| *number >= 0),
         };
-        let span = OpenSpan::start(telemetry, operation, &envelope, relation);
-        span.record(|| content(record.key, record.payload.is_some()));
-
-        if operation == Operation::Send {
-            let problem = telemetry
-                .propagation()
-                .inject(span.context(), &mut carrier, |carrier| {
-                    carrier.room(info.message_max_bytes, record.key, record.payload)
-                });
-            if let Some(problem) = problem {
-                telemetry.instruments().count(problem, &envelope);
-            }
-        }
+        let mut carrier = RecordHeaders(headers.take());
+        let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
+            carrier.room(info.message_max_bytes, record.key, record.payload)
+        });
         *headers = carrier.0;
+        let sending = sending?;
+        sending
+            .running()
+            .record(|| content(&destination.rule, record.key, record.payload.is_some()));
         Some(Self {
-            span,
+            sending,
             info: Arc::clone(info),
-            operation,
-            has_partition: partition.is_some(),
         })
     }
 
     pub(super) const fn context(&self) -> &Context {
-        self.span.context()
+        self.sending.running().context()
     }
 
     /// Ends the span with where the record is now.
-    pub(super) fn delivered(self, partition: i32, at: i64) {
-        self.span.record(|| {
-            let partition = (!self.has_partition).then(|| partition_id(partition));
-            partition.into_iter().chain([offset(at)])
-        });
+    pub(super) fn delivered(mut self, partition: i32, at: i64) {
+        let running = self.sending.running_mut();
+        running.in_partition(partition);
+        running.record(|| [offset(at)]);
     }
 
     /// Ends the span with the client's error.
-    pub(super) fn fail(self, error: &KafkaError) {
-        self.span.fail(error_type(error), error.to_string());
+    pub(super) fn fail(mut self, error: &KafkaError) {
+        let running = self.sending.running_mut();
+        running.fail(error_type(error), error.to_string());
     }
 
     /// Ends the span of a record that comes back, and gives it its own headers again.
@@ -130,27 +104,17 @@ impl Sending {
         error: &KafkaError,
         headers: Option<OwnedHeaders>,
     ) -> Option<OwnedHeaders> {
-        let headers = self.without_context(headers);
-        self.fail(error);
-        headers
-    }
-
-    /// The headers without what we wrote into them: in keep-existing mode it would pass for the
-    /// user's own context the next time.
-    fn without_context(&self, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
         let mut headers = RecordHeaders(headers);
-        // Without a context of our own to write, what the record carried passed through.
-        let is_ours = self.context().span().span_context().is_valid();
-        if self.operation == Operation::Send && is_ours {
-            self.info.telemetry.propagation().remove(&mut headers);
-        }
+        self.sending.take_back(&mut headers);
+        self.fail(error);
         headers.0
     }
 }
 
-impl Drop for Sending {
+impl Drop for SendingRecord {
     fn drop(&mut self) {
         // Last, since a new client learns it with its first record.
-        self.span.record(|| self.info.cluster_id());
+        let running = self.sending.running();
+        running.record(|| self.info.cluster_id());
     }
 }

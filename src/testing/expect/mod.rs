@@ -1,6 +1,7 @@
-//! Comparison of a whole span with what a test expects.
+//! Comparison of a whole span or metric with what a test expects.
 
 mod difference;
+mod metric;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use opentelemetry_sdk::trace::SpanData;
 use self::difference::{
     Differences, event_text, exception_text, ids_text, quoted, span_text, value_text,
 };
+pub use self::metric::ExpectedMetric;
 use super::ERROR_TYPE;
 
 /// Description of one whole span, to compare a recorded span with.

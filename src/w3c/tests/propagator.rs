@@ -175,7 +175,7 @@ fn bytes_that_are_no_text_discard_a_tracestate_and_skip_a_baggage() {
         baggage: vec![b"a=\xff", b"b=2"],
     };
 
-    let sent = Outgoing::from_context(&incoming.onto(&Context::new()));
+    let sent = Outgoing::from_context(&incoming.onto(&Context::new(), |_| true).context);
 
     assert_eq!(sent.traceparent.unwrap(), SAMPLED.as_bytes());
     assert_eq!(sent.tracestate, None);

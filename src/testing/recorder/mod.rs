@@ -1,16 +1,13 @@
 //! In-memory recording of spans and metrics.
 
-use std::collections::BTreeMap;
+mod metrics;
 
-use opentelemetry::KeyValue;
-use opentelemetry_sdk::metrics::data::{
-    AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics,
-};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{
     InMemorySpanExporter, Sampler, SdkTracerProvider, ShouldSample, SpanData,
 };
 
+pub use self::metrics::Histogram;
 use crate::Telemetry;
 
 /// Tracer and meter provider that keep what they record in memory.
@@ -119,57 +116,7 @@ impl Recorder {
         }
     }
 
-    /// Sum for each attribute set of the `u64` counter of this name. Never counted: empty.
-    ///
-    /// Attributes are sorted by key and the sets by their attributes.
-    ///
-    /// # Panics
-    ///
-    /// When the metric of this name is not a `u64` counter.
-    #[must_use]
-    #[track_caller]
-    pub fn counter(&self, name: &str) -> Vec<(Vec<KeyValue>, u64)> {
-        // Fails only after a shutdown of the provider, which has itself exported the last sums.
-        let _ = self.meter_provider.force_flush();
-        let exports = self
-            .metrics
-            .get_finished_metrics()
-            .expect("no thread panics while it records a metric");
-
-        let mut sums = BTreeMap::new();
-        // Sums are cumulative, so the latest export holds them all.
-        let latest = exports.last().into_iter();
-        for metric in latest
-            .flat_map(ResourceMetrics::scope_metrics)
-            .flat_map(ScopeMetrics::metrics)
-            .filter(|metric| metric.name() == name)
-        {
-            let AggregatedMetrics::U64(MetricData::Sum(sum)) = metric.data() else {
-                panic!("metric {name:?} is not a u64 counter");
-            };
-            for point in sum.data_points() {
-                let mut attributes: Vec<_> = point.attributes().cloned().collect();
-                attributes.sort_by(|a, b| a.key.cmp(&b.key));
-                sums.entry(format!("{attributes:?}"))
-                    .or_insert((attributes, 0))
-                    .1 += point.value();
-            }
-        }
-        sums.into_values().collect()
-    }
-
-    /// Sum over all attribute sets of the `u64` counter of this name. Never counted: 0.
-    ///
-    /// # Panics
-    ///
-    /// When the metric of this name is not a `u64` counter.
-    #[must_use]
-    #[track_caller]
-    pub fn counter_total(&self, name: &str) -> u64 {
-        self.counter(name).iter().map(|(_, sum)| sum).sum()
-    }
-
-    /// Forgets the spans recorded so far. Counters keep counting.
+    /// Forgets the spans recorded so far. Metrics stay as they are.
     pub fn clear(&self) {
         self.spans.reset();
     }
@@ -183,7 +130,6 @@ impl Default for Recorder {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::metrics::MeterProvider;
     use opentelemetry::trace::{Tracer, TracerProvider};
 
     use super::*;
@@ -262,68 +208,5 @@ mod tests {
         record(&recorder, "send");
 
         let _ = recorder.span("send");
-    }
-
-    #[test]
-    fn a_counter_sums_per_attribute_set_over_all_scopes_and_reads() {
-        let recorder = Recorder::new();
-        let kafka = [
-            KeyValue::new("system", "kafka"),
-            KeyValue::new("destination", "orders"),
-        ];
-        let nats = [KeyValue::new("system", "nats")];
-        let count = |scope, attributes: &[KeyValue]| {
-            let meter = recorder.meter_provider().meter(scope);
-            meter.u64_counter("sent").build().add(1, attributes);
-        };
-
-        count("a", &kafka);
-        count("a", &nats);
-        let first = recorder.counter_total("sent");
-        count("a", &kafka);
-        count("b", &kafka);
-
-        assert_eq!(first, 2);
-        let [system, destination] = kafka;
-        assert_eq!(
-            recorder.counter("sent"),
-            [(vec![destination, system], 3), (nats.to_vec(), 1),]
-        );
-    }
-
-    #[test]
-    fn a_counter_never_counted_is_empty() {
-        let recorder = Recorder::new();
-
-        let _unused = recorder
-            .meter_provider()
-            .meter("a")
-            .u64_counter("sent")
-            .build();
-
-        assert_eq!(recorder.counter("sent"), []);
-        assert_eq!(recorder.counter_total("other"), 0);
-    }
-
-    #[test]
-    fn a_counter_is_read_after_the_shutdown_of_its_provider() {
-        let recorder = Recorder::new();
-        let meter = recorder.meter_provider().meter("a");
-        meter.u64_counter("sent").build().add(3, &[]);
-
-        let shutdown = recorder.meter_provider().shutdown();
-
-        assert!(shutdown.is_ok());
-        assert_eq!(recorder.counter_total("sent"), 3);
-    }
-
-    #[test]
-    #[should_panic(expected = r#"metric "duration" is not a u64 counter"#)]
-    fn a_histogram_is_not_read_as_a_counter() {
-        let recorder = Recorder::new();
-        let meter = recorder.meter_provider().meter("a");
-        meter.f64_histogram("duration").build().record(0.5, &[]);
-
-        let _ = recorder.counter("duration");
     }
 }

@@ -1,0 +1,74 @@
+//! A policy as a TOML file.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::{error, fmt, fs, io};
+
+use super::Policy;
+
+impl Policy {
+    /// Reads a policy from a TOML file.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] if the file cannot be read, is no TOML, or has a field or a value that is
+    /// unknown. It names the file, the line and the field.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| PolicyError {
+            path: Some(path.to_owned()),
+            cause: Cause::Unreadable(error),
+        })?;
+        text.parse().map_err(|error: PolicyError| PolicyError {
+            path: Some(path.to_owned()),
+            ..error
+        })
+    }
+}
+
+impl FromStr for Policy {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyError> {
+        toml::from_str(text).map_err(|error| PolicyError {
+            path: None,
+            cause: Cause::Malformed(error),
+        })
+    }
+}
+
+/// Why a policy could not be read: the file, the line and the field.
+#[derive(Debug)]
+pub struct PolicyError {
+    path: Option<PathBuf>,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Unreadable(io::Error),
+    Malformed(toml::de::Error),
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("policy")?;
+        if let Some(path) = &self.path {
+            write!(f, " {}", path.display())?;
+        }
+        match &self.cause {
+            Cause::Unreadable(error) => write!(f, ": {error}"),
+            // It shows the line and points at the field.
+            Cause::Malformed(error) => write!(f, ": {}", error.to_string().trim_end()),
+        }
+    }
+}
+
+impl error::Error for PolicyError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &self.cause {
+            Cause::Unreadable(error) => Some(error),
+            Cause::Malformed(error) => Some(error),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What is recorded of the messages of a destination, and what of theirs is trusted.
+//!
+//! A [`Policy`] is a list of [`Rule`]s. Each names destinations, exactly or by a pattern, and sets
+//! what it has to say of them; a later rule wins over an earlier one, setting by setting. What no
+//! rule sets is as the table says.
+//!
+//! | setting | in a file | unset |
+//! |---|---|---|
+//! | [`record`](Rule::record) | `record = "propagate_only"` | `full` |
+//! | [`incoming`](Rule::incoming) | `incoming = "restart"` | `continue` |
+//! | [`redelivered`](Rule::redelivered) | `redelivered = "link_only"` | as `incoming` |
+//! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
+//! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
+//! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
+//! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off |
+//! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | on |
+//! | [`message_key`](Rule::message_key) | `message_key = false` | on |
+//! | [`capture_headers`](Rule::capture_headers) | `capture_headers = ["x-tenant"]` | none |
+//! | [`template`](Rule::template) | `template = "orders.{id}"` | none |
+//! | [`partition_on_metrics`](Rule::partition_on_metrics) | `partition_on_metrics = true` | off |
+//! | [`time_in_queue`](Rule::time_in_queue) | `time_in_queue = true` | off |
+//! | [`lag`](Rule::lag) | `lag = true` | off |
+//!
+//! A destination is known by the name that its spans have as `messaging.destination.name`. In
+//! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands
+//! for itself. A destination's rules are looked up once by each client and then remembered. What
+//! concerns several destinations at once, such as a commit of all, has the empty name, which `*`
+//! matches.
+//!
+//! ```
+//! use std::time::Duration;
+//! use otel_messaging::Telemetry;
+//! use otel_messaging::policy::{Incoming, Policy, Record, Rule};
+//!
+//! let policy = Policy::new()
+//!     .rule(Rule::of("*").max_age(Duration::from_secs(3600)))
+//!     .rule(Rule::of("partner.*").incoming(Incoming::Restart).send_baggage(["tenant"]))
+//!     .rule(Rule::of("*.health").record(Record::Off));
+//! let telemetry = Telemetry::new().policy(policy);
+//! ```
+//!
+//! The same as a file, for [`Policy::from_file`]:
+//!
+//! ```
+//! # use otel_messaging::policy::Policy;
+//! # let text = r#"
+//! [[rule]]
+//! destination = "*"
+//! max_age_seconds = 3600
+//!
+//! [[rule]]
+//! destination = "partner.*"
+//! incoming = "restart"
+//! send_baggage = ["tenant"]
+//!
+//! [[rule]]
+//! destination = "*.health"
+//! record = "off"
+//! # "#;
+//! # text.parse::<Policy>().unwrap();
+//! ```
+
+mod file;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+
+pub use self::file::PolicyError;
+pub use self::rule::{Incoming, Record, Rule};
+
+/// Rules for destinations; without any, all is as the [module](self) says of what is unset.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    #[serde(default, rename = "rule")]
+    rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// A policy without rules.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a rule, which wins over those before it.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// All that the rules say of a destination, as one rule.
+    pub(crate) fn of(&self, destination: &str) -> Rule {
+        let mut all = Rule::of(destination);
+        for rule in self.rules.iter().filter(|rule| rule.names(destination)) {
+            all.yield_to(rule);
+        }
+        all
+    }
+
+    /// Whether any rule asks for receive spans, so that a wait has to be timed before anybody knows
+    /// what will be received.
+    pub(crate) fn has_receive_spans(&self) -> bool {
+        self.rules.iter().any(|rule| rule.has_receive_spans())
+    }
+}

@@ -1,0 +1,360 @@
+//! What one rule can say of its destinations.
+
+use std::time::Duration;
+
+use opentelemetry::baggage::{Baggage, BaggageExt as _};
+use opentelemetry::{Context, StringValue};
+use serde::{Deserialize, Deserializer};
+use wildmatch::WildMatch;
+
+/// What is recorded of a destination's messages.
+///
+/// None of these cuts a trace: what a message carries is current in its handler, and reaches what
+/// the handler sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Record {
+    /// Spans and metrics.
+    #[default]
+    Full,
+    /// Metrics, but no span. A message is sent with the context that is current.
+    PropagateOnly,
+    /// Nothing. A message is sent as the bare client would.
+    Off,
+}
+
+/// What becomes of the context that a received message carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Incoming {
+    /// The process span is a child of the creation context and links to it; inside another active
+    /// span that one stays the parent.
+    #[default]
+    Continue,
+    /// The process span links to the creation context and starts a trace of its own. The baggage is
+    /// current in the handler. Where no span is recorded there is nothing to link from, and the
+    /// context goes on as in `Continue`.
+    LinkOnly,
+    /// For senders who are not trusted: the process span starts a trace of its own and links to the
+    /// identity of the creation context. Its sampled flag, tracestate and baggage are dropped.
+    Restart,
+    /// As if the message carried no context.
+    Ignore,
+}
+
+/// What holds for the destinations that a name or pattern stands for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[must_use = "a rule does nothing unless it is part of a policy"]
+pub struct Rule {
+    destination: Pattern,
+    record: Option<Record>,
+    incoming: Option<Incoming>,
+    redelivered: Option<Incoming>,
+    #[serde(default, rename = "max_age_seconds", deserialize_with = "seconds")]
+    max_age: Option<Duration>,
+    accept_baggage: Option<Vec<Pattern>>,
+    send_baggage: Option<Vec<Pattern>>,
+    receive_spans: Option<bool>,
+    settle_spans: Option<bool>,
+    message_key: Option<bool>,
+    capture_headers: Option<Vec<HeaderPattern>>,
+    template: Option<String>,
+    partition_on_metrics: Option<bool>,
+    time_in_queue: Option<bool>,
+    lag: Option<bool>,
+}
+
+impl Rule {
+    /// A rule for a destination of this name, or for all that match this pattern.
+    pub fn of(destination: &str) -> Self {
+        Self {
+            destination: Pattern::new(destination),
+            record: None,
+            incoming: None,
+            redelivered: None,
+            max_age: None,
+            accept_baggage: None,
+            send_baggage: None,
+            receive_spans: None,
+            settle_spans: None,
+            message_key: None,
+            capture_headers: None,
+            template: None,
+            partition_on_metrics: None,
+            time_in_queue: None,
+            lag: None,
+        }
+    }
+
+    /// Sets what is recorded. Unset: [`Record::Full`].
+    pub const fn record(mut self, record: Record) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// Sets what becomes of a received context. Unset: [`Incoming::Continue`].
+    pub const fn incoming(mut self, incoming: Incoming) -> Self {
+        self.incoming = Some(incoming);
+        self
+    }
+
+    /// Sets what becomes of the context of a message that the broker delivers not for the first
+    /// time. Unset: the same as for the first.
+    ///
+    /// Kafka does not tell; there this has no effect.
+    pub const fn redelivered(mut self, incoming: Incoming) -> Self {
+        self.redelivered = Some(incoming);
+        self
+    }
+
+    /// Sets the age of a message from which on its context is linked to, not continued. Unset: no
+    /// age is too old.
+    ///
+    /// The age is counted from the message's timestamp; a message without one is never too old.
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets which members of a received message's baggage are let in, by name or pattern. Unset: all.
+    pub fn accept_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.accept_baggage = Some(patterns(names));
+        self
+    }
+
+    /// Sets which members of the current baggage are sent, by name or pattern. Unset: all.
+    pub fn send_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.send_baggage = Some(patterns(names));
+        self
+    }
+
+    /// Sets whether receiving a single message has a span and a measured duration. Unset: no.
+    pub const fn receive_spans(mut self, on: bool) -> Self {
+        self.receive_spans = Some(on);
+        self
+    }
+
+    /// Sets whether commits and acknowledgements have spans. Unset: yes. Their metrics stay.
+    pub const fn settle_spans(mut self, on: bool) -> Self {
+        self.settle_spans = Some(on);
+        self
+    }
+
+    /// Sets whether a message's key is an attribute of its spans. Unset: yes.
+    pub const fn message_key(mut self, on: bool) -> Self {
+        self.message_key = Some(on);
+        self
+    }
+
+    /// Sets which headers of a message are attributes of its spans, by name or pattern, in any case.
+    /// Unset: none.
+    ///
+    /// The attribute is `messaging.header.{name}`, a list of texts, with the name in lower case; the
+    /// conventions do not have it. Context headers are never captured, and no values that are not
+    /// UTF-8.
+    pub fn capture_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let patterns = names.into_iter().map(HeaderPattern::new);
+        self.capture_headers = Some(patterns.collect());
+        self
+    }
+
+    /// Sets what stands for the destination in span names and on metrics: a template such as
+    /// `orders.{id}`, or a name of your own. Unset: its name.
+    ///
+    /// It is the attribute `messaging.destination.template`. Needed where names are many, for one
+    /// destination an order or a user.
+    pub fn template(mut self, template: impl Into<String>) -> Self {
+        self.template = Some(template.into());
+        self
+    }
+
+    /// Sets whether metrics tell the partition, which makes as many series as there are. Unset: no.
+    pub const fn partition_on_metrics(mut self, on: bool) -> Self {
+        self.partition_on_metrics = Some(on);
+        self
+    }
+
+    /// Sets whether `otel_messaging.message.time_in_queue` is measured: the seconds from a message's
+    /// timestamp to its hand-over. Unset: no.
+    ///
+    /// Where the sender's clock is ahead, it is 0, and `otel_messaging.clock.skews` counts.
+    pub const fn time_in_queue(mut self, on: bool) -> Self {
+        self.time_in_queue = Some(on);
+        self
+    }
+
+    /// Sets whether `otel_messaging.consumer.lag` is measured: how many messages wait behind the one
+    /// that is handed over, as far as the client knows. Unset: no.
+    pub const fn lag(mut self, on: bool) -> Self {
+        self.lag = Some(on);
+        self
+    }
+
+    pub(super) fn names(&self, destination: &str) -> bool {
+        self.destination.matches(destination)
+    }
+
+    pub(super) const fn has_receive_spans(&self) -> bool {
+        matches!(self.receive_spans, Some(true))
+    }
+
+    /// Takes over what a later rule sets.
+    pub(super) fn yield_to(&mut self, later: &Self) {
+        fn take<T: Clone>(mine: &mut Option<T>, later: &Option<T>) {
+            if later.is_some() {
+                mine.clone_from(later);
+            }
+        }
+        take(&mut self.record, &later.record);
+        take(&mut self.incoming, &later.incoming);
+        take(&mut self.redelivered, &later.redelivered);
+        take(&mut self.max_age, &later.max_age);
+        take(&mut self.accept_baggage, &later.accept_baggage);
+        take(&mut self.send_baggage, &later.send_baggage);
+        take(&mut self.receive_spans, &later.receive_spans);
+        take(&mut self.settle_spans, &later.settle_spans);
+        take(&mut self.message_key, &later.message_key);
+        take(&mut self.capture_headers, &later.capture_headers);
+        take(&mut self.template, &later.template);
+        take(&mut self.partition_on_metrics, &later.partition_on_metrics);
+        take(&mut self.time_in_queue, &later.time_in_queue);
+        take(&mut self.lag, &later.lag);
+    }
+}
+
+/// What a rule says, or what holds where it says nothing.
+impl Rule {
+    pub(crate) fn recorded(&self) -> Record {
+        self.record.unwrap_or_default()
+    }
+
+    /// What becomes of the context of a message of this age, if it has one.
+    pub(crate) fn trust(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
+        let redelivered = self.redelivered.filter(|_| is_redelivered);
+        let incoming = redelivered.or(self.incoming).unwrap_or_default();
+        let is_too_old = self.max_age.zip(age).is_some_and(|(max, age)| age > max);
+        if is_too_old && incoming == Incoming::Continue {
+            Incoming::LinkOnly
+        } else {
+            incoming
+        }
+    }
+
+    pub(crate) fn has_max_age(&self) -> bool {
+        self.max_age.is_some()
+    }
+
+    /// Whether a received member of baggage is let in.
+    pub(crate) fn accepts(&self, member: &str) -> bool {
+        allows(self.accept_baggage.as_deref(), member)
+    }
+
+    /// `context` with only the baggage that may be sent; `None` if that is all of it.
+    pub(crate) fn without_kept_baggage(&self, context: &Context) -> Option<Context> {
+        let allowed = self.send_baggage.as_deref()?;
+        let baggage = context.baggage();
+        let is_sent = |name: &str| allows(Some(allowed), name);
+        let sent = || baggage.iter().filter(|(name, _)| is_sent(name.as_str()));
+        (sent().count() < baggage.len()).then(|| {
+            context.with_baggage(
+                sent()
+                    .map(|(name, (value, metadata))| {
+                        (name.clone(), (value.clone(), metadata.clone()))
+                    })
+                    .collect::<Baggage>(),
+            )
+        })
+    }
+
+    pub(crate) fn wants_receive_spans(&self) -> bool {
+        self.receive_spans.unwrap_or(false)
+    }
+
+    pub(crate) fn wants_settle_spans(&self) -> bool {
+        self.settle_spans.unwrap_or(true)
+    }
+
+    pub(crate) fn wants_message_key(&self) -> bool {
+        self.message_key.unwrap_or(true)
+    }
+
+    pub(crate) fn captures_headers(&self) -> bool {
+        self.capture_headers.is_some()
+    }
+
+    /// Whether a header is to be an attribute.
+    pub(crate) fn captures(&self, name: &str) -> bool {
+        self.capture_headers
+            .as_deref()
+            .is_some_and(|patterns| patterns.iter().any(|one| one.0.matches(name)))
+    }
+
+    pub(crate) fn template_text(&self) -> Option<StringValue> {
+        self.template.clone().map(StringValue::from)
+    }
+
+    pub(crate) fn wants_partition_on_metrics(&self) -> bool {
+        self.partition_on_metrics.unwrap_or(false)
+    }
+
+    pub(crate) fn wants_time_in_queue(&self) -> bool {
+        self.time_in_queue.unwrap_or(false)
+    }
+
+    pub(crate) fn wants_lag(&self) -> bool {
+        self.lag.unwrap_or(false)
+    }
+}
+
+fn allows(patterns: Option<&[Pattern]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|one| one.matches(name)))
+}
+
+fn patterns<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Pattern> {
+    names.into_iter().map(Pattern::new).collect()
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    u64::deserialize(deserializer).map(|seconds| Some(Duration::from_secs(seconds)))
+}
+
+/// A name, or a pattern with `*` and `?`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "String")]
+struct Pattern(WildMatch);
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        Self(WildMatch::new(text))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.0.matches(name)
+    }
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+/// The same for the names of headers, in any case.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "String")]
+struct HeaderPattern(WildMatch);
+
+impl HeaderPattern {
+    fn new(text: &str) -> Self {
+        Self(WildMatch::new_case_insensitive(text))
+    }
+}
+
+impl From<String> for HeaderPattern {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}

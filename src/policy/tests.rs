@@ -1,0 +1,217 @@
+//! What rules come to, from code and from a file.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops where its own set-up is wrong"
+)]
+
+use std::time::Duration;
+
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::{Context, KeyValue};
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_later_rule_wins_setting_by_setting() {
+    let policy = Policy::new()
+        .rule(Rule::of("*").incoming(Incoming::LinkOnly).lag(true))
+        .rule(Rule::of("partner.*").incoming(Incoming::Restart))
+        .rule(
+            Rule::of("partner.trusted")
+                .incoming(Incoming::Continue)
+                .lag(false),
+        );
+    let found = |name| {
+        let rule = policy.of(name);
+        (rule.trust(false, None), rule.wants_lag())
+    };
+
+    assert_eq!(found("orders"), (Incoming::LinkOnly, true));
+    assert_eq!(found("partner.a"), (Incoming::Restart, true));
+    assert_eq!(found("partner.trusted"), (Incoming::Continue, false));
+}
+
+#[test]
+fn a_pattern_stands_for_any_characters_and_a_name_for_itself() {
+    let rows = [
+        ("orders", "orders", true),
+        ("orders", "orders.eu", false),
+        ("orders", "Orders", false),
+        ("orders.*", "orders.eu.west", true),
+        ("orders.*", "orders.", true),
+        ("orders.*", "orders", false),
+        ("*:billing", "shop:paid:billing", true),
+        ("orders-?", "orders-7", true),
+        ("orders-?", "orders-77", false),
+        ("a[b]", "a[b]", true),
+        ("*", "", true),
+    ];
+
+    for (pattern, name, expected) in rows {
+        let policy = Policy::new().rule(Rule::of(pattern).record(Record::Off));
+        let is_off = policy.of(name).recorded() == Record::Off;
+        assert_eq!(is_off, expected, "{pattern} for {name}");
+    }
+}
+
+#[test]
+fn age_and_redelivery_decide_what_is_trusted() {
+    let rule = |incoming| {
+        Rule::of("orders")
+            .incoming(incoming)
+            .redelivered(Incoming::Ignore)
+            .max_age(HOUR)
+    };
+    let older = Some(HOUR + Duration::from_secs(1));
+    let rows = [
+        (Incoming::Continue, false, None, Incoming::Continue),
+        (Incoming::Continue, false, Some(HOUR), Incoming::Continue),
+        (Incoming::Continue, false, older, Incoming::LinkOnly),
+        (Incoming::Restart, false, older, Incoming::Restart),
+        (Incoming::Continue, true, older, Incoming::Ignore),
+    ];
+
+    for (incoming, is_redelivered, age, expected) in rows {
+        assert_eq!(rule(incoming).trust(is_redelivered, age), expected);
+    }
+    assert_eq!(Rule::of("orders").trust(true, older), Incoming::Continue);
+}
+
+#[test]
+fn only_baggage_that_may_be_sent_is_kept() {
+    let context = Context::new().with_baggage([
+        KeyValue::new("tenant", "blue"),
+        KeyValue::new("card", "4711"),
+    ]);
+    let kept = |rule: Rule| {
+        let sent = rule.without_kept_baggage(&context)?;
+        let mut names: Vec<String> = sent
+            .baggage()
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect();
+        names.sort();
+        Some(names)
+    };
+
+    assert_eq!(kept(Rule::of("orders")), None);
+    assert_eq!(kept(Rule::of("orders").send_baggage(["*"])), None);
+    let tenant = Rule::of("orders").send_baggage(["ten*"]);
+    assert_eq!(kept(tenant), Some(vec!["tenant".to_owned()]));
+    assert_eq!(kept(Rule::of("orders").send_baggage([])), Some(vec![]));
+}
+
+#[test]
+fn a_file_says_all_that_code_can() {
+    let text = r#"
+        [[rule]]
+        destination = "*"
+        record = "propagate_only"
+        incoming = "link_only"
+        redelivered = "ignore"
+        max_age_seconds = 3600
+        accept_baggage = ["tenant"]
+        send_baggage = []
+        receive_spans = true
+        settle_spans = false
+        message_key = false
+        capture_headers = ["X-*"]
+        template = "orders.{id}"
+        partition_on_metrics = true
+        time_in_queue = true
+        lag = true
+
+        [[rule]]
+        destination = "health"
+        record = "off"
+        incoming = "restart"
+
+        [[rule]]
+        destination = "audit"
+        record = "full"
+        incoming = "continue"
+    "#;
+    let in_code = Policy::new()
+        .rule(
+            Rule::of("*")
+                .record(Record::PropagateOnly)
+                .incoming(Incoming::LinkOnly)
+                .redelivered(Incoming::Ignore)
+                .max_age(HOUR)
+                .accept_baggage(["tenant"])
+                .send_baggage([])
+                .receive_spans(true)
+                .settle_spans(false)
+                .message_key(false)
+                .capture_headers(["X-*"])
+                .template("orders.{id}")
+                .partition_on_metrics(true)
+                .time_in_queue(true)
+                .lag(true),
+        )
+        .rule(
+            Rule::of("health")
+                .record(Record::Off)
+                .incoming(Incoming::Restart),
+        )
+        .rule(
+            Rule::of("audit")
+                .record(Record::Full)
+                .incoming(Incoming::Continue),
+        );
+
+    assert_eq!(text.parse::<Policy>().unwrap(), in_code);
+    assert_eq!("".parse::<Policy>().unwrap(), Policy::new());
+}
+
+#[test]
+fn a_bad_file_is_refused_by_line_and_field() {
+    let rows = [
+        ("recrd = \"off\"", "unknown field `recrd`"),
+        ("record = \"of\"", "unknown variant `of`"),
+        ("record = 1", "record"),
+        ("max_age_seconds = -1", "max_age_seconds"),
+        ("max_age_seconds = \"1h\"", "max_age_seconds"),
+        ("accept_baggage = \"tenant\"", "accept_baggage"),
+        ("lag = \"yes\"", "lag"),
+        ("lag = true\nlag = false", "duplicate key"),
+        ("lag =", "lag ="),
+    ];
+
+    for (line, field) in rows {
+        let text = format!("[[rule]]\ndestination = \"orders\"\n{line}\n");
+        let error = text.parse::<Policy>().unwrap_err().to_string();
+        let number = 2 + line.lines().count();
+        assert!(error.contains(&format!("line {number}, ")), "{error}");
+        assert!(error.contains(field), "{error}");
+    }
+    let nameless = "[[rule]]\nlag = true\n".parse::<Policy>().unwrap_err();
+    let nameless = nameless.to_string();
+    assert!(nameless.contains("line 1, "), "{nameless}");
+    assert!(
+        nameless.contains("missing field `destination`"),
+        "{nameless}"
+    );
+    let other = "[[rules]]\n".parse::<Policy>().unwrap_err().to_string();
+    assert!(other.contains("unknown field `rules`"), "{other}");
+}
+
+#[test]
+fn an_error_names_the_file() {
+    let missing = Policy::from_file("no/such/policy.toml").unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .starts_with("policy no/such/policy.toml: ")
+    );
+
+    let path = std::env::temp_dir().join(format!("policy-{}.toml", std::process::id()));
+    std::fs::write(&path, "[[rule]]\ndestination = 7\n").unwrap();
+    let malformed = Policy::from_file(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    let named = format!("policy {}: ", path.display());
+    assert!(malformed.starts_with(&named), "{malformed}");
+    assert!(malformed.contains("line 2, "), "{malformed}");
+}

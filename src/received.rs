@@ -1,0 +1,357 @@
+//! [`Received`]: a message and the context that it was created in.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+
+use self::sealed::Parts;
+use crate::envelope::Envelope;
+use crate::link::{Relation, ambient};
+use crate::policy::{Incoming, Record, Rule};
+use crate::propagation::Extracted;
+use crate::semconv::attributes::captured;
+use crate::semconv::operation::Operation;
+use crate::semconv::outcome::Outcome;
+use crate::span::{ProcessSpan, Running};
+
+/// A message that a wrapped consumer handed over. It derefs to the client's own message.
+///
+/// Nothing has been started for it: the process span begins with [`process`](Self::process) or
+/// [`start_process`](Self::start_process).
+pub struct Received<M: Message> {
+    message: M,
+    source: Arc<M::Source>,
+    context: OnceLock<Context>,
+    /// What was wrong with its context counts once, however often it is processed.
+    is_reported: AtomicBool,
+}
+
+/// A message of one of the wrapped clients. Nobody else can implement it.
+pub trait Message: Parts {}
+
+impl<M: Parts> Message for M {}
+
+pub(crate) mod sealed {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use opentelemetry::KeyValue;
+
+    use crate::envelope::{Client, Destination};
+    use crate::policy::Rule;
+    use crate::propagation::Headers;
+
+    /// What the core asks of a received message.
+    #[expect(
+        private_bounds,
+        private_interfaces,
+        unnameable_types,
+        reason = "nobody else is to implement or call it"
+    )]
+    pub trait Parts {
+        /// What is known of where it came from.
+        type Source;
+        /// Its headers.
+        type Headers: Headers;
+
+        /// The client that received it.
+        fn client(source: &Self::Source) -> &Arc<Client>;
+        /// The system's verb for receiving.
+        fn receive_name(source: &Self::Source) -> &'static str;
+        /// Where it came from.
+        fn destination(&self, source: &Self::Source) -> Arc<Destination>;
+        /// The partition, where the system has such.
+        fn partition(&self) -> Option<i32>;
+        /// Its headers, if it has any.
+        fn headers(&self) -> Option<&Self::Headers>;
+        /// When it was sent, by the broker's clock or the producer's.
+        fn sent_at(&self) -> Option<SystemTime>;
+        /// Whether the broker says that it has delivered it before.
+        fn is_redelivered(&self) -> bool;
+        /// What only this system says of it, for a span that is recorded.
+        fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
+    }
+}
+
+impl<M: Message> Received<M> {
+    /// Takes a message that the client hands over, and counts it.
+    ///
+    /// `waited_since` is when the application began to wait for it, where that is a receive
+    /// operation of its own. `lag` says how many messages are behind it, where the client knows.
+    pub(crate) fn hand_over(
+        message: M,
+        source: &Arc<M::Source>,
+        waited_since: Option<SystemTime>,
+        lag: impl FnOnce(&M) -> Option<u64>,
+    ) -> Self {
+        let received = Self::copied(message, source);
+        let current = Context::current();
+        if !current.is_telemetry_suppressed() {
+            received.count(&current, waited_since, lag);
+        }
+        received
+    }
+
+    /// Takes a message that was handed over before, in another form.
+    pub(crate) fn copied(message: M, source: &Arc<M::Source>) -> Self {
+        Self {
+            message,
+            source: Arc::clone(source),
+            context: OnceLock::new(),
+            is_reported: AtomicBool::new(false),
+        }
+    }
+
+    fn count(
+        &self,
+        current: &Context,
+        waited_since: Option<SystemTime>,
+        lag: impl FnOnce(&M) -> Option<u64>,
+    ) {
+        let destination = self.message.destination(&self.source);
+        let client = M::client(&self.source);
+        let rule = &destination.rule;
+        if rule.recorded() == Record::Off {
+            return;
+        }
+        let envelope = Envelope {
+            client,
+            operation: Operation::Receive,
+            operation_name: M::receive_name(&self.source),
+            destination: Some(&destination),
+            partition: self.message.partition(),
+        };
+        let instruments = client.telemetry.instruments();
+        instruments.consumed(&envelope, 1);
+        if rule.wants_time_in_queue()
+            && let Some(sent) = self.message.sent_at()
+        {
+            instruments.waited(&envelope, sent, SystemTime::now());
+        }
+        if rule.wants_lag()
+            && let Some(behind) = lag(&self.message)
+        {
+            instruments.lag(&envelope, behind);
+        }
+        if rule.wants_receive_spans()
+            && let Some(since) = waited_since
+        {
+            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let trust = trust(&self.message, rule);
+            let relation = Relation {
+                parent: current.clone(),
+                ..Relation::handling(current, carried, trust)
+            };
+            let running = Running::since(since, &envelope, relation);
+            record(&self.message, &self.source, &running, rule);
+        }
+    }
+
+    /// What the message carries, as far as the policy lets it in: its creation context as remote
+    /// span, and its baggage. Empty if that is nothing that can be read.
+    pub fn context(&self) -> &Context {
+        self.context.get_or_init(|| {
+            let destination = self.message.destination(&self.source);
+            let rule = &destination.rule;
+            match trust(&self.message, rule) {
+                Incoming::Continue | Incoming::LinkOnly => {
+                    extract(&self.message, &self.source, &Context::new(), rule).context
+                }
+                Incoming::Restart | Incoming::Ignore => Context::new(),
+            }
+        })
+    }
+
+    /// Processes the message in a `process {destination}` span, and returns what the handler
+    /// returns.
+    ///
+    /// The handler's future is polled with the span and the message's baggage current, across every
+    /// await. The span links to the creation context and is its child, unless another span is
+    /// active: then it is that one's child. A [`policy`](crate::policy) can set it otherwise. An
+    /// error sets the span's status, `error.type` and an exception; a panic does too and goes on.
+    /// Committing or acknowledging stays with the caller.
+    ///
+    /// What is current counts when the future is first polled, or else when this was called.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
+    ///
+    /// # Examples
+    ///
+    /// A closure that uses `?` has to name its result:
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use otel_messaging::Received;
+    /// use rdkafka::message::{BorrowedMessage, Message as _};
+    ///
+    /// async fn handle(order: &Received<BorrowedMessage<'_>>) -> anyhow::Result<()> {
+    ///     order
+    ///         .process(async |order| -> anyhow::Result<()> {
+    ///             let text = std::str::from_utf8(order.payload().unwrap_or_default())?;
+    ///             println!("{text}");
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// # }
+    /// ```
+    pub fn process<'r, R, F, Fut>(
+        &'r self,
+        handler: F,
+    ) -> impl Future<Output = R> + use<'r, M, R, F, Fut>
+    where
+        F: FnOnce(&'r Self) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        let called = Context::current();
+        async move {
+            let process = self.start_in(ambient(called));
+            process.run(|| handler(self)).await
+        }
+    }
+
+    /// Starts the `process {destination}` span, for control flow that a closure cannot express.
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use opentelemetry::context::FutureExt as _;
+    /// use otel_messaging::Received;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # async fn handle(order: &BorrowedMessage<'_>) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn guarded(order: &Received<BorrowedMessage<'_>>) -> Result<(), std::io::Error> {
+    ///     let span = order.start_process();
+    ///     let outcome = handle(order).with_context(span.context().clone()).await;
+    ///     span.finish(&outcome);
+    ///     outcome
+    /// }
+    /// # }
+    /// ```
+    pub fn start_process(&self) -> ProcessSpan {
+        self.start_in(Context::current())
+    }
+
+    /// The client's own message.
+    pub fn into_inner(self) -> M {
+        self.message
+    }
+
+    fn start_in(&self, ambient: Context) -> ProcessSpan {
+        let client = M::client(&self.source);
+        if ambient.is_telemetry_suppressed() {
+            return ProcessSpan::unrecorded(&client.telemetry, ambient);
+        }
+        let destination = self.message.destination(&self.source);
+        let envelope = Envelope {
+            client,
+            operation: Operation::Process,
+            operation_name: "process",
+            destination: Some(&destination),
+            partition: self.message.partition(),
+        };
+        let rule = &destination.rule;
+        let carried = extract(&self.message, &self.source, &ambient, rule);
+        let is_recorded = rule.recorded() != Record::Off;
+        if is_recorded && !self.is_reported.swap(true, Ordering::Relaxed) {
+            client.telemetry.report(carried.problems(), &envelope);
+        }
+        let trust = match trust(&self.message, rule) {
+            // There is no span to link from, and the trace must not end here.
+            Incoming::LinkOnly if !envelope.has_span() => Incoming::Continue,
+            trust => trust,
+        };
+        let relation = Relation::handling(&ambient, carried, trust);
+        if !is_recorded {
+            return ProcessSpan::unrecorded(&client.telemetry, relation.parent);
+        }
+        let span = ProcessSpan::start(&envelope, relation);
+        if let Some(running) = span.running() {
+            record(&self.message, &self.source, running, rule);
+        }
+        span
+    }
+
+    pub(crate) const fn source(&self) -> &Arc<M::Source> {
+        &self.source
+    }
+
+    pub(crate) const fn message_mut(&mut self) -> &mut M {
+        &mut self.message
+    }
+}
+
+/// Starts settling one message, in its trace.
+pub(crate) fn start_settle<M: Message>(
+    message: &M,
+    source: &M::Source,
+    operation_name: &'static str,
+    ambient: &Context,
+) -> Running {
+    let destination = message.destination(source);
+    let envelope = Envelope {
+        client: M::client(source),
+        operation: Operation::Settle,
+        operation_name,
+        destination: Some(&destination),
+        partition: message.partition(),
+    };
+    let rule = &destination.rule;
+    let carried = extract(message, source, ambient, rule);
+    Running::start(
+        &envelope,
+        Relation::handling(ambient, carried, trust(message, rule)),
+    )
+}
+
+fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {
+    let propagation = M::client(source).telemetry.propagation();
+    propagation.extract(base, message.headers(), |member| rule.accepts(member))
+}
+
+fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {
+    let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
+    let age = rule.has_max_age().then(age).flatten();
+    rule.trust(message.is_redelivered(), age)
+}
+
+fn record<M: Message>(message: &M, source: &M::Source, running: &Running, rule: &Rule) {
+    running.record(|| {
+        let headers = message.headers();
+        let telemetry = &M::client(source).telemetry;
+        let captured = headers.map(|headers| captured(headers, rule, telemetry));
+        let own = message.attributes(source, rule);
+        own.into_iter().chain(captured.into_iter().flatten())
+    });
+}
+
+impl<M: Message> Deref for Received<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.message
+    }
+}
+
+impl<M: Message + Clone> Clone for Received<M> {
+    fn clone(&self) -> Self {
+        Self {
+            message: self.message.clone(),
+            source: Arc::clone(&self.source),
+            context: self.context.clone(),
+            is_reported: AtomicBool::new(self.is_reported.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl<M: Message + fmt::Debug> fmt::Debug for Received<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Received").field(&self.message).finish()
+    }
+}
