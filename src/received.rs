@@ -72,6 +72,11 @@ pub(crate) mod sealed {
         fn sent_at(&self) -> Option<SystemTime>;
         /// Whether the broker says that it has delivered it before.
         fn is_redelivered(&self) -> bool;
+        /// Whether it was read out of a store, maybe long after and maybe often: then its context is
+        /// that of who wrote it, to be linked and never to be continued.
+        fn is_stored(&self) -> bool {
+            false
+        }
         /// What only this system says of it, for a span that is recorded.
         fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
     }
@@ -264,7 +269,9 @@ impl<M: Message> Received<M> {
         }
         let trust = match trust(&self.message, rule) {
             // There is no span to link from, and the trace must not end here.
-            Incoming::LinkOnly if !envelope.has_span() => Incoming::Continue,
+            Incoming::LinkOnly if !envelope.has_span() && !self.message.is_stored() => {
+                Incoming::Continue
+            }
             trust => trust,
         };
         let relation = Relation::handling(&ambient, carried, trust);
@@ -318,7 +325,10 @@ fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &R
 fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {
     let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
     let age = rule.has_max_age().then(age).flatten();
-    rule.trust(message.is_redelivered(), age)
+    match rule.trust(message.is_redelivered(), age) {
+        Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
+        trust => trust,
+    }
 }
 
 fn record<M: Message>(message: &M, source: &M::Source, running: &Running, rule: &Rule) {
