@@ -137,7 +137,6 @@ impl<'a> MessageHeaders<'a> {
         *self.headers = kept;
     }
 
-    #[allow(dead_code, reason = "for the producer")]
     /// Bytes that headers may still take before the server or a stream refuses the message.
     pub(super) fn room(&self, max_payload: usize, payload: usize) -> usize {
         let kept = self.headers.iter();
@@ -151,6 +150,12 @@ impl<'a> MessageHeaders<'a> {
         // What no stream takes as it is can still be meant for subscribers alone.
         let in_stream = MAX_STREAM_HEADERS.checked_sub(headers);
         in_stream.map_or(in_message, |in_stream| in_stream.min(in_message))
+    }
+}
+
+impl Headers for MessageHeaders<'_> {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        self.headers.for_each(visit);
     }
 }
 

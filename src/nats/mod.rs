@@ -16,7 +16,22 @@
 //! `max_message_size` of a stream is known to the server alone.
 
 mod carrier;
+mod consumer;
+mod envelope;
+mod producer;
+mod settle;
+
+/// JetStream: streams that keep messages and acknowledge them.
+pub mod jetstream {
+    pub use super::consumer::jetstream::Consumer;
+    pub use super::consumer::{BatchBuilder, FetchBuilder, StreamBuilder};
+    pub use super::producer::jetstream::{Producer, PublishAckFuture};
+}
 
 pub use async_nats;
 
 pub use self::carrier::{extract, inject};
+pub use self::consumer::{Consumer, Delivered, Messages};
+pub use self::envelope::{NATS_MESSAGE_DUPLICATE, NATS_STREAM, NATS_STREAM_SEQUENCE};
+pub use self::producer::Producer;
+pub use crate::received::Received;

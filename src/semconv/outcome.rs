@@ -17,7 +17,6 @@ pub(crate) const PANIC: &str = "panic";
 /// `error.type` where no better one is known.
 ///
 /// Spec: attributes registry § error.type, 1.44.0.
-#[cfg(feature = "kafka")]
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// What a handler may return: `()`, any `Result` whose error is `Debug`, or a `ControlFlow`.
