@@ -1,5 +1,6 @@
 //! NATS, by async-nats: the server that `NATS_URL` names, with JetStream.
 
+pub mod broker;
 pub mod wire;
 
 use std::env;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
 use async_nats::{Client, HeaderMap, jetstream};
+use otel_messaging::testing::ExpectedSpan;
 
 use crate::{Header, unique};
 
@@ -84,4 +86,14 @@ pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
     }
     found.sort();
     found
+}
+
+/// Attributes that every span of a client of ours has.
+pub fn server_attributes(span: ExpectedSpan) -> ExpectedSpan {
+    let url = url();
+    let authority = url.trim_start_matches("nats://");
+    let (address, port) = authority.rsplit_once(':').expect("a host and a port");
+    span.attribute("messaging.system", "nats")
+        .attribute("server.address", address.to_owned())
+        .attribute("server.port", port.parse::<i64>().expect("a port"))
 }

@@ -1,0 +1,271 @@
+//! NATS for the scenarios: core alone, and JetStream.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::Config;
+use async_nats::{HeaderMap, Subscriber, jetstream as client};
+use futures::StreamExt as _;
+use futures::lock::Mutex;
+use opentelemetry::Context;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::nats::{self, Messages, Received, jetstream};
+use otel_messaging::testing::ExpectedSpan;
+use otel_messaging::{Outcome, ProcessSpan, Telemetry};
+
+use super::{client, in_time, received_headers, server_attributes, stream_of, subscribed};
+use crate::{Broker, Header, Message, unique};
+
+/// The consumer group of every JetStream consumer here.
+pub const DURABLE: &str = "billing";
+
+type Shared<T> = RefCell<HashMap<String, Rc<Mutex<T>>>>;
+
+/// Wrapped clients of core NATS: one that publishes, and one that has subscribed.
+#[derive(Debug)]
+pub struct Core {
+    producer: nats::Producer,
+    consumer: nats::Consumer,
+    subscriptions: Shared<Messages<Subscriber>>,
+}
+
+impl Broker for Core {
+    type Receipt = ();
+    type Received = Received<async_nats::Message>;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        Self {
+            producer: nats::Producer::wrap(telemetry, client().await),
+            consumer: nats::Consumer::wrap(telemetry, client().await),
+            subscriptions: RefCell::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let subject = unique(name);
+        let messages = self.consumer.subscribe(subject.clone()).await;
+        let messages = Rc::new(Mutex::new(messages.expect("a subscription")));
+        subscribed(self.consumer.inner()).await;
+        let mut subscriptions = self.subscriptions.borrow_mut();
+        subscriptions.insert(subject.clone(), messages);
+        subject
+    }
+
+    async fn send(&self, subject: &str, message: &Message) {
+        let payload = message.payload.clone().into();
+        self.producer
+            .publish_with_headers(subject.to_owned(), headers(message), payload)
+            .await
+            .expect("a publish");
+    }
+
+    async fn receive(&self, subject: &str) -> Self::Received {
+        let messages = self.subscriptions.borrow().get(subject).cloned();
+        let messages = messages.expect("a declared subject");
+        let mut messages = messages.lock().await;
+        in_time(messages.next()).await.expect("a message")
+    }
+
+    async fn process<F, Fut, R>(&self, received: &Self::Received, handler: F) -> R
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        received.process(|_| handler()).await
+    }
+
+    fn start_process(&self, received: &Self::Received) -> ProcessSpan {
+        received.start_process()
+    }
+
+    fn context<'a>(&self, received: &'a Self::Received) -> &'a Context {
+        received.context()
+    }
+
+    fn headers(&self, received: &Self::Received) -> Vec<Header> {
+        received_headers(received.headers.as_ref())
+    }
+
+    fn send_name(&self, subject: &str) -> String {
+        format!("publish {subject}")
+    }
+
+    fn process_name(&self, subject: &str) -> String {
+        format!("process {subject}")
+    }
+
+    fn send_span(&self, subject: &str, _: &Message, (): &()) -> ExpectedSpan {
+        publish_span(SpanKind::Producer, subject)
+    }
+
+    fn process_span(&self, subject: &str, _: &Self::Received) -> ExpectedSpan {
+        process_span(subject)
+    }
+}
+
+/// Wrapped clients of JetStream: each destination is the one subject of a stream, with a durable
+/// pull consumer.
+#[derive(Debug)]
+pub struct JetStream {
+    telemetry: Telemetry,
+    producer: jetstream::Producer,
+    messages: Shared<Messages<pull::Stream>>,
+}
+
+impl Broker for JetStream {
+    type Receipt = PublishAck;
+    type Received = Received<client::Message>;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            producer: jetstream::Producer::wrap(telemetry, client::new(client().await)),
+            messages: RefCell::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let subject = unique(name);
+        let config = Config {
+            name: subject.clone(),
+            subjects: vec![subject.clone()],
+            ..Config::default()
+        };
+        let stream = stream_of(self.producer.inner(), config).await;
+        let consumer = stream.create_consumer(pull::Config {
+            durable_name: Some(DURABLE.to_owned()),
+            filter_subject: subject.clone(),
+            ..pull::Config::default()
+        });
+        let consumer =
+            jetstream::Consumer::wrap(&self.telemetry, consumer.await.expect("a consumer"));
+        let messages = consumer.messages().await.expect("messages");
+        let messages = Rc::new(Mutex::new(messages));
+        self.messages.borrow_mut().insert(subject.clone(), messages);
+        subject
+    }
+
+    async fn send(&self, subject: &str, message: &Message) -> PublishAck {
+        let payload = message.payload.clone().into();
+        self.producer
+            .publish_with_headers(subject.to_owned(), headers(message), payload)
+            .await
+            .expect("a publish")
+            .await
+            .expect("an acknowledgement")
+    }
+
+    async fn receive(&self, subject: &str) -> Self::Received {
+        let messages = self.messages.borrow().get(subject).cloned();
+        let messages = messages.expect("a declared subject");
+        let mut messages = messages.lock().await;
+        in_time(messages.next())
+            .await
+            .expect("a message")
+            .expect("a message without error")
+    }
+
+    async fn process<F, Fut, R>(&self, received: &Self::Received, handler: F) -> R
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        received.process(|_| handler()).await
+    }
+
+    fn start_process(&self, received: &Self::Received) -> ProcessSpan {
+        received.start_process()
+    }
+
+    fn context<'a>(&self, received: &'a Self::Received) -> &'a Context {
+        received.context()
+    }
+
+    fn headers(&self, received: &Self::Received) -> Vec<Header> {
+        received_headers(received.headers.as_ref())
+    }
+
+    fn send_name(&self, subject: &str) -> String {
+        format!("publish {subject}")
+    }
+
+    fn process_name(&self, subject: &str) -> String {
+        format!("process {subject}")
+    }
+
+    fn send_span(&self, subject: &str, _: &Message, ack: &PublishAck) -> ExpectedSpan {
+        acknowledged(publish_span(SpanKind::Producer, subject), ack)
+    }
+
+    fn process_span(&self, subject: &str, received: &Self::Received) -> ExpectedSpan {
+        delivered(process_span(subject), received)
+            .attribute("messaging.consumer.group.name", DURABLE)
+    }
+}
+
+fn headers(message: &Message) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in &message.headers {
+        let name = str::from_utf8(name).expect("a name that NATS can carry");
+        let value = value.as_ref().expect("NATS has no null values");
+        let value = str::from_utf8(value).expect("a value that NATS can carry");
+        map.append(name, value);
+    }
+    map
+}
+
+/// The whole span of publishing, with nothing known but the subject.
+pub fn publish_span(kind: SpanKind, subject: &str) -> ExpectedSpan {
+    sending_span("publish", kind, subject)
+}
+
+/// The whole span of sending in some way, with nothing known but the subject.
+pub fn sending_span(verb: &'static str, kind: SpanKind, subject: &str) -> ExpectedSpan {
+    server_attributes(ExpectedSpan::new(format!("{verb} {subject}"), kind))
+        .attribute("messaging.operation.name", verb)
+        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.destination.name", subject.to_owned())
+}
+
+/// What the acknowledgement of a stream adds to a publish span.
+pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
+    let sequence = i64::try_from(ack.sequence).expect("a small number");
+    span.attribute("nats.stream", ack.stream.clone())
+        .attribute("nats.stream.sequence", sequence)
+}
+
+/// The whole span of processing a message of core NATS.
+pub fn process_span(subject: &str) -> ExpectedSpan {
+    server_attributes(ExpectedSpan::new(
+        format!("process {subject}"),
+        SpanKind::Consumer,
+    ))
+    .attribute("messaging.operation.name", "process")
+    .attribute("messaging.operation.type", "process")
+    .attribute("messaging.destination.name", subject.to_owned())
+}
+
+/// What JetStream adds to the span of processing.
+pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
+    let info = message.info().expect("a message of JetStream");
+    let sequence = i64::try_from(info.stream_sequence).expect("a small number");
+    span.attribute("nats.stream", info.stream.to_owned())
+        .attribute("nats.stream.sequence", sequence)
+        .attribute("otel_messaging.message.delivery_attempt", info.delivered)
+}
+
+/// The whole span of settling a message.
+pub fn settle_span(verb: &'static str, subject: &str) -> ExpectedSpan {
+    server_attributes(ExpectedSpan::new(
+        format!("{verb} {subject}"),
+        SpanKind::Client,
+    ))
+    .attribute("messaging.operation.name", verb)
+    .attribute("messaging.operation.type", "settle")
+    .attribute("messaging.destination.name", subject.to_owned())
+}
