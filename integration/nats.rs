@@ -4,6 +4,10 @@
 
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/settling.rs"]
+mod settling;
+#[path = "nats/shop.rs"]
+mod shop;
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {

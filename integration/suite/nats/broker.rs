@@ -219,17 +219,82 @@ fn headers(message: &Message) -> HeaderMap {
     map
 }
 
-/// The whole span of publishing, with nothing known but the subject.
-pub fn publish_span(kind: SpanKind, subject: &str) -> ExpectedSpan {
-    sending_span("publish", kind, subject)
+/// A subject in a span.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    text: String,
+    template: Option<String>,
+    is_temporary: bool,
 }
 
-/// The whole span of sending in some way, with nothing known but the subject.
-pub fn sending_span(verb: &'static str, kind: SpanKind, subject: &str) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(format!("{verb} {subject}"), kind))
-        .attribute("messaging.operation.name", verb)
-        .attribute("messaging.operation.type", "send")
-        .attribute("messaging.destination.name", subject.to_owned())
+impl From<&str> for Subject {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            template: None,
+            is_temporary: false,
+        }
+    }
+}
+
+impl Subject {
+    /// One of the subjects that a pattern stands for.
+    pub fn one_of(text: &str, pattern: &str) -> Self {
+        Self {
+            template: Some(pattern.to_owned()),
+            ..Self::from(text)
+        }
+    }
+
+    /// An inbox of the client's.
+    pub fn inbox(text: &str) -> Self {
+        Self {
+            is_temporary: true,
+            ..Self::one_of(text, "_INBOX")
+        }
+    }
+
+    fn span(
+        &self,
+        verb: &'static str,
+        operation_type: &'static str,
+        kind: SpanKind,
+    ) -> ExpectedSpan {
+        let name = self.template.as_ref().unwrap_or(&self.text);
+        let mut span = server_attributes(ExpectedSpan::new(format!("{verb} {name}"), kind))
+            .attribute("messaging.operation.name", verb)
+            .attribute("messaging.operation.type", operation_type)
+            .attribute("messaging.destination.name", self.text.clone());
+        if let Some(template) = &self.template {
+            span = span.attribute("messaging.destination.template", template.clone());
+        }
+        if self.is_temporary {
+            span = span.attribute("messaging.destination.temporary", true);
+        }
+        span
+    }
+}
+
+/// The whole span of publishing, with nothing known but the subject.
+pub fn publish_span(kind: SpanKind, subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span("publish", "send", kind)
+}
+
+/// The whole span of a request.
+pub fn request_span(subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span("request", "send", SpanKind::Producer)
+}
+
+/// The whole span of processing a message of core NATS.
+pub fn process_span(subject: impl Into<Subject>) -> ExpectedSpan {
+    subject
+        .into()
+        .span("process", "process", SpanKind::Consumer)
+}
+
+/// The whole span of settling a message.
+pub fn settle_span(verb: &'static str, subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span(verb, "settle", SpanKind::Client)
 }
 
 /// What the acknowledgement of a stream adds to a publish span.
@@ -239,17 +304,6 @@ pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
         .attribute("nats.stream.sequence", sequence)
 }
 
-/// The whole span of processing a message of core NATS.
-pub fn process_span(subject: &str) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(
-        format!("process {subject}"),
-        SpanKind::Consumer,
-    ))
-    .attribute("messaging.operation.name", "process")
-    .attribute("messaging.operation.type", "process")
-    .attribute("messaging.destination.name", subject.to_owned())
-}
-
 /// What JetStream adds to the span of processing.
 pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
     let info = message.info().expect("a message of JetStream");
@@ -257,15 +311,4 @@ pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan 
     span.attribute("nats.stream", info.stream.to_owned())
         .attribute("nats.stream.sequence", sequence)
         .attribute("otel_messaging.message.delivery_attempt", info.delivered)
-}
-
-/// The whole span of settling a message.
-pub fn settle_span(verb: &'static str, subject: &str) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(
-        format!("{verb} {subject}"),
-        SpanKind::Client,
-    ))
-    .attribute("messaging.operation.name", verb)
-    .attribute("messaging.operation.type", "settle")
-    .attribute("messaging.destination.name", subject.to_owned())
 }

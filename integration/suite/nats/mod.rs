@@ -4,6 +4,9 @@ pub mod broker;
 pub mod wire;
 
 use std::env;
+use std::io::BufRead as _;
+use std::net::TcpStream;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
@@ -90,10 +93,26 @@ pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
 
 /// Attributes that every span of a client of ours has.
 pub fn server_attributes(span: ExpectedSpan) -> ExpectedSpan {
-    let url = url();
-    let authority = url.trim_start_matches("nats://");
-    let (address, port) = authority.rsplit_once(':').expect("a host and a port");
-    span.attribute("messaging.system", "nats")
-        .attribute("server.address", address.to_owned())
-        .attribute("server.port", port.parse::<i64>().expect("a port"))
+    let span = span.attribute("messaging.system", "nats");
+    match &*SERVER {
+        Some((address, port)) => span
+            .attribute("server.address", address.clone())
+            .attribute("server.port", *port),
+        None => span,
+    }
 }
+
+/// The server's address by its own word, unless it listens on all that it has.
+static SERVER: LazyLock<Option<(String, i64)>> = LazyLock::new(|| {
+    let url = url();
+    let stream = TcpStream::connect(url.trim_start_matches("nats://")).expect("a connection");
+    let mut info = String::new();
+    std::io::BufReader::new(stream)
+        .read_line(&mut info)
+        .expect("a line");
+    let info: serde_json::Value =
+        serde_json::from_str(info.trim_start_matches("INFO ")).expect("JSON");
+    let host = info.get("host")?.as_str()?;
+    let port = info.get("port")?.as_i64()?;
+    (host != "0.0.0.0").then(|| (host.to_owned(), port))
+});
