@@ -4,6 +4,8 @@
 
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/requests.rs"]
+mod requests;
 #[path = "nats/settling.rs"]
 mod settling;
 #[path = "nats/shop.rs"]

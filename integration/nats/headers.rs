@@ -11,16 +11,14 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::{nats, w3c};
 
-const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-const STALE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+use crate::shop::{self, FRESH, STALE};
 
 fn read(headers: Option<&HeaderMap>) -> Context {
     nats::extract(&w3c::Propagator::new(), headers)
 }
 
 fn traceparent(context: &Context) -> String {
-    let span = context.span().span_context().clone();
-    format!("00-{}-{}-01", span.trace_id(), span.span_id())
+    shop::traceparent(context.span().span_context())
 }
 
 fn tenant(context: &Context) -> Option<String> {

@@ -66,8 +66,10 @@ async fn each_way_to_settle_has_a_span_in_the_trace_of_its_message() {
 
     let spans = recorder.spans();
     assert_eq!(spans.len(), verbs.len(), "progress settles nothing");
-    for (span, verb) in spans.iter().zip(verbs) {
+    for ((span, verb), sequence) in spans.iter().zip(verbs).zip(1_i64..) {
         settle_span(verb, orders.of_all("7"))
+            .attribute("nats.stream", orders.name.clone())
+            .attribute("nats.stream.sequence", sequence)
             .child_of(&named(FRESH))
             .link(&named(FRESH))
             .assert(span);

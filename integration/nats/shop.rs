@@ -34,6 +34,14 @@ pub(crate) fn traceparent(context: &SpanContext) -> String {
     format!("00-{}-{}-01", context.trace_id(), context.span_id())
 }
 
+/// The only value of a header.
+pub(crate) fn only<'a>(headers: Option<&'a HeaderMap>, name: &'static str) -> Option<&'a str> {
+    let mut values = headers?.get_all(name);
+    let value = values.next()?;
+    assert!(values.next().is_none(), "{name} is there once");
+    Some(value.as_str())
+}
+
 /// Headers that carry [`FRESH`].
 pub(crate) fn fresh() -> HeaderMap {
     header_map(&[("traceparent", FRESH)])

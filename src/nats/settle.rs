@@ -4,7 +4,7 @@ use async_nats::Error;
 use async_nats::jetstream::{AckKind, Message};
 use opentelemetry::Context;
 
-use super::envelope::of_settle;
+use super::envelope::{of_settle, position};
 use crate::Received;
 use crate::link::ambient;
 use crate::received::start_settle;
@@ -62,6 +62,9 @@ impl Received<Message> {
         let running = operation_name
             .filter(|_| !ambient.is_telemetry_suppressed())
             .map(|name| start_settle(&**self, self.source(), name, &ambient));
+        if let (Some(running), Ok(info)) = (&running, self.info()) {
+            running.record(|| position(info.stream, info.stream_sequence));
+        }
         let result = settling.await;
         if let (Some(mut running), Err(error)) = (running, &result) {
             running.fail(of_settle(error), error.to_string());

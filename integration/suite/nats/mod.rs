@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
 use async_nats::{Client, HeaderMap, jetstream};
+use opentelemetry::KeyValue;
 use otel_messaging::testing::ExpectedSpan;
 
 use crate::{Header, unique};
@@ -94,12 +95,24 @@ pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
 /// Attributes that every span of a client of ours has.
 pub fn server_attributes(span: ExpectedSpan) -> ExpectedSpan {
     let span = span.attribute("messaging.system", "nats");
-    match &*SERVER {
-        Some((address, port)) => span
-            .attribute("server.address", address.clone())
-            .attribute("server.port", *port),
-        None => span,
-    }
+    server()
+        .into_iter()
+        .fold(span, |span, KeyValue { key, value, .. }| {
+            span.attribute(key, value)
+        })
+}
+
+/// The server as spans and metrics have it.
+pub fn server() -> Vec<KeyValue> {
+    let server = SERVER.iter();
+    server
+        .flat_map(|(address, port)| {
+            [
+                KeyValue::new("server.address", address.clone()),
+                KeyValue::new("server.port", *port),
+            ]
+        })
+        .collect()
 }
 
 /// The server's address by its own word, unless it listens on all that it has.
