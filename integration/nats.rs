@@ -1,9 +1,18 @@
 //! The scenarios on core NATS and on JetStream, and what only NATS has. The server is the one of
 //! `NATS_URL`.
-#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test panics where it fails"
+)]
 
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/oversize.rs"]
+mod oversize;
+#[path = "nats/publishing.rs"]
+mod publishing;
 #[path = "nats/requests.rs"]
 mod requests;
 #[path = "nats/settling.rs"]
