@@ -7,6 +7,8 @@
     reason = "a test panics where it fails"
 )]
 
+#[path = "nats/consumers.rs"]
+mod consumers;
 #[path = "nats/headers.rs"]
 mod headers;
 #[path = "nats/oversize.rs"]
@@ -19,6 +21,10 @@ mod requests;
 mod settling;
 #[path = "nats/shop.rs"]
 mod shop;
+#[path = "nats/stored.rs"]
+mod stored;
+#[path = "nats/subscriptions.rs"]
+mod subscriptions;
 
 macro_rules! scenarios {
     ($($name:ident),+ $(,)?) => {

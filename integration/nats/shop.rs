@@ -7,13 +7,16 @@ use async_nats::jetstream::stream::{self, Stream};
 use async_nats::jetstream::{Context, Message};
 use futures::StreamExt as _;
 use integration::nats::broker::Subject;
-use integration::nats::{client, header_map, in_time, stream_of};
+use integration::nats::{client, header_map, in_time, server, stream_of};
 use integration::unique;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use otel_messaging::Telemetry;
 use otel_messaging::nats::jetstream::Consumer;
 use otel_messaging::nats::{Delivered, Messages, Received};
+use otel_messaging::testing::ExpectedSpan;
 
+pub(crate) const CONSUMED: &str = "messaging.client.consumed.messages";
 pub(crate) const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 pub(crate) const STALE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -45,6 +48,23 @@ pub(crate) fn only<'a>(headers: Option<&'a HeaderMap>, name: &'static str) -> Op
 /// Headers that carry [`FRESH`].
 pub(crate) fn fresh() -> HeaderMap {
     header_map(&[("traceparent", FRESH)])
+}
+
+/// A span in the trace of [`FRESH`].
+pub(crate) fn of_fresh(span: ExpectedSpan) -> ExpectedSpan {
+    span.child_of(&named(FRESH)).link(&named(FRESH))
+}
+
+/// Attributes of a metric of receiving.
+pub(crate) fn receiving(more: &[(&'static str, &str)]) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.operation.name", "next"),
+    ];
+    attributes.extend(server());
+    let more = more.iter();
+    attributes.extend(more.map(|(key, value)| KeyValue::new(*key, (*value).to_owned())));
+    attributes
 }
 
 /// A stream of all subjects below its name.

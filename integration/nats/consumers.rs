@@ -1,0 +1,187 @@
+//! JetStream consumers of every kind.
+
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::{pull, push};
+use futures::{Stream, StreamExt as _};
+use integration::nats::broker::{DURABLE, Subject, delivered, process_span};
+use integration::nats::{in_time, server_attributes};
+use opentelemetry::trace::SpanKind;
+use otel_messaging::nats::Received;
+use otel_messaging::policy::{Policy, Rule};
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+
+use crate::shop::{FRESH, Orders, fresh, named, next, of_fresh, receiving};
+
+/// Receives one message of a stream and processes it; its span is the only one.
+async fn one<S, E>(recorder: &Recorder, orders: &Orders, group: Option<&str>, messages: S)
+where
+    S: Stream<Item = Result<Received<Message>, E>>,
+    E: std::fmt::Debug,
+{
+    let mut messages = std::pin::pin!(messages);
+    let order = in_time(messages.next())
+        .await
+        .expect("a message")
+        .expect("no error");
+    order.process(async |_| ()).await;
+    let expected = delivered(process_span(orders.of_all("7")), &order);
+    let expected = match group {
+        Some(group) => expected.attribute("messaging.consumer.group.name", group.to_owned()),
+        None => expected,
+    };
+    let name = format!("process {}", orders.subject("*"));
+    of_fresh(expected).assert(&recorder.span(&name));
+    recorder.clear();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_to_receive_from_a_stream_hands_over_the_context() {
+    let recorder = Recorder::new();
+    let telemetry = recorder.telemetry();
+    let orders = Orders::open().await;
+    orders.publish("7", fresh()).await;
+    let pull = || pull::Config {
+        filter_subject: orders.subject("*"),
+        ..pull::Config::default()
+    };
+    let consumer = async || orders.consumer(&telemetry, pull()).await;
+
+    let messages = consumer().await.messages().await.expect("messages");
+    one(&recorder, &orders, None, messages).await;
+    let by_stream = consumer().await;
+    let messages = by_stream
+        .stream()
+        .max_messages_per_batch(1)
+        .messages()
+        .await;
+    one(&recorder, &orders, None, messages.expect("messages")).await;
+    let by_fetch = consumer().await;
+    let messages = by_fetch.fetch().max_messages(1).messages().await;
+    one(&recorder, &orders, None, messages.expect("messages")).await;
+    let by_batch = consumer().await;
+    let messages = by_batch.batch().max_messages(1).messages().await;
+    one(&recorder, &orders, None, messages.expect("messages")).await;
+    let mut batches = consumer().await.sequence(1).expect("batches");
+    let messages = in_time(batches.next())
+        .await
+        .expect("a batch")
+        .expect("no error");
+    one(&recorder, &orders, None, messages).await;
+    let bare = consumer().await;
+    let messages = bare
+        .inner()
+        .stream()
+        .max_messages_per_batch(1)
+        .messages()
+        .await;
+    one(
+        &recorder,
+        &orders,
+        None,
+        bare.messages_of(messages.expect("messages")),
+    )
+    .await;
+
+    let ordered = pull::OrderedConfig {
+        filter_subject: orders.subject("*"),
+        ..pull::OrderedConfig::default()
+    };
+    let ordered = orders.consumer(&telemetry, ordered).await;
+    one(
+        &recorder,
+        &orders,
+        None,
+        ordered.messages().await.expect("messages"),
+    )
+    .await;
+    let pushed = push::Config {
+        deliver_subject: orders.context.client().new_inbox(),
+        deliver_group: Some(DURABLE.to_owned()),
+        filter_subject: orders.subject("*"),
+        ..push::Config::default()
+    };
+    let pushed = orders.consumer(&telemetry, pushed).await;
+    one(
+        &recorder,
+        &orders,
+        Some(DURABLE),
+        pushed.messages().await.expect("messages"),
+    )
+    .await;
+    let ordered = push::OrderedConfig {
+        deliver_subject: orders.context.client().new_inbox(),
+        filter_subject: orders.subject("*"),
+        ..push::OrderedConfig::default()
+    };
+    let ordered = orders.consumer(&telemetry, ordered).await;
+    one(
+        &recorder,
+        &orders,
+        None,
+        ordered.messages().await.expect("messages"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_filter_the_stream_stands_for_its_subjects() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    orders.publish("7", fresh()).await;
+    let durable = pull::Config {
+        durable_name: Some(DURABLE.to_owned()),
+        ..pull::Config::default()
+    };
+    let consumer = orders.consumer(&recorder.telemetry(), durable).await;
+
+    let order = next(&mut consumer.messages().await.expect("messages")).await;
+    order.process(async |_| ()).await;
+
+    let subject = Subject::one_of(&orders.subject("7"), &orders.name);
+    of_fresh(delivered(process_span(subject), &order))
+        .attribute("messaging.consumer.group.name", DURABLE)
+        .assert(&recorder.span(&format!("process {}", orders.name)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_policy_adds_receive_spans_time_in_queue_and_lag() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    for _ in 0..3 {
+        orders.publish("7", fresh()).await;
+    }
+    let rule = Rule::of("*")
+        .receive_spans(true)
+        .time_in_queue(true)
+        .lag(true);
+    let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
+    let consumer = orders.consumer(&telemetry, pull::Config::default()).await;
+
+    let order = next(&mut consumer.messages().await.expect("messages")).await;
+
+    let expected = server_attributes(ExpectedSpan::new(
+        format!("next {}", orders.name),
+        SpanKind::Client,
+    ));
+    let expected = expected
+        .attribute("messaging.operation.name", "next")
+        .attribute("messaging.operation.type", "receive")
+        .attribute("messaging.destination.name", orders.subject("7"))
+        .attribute("messaging.destination.template", orders.name.clone());
+    delivered(expected, &order)
+        .link(&named(FRESH))
+        .assert(&recorder.span(&format!("next {}", orders.name)));
+    let attributes = receiving(&[("messaging.destination.template", &orders.name)]);
+    let lag = recorder.gauge("otel_messaging.consumer.lag");
+    let [(of, behind)] = &lag[..] else {
+        panic!("one lag: {lag:?}");
+    };
+    assert_eq!(*behind, 2);
+    assert_eq!(of.len(), attributes.len());
+    let waited = recorder.histogram("otel_messaging.message.time_in_queue");
+    assert_eq!(
+        waited.iter().map(|histogram| histogram.count).sum::<u64>(),
+        1
+    );
+    assert_eq!(recorder.counter_total("otel_messaging.clock.skews"), 0);
+}
