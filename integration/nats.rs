@@ -11,6 +11,8 @@
 mod consumers;
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/old_server.rs"]
+mod old_server;
 #[path = "nats/oversize.rs"]
 mod oversize;
 #[path = "nats/publishing.rs"]

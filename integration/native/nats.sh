@@ -34,8 +34,15 @@ equip_nats_current() {
   if [[ ! ${address[nats-current]:-} ]]; then
     nats_current_start || return
   fi
-  settings+=("NATS_URL=${address[nats-current]}")
+  settings+=("NATS_URL=${address[nats-current]}" "NATS_SERVER=$nats_folder/nats-server")
   against="$(nats_told nats-current), native"
+}
+
+# Debian's program, for a suite that starts and stops servers of its own.
+equip_nats_program() {
+  nats_prepare || return
+  settings+=("NATS_SERVER=$(command -v nats-server)")
+  against="$(nats-server --version | tr -d :), native"
 }
 
 nats_current_start() {

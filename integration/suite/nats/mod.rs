@@ -1,6 +1,7 @@
 //! NATS, by async-nats: the server that `NATS_URL` names, with JetStream.
 
 pub mod broker;
+pub mod server;
 pub mod wire;
 
 use std::env;
