@@ -47,12 +47,15 @@ const METRICS: &[(&str, &str)] = generated!(metric:
 );
 
 /// Keys that the conventions do not have, and say so in their documentation.
-const OURS: [(&str, &str); 2] = [
+const OURS: [(&str, &str); 5] = [
     (
         "DELIVERY_ATTEMPT",
         "otel_messaging.message.delivery_attempt",
     ),
     ("MESSAGING_HEADER", "messaging.header"),
+    ("NATS_MESSAGE_DUPLICATE", "nats.message.duplicate"),
+    ("NATS_STREAM", "nats.stream"),
+    ("NATS_STREAM_SEQUENCE", "nats.stream.sequence"),
 ];
 
 /// Keys of the release that we are pinned to, which the generated constants are behind of.

@@ -30,13 +30,15 @@
 //! | feature | brings |
 //! |---|---|
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
+//! | `nats` | the module `nats`, over `async-nats` without its default features, JetStream and micro-services included |
 //! | `testing` | the module `testing`, for your own tests |
-//! | `full` | both |
+//! | `full` | all of them |
 //!
 //! # Map
 //!
 //! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
 //! - `kafka`: producer, consumer and carriers; `kafka::inject` and `kafka::extract` work alone.
+//! - `nats`: the same for NATS and JetStream; `nats::inject` and `nats::extract` work alone.
 //! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
 //! - [`Received`]: a message and the context that it was created in.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
