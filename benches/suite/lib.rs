@@ -111,7 +111,7 @@ pub mod nats {
 
     pub fn extract(headers: &HeaderMap) -> Context {
         Propagation::W3c
-            .extract(&Context::new(), Some(headers))
+            .extract(&Context::new(), Some(headers), |_| true)
             .context
     }
 }

@@ -91,17 +91,17 @@ mod tests {
 
     #[test]
     fn errors_have_the_type_of_their_kind() {
-        let refused: async_nats::jetstream::Error =
-            toml::from_str("code = 400\nerr_code = 10077").expect("an error of the server");
-        let by_server =
-            jetstream::PublishError::with_source(jetstream::PublishErrorKind::Other, refused);
-        let by_client = jetstream::PublishError::with_source(
-            jetstream::PublishErrorKind::Other,
-            async_nats::SubjectError::InvalidFormat,
-        );
-        let bare = jetstream::PublishError::new(jetstream::PublishErrorKind::Other);
+        let kind = jetstream::PublishErrorKind::Other;
+        let by_server = toml::from_str("code = 400\nerr_code = 10077").map(|refused| {
+            let refused: async_nats::jetstream::Error = refused;
+            jetstream::PublishError::with_source(kind, refused)
+        });
+        let by_client =
+            jetstream::PublishError::with_source(kind, async_nats::SubjectError::InvalidFormat);
+        let bare = jetstream::PublishError::new(kind);
 
-        assert_eq!(of_jetstream_publish(&by_server), "jetstream_10077");
+        let by_server = by_server.map(|error| of_jetstream_publish(&error));
+        assert_eq!(by_server, Ok("jetstream_10077".into()));
         assert_eq!(of_jetstream_publish(&by_client), "invalid_subject");
         assert_eq!(of_jetstream_publish(&bare), "_OTHER");
     }
