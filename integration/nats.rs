@@ -9,6 +9,8 @@
 
 #[path = "nats/consumers.rs"]
 mod consumers;
+#[path = "nats/foreign.rs"]
+mod foreign;
 #[path = "nats/headers.rs"]
 mod headers;
 #[path = "nats/old_server.rs"]

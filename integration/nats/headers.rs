@@ -3,11 +3,10 @@
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, consumer};
 use futures::StreamExt as _;
-use integration::nats::wire::{Wire, block};
-use integration::nats::{client, header_map, in_time, received_headers, stream, subscribed};
+use integration::nats::wire::Wire;
+use integration::nats::{client, header_map, in_time, received_headers, stream};
 use integration::unique;
 use opentelemetry::Context;
-use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::{nats, w3c};
 
@@ -19,10 +18,6 @@ fn read(headers: Option<&HeaderMap>) -> Context {
 
 fn traceparent(context: &Context) -> String {
     shop::traceparent(context.span().span_context())
-}
-
-fn tenant(context: &Context) -> Option<String> {
-    context.baggage().get("tenant").map(ToString::to_string)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,59 +86,5 @@ async fn a_context_is_stored_in_a_stream() {
 
     for headers in [message.headers.as_ref(), Some(&stored.headers)] {
         assert_eq!(traceparent(&read(headers)), FRESH);
-    }
-}
-
-/// Each carries [`FRESH`], or nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn headers_of_any_client_are_read() {
-    let rows: [(&[&str], bool, Option<&str>); 9] = [
-        (
-            &["traceparent: FRESH", "baggage: tenant=blue"],
-            true,
-            Some("blue"),
-        ),
-        (
-            &["Traceparent: FRESH", "Baggage: tenant=blue"],
-            true,
-            Some("blue"),
-        ),
-        (&["TRACEPARENT:FRESH"], true, None),
-        (&["traceparent:   FRESH  "], true, None),
-        (&["Xraceparent: FRESH"], true, None),
-        (&["Traceparent: STALE", "traceparent: FRESH"], true, None),
-        (&["traceparent: STALE", "traceparent: FRESH"], true, None),
-        (
-            &["traceparent: ", "baggage: tenant=blue"],
-            false,
-            Some("blue"),
-        ),
-        (&["traceparent: é", "x: \u{0}"], false, None),
-    ];
-    let (client, subject) = (client().await, unique("orders"));
-    let mut messages = client
-        .subscribe(subject.clone())
-        .await
-        .expect("a subscription");
-    subscribed(&client).await;
-    let mut wire = Wire::connect().await;
-
-    for (lines, is_read, member) in rows {
-        let lines: Vec<String> = lines
-            .iter()
-            .map(|line| line.replace("FRESH", FRESH).replace("STALE", STALE))
-            .collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        wire.publish(&subject, &block(&lines), b"two books").await;
-
-        let message = in_time(messages.next()).await.expect("a message");
-        let context = read(message.headers.as_ref());
-        let found = context.span().span_context().is_valid();
-        assert_eq!(
-            found.then(|| traceparent(&context)),
-            is_read.then(|| FRESH.to_owned()),
-            "{lines:?}"
-        );
-        assert_eq!(tenant(&context).as_deref(), member, "{lines:?}");
     }
 }

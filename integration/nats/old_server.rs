@@ -26,10 +26,12 @@ async fn old_server() -> (u16, UnboundedReceiver<String>) {
         stream.write_all(b"\r\n").await.expect("a client");
         let mut line = String::new();
         while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+            let line = std::mem::take(&mut line);
             if line == "PING\r\n" {
                 stream.write_all(b"PONG\r\n").await.expect("a client");
+            } else {
+                let _ = lines.send(line);
             }
-            let _ = lines.send(std::mem::take(&mut line));
         }
     });
     (port, heard)

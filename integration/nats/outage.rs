@@ -60,10 +60,10 @@ async fn a_pull_goes_on_after_its_server_was_restarted() {
     let mut done: BTreeMap<u64, u32> = BTreeMap::new();
     let mut was_restarted = false;
     while done.len() < ORDERS as usize {
-        let order = match in_time(messages.next()).await.expect("the stream goes on") {
-            Ok(order) => order,
-            // The client tells that it heard nothing; it goes on by itself.
-            Err(_) => continue,
+        let next = in_time(messages.next()).await;
+        let Ok(order) = next.expect("the stream goes on") else {
+            // The client tells that it has heard nothing; it goes on by itself.
+            continue;
         };
         let sequence = order
             .info()
