@@ -8,11 +8,15 @@
 #[path = "allocations/nats.rs"]
 mod nats;
 
+use std::time::{Duration, SystemTime};
+
 use benches::counting::counted;
+use benches::messages::Wrapped;
 use benches::sample::{self, Broker, KEY, PAYLOAD, TOPIC, ready, reported};
 use benches::{by_hand, kafka};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use otel_messaging::Telemetry;
+use otel_messaging::policy::Record;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Headers as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -108,19 +112,57 @@ fn sending_an_unsampled_record_builds_only_what_samplers_see() {
     assert_eq!(recorded, [5, 6]);
 }
 
+/// Without a span, processing still has the context that was received and the list of links.
+#[test]
+fn without_a_span_no_attribute_is_built_and_a_record_allocates_nothing() {
+    let broker = Broker::start();
+
+    for record in [Record::PropagateOnly, Record::Off] {
+        let telemetry = sample::recorded_as(record);
+        let process = process_with(&broker, &telemetry, Some(KEY));
+        let send = {
+            let _current = sample::trace().attach();
+            send_with(&broker, &telemetry, Some(KEY))
+        };
+
+        assert_eq!((process, send), (2, 0), "{record:?}");
+    }
+}
+
+#[test]
+fn the_policy_of_a_known_destination_and_its_metrics_allocate_nothing() {
+    let wrapped = Wrapped::with_rules(10);
+    let from = SystemTime::now();
+    let to = from + Duration::from_millis(7);
+
+    let look_up = settled(|| counted(|| wrapped.look_up()).1);
+    let sent = settled(|| counted(|| wrapped.sent(from, to)).1);
+    let processed = settled(|| counted(|| wrapped.processed(from, to)).1);
+
+    assert_eq!((look_up, sent, processed), (0, 0, 0));
+}
+
 fn process(broker: &Broker, provider: &SdkTracerProvider, key: Option<&str>) -> u64 {
     let telemetry = Telemetry::new().tracer_provider(provider.clone());
+    process_with(broker, &telemetry, key)
+}
+
+fn process_with(broker: &Broker, telemetry: &Telemetry, key: Option<&str>) -> u64 {
     let headers = by_hand::inject(&sample::trace(), sample::other_headers(2));
-    let message = broker.received(&telemetry, key, headers);
+    let message = broker.received(telemetry, key, headers);
 
     settled(|| counted(|| ready(message.process(async |_| ()))).1)
 }
 
 /// What sending allocates beyond what the client does itself.
 fn send(broker: &Broker, provider: &SdkTracerProvider, key: Option<&str>) -> u64 {
-    let client = broker.producer();
     let telemetry = Telemetry::new().tracer_provider(provider.clone());
-    let wrapped = otel_messaging::kafka::Producer::wrap(&telemetry, client.clone());
+    send_with(broker, &telemetry, key)
+}
+
+fn send_with(broker: &Broker, telemetry: &Telemetry, key: Option<&str>) -> u64 {
+    let client = broker.producer();
+    let wrapped = otel_messaging::kafka::Producer::wrap(telemetry, client.clone());
 
     let with_us = sent(&client, key, |record| {
         wrapped.send_result(record).map_err(|(error, _)| error)

@@ -7,6 +7,8 @@ mod codec;
 mod headers;
 #[path = "messaging/nats.rs"]
 mod nats;
+#[path = "messaging/policy.rs"]
+mod policy;
 #[path = "messaging/process.rs"]
 mod process;
 #[path = "messaging/send.rs"]
@@ -20,6 +22,7 @@ fn main() {
     codec::measure(&report);
     headers::measure(&report);
     nats::measure(&report);
+    policy::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);
     send::measure(&report, &broker);

@@ -19,6 +19,7 @@ const KEYS: &[(&str, &str)] = generated!(attribute:
     EXCEPTION_MESSAGE
     EXCEPTION_STACKTRACE
     EXCEPTION_TYPE
+    MESSAGING_BATCH_MESSAGE_COUNT
     MESSAGING_CLIENT_ID
     MESSAGING_CONSUMER_GROUP_NAME
     MESSAGING_DESTINATION_ANONYMOUS
@@ -47,11 +48,13 @@ const METRICS: &[(&str, &str)] = generated!(metric:
 );
 
 /// Keys that the conventions do not have, and say so in their documentation.
-const OURS: [(&str, &str); 5] = [
+const OURS: [(&str, &str); 7] = [
     (
         "DELIVERY_ATTEMPT",
         "otel_messaging.message.delivery_attempt",
     ),
+    ("FAN_BACK_LEFT_OUT", "otel_messaging.fan_back.left_out"),
+    ("LINK_MESSAGE_COUNT", "otel_messaging.link.message_count"),
     ("MESSAGING_HEADER", "messaging.header"),
     ("NATS_MESSAGE_DUPLICATE", "nats.message.duplicate"),
     ("NATS_STREAM", "nats.stream"),

@@ -146,6 +146,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) destination: Option<&'a Arc<Destination>>,
     /// Partition, where it is known before the operation.
     pub(crate) partition: Option<i32>,
+    /// How many messages it is about, where it is about a batch.
+    pub(crate) batch: Option<usize>,
 }
 
 impl<'a> Envelope<'a> {
@@ -160,8 +162,9 @@ impl<'a> Envelope<'a> {
         let rule = self.rule();
         rule.recorded() == Record::Full
             && match self.operation {
-                Operation::Receive => rule.wants_receive_spans(),
+                Operation::Receive => rule.wants_receive_spans(self.batch.is_some()),
                 Operation::Settle => rule.wants_settle_spans(),
+                Operation::Create => rule.wants_create_spans(),
                 Operation::Send | Operation::SendExisting | Operation::Process => true,
             }
     }

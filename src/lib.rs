@@ -31,6 +31,7 @@
 //! |---|---|
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
 //! | `nats` | the module `nats`, over `async-nats` without its default features, JetStream and micro-services included |
+//! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
 //! | `testing` | the module `testing`, for your own tests |
 //! | `full` | all of them |
 //!
@@ -60,6 +61,7 @@
     allow(dead_code, reason = "some of the core serves one client alone")
 )]
 
+mod batch;
 mod diagnosis;
 mod envelope;
 mod link;
@@ -67,6 +69,8 @@ mod metrics;
 pub mod policy;
 mod propagation;
 mod received;
+#[cfg(feature = "sdk")]
+mod sampler;
 pub mod semconv;
 mod sending;
 mod span;
@@ -82,7 +86,10 @@ pub mod testing;
 
 pub use opentelemetry;
 
+pub use crate::batch::{Batch, Batches};
 pub use crate::received::{Message, Received};
+#[cfg(feature = "sdk")]
+pub use crate::sampler::LinkedSampler;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::span::ProcessSpan;
 pub use crate::telemetry::Telemetry;

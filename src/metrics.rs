@@ -110,31 +110,33 @@ impl Instruments {
         }
     }
 
-    /// Records the end of an operation on so many messages.
+    /// Records how long an operation took. The conventions measure no creating.
     pub(crate) fn ended(
         &self,
         envelope: &Envelope<'_>,
-        messages: u64,
         from: SystemTime,
         to: SystemTime,
         error: Option<KeyValue>,
     ) {
+        let duration = match envelope.operation {
+            Operation::Create => return,
+            Operation::Process => &self.process_duration,
+            _ => &self.operation_duration,
+        };
         let attributes = envelope.metric_attributes();
         let extra: Vec<KeyValue> = partition_of(envelope).into_iter().chain(error).collect();
         // A clock that was set back has measured nothing.
         let seconds = to.duration_since(from).unwrap_or_default().as_secs_f64();
-        let duration = match envelope.operation {
-            Operation::Process => &self.process_duration,
-            _ => &self.operation_duration,
-        };
         with(&attributes.operation, &extra, |all| {
             duration.record(seconds, all);
         });
-        if envelope.operation.is_send() {
-            with(&attributes.messages, &extra, |all| {
-                self.sent.add(messages, all)
-            });
-        }
+    }
+
+    /// Counts a message that was to be sent.
+    pub(crate) fn sent(&self, envelope: &Envelope<'_>, error: Option<KeyValue>) {
+        let attributes = envelope.metric_attributes();
+        let extra: Vec<KeyValue> = partition_of(envelope).into_iter().chain(error).collect();
+        with(&attributes.messages, &extra, |all| self.sent.add(1, all));
     }
 
     /// Counts messages that were handed over to the application.
@@ -226,7 +228,7 @@ impl MetricAttributes {
             messages.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
             messages.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
         }
-        let is_send = envelope.operation.is_send();
+        let is_send = envelope.operation.is_producing();
         if let Some(group) = client.consumer_group.as_ref().filter(|_| !is_send) {
             messages.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
         }

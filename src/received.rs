@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use opentelemetry::Context;
+use opentelemetry::trace::Link;
+use opentelemetry::{Context, KeyValue};
 
 use self::sealed::Parts;
 use crate::envelope::Envelope;
-use crate::link::{Relation, ambient};
+use crate::link::{InBatch, Relation, ambient, without_span};
 use crate::policy::{Incoming, Record, Rule};
 use crate::propagation::Extracted;
 use crate::semconv::attributes::captured;
@@ -129,6 +130,7 @@ impl<M: Message> Received<M> {
             operation_name: M::receive_name(&self.source),
             destination: Some(&destination),
             partition: self.message.partition(),
+            batch: None,
         };
         let instruments = client.telemetry.instruments();
         instruments.consumed(&envelope, 1);
@@ -142,7 +144,7 @@ impl<M: Message> Received<M> {
         {
             instruments.lag(&envelope, behind);
         }
-        if rule.wants_receive_spans()
+        if rule.wants_receive_spans(false)
             && let Some(since) = waited_since
         {
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
@@ -152,7 +154,7 @@ impl<M: Message> Received<M> {
                 ..Relation::handling(current, carried, trust)
             };
             let running = Running::since(since, &envelope, relation);
-            record(&self.message, &self.source, &running, rule);
+            running.record(|| attributes(&self.message, &self.source, rule));
         }
     }
 
@@ -162,7 +164,7 @@ impl<M: Message> Received<M> {
         self.context.get_or_init(|| {
             let destination = self.message.destination(&self.source);
             let rule = &destination.rule;
-            match trust(&self.message, rule) {
+            match self.trust(rule) {
                 Incoming::Continue | Incoming::LinkOnly => {
                     extract(&self.message, &self.source, &Context::new(), rule).context
                 }
@@ -249,40 +251,73 @@ impl<M: Message> Received<M> {
     }
 
     fn start_in(&self, ambient: Context) -> ProcessSpan {
-        let client = M::client(&self.source);
         if ambient.is_telemetry_suppressed() {
-            return ProcessSpan::unrecorded(&client.telemetry, ambient);
+            return ProcessSpan::unrecorded(ambient);
         }
         let destination = self.message.destination(&self.source);
         let envelope = Envelope {
-            client,
+            client: M::client(&self.source),
             operation: Operation::Process,
             operation_name: "process",
             destination: Some(&destination),
             partition: self.message.partition(),
+            batch: None,
         };
         let rule = &destination.rule;
-        let carried = extract(&self.message, &self.source, &ambient, rule);
-        let is_recorded = rule.recorded() != Record::Off;
-        if is_recorded && !self.is_reported.swap(true, Ordering::Relaxed) {
-            client.telemetry.report(carried.problems(), &envelope);
-        }
-        let trust = match trust(&self.message, rule) {
-            // There is no span to link from, and the trace must not end here.
-            Incoming::LinkOnly if !envelope.has_span() && !self.message.is_stored() => {
-                Incoming::Continue
-            }
-            trust => trust,
+        let batch = InBatch::of(&ambient);
+        let outside = match batch {
+            Some(_) => without_span(&ambient),
+            None => ambient.clone(),
         };
-        let relation = Relation::handling(&ambient, carried, trust);
-        if !is_recorded {
-            return ProcessSpan::unrecorded(&client.telemetry, relation.parent);
+        let carried = self.carried(&outside, &envelope, rule);
+        let mut relation = if batch.is_some() && carried.creation.is_none() {
+            Relation::inside(ambient)
+        } else {
+            let trust = match self.trust(rule) {
+                // There is no span to link from, and the trace must not end here.
+                Incoming::LinkOnly if !envelope.has_span() && !self.message.is_stored() => {
+                    Incoming::Continue
+                }
+                trust => trust,
+            };
+            Relation::handling(&outside, carried, trust)
+        };
+        relation.links.extend(batch.map(Link::with_context));
+        if rule.recorded() == Record::Off {
+            return ProcessSpan::unrecorded(relation.parent);
         }
-        let span = ProcessSpan::start(&envelope, relation);
-        if let Some(running) = span.running() {
-            record(&self.message, &self.source, running, rule);
+        let running = Running::start(&envelope, relation);
+        running.record(|| self.own_attributes(rule));
+        ProcessSpan::of(running)
+    }
+
+    /// What the message carries, read onto `base`. What is wrong with it is reported once.
+    pub(crate) fn carried(
+        &self,
+        base: &Context,
+        envelope: &Envelope<'_>,
+        rule: &Rule,
+    ) -> Extracted {
+        let carried = extract(&self.message, &self.source, base, rule);
+        let is_told = envelope.operation == Operation::Process && rule.recorded() != Record::Off;
+        if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {
+            let telemetry = &envelope.client.telemetry;
+            telemetry.report(carried.problems(), envelope);
         }
-        span
+        carried
+    }
+
+    pub(crate) fn trust(&self, rule: &Rule) -> Incoming {
+        trust(&self.message, rule)
+    }
+
+    /// What only this message says of itself.
+    pub(crate) fn own_attributes(&self, rule: &Rule) -> Vec<KeyValue> {
+        attributes(&self.message, &self.source, rule)
+    }
+
+    pub(crate) const fn message(&self) -> &M {
+        &self.message
     }
 
     pub(crate) const fn source(&self) -> &Arc<M::Source> {
@@ -308,6 +343,7 @@ pub(crate) fn start_settle<M: Message>(
         operation_name,
         destination: Some(&destination),
         partition: message.partition(),
+        batch: None,
     };
     let rule = &destination.rule;
     let carried = extract(message, source, ambient, rule);
@@ -331,14 +367,13 @@ fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {
     }
 }
 
-fn record<M: Message>(message: &M, source: &M::Source, running: &Running, rule: &Rule) {
-    running.record(|| {
-        let headers = message.headers();
+fn attributes<M: Message>(message: &M, source: &M::Source, rule: &Rule) -> Vec<KeyValue> {
+    let mut attributes = message.attributes(source, rule);
+    if let Some(headers) = message.headers() {
         let telemetry = &M::client(source).telemetry;
-        let captured = headers.map(|headers| captured(headers, rule, telemetry));
-        let own = message.attributes(source, rule);
-        own.into_iter().chain(captured.into_iter().flatten())
-    });
+        attributes.extend(captured(headers, rule, telemetry));
+    }
+    attributes
 }
 
 impl<M: Message> Deref for Received<M> {

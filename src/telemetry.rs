@@ -1,9 +1,9 @@
 //! [`Telemetry`]: what every wrapper is given, and the only reader of OpenTelemetry's globals.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::{env, fmt};
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::metrics::{Meter, MeterProvider};
@@ -41,6 +41,7 @@ pub struct Telemetry {
     policy: Arc<Policy>,
     classifier: Classifier,
     keeps_existing_context: bool,
+    max_links: usize,
     diagnosis: Arc<Diagnosis>,
 }
 
@@ -56,6 +57,7 @@ impl Telemetry {
             policy: Arc::default(),
             classifier: Arc::new(by_type_name),
             keeps_existing_context: false,
+            max_links: default_max_links(),
             diagnosis: Arc::new(Diagnosis::new()),
         }
     }
@@ -164,6 +166,16 @@ impl Telemetry {
         self
     }
 
+    /// Sets how many links a span of a batch has at most; what is more goes onto child spans.
+    ///
+    /// Keep it at or below what the SDK's span limits allow, or the SDK drops the rest. Unset: what
+    /// `OTEL_SPAN_LINK_COUNT_LIMIT` says, as for the SDK, else 128. With 0 there are no links.
+    #[must_use]
+    pub const fn max_links(mut self, links: usize) -> Self {
+        self.max_links = links;
+        self
+    }
+
     /// Starts a span and returns `parent` with it.
     pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Context {
         self.tracer.start(builder, parent)
@@ -196,8 +208,12 @@ impl Telemetry {
         &self.propagation
     }
 
-    pub(crate) fn classifier(&self) -> Classifier {
-        Arc::clone(&self.classifier)
+    pub(crate) fn classify(&self, error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
+        (self.classifier)(error)
+    }
+
+    pub(crate) const fn most_links(&self) -> usize {
+        self.max_links
     }
 
     pub(crate) const fn keeps_existing_context(&self) -> bool {
@@ -257,6 +273,12 @@ fn within(parent: &Context, span: BoxedSpan) -> Context {
     } else {
         parent.with_remote_span_context(span.span_context().clone())
     }
+}
+
+/// Spec: SDK environment variables § Span limits.
+fn default_max_links() -> usize {
+    let set = env::var("OTEL_SPAN_LINK_COUNT_LIMIT").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(128)
 }
 
 fn scope() -> InstrumentationScope {

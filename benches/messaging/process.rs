@@ -11,8 +11,9 @@ use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use otel_messaging::Telemetry;
 use otel_messaging::kafka::{MessageHeaders as _, Received};
+use otel_messaging::policy::Record;
 use rdkafka::Message as _;
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{OwnedHeaders, OwnedMessage};
 
 pub(crate) fn measure(report: &Report, broker: &Broker) {
     for (name, provider) in [
@@ -20,8 +21,7 @@ pub(crate) fn measure(report: &Report, broker: &Broker) {
         ("process: not sampled", sample::unsampled()),
     ] {
         let telemetry = Telemetry::new().tracer_provider(provider.clone());
-        let headers = by_hand::inject(&sample::trace(), sample::other_headers(2));
-        let message = broker.received(&telemetry, Some(KEY), headers);
+        let message = broker.received(&telemetry, Some(KEY), traced());
         report.row(
             name,
             [
@@ -31,11 +31,30 @@ pub(crate) fn measure(report: &Report, broker: &Broker) {
             ],
         );
     }
+    for (name, record) in [
+        ("process: propagation alone", Record::PropagateOnly),
+        ("process: off", Record::Off),
+    ] {
+        let message = broker.received(&sample::recorded_as(record), Some(KEY), traced());
+        let ways = [(Way::Ours, ours(&message)), (Way::Bare, bare(&message))];
+        report.row(name, ways);
+    }
+}
+
+fn traced() -> OwnedHeaders {
+    by_hand::inject(&sample::trace(), sample::other_headers(2))
 }
 
 fn ours(message: &Received<OwnedMessage>) -> Run<'_> {
-    each(move || ready(message.process(async |_| ())))
+    each(move || ready(message.process(|message| handled(message))))
 }
+
+/// The handler alone.
+fn bare(message: &OwnedMessage) -> Run<'_> {
+    each(move || ready(handled(message)))
+}
+
+async fn handled(_: &OwnedMessage) {}
 
 /// The same span with the stock propagator, as one writes it who does not know the topic.
 fn with_stock<'a>(message: &'a OwnedMessage, provider: &SdkTracerProvider) -> Run<'a> {

@@ -11,6 +11,7 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use otel_messaging::policy::Record;
 use otel_messaging::{Telemetry, kafka};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
@@ -35,6 +36,20 @@ pub(crate) fn measure(report: &Report, broker: &Broker) {
                 (Way::Bare, bare(&client)),
             ],
         );
+    }
+
+    // What is sent on is the trace that is current.
+    let _current = sample::trace().attach();
+    for (name, record) in [
+        ("send: propagation alone", Record::PropagateOnly),
+        ("send: off", Record::Off),
+    ] {
+        let wrapped = kafka::Producer::wrap(&sample::recorded_as(record), client.clone());
+        let ways = [
+            (Way::Ours, ours(&client, wrapped)),
+            (Way::Bare, bare(&client)),
+        ];
+        report.row(name, ways);
     }
 }
 

@@ -26,9 +26,12 @@ pub mod codec;
 pub mod counting;
 pub mod harness;
 pub mod header_map;
+pub mod messages;
 pub mod sample;
 pub mod stock;
 
+#[path = "../../src/batch/mod.rs"]
+mod batch;
 #[path = "../../src/diagnosis.rs"]
 mod diagnosis;
 #[path = "../../src/envelope.rs"]
@@ -45,15 +48,16 @@ mod propagation;
 mod received;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;
-#[path = "../../src/sending.rs"]
+#[path = "../../src/sending/mod.rs"]
 mod sending;
-#[path = "../../src/span.rs"]
+#[path = "../../src/span/mod.rs"]
 mod span;
 #[path = "../../src/telemetry.rs"]
 mod telemetry;
 #[path = "../../src/w3c/mod.rs"]
 mod w3c;
 
+use batch::{Batch, Batches};
 use received::Received;
 use telemetry::Telemetry;
 

@@ -12,7 +12,9 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use otel_messaging::Telemetry;
 use otel_messaging::kafka::{Consumer, Received};
+use otel_messaging::policy::{Policy, Record, Rule};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::mocking::MockCluster;
@@ -81,6 +83,13 @@ pub fn unsampled() -> SdkTracerProvider {
         .with_span_processor(Discard)
         .with_sampler(Sampler::AlwaysOff)
         .build()
+}
+
+/// Telemetry whose policy records this of the topic.
+pub fn recorded_as(record: Record) -> Telemetry {
+    Telemetry::new()
+        .tracer_provider(recording())
+        .policy(Policy::new().rule(Rule::of(TOPIC).record(record)))
 }
 
 #[derive(Debug)]
@@ -154,7 +163,7 @@ impl Broker {
     /// A message with these headers, once through the broker and the wrapped consumer.
     pub fn received(
         &self,
-        telemetry: &otel_messaging::Telemetry,
+        telemetry: &Telemetry,
         key: Option<&str>,
         headers: OwnedHeaders,
     ) -> Received<OwnedMessage> {

@@ -86,6 +86,8 @@ async fn a_hostile_message_is_processed_committed_and_forwarded_like_any_other()
     let send = recorder.span(&format!("send {payments}"));
     send_span(&payments, "payment-7", &delivery)
         .child_of(&process.span_context)
+        .link(&fresh)
+        .link(&stale)
         .assert(&send);
     commit_span(Some(&orders), &group)
         .attribute("messaging.destination.partition.id", "0")
@@ -204,6 +206,7 @@ async fn the_stock_propagators_carry_a_trace_and_its_baggage_end_to_end() {
     let send = recorder.span(&format!("send {orders}"));
     send_span(&orders, "order-7", &delivery)
         .child_of(&named(FRESH))
+        .link(&named(STALE))
         .assert(&send);
     let send = send.span_context;
     process_span(&received, &group)

@@ -10,6 +10,7 @@
 pub mod clients;
 pub mod embedded;
 pub mod kafka;
+pub mod metrics;
 pub mod nats;
 pub mod python;
 pub mod scenario;
@@ -17,9 +18,9 @@ pub mod scenario;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::Context;
+use opentelemetry::KeyValue;
 use otel_messaging::testing::ExpectedSpan;
-use otel_messaging::{Outcome, ProcessSpan, Telemetry};
+use otel_messaging::{Received, Telemetry};
 
 /// A header as it is on the wire; a null value is `None`, where the broker has such.
 pub type Header = (Vec<u8>, Option<Vec<u8>>);
@@ -54,8 +55,8 @@ impl Message {
 pub trait Broker: Sized {
     /// What sending a message gives.
     type Receipt;
-    /// A received message that is not borrowed from the client.
-    type Received;
+    /// The client's own message, not borrowed from the client.
+    type Message: otel_messaging::Message;
 
     /// Connects with wrapped clients.
     async fn connect(telemetry: &Telemetry) -> Self;
@@ -64,19 +65,9 @@ pub trait Broker: Sized {
     /// Sends through the wrapped producer.
     async fn send(&self, destination: &str, message: &Message) -> Self::Receipt;
     /// Receives the next message through the wrapped consumer.
-    async fn receive(&self, destination: &str) -> Self::Received;
-    /// Processes a message in the closure form.
-    async fn process<F, Fut, R>(&self, received: &Self::Received, handler: F) -> R
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome;
-    /// Processes a message in the guard form.
-    fn start_process(&self, received: &Self::Received) -> ProcessSpan;
-    /// What the message carries.
-    fn context<'a>(&self, received: &'a Self::Received) -> &'a Context;
+    async fn receive(&self, destination: &str) -> Received<Self::Message>;
     /// The headers as they were on the wire.
-    fn headers(&self, received: &Self::Received) -> Vec<Header>;
+    fn headers(&self, received: &Received<Self::Message>) -> Vec<Header>;
 
     /// Name of the span of a send.
     fn send_name(&self, destination: &str) -> String;
@@ -86,7 +77,21 @@ pub trait Broker: Sized {
     fn send_span(&self, destination: &str, sent: &Message, receipt: &Self::Receipt)
     -> ExpectedSpan;
     /// The whole span of processing; parent, links and error are for the scenario to say.
-    fn process_span(&self, destination: &str, received: &Self::Received) -> ExpectedSpan;
+    fn process_span(&self, destination: &str, received: &Received<Self::Message>) -> ExpectedSpan;
+
+    /// What any process span of a batch of so many messages has.
+    fn batch_span(&self, destination: &str, messages: usize) -> ExpectedSpan;
+    /// What it has beside, of messages that were sent with the same key.
+    fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan;
+    /// What a message of a batch has on its link, if it is not the only one.
+    fn on_link(&self, received: &Received<Self::Message>) -> Vec<KeyValue>;
+
+    /// Attributes with which a sent message is counted.
+    fn sent(&self, destination: &str) -> Vec<KeyValue>;
+    /// Attributes with which a message is counted that was handed over.
+    fn consumed(&self, destination: &str) -> Vec<KeyValue>;
+    /// Attributes with which processing is timed.
+    fn processed(&self, destination: &str) -> Vec<KeyValue>;
 }
 
 /// A name that no other test has.

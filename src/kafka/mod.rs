@@ -6,7 +6,8 @@
 //! | [`Received::process`], [`Received::start_process`] | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | `commit_message`, `commit`, `commit_consumer_state` | `commit {topic}`, CLIENT | with the call | when the call returns |
 //!
-//! Receiving makes no span of its own. An asynchronous commit's span ends when the request is
+//! Receiving makes no span of its own, unless the [`policy`](crate::policy) asks for one: `poll
+//! {topic}`, CLIENT, from the begin of the wait to the hand-over. An asynchronous commit's span ends when the request is
 //! queued and says nothing of the broker's answer, which rdkafka 0.39 tells nobody: it calls the
 //! `commit_callback` of the user's context for automatic commits alone.
 //!
@@ -78,7 +79,9 @@ mod settle;
 pub use rdkafka;
 
 pub use self::carrier::{MessageHeaders, extract, inject};
-pub use self::consumer::{Consumer, Iter, MessageStream, PartitionQueue, StreamPartitionQueue};
+pub use self::consumer::{
+    Batches, Consumer, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,
+};
 pub use self::envelope::{
     MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
     MESSAGING_KAFKA_OFFSET,

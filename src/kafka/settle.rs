@@ -57,6 +57,7 @@ impl ClientInfo {
             operation_name: COMMIT,
             destination: destination.as_ref(),
             partition,
+            batch: None,
         };
         let running = Running::start(&envelope, Relation::inside(ambient));
         self.finish(running, commit())

@@ -12,7 +12,8 @@
 //! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
 //! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
 //! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
-//! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off |
+//! | [`create_spans`](Rule::create_spans) | `create_spans = false` | on |
+//! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off, for batches on |
 //! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | on |
 //! | [`message_key`](Rule::message_key) | `message_key = false` | on |
 //! | [`capture_headers`](Rule::capture_headers) | `capture_headers = ["x-tenant"]` | none |
@@ -20,6 +21,7 @@
 //! | [`partition_on_metrics`](Rule::partition_on_metrics) | `partition_on_metrics = true` | off |
 //! | [`time_in_queue`](Rule::time_in_queue) | `time_in_queue = true` | off |
 //! | [`lag`](Rule::lag) | `lag = true` | off |
+//! | [`fan_back`](Rule::fan_back) | `fan_back = 100` | 0 |
 //!
 //! A destination is known by the name that its spans have as `messaging.destination.name`. In
 //! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands

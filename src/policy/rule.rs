@@ -57,6 +57,7 @@ pub struct Rule {
     max_age: Option<Duration>,
     accept_baggage: Option<Vec<Pattern>>,
     send_baggage: Option<Vec<Pattern>>,
+    create_spans: Option<bool>,
     receive_spans: Option<bool>,
     settle_spans: Option<bool>,
     message_key: Option<bool>,
@@ -65,6 +66,7 @@ pub struct Rule {
     partition_on_metrics: Option<bool>,
     time_in_queue: Option<bool>,
     lag: Option<bool>,
+    fan_back: Option<usize>,
 }
 
 impl Rule {
@@ -78,6 +80,7 @@ impl Rule {
             max_age: None,
             accept_baggage: None,
             send_baggage: None,
+            create_spans: None,
             receive_spans: None,
             settle_spans: None,
             message_key: None,
@@ -86,6 +89,7 @@ impl Rule {
             partition_on_metrics: None,
             time_in_queue: None,
             lag: None,
+            fan_back: None,
         }
     }
 
@@ -131,7 +135,15 @@ impl Rule {
         self
     }
 
-    /// Sets whether receiving a single message has a span and a measured duration. Unset: no.
+    /// Sets whether each message of a batch that is sent has a span of its own, whose context it
+    /// carries. Unset: yes. If not, all carry that of the send span.
+    pub const fn create_spans(mut self, on: bool) -> Self {
+        self.create_spans = Some(on);
+        self
+    }
+
+    /// Sets whether receiving has a span and a measured duration. Unset: that of a batch has, that of
+    /// a single message has not.
     pub const fn receive_spans(mut self, on: bool) -> Self {
         self.receive_spans = Some(on);
         self
@@ -197,6 +209,18 @@ impl Rule {
         self.destination.matches(destination)
     }
 
+    /// Sets how many of the traces that a batch's messages come from get a span of their own, so that
+    /// whoever opens one of them sees when its message was processed, and with which batch. Unset:
+    /// none.
+    ///
+    /// It is a process span below the message's creation context, from the start to the end of the
+    /// batch, and links to the batch's span. `otel_messaging.fan_back.left_out` on that one says how
+    /// many traces were too many.
+    pub const fn fan_back(mut self, traces: usize) -> Self {
+        self.fan_back = Some(traces);
+        self
+    }
+
     pub(super) const fn has_receive_spans(&self) -> bool {
         matches!(self.receive_spans, Some(true))
     }
@@ -214,6 +238,7 @@ impl Rule {
         take(&mut self.max_age, &later.max_age);
         take(&mut self.accept_baggage, &later.accept_baggage);
         take(&mut self.send_baggage, &later.send_baggage);
+        take(&mut self.create_spans, &later.create_spans);
         take(&mut self.receive_spans, &later.receive_spans);
         take(&mut self.settle_spans, &later.settle_spans);
         take(&mut self.message_key, &later.message_key);
@@ -222,6 +247,7 @@ impl Rule {
         take(&mut self.partition_on_metrics, &later.partition_on_metrics);
         take(&mut self.time_in_queue, &later.time_in_queue);
         take(&mut self.lag, &later.lag);
+        take(&mut self.fan_back, &later.fan_back);
     }
 }
 
@@ -269,8 +295,17 @@ impl Rule {
         })
     }
 
-    pub(crate) fn wants_receive_spans(&self) -> bool {
-        self.receive_spans.unwrap_or(false)
+    pub(crate) fn wants_create_spans(&self) -> bool {
+        self.create_spans.unwrap_or(true)
+    }
+
+    pub(crate) fn wants_receive_spans(&self, is_batch: bool) -> bool {
+        self.receive_spans.unwrap_or(is_batch)
+    }
+
+    /// Most traces that get a span of their own for a batch.
+    pub(crate) fn fans_back_to(&self) -> usize {
+        self.fan_back.unwrap_or(0)
     }
 
     pub(crate) fn wants_settle_spans(&self) -> bool {

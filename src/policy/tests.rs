@@ -114,6 +114,7 @@ fn a_file_says_all_that_code_can() {
         max_age_seconds = 3600
         accept_baggage = ["tenant"]
         send_baggage = []
+        create_spans = false
         receive_spans = true
         settle_spans = false
         message_key = false
@@ -122,6 +123,7 @@ fn a_file_says_all_that_code_can() {
         partition_on_metrics = true
         time_in_queue = true
         lag = true
+        fan_back = 100
 
         [[rule]]
         destination = "health"
@@ -142,6 +144,7 @@ fn a_file_says_all_that_code_can() {
                 .max_age(HOUR)
                 .accept_baggage(["tenant"])
                 .send_baggage([])
+                .create_spans(false)
                 .receive_spans(true)
                 .settle_spans(false)
                 .message_key(false)
@@ -149,7 +152,8 @@ fn a_file_says_all_that_code_can() {
                 .template("orders.{id}")
                 .partition_on_metrics(true)
                 .time_in_queue(true)
-                .lag(true),
+                .lag(true)
+                .fan_back(100),
         )
         .rule(
             Rule::of("health")

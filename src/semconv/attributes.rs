@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use crate::Telemetry;
-use crate::envelope::Envelope;
+use crate::envelope::{Destination, Envelope};
 use crate::policy::Rule;
 use crate::propagation::Headers;
 
@@ -13,7 +13,7 @@ use crate::propagation::Headers;
 pub const MESSAGING_SYSTEM: &str = "messaging.system";
 /// The system's own verb for the operation.
 pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
-/// The operation's type: `send`, `receive`, `process`, `settle`.
+/// The operation's type: `create`, `send`, `receive`, `process`, `settle`.
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
 /// The topic, queue or subject.
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
@@ -37,6 +37,12 @@ pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversat
 pub const MESSAGING_HEADER: &str = "messaging.header";
 /// Which delivery of the message it is, from 1. Not registered in the conventions.
 pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
+/// How many messages a batch has.
+pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
+/// How many messages share a link of a batch's span. Not registered in the conventions.
+pub const LINK_MESSAGE_COUNT: &str = "otel_messaging.link.message_count";
+/// How many traces got no span for a batch, being too many. Not registered in the conventions.
+pub const FAN_BACK_LEFT_OUT: &str = "otel_messaging.fan_back.left_out";
 /// The broker's address, where just one is known.
 pub const SERVER_ADDRESS: &str = "server.address";
 /// The broker's port.
@@ -62,10 +68,7 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
         KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type()),
     ]);
     if let Some(destination) = envelope.destination {
-        attributes.push(KeyValue::new(
-            MESSAGING_DESTINATION_NAME,
-            destination.name.clone(),
-        ));
+        attributes.push(destination_name(destination));
         if let Some(template) = &destination.template {
             attributes.push(KeyValue::new(
                 MESSAGING_DESTINATION_TEMPLATE,
@@ -82,10 +85,13 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
     if let Some(partition) = envelope.partition {
         attributes.push(partition_id(partition));
     }
+    if let Some(messages) = envelope.batch {
+        attributes.push(count(MESSAGING_BATCH_MESSAGE_COUNT, messages));
+    }
     if let Some(group) = client
         .consumer_group
         .as_ref()
-        .filter(|_| !operation.is_send())
+        .filter(|_| !operation.is_producing())
     {
         attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
     }
@@ -94,6 +100,29 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
         attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
     attributes
+}
+
+/// Attributes of a span that is there for links alone.
+pub(crate) fn of_overflow(envelope: &Envelope<'_>) -> impl Iterator<Item = KeyValue> {
+    let system = KeyValue::new(MESSAGING_SYSTEM, envelope.client.system);
+    let destination = envelope.destination;
+    let destination = destination.map(|destination| destination_name(destination));
+    [system].into_iter().chain(destination)
+}
+
+/// What kind of error it was.
+pub(crate) fn of_error(error_type: impl Into<StringValue>) -> KeyValue {
+    KeyValue::new(ERROR_TYPE, error_type.into())
+}
+
+/// The name of a destination.
+pub(crate) fn destination_name(destination: &Destination) -> KeyValue {
+    KeyValue::new(MESSAGING_DESTINATION_NAME, destination.name.clone())
+}
+
+/// A number of things; more than an attribute can say are as many as it can.
+pub(crate) fn count(key: &'static str, things: usize) -> KeyValue {
+    KeyValue::new(key, i64::try_from(things).unwrap_or(i64::MAX))
 }
 
 /// Attributes that are of no use to samplers, for spans that are recorded.

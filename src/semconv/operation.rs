@@ -5,6 +5,8 @@ use opentelemetry::trace::SpanKind;
 /// What is done to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
+    /// A message of a batch gets its context, before the batch is sent.
+    Create,
     /// A message is sent and carries the context of this very span.
     Send,
     /// A message is sent and carries a context that was in it before.
@@ -23,6 +25,7 @@ impl Operation {
     /// Spec: messaging-spans § Operation types, 1.44.0.
     pub(crate) const fn operation_type(self) -> &'static str {
         match self {
+            Self::Create => "create",
             Self::Send | Self::SendExisting => "send",
             Self::Receive => "receive",
             Self::Process => "process",
@@ -30,9 +33,9 @@ impl Operation {
         }
     }
 
-    /// Whether a message is sent, with whatever context.
-    pub(crate) const fn is_send(self) -> bool {
-        matches!(self, Self::Send | Self::SendExisting)
+    /// Whether it is a producer's.
+    pub(crate) const fn is_producing(self) -> bool {
+        matches!(self, Self::Create | Self::Send | Self::SendExisting)
     }
 
     /// Kind of span that this operation makes.
@@ -40,7 +43,7 @@ impl Operation {
     /// Spec: messaging-spans § Span kind, 1.44.0.
     pub(crate) const fn span_kind(self) -> SpanKind {
         match self {
-            Self::Send => SpanKind::Producer,
+            Self::Create | Self::Send => SpanKind::Producer,
             Self::Process => SpanKind::Consumer,
             Self::SendExisting | Self::Receive | Self::Settle => SpanKind::Client,
         }
@@ -54,6 +57,7 @@ mod tests {
     #[test]
     fn each_operation_has_the_type_and_kind_of_its_span_definition() {
         let definitions = [
+            (Operation::Create, "create", SpanKind::Producer),
             (Operation::Send, "send", SpanKind::Producer),
             (Operation::SendExisting, "send", SpanKind::Client),
             (Operation::Receive, "receive", SpanKind::Client),

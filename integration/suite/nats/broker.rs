@@ -10,17 +10,22 @@ use async_nats::jetstream::stream::Config;
 use async_nats::{HeaderMap, Subscriber, jetstream as client};
 use futures::StreamExt as _;
 use futures::lock::Mutex;
-use opentelemetry::Context;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use otel_messaging::Telemetry;
 use otel_messaging::nats::{self, Messages, Received, jetstream};
 use otel_messaging::testing::ExpectedSpan;
-use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 
-use super::{client, in_time, received_headers, server_attributes, stream_of, subscribed};
+use super::{
+    PATIENCE, client, in_time, received_headers, server, server_attributes, stream_of, subscribed,
+};
+use crate::metrics::and;
 use crate::{Broker, Header, Message, unique};
 
 /// The consumer group of every JetStream consumer here.
 pub const DURABLE: &str = "billing";
+
+const GROUP: &str = "messaging.consumer.group.name";
 
 type Shared<T> = RefCell<HashMap<String, Rc<Mutex<T>>>>;
 
@@ -34,7 +39,7 @@ pub struct Core {
 
 impl Broker for Core {
     type Receipt = ();
-    type Received = Received<async_nats::Message>;
+    type Message = async_nats::Message;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         Self {
@@ -62,31 +67,14 @@ impl Broker for Core {
             .expect("a publish");
     }
 
-    async fn receive(&self, subject: &str) -> Self::Received {
+    async fn receive(&self, subject: &str) -> Received<Self::Message> {
         let messages = self.subscriptions.borrow().get(subject).cloned();
         let messages = messages.expect("a declared subject");
         let mut messages = messages.lock().await;
         in_time(messages.next()).await.expect("a message")
     }
 
-    async fn process<F, Fut, R>(&self, received: &Self::Received, handler: F) -> R
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome,
-    {
-        received.process(|_| handler()).await
-    }
-
-    fn start_process(&self, received: &Self::Received) -> ProcessSpan {
-        received.start_process()
-    }
-
-    fn context<'a>(&self, received: &'a Self::Received) -> &'a Context {
-        received.context()
-    }
-
-    fn headers(&self, received: &Self::Received) -> Vec<Header> {
+    fn headers(&self, received: &Received<Self::Message>) -> Vec<Header> {
         received_headers(received.headers.as_ref())
     }
 
@@ -102,8 +90,32 @@ impl Broker for Core {
         publish_span(SpanKind::Producer, subject)
     }
 
-    fn process_span(&self, subject: &str, _: &Self::Received) -> ExpectedSpan {
+    fn process_span(&self, subject: &str, _: &Received<Self::Message>) -> ExpectedSpan {
         process_span(subject)
+    }
+
+    fn batch_span(&self, subject: &str, messages: usize) -> ExpectedSpan {
+        batch_span(subject, messages)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, _: &Received<Self::Message>) -> ExpectedSpan {
+        span
+    }
+
+    fn on_link(&self, _: &Received<Self::Message>) -> Vec<KeyValue> {
+        Vec::new()
+    }
+
+    fn sent(&self, subject: &str) -> Vec<KeyValue> {
+        measured("publish", subject)
+    }
+
+    fn consumed(&self, subject: &str) -> Vec<KeyValue> {
+        measured("next", subject)
+    }
+
+    fn processed(&self, subject: &str) -> Vec<KeyValue> {
+        measured("process", subject)
     }
 }
 
@@ -118,7 +130,7 @@ pub struct JetStream {
 
 impl Broker for JetStream {
     type Receipt = PublishAck;
-    type Received = Received<client::Message>;
+    type Message = client::Message;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         Self {
@@ -139,6 +151,9 @@ impl Broker for JetStream {
         let consumer = stream.create_consumer(pull::Config {
             durable_name: Some(DURABLE.to_owned()),
             filter_subject: subject.clone(),
+            // Nothing is acknowledged, however much is received.
+            max_ack_pending: -1,
+            ack_wait: 4 * PATIENCE,
             ..pull::Config::default()
         });
         let consumer =
@@ -159,7 +174,7 @@ impl Broker for JetStream {
             .expect("an acknowledgement")
     }
 
-    async fn receive(&self, subject: &str) -> Self::Received {
+    async fn receive(&self, subject: &str) -> Received<Self::Message> {
         let messages = self.messages.borrow().get(subject).cloned();
         let messages = messages.expect("a declared subject");
         let mut messages = messages.lock().await;
@@ -169,24 +184,7 @@ impl Broker for JetStream {
             .expect("a message without error")
     }
 
-    async fn process<F, Fut, R>(&self, received: &Self::Received, handler: F) -> R
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome,
-    {
-        received.process(|_| handler()).await
-    }
-
-    fn start_process(&self, received: &Self::Received) -> ProcessSpan {
-        received.start_process()
-    }
-
-    fn context<'a>(&self, received: &'a Self::Received) -> &'a Context {
-        received.context()
-    }
-
-    fn headers(&self, received: &Self::Received) -> Vec<Header> {
+    fn headers(&self, received: &Received<Self::Message>) -> Vec<Header> {
         received_headers(received.headers.as_ref())
     }
 
@@ -202,9 +200,36 @@ impl Broker for JetStream {
         acknowledged(publish_span(SpanKind::Producer, subject), ack)
     }
 
-    fn process_span(&self, subject: &str, received: &Self::Received) -> ExpectedSpan {
-        delivered(process_span(subject), received)
-            .attribute("messaging.consumer.group.name", DURABLE)
+    fn process_span(&self, subject: &str, received: &Received<Self::Message>) -> ExpectedSpan {
+        delivered(process_span(subject), received).attribute(GROUP, DURABLE)
+    }
+
+    fn batch_span(&self, subject: &str, messages: usize) -> ExpectedSpan {
+        batch_span(subject, messages).attribute(GROUP, DURABLE)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan {
+        let info = received.info().expect("a message of JetStream");
+        span.attribute("nats.stream", info.stream.to_owned())
+            .attribute("otel_messaging.message.delivery_attempt", info.delivered)
+    }
+
+    fn on_link(&self, received: &Received<Self::Message>) -> Vec<KeyValue> {
+        let info = received.info().expect("a message of JetStream");
+        let sequence = i64::try_from(info.stream_sequence).expect("a small number");
+        vec![KeyValue::new("nats.stream.sequence", sequence)]
+    }
+
+    fn sent(&self, subject: &str) -> Vec<KeyValue> {
+        measured("publish", subject)
+    }
+
+    fn consumed(&self, subject: &str) -> Vec<KeyValue> {
+        and(measured("next", subject), GROUP, DURABLE)
+    }
+
+    fn processed(&self, subject: &str) -> Vec<KeyValue> {
+        and(measured("process", subject), GROUP, DURABLE)
     }
 }
 
@@ -290,6 +315,23 @@ pub fn process_span(subject: impl Into<Subject>) -> ExpectedSpan {
     subject
         .into()
         .span("process", "process", SpanKind::Consumer)
+}
+
+/// What any process span of a batch has.
+pub fn batch_span(subject: &str, messages: usize) -> ExpectedSpan {
+    let count = i64::try_from(messages).expect("a number of messages");
+    process_span(subject).attribute("messaging.batch.message_count", count)
+}
+
+/// Attributes with which what is done to a subject is measured, without a group.
+pub fn measured(operation: &'static str, subject: &str) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.operation.name", operation),
+        KeyValue::new("messaging.destination.name", subject.to_owned()),
+    ];
+    attributes.extend(server());
+    attributes
 }
 
 /// The whole span of settling a message.

@@ -1,51 +1,94 @@
 //! The scenarios.
 
+mod batches;
+mod destinations;
+mod diagnosis;
+mod metrics;
 mod outcomes;
+mod policy;
 mod traces;
 
 use std::collections::HashMap;
 
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::context::FutureExt as _;
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::SpanContext;
-use otel_messaging::w3c;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use otel_messaging::{Received, w3c};
 
-use crate::Broker;
+use crate::{Broker, Header, Message};
 
+pub use self::batches::*;
+pub use self::destinations::*;
+pub use self::diagnosis::*;
+pub use self::metrics::*;
 pub use self::outcomes::*;
+pub use self::policy::*;
 pub use self::traces::*;
 
 /// A list with a member that OpenTelemetry's own type cannot hold.
 const TRACESTATE: &str = "foo@@bar=1,rojo=00f067aa0ba902b7";
 
-/// The context of a service before ours, as HTTP would have brought it.
-fn upstream(flags: &str) -> Context {
-    let headers = HashMap::from([
+/// What a service before ours sent.
+fn upstream_fields(flags: &str) -> [(&'static str, String); 3] {
+    [
         (
-            "traceparent".to_owned(),
+            "traceparent",
             format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}"),
         ),
-        ("tracestate".to_owned(), TRACESTATE.to_owned()),
-        (
-            "baggage".to_owned(),
-            "tenant=blue%20sky;since=2024".to_owned(),
-        ),
-    ]);
-    w3c::Propagator::new().extract_with_context(&Context::new(), &headers)
+        ("tracestate", TRACESTATE.to_owned()),
+        ("baggage", "tenant=blue%20sky;since=2024".to_owned()),
+    ]
+}
+
+/// The context of a service before ours, as HTTP would have brought it.
+fn upstream(flags: &str) -> Context {
+    let headers = upstream_fields(flags).map(|(name, value)| (name.to_owned(), value));
+    w3c::Propagator::new().extract_with_context(&Context::new(), &HashMap::from(headers))
+}
+
+/// The span in that service which the context names.
+fn upstream_span() -> SpanContext {
+    upstream("01").span().span_context().clone()
+}
+
+/// What it sent, as the headers of a message.
+fn upstream_headers() -> Vec<Header> {
+    let fields = upstream_fields("01").into_iter();
+    fields.map(|(name, value)| header(name, &value)).collect()
+}
+
+fn header(name: &str, value: &str) -> Header {
+    (name.as_bytes().to_vec(), Some(value.as_bytes().to_vec()))
+}
+
+/// An order with just these headers, sent by somebody who does not know of us.
+async fn send_bare<B: Broker>(broker: &B, orders: &str, headers: Vec<Header>) {
+    let order = Message {
+        headers,
+        ..Message::new("order-7")
+    };
+    let bare = Context::new().with_telemetry_suppressed();
+    broker.send(orders, &order).with_context(bare).await;
 }
 
 fn tenant() -> Option<String> {
     Context::map_current(|context| context.baggage().get("tenant").map(ToString::to_string))
 }
 
-fn tracestate<B: Broker>(broker: &B, received: &B::Received) -> Vec<Vec<u8>> {
+/// The values that a message has under this name.
+fn values<B: Broker>(broker: &B, received: &Received<B::Message>, name: &str) -> Vec<String> {
     broker
         .headers(received)
         .into_iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case(b"tracestate"))
-        .filter_map(|(_, value)| value)
+        .filter(|(header, _)| header.eq_ignore_ascii_case(name.as_bytes()))
+        .filter_map(|(_, value)| String::from_utf8(value?).ok())
         .collect()
+}
+
+fn tracestate<B: Broker>(broker: &B, received: &Received<B::Message>) -> Vec<String> {
+    values(broker, received, "tracestate")
 }
 
 fn identity(context: &SpanContext) -> (String, String) {

@@ -4,8 +4,8 @@ use std::num::ParseIntError;
 use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
-use otel_messaging::Telemetry;
 use otel_messaging::testing::Recorder;
+use otel_messaging::{Received, Telemetry};
 
 use crate::{Broker, Message};
 
@@ -13,7 +13,7 @@ use crate::{Broker, Message};
 struct One<B: Broker> {
     broker: B,
     orders: String,
-    received: B::Received,
+    received: Received<B::Message>,
     creation: SpanContext,
 }
 
@@ -22,7 +22,7 @@ async fn one_order<B: Broker>(telemetry: &Telemetry) -> One<B> {
     let orders = broker.declare("orders").await;
     broker.send(&orders, &Message::new("order-7")).await;
     let received = broker.receive(&orders).await;
-    let creation = broker.context(&received).span().span_context().clone();
+    let creation = received.context().span().span_context().clone();
     One {
         broker,
         orders,
@@ -41,8 +41,8 @@ pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
         creation,
     } = one_order::<B>(&recorder.telemetry()).await;
 
-    let outcome: anyhow::Result<()> = broker
-        .process(&received, async || Err(anyhow::anyhow!("no stock")))
+    let outcome: anyhow::Result<()> = received
+        .process(async |_| Err(anyhow::anyhow!("no stock")))
         .await;
 
     assert_eq!(
@@ -69,13 +69,12 @@ pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
         creation,
     } = one_order::<B>(&recorder.telemetry()).await;
 
-    let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(broker.process(
-        &received,
-        async || -> Result<(), String> {
+    let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(
+        received.process(async |_| -> Result<(), String> {
             tokio::task::yield_now().await;
             std::panic::resume_unwind(Box::new("out of paper"))
-        },
-    )))
+        }),
+    ))
     .await;
 
     let payload = panicked.expect_err("the panic goes on");
@@ -99,11 +98,11 @@ pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
         creation,
     } = one_order::<B>(&recorder.telemetry()).await;
 
-    let handler = broker.process(&received, async || std::future::pending::<()>().await);
+    let handler = received.process(async |_| std::future::pending::<()>().await);
     tokio::time::timeout(Duration::from_millis(20), handler)
         .await
         .expect_err("the handler never ends");
-    drop(broker.start_process(&received));
+    drop(received.start_process());
 
     let name = broker.process_name(&orders);
     let spans: Vec<_> = recorder
@@ -144,17 +143,15 @@ pub async fn the_error_classifier_decides<B: Broker>() {
     };
     let name = broker.process_name(&orders);
 
-    let _ = broker
-        .process(&received, async || "seven".parse::<u32>())
-        .await;
+    let _ = received.process(async |_| "seven".parse::<u32>()).await;
     expected()
         .error("malformed_order")
         .exception("core::num::error::ParseIntError")
         .assert(&recorder.span(&name));
 
     recorder.clear();
-    let _ = broker
-        .process(&received, async || Err::<(), _>("already shipped"))
+    let _ = received
+        .process(async |_| Err::<(), _>("already shipped"))
         .await;
     expected().assert(&recorder.span(&name));
 }

@@ -1,6 +1,7 @@
 //! Receiving messages.
 
 mod base;
+mod batches;
 mod client;
 mod queue;
 mod received;
@@ -18,6 +19,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 pub use self::base::Iter;
+pub use self::batches::Batches;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
 use super::envelope::ClientInfo;
 use super::native;
@@ -93,6 +95,7 @@ where
             info: &self.info,
             client: self.client.client(),
             waited_since: None,
+            is_part_of_wait: false,
         }
     }
 }
@@ -138,13 +141,17 @@ pub struct MessageStream<'a, X: ConsumerContext> {
     client: &'a Client<X>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<SystemTime>,
+    /// Whoever polls it measures the wait.
+    is_part_of_wait: bool,
 }
 
 impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
     type Item = KafkaResult<Received<BorrowedMessage<'a>>>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.waited_since = self.waited_since.or_else(|| self.info.wait());
+        if !self.is_part_of_wait {
+            self.waited_since = self.waited_since.or_else(|| self.info.wait());
+        }
         let next = ready!(Pin::new(&mut self.stream).poll_next(task));
         let since = self.waited_since.take();
         Poll::Ready(

@@ -115,6 +115,7 @@ impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
         MessageStream {
             stream: self.queue.stream(),
             waited_since: None,
+            is_part_of_wait: false,
             info: &self.consumer.info,
             client: self.consumer.client.client(),
         }

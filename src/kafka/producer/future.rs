@@ -130,7 +130,7 @@ impl fmt::Debug for DeliveryFuture {
     }
 }
 
-fn record<'a, K, V>(record: &FutureRecord<'a, K, V>) -> Record<'a>
+pub(super) fn record<'a, K, V>(record: &FutureRecord<'a, K, V>) -> Record<'a>
 where
     K: ToBytes + ?Sized,
     V: ToBytes + ?Sized,

@@ -1,6 +1,7 @@
 //! Sending records.
 #![expect(clippy::result_large_err, reason = "the client's own result types")]
 
+mod batch;
 mod callback;
 mod future;
 mod sending;

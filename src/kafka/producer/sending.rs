@@ -65,6 +65,7 @@ impl SendingRecord {
             destination: Some(&destination),
             // librdkafka's number for no partition, as in a record that comes back, is negative.
             partition: record.partition.filter(|number| *number >= 0),
+            batch: None,
         };
         let mut carrier = RecordHeaders(headers.take());
         let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {

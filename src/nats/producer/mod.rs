@@ -299,6 +299,7 @@ impl Outgoing<'_> {
             operation_name: self.operation_name,
             destination: Some(self.destination),
             partition: None,
+            batch: None,
         };
         let mut carrier = MessageHeaders::new(headers);
         let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {

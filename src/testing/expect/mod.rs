@@ -67,6 +67,12 @@ impl ExpectedSpan {
         }
     }
 
+    /// Another name than [`new`](Self::new) was given.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Parent of the span. Unset: the span is a root.
     pub fn child_of(mut self, parent: &SpanContext) -> Self {
         self.parent = Some(parent.clone());

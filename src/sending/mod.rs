@@ -1,4 +1,8 @@
-//! Sending one message: its span, and its context into its headers.
+//! Sending messages: their spans, and their context into their headers.
+
+mod batch;
+
+pub(crate) use self::batch::{Details, Outgoing, SendingBatch};
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
@@ -35,36 +39,24 @@ impl Sending {
             return None;
         }
         let telemetry = &envelope.client.telemetry;
-        let existing = telemetry
-            .keeps_existing_context()
-            .then(|| {
-                telemetry
-                    .propagation()
-                    .extract(&Context::new(), Some(&*headers), |_| true)
-            })
-            .filter(|existing| existing.creation.is_some());
-        if let Some(existing) = existing {
-            let envelope = Envelope {
-                operation: Operation::SendExisting,
-                ..*envelope
-            };
-            let relation = Relation::sending_existing(ambient, existing);
-            return Some(Self {
-                running: Running::start(&envelope, relation),
-                has_our_context: false,
-            });
-        }
-
-        let running = Running::start(envelope, Relation::inside(ambient));
         let rule = envelope.rule();
+        let carried = telemetry
+            .propagation()
+            .extract(&Context::new(), Some(&*headers), |_| false);
+        let keeps = telemetry.keeps_existing_context() && carried.creation.is_some();
+        let operation = if keeps {
+            Operation::SendExisting
+        } else {
+            envelope.operation
+        };
+        let envelope = Envelope {
+            operation,
+            ..*envelope
+        };
+        let running = Running::start(&envelope, Relation::sending(ambient, carried));
         running.record(|| captured(&*headers, rule, telemetry));
-        let sent = rule.without_kept_baggage(running.context());
-        let context = sent.as_ref().unwrap_or_else(|| running.context());
-        let injected = telemetry.propagation().inject(context, headers, room);
-        telemetry.report(injected.problems(), envelope);
         Some(Self {
-            // Without a context of our own to write, what the message carried passed through.
-            has_our_context: context.span().span_context().is_valid(),
+            has_our_context: !keeps && inject(&envelope, running.context(), headers, room),
             running,
         })
     }
@@ -85,4 +77,20 @@ impl Sending {
             telemetry.propagation().remove(headers);
         }
     }
+}
+
+/// Writes `context` into the headers of a message, and says whether that names a span.
+fn inject<H: HeadersMut>(
+    envelope: &Envelope<'_>,
+    context: &Context,
+    headers: &mut H,
+    room: impl FnOnce(&H) -> usize,
+) -> bool {
+    let telemetry = &envelope.client.telemetry;
+    let sent = envelope.rule().without_kept_baggage(context);
+    let context = sent.as_ref().unwrap_or(context);
+    let injected = telemetry.propagation().inject(context, headers, room);
+    telemetry.report(injected.problems(), envelope);
+    // Without a context of our own to write, what the message carried passed through.
+    context.span().span_context().is_valid()
 }

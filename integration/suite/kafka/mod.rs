@@ -1,6 +1,8 @@
 //! Kafka, by our wrappers around rdkafka: a real cluster where `KAFKA_BROKERS` names one, else
 //! rdkafka's embedded mock cluster.
 
+mod spans;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
@@ -9,11 +11,10 @@ use std::ptr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use opentelemetry::Context;
-use opentelemetry::trace::SpanKind;
+use opentelemetry::KeyValue;
+use otel_messaging::Telemetry;
 use otel_messaging::kafka::{self, Received};
 use otel_messaging::testing::ExpectedSpan;
-use otel_messaging::{Outcome, ProcessSpan, Telemetry};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings;
 use rdkafka::client::DefaultClientContext;
@@ -23,6 +24,7 @@ use rdkafka::producer::future_producer::Delivery;
 use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+pub use self::spans::*;
 use crate::clients::{Clients, Futures};
 use crate::{Broker, Header, Message, embedded, unique};
 
@@ -201,81 +203,6 @@ pub fn wire_headers(message: &impl kafka::MessageHeaders) -> Vec<Header> {
     }
 }
 
-/// Attributes that every span of a client of ours has.
-pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
-    let span = span
-        .attribute("messaging.system", "kafka")
-        .attribute("messaging.client.id", CLIENT_ID)
-        .any("messaging.kafka.cluster.id");
-    let servers = servers();
-    match servers.rsplit_once(':') {
-        Some((address, port)) if !servers.contains(',') => span
-            .attribute("server.address", address.to_owned())
-            .attribute("server.port", port.parse::<i64>().expect("a port")),
-        _ => span,
-    }
-}
-
-/// The span of a record without key, of which nobody knows whether it was delivered.
-pub fn sending_span(kind: SpanKind, topic: &str) -> ExpectedSpan {
-    client_attributes(ExpectedSpan::new(format!("send {topic}"), kind))
-        .attribute("messaging.operation.name", "send")
-        .attribute("messaging.operation.type", "send")
-        .attribute("messaging.destination.name", topic.to_owned())
-}
-
-/// What the delivery report adds to a send span.
-pub fn delivered(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
-    span.attribute(
-        "messaging.destination.partition.id",
-        delivery.partition.to_string(),
-    )
-    .attribute("messaging.kafka.offset", delivery.offset)
-}
-
-/// The whole span of a record that was delivered.
-pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
-    delivered(sending_span(SpanKind::Producer, topic), delivery)
-        .attribute("messaging.kafka.message.key", key.to_owned())
-}
-
-/// The whole span of a commit, as far as it is known of any.
-pub fn commit_span(topic: Option<&str>, group: &str) -> ExpectedSpan {
-    let name = topic.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
-    let span = client_attributes(ExpectedSpan::new(name, SpanKind::Client))
-        .attribute("messaging.operation.name", "commit")
-        .attribute("messaging.operation.type", "settle")
-        .attribute("messaging.consumer.group.name", group.to_owned());
-    match topic {
-        Some(topic) => span.attribute("messaging.destination.name", topic.to_owned()),
-        None => span,
-    }
-}
-
-/// The whole span of processing a message with a key and a payload.
-pub fn process_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
-    let key = message.key_view::<str>().expect("a key").expect("a text");
-    processing_span(message, group).attribute("messaging.kafka.message.key", key.to_owned())
-}
-
-/// The whole span of processing a message with a payload and without a key.
-pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
-    let topic = message.topic();
-    client_attributes(ExpectedSpan::new(
-        format!("process {topic}"),
-        SpanKind::Consumer,
-    ))
-    .attribute("messaging.operation.name", "process")
-    .attribute("messaging.operation.type", "process")
-    .attribute("messaging.destination.name", topic.to_owned())
-    .attribute(
-        "messaging.destination.partition.id",
-        message.partition().to_string(),
-    )
-    .attribute("messaging.consumer.group.name", group.to_owned())
-    .attribute("messaging.kafka.offset", message.offset())
-}
-
 type ConsumerInGroup<C> = (Rc<<C as Clients>::Consumer>, String);
 
 /// Wrapped Kafka clients.
@@ -296,7 +223,7 @@ impl<C: Clients> Kafka<C> {
 
 impl<C: Clients> Broker for Kafka<C> {
     type Receipt = Delivery;
-    type Received = Received<OwnedMessage>;
+    type Message = OwnedMessage;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         Self {
@@ -324,23 +251,6 @@ impl<C: Clients> Broker for Kafka<C> {
         C::receive(&self.consumer_of(topic).0).await
     }
 
-    async fn process<F, Fut, R>(&self, received: &Received<OwnedMessage>, handler: F) -> R
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome,
-    {
-        received.process(|_| handler()).await
-    }
-
-    fn start_process(&self, received: &Received<OwnedMessage>) -> ProcessSpan {
-        received.start_process()
-    }
-
-    fn context<'a>(&self, received: &'a Received<OwnedMessage>) -> &'a Context {
-        received.context()
-    }
-
     fn headers(&self, received: &Received<OwnedMessage>) -> Vec<Header> {
         wire_headers(received)
     }
@@ -359,5 +269,30 @@ impl<C: Clients> Broker for Kafka<C> {
 
     fn process_span(&self, topic: &str, received: &Received<OwnedMessage>) -> ExpectedSpan {
         process_span(received, &self.consumer_of(topic).1)
+    }
+
+    fn batch_span(&self, topic: &str, messages: usize) -> ExpectedSpan {
+        batch_span(topic, &self.consumer_of(topic).1, messages)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, received: &Received<OwnedMessage>) -> ExpectedSpan {
+        in_common(span, received)
+    }
+
+    fn on_link(&self, received: &Received<OwnedMessage>) -> Vec<KeyValue> {
+        let offset = rdkafka::Message::offset(received);
+        vec![KeyValue::new("messaging.kafka.offset", offset)]
+    }
+
+    fn sent(&self, topic: &str) -> Vec<KeyValue> {
+        measured("send", topic, None)
+    }
+
+    fn consumed(&self, topic: &str) -> Vec<KeyValue> {
+        measured("poll", topic, Some(&self.consumer_of(topic).1))
+    }
+
+    fn processed(&self, topic: &str) -> Vec<KeyValue> {
+        measured("process", topic, Some(&self.consumer_of(topic).1))
     }
 }

@@ -1,0 +1,86 @@
+//! What is looked up and measured for each message, as functions.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
+
+use crate::envelope::{Client, Destination, Envelope, Name};
+use crate::policy::{Policy, Record, Rule};
+use crate::sample::{CLIENT_ID, GROUP, TOPIC};
+use crate::semconv::operation::Operation;
+use crate::telemetry::Telemetry;
+
+/// A client with a policy of so many rules, and metrics that nobody takes.
+pub struct Wrapped(Arc<Client>);
+
+impl Wrapped {
+    pub fn with_rules(rules: usize) -> Self {
+        let others = (0..rules).map(|number| Rule::of(&format!("partner-{number}.*")));
+        let policy = others.fold(Policy::new(), |policy, rule| {
+            policy.rule(rule.record(Record::Off))
+        });
+        let telemetry = Telemetry::new()
+            .policy(policy)
+            .meter_provider(meter_provider());
+        let mut client = Client::new(&telemetry, "kafka");
+        client.id = Some(CLIENT_ID.into());
+        client.consumer_group = Some(GROUP.into());
+        Self(Arc::new(client))
+    }
+
+    /// What holds for the topic, as each message asks for it.
+    pub fn look_up(&self) -> impl Sized + use<> {
+        self.destination()
+    }
+
+    /// What the first message asks for.
+    pub fn first_look_up(&self) -> impl Sized + use<> {
+        self.0.telemetry.rules().of(TOPIC)
+    }
+
+    /// The metrics of a record that was sent.
+    pub fn sent(&self, from: SystemTime, to: SystemTime) {
+        let destination = self.destination();
+        let envelope = self.envelope(Operation::Send, "send", &destination);
+        let instruments = self.0.telemetry.instruments();
+        instruments.sent(&envelope, None);
+        instruments.ended(&envelope, from, to, None);
+    }
+
+    /// The metrics of a message that was received and processed.
+    pub fn processed(&self, from: SystemTime, to: SystemTime) {
+        let destination = self.destination();
+        let instruments = self.0.telemetry.instruments();
+        let received = self.envelope(Operation::Receive, "poll", &destination);
+        instruments.consumed(&received, 1);
+        let processed = self.envelope(Operation::Process, "process", &destination);
+        instruments.ended(&processed, from, to, None);
+    }
+
+    fn destination(&self) -> Arc<Destination> {
+        self.0.destination(Name::lasting(TOPIC))
+    }
+
+    fn envelope<'a>(
+        &'a self,
+        operation: Operation,
+        operation_name: &'static str,
+        destination: &'a Arc<Destination>,
+    ) -> Envelope<'a> {
+        Envelope {
+            client: &self.0,
+            operation,
+            operation_name,
+            destination: Some(destination),
+            partition: Some(0),
+            batch: None,
+        }
+    }
+}
+
+pub fn meter_provider() -> SdkMeterProvider {
+    SdkMeterProvider::builder()
+        .with_periodic_exporter(InMemoryMetricExporter::default())
+        .build()
+}

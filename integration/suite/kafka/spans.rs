@@ -1,0 +1,133 @@
+//! Spans and metrics of Kafka as tests expect them.
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::testing::ExpectedSpan;
+use rdkafka::producer::future_producer::Delivery;
+
+use super::{CLIENT_ID, servers};
+
+/// The only server, where there is just one.
+fn server() -> Option<[KeyValue; 2]> {
+    let servers = servers();
+    let (address, port) = servers
+        .rsplit_once(':')
+        .filter(|_| !servers.contains(','))?;
+    let port: i64 = port.parse().expect("a port");
+    Some([
+        KeyValue::new("server.address", address.to_owned()),
+        KeyValue::new("server.port", port),
+    ])
+}
+
+/// Attributes that every span of a client of ours has.
+pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
+    of_client(span).any("messaging.kafka.cluster.id")
+}
+
+fn of_client(span: ExpectedSpan) -> ExpectedSpan {
+    let span = span
+        .attribute("messaging.system", "kafka")
+        .attribute("messaging.client.id", CLIENT_ID);
+    let server = server().into_iter().flatten();
+    server.fold(span, |span, KeyValue { key, value, .. }| {
+        span.attribute(key, value)
+    })
+}
+
+/// Attributes with which what is done to a topic is measured, in a group or without one.
+pub fn measured(operation: &'static str, topic: &str, group: Option<&str>) -> Vec<KeyValue> {
+    let all = [
+        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.operation.name", operation),
+        KeyValue::new("messaging.destination.name", topic.to_owned()),
+    ];
+    let group = group.map(|group| KeyValue::new("messaging.consumer.group.name", group.to_owned()));
+    all.into_iter()
+        .chain(group)
+        .chain(server().into_iter().flatten())
+        .collect()
+}
+
+/// The span of a record without key, of which nobody knows whether it was delivered.
+pub fn sending_span(kind: SpanKind, topic: &str) -> ExpectedSpan {
+    client_attributes(ExpectedSpan::new(format!("send {topic}"), kind))
+        .attribute("messaging.operation.name", "send")
+        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.destination.name", topic.to_owned())
+}
+
+/// What the delivery report adds to a send span.
+pub fn delivered(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
+    span.attribute(
+        "messaging.destination.partition.id",
+        delivery.partition.to_string(),
+    )
+    .attribute("messaging.kafka.offset", delivery.offset)
+}
+
+/// The whole span of a record that was delivered.
+pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
+    delivered(sending_span(SpanKind::Producer, topic), delivery)
+        .attribute("messaging.kafka.message.key", key.to_owned())
+}
+
+/// The whole span of a commit, as far as it is known of any.
+pub fn commit_span(topic: Option<&str>, group: &str) -> ExpectedSpan {
+    let name = topic.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
+    let span = client_attributes(ExpectedSpan::new(name, SpanKind::Client))
+        .attribute("messaging.operation.name", "commit")
+        .attribute("messaging.operation.type", "settle")
+        .attribute("messaging.consumer.group.name", group.to_owned());
+    match topic {
+        Some(topic) => span.attribute("messaging.destination.name", topic.to_owned()),
+        None => span,
+    }
+}
+
+/// The whole span of processing a message with a key and a payload.
+pub fn process_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
+    let key = message.key_view::<str>().expect("a key").expect("a text");
+    processing_span(message, group).attribute("messaging.kafka.message.key", key.to_owned())
+}
+
+/// The whole span of processing a message with a payload and without a key.
+pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
+    let topic = message.topic();
+    client_attributes(ExpectedSpan::new(
+        format!("process {topic}"),
+        SpanKind::Consumer,
+    ))
+    .attribute("messaging.operation.name", "process")
+    .attribute("messaging.operation.type", "process")
+    .attribute("messaging.destination.name", topic.to_owned())
+    .attribute(
+        "messaging.destination.partition.id",
+        message.partition().to_string(),
+    )
+    .attribute("messaging.consumer.group.name", group.to_owned())
+    .attribute("messaging.kafka.offset", message.offset())
+}
+
+/// What any process span of a batch has.
+pub fn batch_span(topic: &str, group: &str, messages: usize) -> ExpectedSpan {
+    let name = format!("process {topic}");
+    let count = i64::try_from(messages).expect("a number of messages");
+    of_client(ExpectedSpan::new(name, SpanKind::Consumer))
+        .attribute("messaging.operation.name", "process")
+        .attribute("messaging.operation.type", "process")
+        .attribute("messaging.destination.name", topic.to_owned())
+        .attribute("messaging.consumer.group.name", group.to_owned())
+        .attribute("messaging.batch.message_count", count)
+}
+
+/// What it has beside, of messages of one partition with the same key.
+pub fn in_common(span: ExpectedSpan, message: &impl rdkafka::Message) -> ExpectedSpan {
+    let key = message.key_view::<str>().expect("a key").expect("a text");
+    span.any("messaging.kafka.cluster.id")
+        .attribute("messaging.kafka.message.key", key.to_owned())
+        .attribute(
+            "messaging.destination.partition.id",
+            message.partition().to_string(),
+        )
+}

@@ -1,0 +1,166 @@
+//! What else a policy sets for a destination: its baggage, its name and its headers.
+
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::{Array, Context, KeyValue, Value};
+use otel_messaging::policy::{Policy, Rule};
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::{Telemetry, w3c};
+
+use super::{header, send_bare, upstream_fields, upstream_span, values};
+use crate::metrics::{
+    consumed_messages, of_type, operation_duration, process_duration, sent_messages,
+};
+use crate::{Broker, Message};
+
+/// Of baggage, only what the destination's rule lets in is current in a handler, and only what it
+/// lets out is sent.
+pub async fn baggage_passes_by_the_lists_of_its_destinations<B: Broker>() {
+    let recorder = Recorder::new();
+    baggage_passes_by_the_lists::<B>(&recorder, recorder.telemetry()).await;
+    recorder.clear();
+    let telemetry = recorder.telemetry().propagator(w3c::Propagator::new());
+    baggage_passes_by_the_lists::<B>(&recorder, telemetry).await;
+}
+
+async fn baggage_passes_by_the_lists<B: Broker>(recorder: &Recorder, telemetry: Telemetry) {
+    let policy = Policy::new()
+        .rule(Rule::of("orders*").accept_baggage(["ten*", "region"]))
+        .rule(Rule::of("payments*").send_baggage(["region", "shift"]));
+    let broker = B::connect(&telemetry.policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let payments = broker.declare("payments").await;
+    let [(_, traceparent), ..] = upstream_fields("01");
+    let headers = vec![
+        header("traceparent", &traceparent),
+        header("baggage", "tenant=acme;since=2024,role=admin,region=north"),
+    ];
+    send_bare(&broker, &orders, headers).await;
+    let received = broker.receive(&orders).await;
+
+    let seen = received.process(async |_| {
+        let current = Context::current();
+        let shift = KeyValue::new("shift", "night");
+        broker
+            .send(&payments, &Message::new("payment-7"))
+            .with_context(current.with_baggage(current_members(&current).chain([shift])))
+            .await;
+        Ok::<_, String>(names(&current))
+    });
+    let seen = seen.await.expect("the payment is sent");
+    let payment = broker.receive(&payments).await;
+
+    assert_eq!(seen, ["region", "tenant"]);
+    assert_eq!(names(received.context()), ["region", "tenant"]);
+    assert_eq!(
+        values(&broker, &payment, "baggage"),
+        ["region=north,shift=night"]
+    );
+    // All else is as without a rule.
+    broker
+        .process_span(&orders, &received)
+        .child_of(&upstream_span())
+        .link(&upstream_span())
+        .assert(&recorder.span(&broker.process_name(&orders)));
+}
+
+fn current_members(context: &Context) -> impl Iterator<Item = KeyValue> {
+    let members = context.baggage().iter();
+    members.map(|(key, (value, _))| KeyValue::new(key.clone(), value.clone()))
+}
+
+fn names(context: &Context) -> Vec<String> {
+    let members = context.baggage().iter();
+    let mut names: Vec<_> = members.map(|(key, _)| key.to_string()).collect();
+    names.sort();
+    names
+}
+
+/// A template stands for the destination in span names and on metrics, and beside it on spans.
+pub async fn a_template_stands_for_the_destination<B: Broker>() {
+    const TEMPLATE: &str = "orders.{id}";
+    let recorder = Recorder::new();
+    let policy = Policy::new().rule(Rule::of("orders*").template(TEMPLATE));
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let order = Message::new("order-7");
+
+    let receipt = broker.send(&orders, &order).await;
+    let received = broker.receive(&orders).await;
+    received.process(async |_| ()).await;
+
+    let [send_name, process_name] = [broker.send_name(TEMPLATE), broker.process_name(TEMPLATE)];
+    let send = recorder.span(&send_name);
+    broker
+        .send_span(&orders, &order, &receipt)
+        .named(&send_name)
+        .attribute(TEMPLATE_KEY, TEMPLATE)
+        .assert(&send);
+    broker
+        .process_span(&orders, &received)
+        .named(&process_name)
+        .attribute(TEMPLATE_KEY, TEMPLATE)
+        .child_of(&send.span_context)
+        .link(&send.span_context)
+        .assert(&recorder.span(&process_name));
+    let sent = templated(broker.sent(&orders), TEMPLATE);
+    operation_duration()
+        .of(of_type(sent.clone(), "send"), 1)
+        .assert(&recorder);
+    sent_messages().of(sent, 1).assert(&recorder);
+    consumed_messages()
+        .of(templated(broker.consumed(&orders), TEMPLATE), 1)
+        .assert(&recorder);
+    process_duration()
+        .of(templated(broker.processed(&orders), TEMPLATE), 1)
+        .assert(&recorder);
+}
+
+const TEMPLATE_KEY: &str = "messaging.destination.template";
+
+/// The same attributes with the template in place of the name.
+fn templated(attributes: Vec<KeyValue>, template: &'static str) -> Vec<KeyValue> {
+    attributes
+        .into_iter()
+        .map(|attribute| match attribute.key.as_str() {
+            "messaging.destination.name" => KeyValue::new(TEMPLATE_KEY, template),
+            _ => attribute,
+        })
+        .collect()
+}
+
+/// Headers that a rule names are on both spans; context headers never are.
+pub async fn captured_headers_are_attributes<B: Broker>() {
+    let recorder = Recorder::new();
+    let policy =
+        Policy::new().rule(Rule::of("orders*").capture_headers(["x-shop*", "trace*", "x-none"]));
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let order = Message {
+        headers: vec![
+            header("x-shop", "north"),
+            header("X-Shop-Till", "7"),
+            header("x-secret", "hush"),
+        ],
+        ..Message::new("order-7")
+    };
+
+    let receipt = broker.send(&orders, &order).await;
+    let received = broker.receive(&orders).await;
+    received.process(async |_| ()).await;
+
+    let captured = |span: ExpectedSpan| {
+        span.attribute("messaging.header.x-shop", texts(["north"]))
+            .attribute("messaging.header.x-shop-till", texts(["7"]))
+    };
+    let send = recorder.span(&broker.send_name(&orders));
+    captured(broker.send_span(&orders, &order, &receipt)).assert(&send);
+    captured(broker.process_span(&orders, &received))
+        .child_of(&send.span_context)
+        .link(&send.span_context)
+        .assert(&recorder.span(&broker.process_name(&orders)));
+}
+
+fn texts<const N: usize>(texts: [&'static str; N]) -> Value {
+    Value::Array(Array::String(texts.map(Into::into).to_vec()))
+}

@@ -1,0 +1,48 @@
+//! What is counted where a context is not as it should be.
+
+use otel_messaging::testing::Recorder;
+
+use super::{header, send_bare, upstream_fields};
+use crate::metrics::{problem, problems};
+use crate::{Broker, Message};
+
+/// A context that is missing or that cannot be read is counted once, where the message is processed,
+/// and one that is replaced where it is sent; one that is right is not.
+pub async fn what_is_wrong_with_a_context_is_counted<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let [(_, traceparent), ..] = upstream_fields("01");
+    let traceparent = header("traceparent", &traceparent);
+    let rows = [
+        (vec![], Some("missing")),
+        (vec![header("traceparent", "00-7-7-01")], Some("malformed")),
+        (
+            vec![traceparent.clone(), header("baggage", "no equals sign")],
+            Some("malformed"),
+        ),
+        (vec![traceparent.clone()], None),
+    ];
+
+    let mut expected = problems();
+    for (headers, name) in rows {
+        let orders = broker.declare("orders").await;
+        send_bare(&broker, &orders, headers).await;
+        let received = broker.receive(&orders).await;
+        for _ in 0..2 {
+            received.process(async |_| ()).await;
+        }
+        if let Some(name) = name {
+            expected = expected.of(problem(broker.processed(&orders), name), 1);
+        }
+    }
+    let forwarded = Message {
+        headers: vec![traceparent],
+        ..Message::new("order-7")
+    };
+    let payments = broker.declare("payments").await;
+    broker.send(&payments, &forwarded).await;
+
+    expected
+        .of(problem(broker.sent(&payments), "replaced"), 1)
+        .assert(&recorder);
+}

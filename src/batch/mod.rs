@@ -1,0 +1,240 @@
+//! [`Batch`]: messages that are handled together.
+
+mod batches;
+mod members;
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+
+pub use self::batches::Batches;
+use self::members::{Member, Members};
+use crate::envelope::{Destination, Envelope};
+use crate::link::{Relation, ambient};
+use crate::policy::Record;
+use crate::received::{Message, Received};
+use crate::semconv::operation::Operation;
+use crate::semconv::outcome::Outcome;
+use crate::span::{ProcessSpan, Running};
+
+/// Messages that are handled together. It derefs to them.
+///
+/// A wrapped consumer gives it, or it is made of messages that were received one by one:
+///
+/// ```
+/// # #[cfg(feature = "kafka")] mod example {
+/// use futures::TryStreamExt as _;
+/// use otel_messaging::{Batch, kafka};
+/// use rdkafka::message::BorrowedMessage;
+///
+/// # async fn store(orders: &Batch<BorrowedMessage<'_>>) -> anyhow::Result<()> { Ok(()) }
+/// async fn whatever_is_there(consumer: &kafka::Consumer) -> anyhow::Result<()> {
+///     let mut chunks = consumer.stream().try_ready_chunks(500);
+///     while let Some(orders) = chunks.try_next().await? {
+///         Batch::from(orders).process(async |orders| store(orders).await).await?;
+///     }
+///     Ok(())
+/// }
+/// # }
+/// ```
+pub struct Batch<M: Message>(Vec<Received<M>>);
+
+impl<M: Message> Batch<M> {
+    /// Takes messages that the application waited for since then, and records the receiving.
+    pub(crate) fn received(messages: Vec<Received<M>>, since: SystemTime) -> Self {
+        let batch = Self(messages);
+        let ambient = Context::current();
+        if !ambient.is_telemetry_suppressed() {
+            batch.with_members(Operation::Receive, |envelope, members| {
+                if envelope.has_span() {
+                    let (links, common) = members.links();
+                    let relation = Relation {
+                        parent: ambient,
+                        links,
+                    };
+                    Running::since(since, envelope, relation).record(|| common);
+                }
+            });
+        }
+        batch
+    }
+
+    /// Processes the messages in one `process {destination}` span, and returns what the handler
+    /// returns.
+    ///
+    /// The span links to the creation context of every message, however many there are, and has none
+    /// of them for its parent. What differs between messages is on their links, what does not is on
+    /// the span. Beyond the limit of links (see
+    /// [`Telemetry::max_links`](crate::Telemetry::max_links)) messages with the same creation context
+    /// share a link, and what is still too much goes onto child spans of the name `links
+    /// {destination}`. How an error, a panic and dropping end it is as for a single message, and so
+    /// is what counts as current.
+    ///
+    /// What is sent inside belongs to the batch's span. To send in the trace of one message instead,
+    /// wrap the send in its context; to process one by itself, call its `process`:
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use opentelemetry::context::FutureExt as _;
+    /// use otel_messaging::Batch;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # async fn ship(order: &BorrowedMessage<'_>) -> Result<(), String> { Ok(()) }
+    /// # async fn notify(order: &BorrowedMessage<'_>) {}
+    /// async fn handle(orders: &Batch<BorrowedMessage<'_>>) {
+    ///     orders
+    ///         .process(async |orders| {
+    ///             for order in orders.iter() {
+    ///                 let shipped = order.process(async |order| ship(order).await).await;
+    ///                 if shipped.is_ok() {
+    ///                     notify(order).with_context(order.context().clone()).await;
+    ///                 }
+    ///             }
+    ///         })
+    ///         .await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// A message's own span belongs to the message's trace, by the same rules as outside, and links
+    /// to the batch's span.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
+    pub fn process<'r, R, F, Fut>(
+        &'r self,
+        handler: F,
+    ) -> impl Future<Output = R> + use<'r, M, R, F, Fut>
+    where
+        F: FnOnce(&'r Self) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        let called = Context::current();
+        async move {
+            let process = self.start_in(ambient(called));
+            process.run(|| handler(self)).await
+        }
+    }
+
+    /// Starts the batch's `process {destination}` span, for control flow that a closure cannot
+    /// express.
+    pub fn start_process(&self) -> ProcessSpan {
+        self.start_in(Context::current())
+    }
+
+    /// The messages.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<Received<M>> {
+        self.0
+    }
+
+    fn start_in(&self, ambient: Context) -> ProcessSpan {
+        if ambient.is_telemetry_suppressed() {
+            return ProcessSpan::unrecorded(ambient);
+        }
+        let started = self.with_members(Operation::Process, |envelope, members| {
+            let rule = envelope.rule();
+            (rule.recorded() != Record::Off).then(|| {
+                let fan_back = members.origins(rule.fans_back_to());
+                let (links, common) = members.links();
+                let relation = Relation {
+                    parent: ambient.clone(),
+                    links,
+                };
+                let mut running = Running::start(envelope, relation);
+                running.record(|| common);
+                if envelope.has_span() {
+                    running.is_batch(fan_back);
+                }
+                ProcessSpan::of(running)
+            })
+        });
+        let started = started.flatten();
+        started.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
+    }
+
+    /// What the messages have in common, and what each carries; `None` of no messages.
+    fn with_members<T>(
+        &self,
+        operation: Operation,
+        use_them: impl FnOnce(&Envelope<'_>, Members) -> T,
+    ) -> Option<T> {
+        let first = self.0.first()?;
+        let destinations = self.0.iter();
+        let destinations: Vec<_> = destinations
+            .map(|one| one.message().destination(one.source()))
+            .collect();
+        let is_same = |one: &Arc<Destination>, other: &Arc<Destination>| {
+            Arc::ptr_eq(one, other) || one.name == other.name
+        };
+        let destination = destinations
+            .first()
+            .filter(|first| destinations.iter().all(|other| is_same(first, other)));
+        let partition = first.message().partition();
+        let is_one_partition = destination.is_some()
+            && self
+                .0
+                .iter()
+                .all(|other| other.message().partition() == partition);
+        let envelope = Envelope {
+            client: M::client(first.source()),
+            operation,
+            operation_name: match operation {
+                Operation::Receive => M::receive_name(first.source()),
+                _ => "process",
+            },
+            destination,
+            partition: partition.filter(|_| is_one_partition),
+            batch: Some(self.0.len()),
+        };
+        let members = self.0.iter().zip(&destinations);
+        let members = members
+            .map(|(message, destination)| Member::of(message, destination, &envelope))
+            .collect();
+        Some(use_them(&envelope, Members(members)))
+    }
+}
+
+/// Messages that were received one by one.
+impl<M: Message> From<Vec<Received<M>>> for Batch<M> {
+    fn from(messages: Vec<Received<M>>) -> Self {
+        Self(messages)
+    }
+}
+
+impl<M: Message> Deref for Batch<M> {
+    type Target = [Received<M>];
+
+    fn deref(&self) -> &[Received<M>] {
+        &self.0
+    }
+}
+
+impl<M: Message> IntoIterator for Batch<M> {
+    type Item = Received<M>;
+    type IntoIter = std::vec::IntoIter<Received<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, M: Message> IntoIterator for &'a Batch<M> {
+    type Item = &'a Received<M>;
+    type IntoIter = std::slice::Iter<'a, Received<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<M: Message + fmt::Debug> fmt::Debug for Batch<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Batch").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,230 @@
+//! Sending many records under one call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use opentelemetry::{Context, KeyValue};
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{OwnedMessage, Timestamp, ToBytes};
+use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::util::{AsyncRuntime, Timeout};
+
+use super::Producer;
+use super::future::record as parts;
+use super::sending::Record;
+use crate::kafka::carrier::RecordHeaders;
+use crate::kafka::envelope::{ClientInfo, content, error_type};
+use crate::link::ambient;
+use crate::policy::Rule;
+use crate::sending::{Details, Outgoing, SendingBatch};
+
+/// How long the bare client waits for room in its queue before it asks again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(100);
+
+impl<C, R> Producer<FutureProducer<C, R>>
+where
+    C: ClientContext + 'static,
+    R: AsyncRuntime,
+{
+    /// Sends records in their order, and returns what became of each, in that order too.
+    ///
+    /// Each record has a `create {topic}` span whose context it carries. One `send {topic}` span of
+    /// kind CLIENT links to all of them and ends with the last delivery report. Where the policy has
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
+    /// records carry its context.
+    ///
+    /// `queue_timeout` is for each record, as [`FutureProducer::send`] has it. A record that fails
+    /// does not hinder those behind it.
+    ///
+    /// # Errors
+    ///
+    /// For each record the client's own error, with the message, without the context that it was
+    /// given.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop records that are already queued; those behind them are not
+    /// sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otel_messaging::kafka;
+    /// use rdkafka::producer::FutureRecord;
+    ///
+    /// async fn send(producer: &kafka::Producer, orders: &[String]) -> anyhow::Result<()> {
+    ///     let records = orders.iter().map(|order| FutureRecord::to("orders").key("42").payload(order));
+    ///     for result in producer.send_batch(records, Duration::from_secs(5)).await {
+    ///         result.map_err(|(error, _)| error)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn send_batch<'a, K, V, T>(
+        &self,
+        records: impl IntoIterator<Item = FutureRecord<'a, K, V>>,
+        queue_timeout: T,
+    ) -> impl Future<Output = Vec<OwnedDeliveryResult>>
+    where
+        K: ToBytes + ?Sized + 'a,
+        V: ToBytes + ?Sized + 'a,
+        T: Into<Timeout>,
+    {
+        let called = Context::current();
+        let mut records: Vec<_> = records.into_iter().collect();
+        let queue_timeout = queue_timeout.into();
+        async move {
+            let mut sending = start(&self.info, ambient(called), &mut records);
+            let mut queued = Vec::with_capacity(records.len());
+            for (index, record) in records.into_iter().enumerate() {
+                queued.push(self.queue(record, queue_timeout).await);
+                if let Some(sending) = &mut sending {
+                    sending.handed_over(index);
+                }
+            }
+            let mut results = Vec::with_capacity(queued.len());
+            for (index, queued) in queued.into_iter().enumerate() {
+                let result = match queued {
+                    // The client is borrowed, so that it is there to report.
+                    Ok(delivery) => delivery.await.unwrap_or_else(|_| Err(canceled())),
+                    Err(refused) => Err(refused),
+                };
+                results.push(match &mut sending {
+                    Some(sending) => end(sending, index, result),
+                    None => result,
+                });
+            }
+            self.info.learn_cluster_id(self.client.client());
+            if let Some(sending) = &sending {
+                sending.running().record(|| self.info.cluster_id());
+            }
+            results
+        }
+    }
+
+    /// Queues a record; while there is no room, again and again, as [`FutureProducer::send`] does.
+    async fn queue<K, V>(
+        &self,
+        mut record: FutureRecord<'_, K, V>,
+        timeout: Timeout,
+    ) -> Result<DeliveryFuture, (KafkaError, OwnedMessage)>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        const FULL: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+        let started = Instant::now();
+        loop {
+            let is_time = match timeout {
+                Timeout::Never => true,
+                Timeout::After(limit) => started.elapsed() < limit,
+            };
+            record = match self.client.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((FULL, record)) if is_time => record,
+                Err((error, record)) => return Err((error, owned(record))),
+            };
+            R::delay_for(QUEUE_PAUSE).await;
+        }
+    }
+}
+
+fn start<K, V>(
+    info: &Arc<ClientInfo>,
+    ambient: Context,
+    records: &mut [FutureRecord<'_, K, V>],
+) -> Option<SendingBatch>
+where
+    K: ToBytes + ?Sized,
+    V: ToBytes + ?Sized,
+{
+    let messages = records.iter_mut().map(|record| Outgoing {
+        destination: info.destination(record.topic),
+        partition: record.partition.filter(|number| *number >= 0),
+        headers: RecordHeaders(record.headers.take()),
+    });
+    let mut messages: Vec<_> = messages.collect();
+    let details = Records {
+        info,
+        records: records.iter().map(|record| parts(record)).collect(),
+    };
+    let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages, &details);
+    for (record, message) in records.iter_mut().zip(messages) {
+        record.headers = message.headers.0;
+    }
+    sending
+}
+
+/// What records of a batch say of themselves.
+struct Records<'a> {
+    info: &'a ClientInfo,
+    records: Vec<Record<'a>>,
+}
+
+impl Details<RecordHeaders> for Records<'_> {
+    fn room(&self, index: usize, headers: &RecordHeaders) -> usize {
+        self.records.get(index).map_or(0, |record| {
+            headers.room(self.info.message_max_bytes, record.key, record.payload)
+        })
+    }
+
+    fn attributes(&self, index: usize, rule: &Rule) -> Vec<KeyValue> {
+        let record = self.records.get(index);
+        record.map_or_else(Vec::new, |record| {
+            content(rule, record.key, record.payload.is_some()).collect()
+        })
+    }
+}
+
+/// Counts what became of a record, and takes our context out of one that comes back.
+fn end(
+    sending: &mut SendingBatch,
+    index: usize,
+    result: OwnedDeliveryResult,
+) -> OwnedDeliveryResult {
+    match result {
+        Ok(delivery) => {
+            sending.delivered(index, Some(delivery.partition));
+            Ok(delivery)
+        }
+        Err((error, mut message)) => {
+            sending.failed(index, error_type(&error).into());
+            let mut headers = RecordHeaders(message.detach_headers());
+            sending.take_back(index, &mut headers);
+            Err((error, message.replace_headers(headers.0)))
+        }
+    }
+}
+
+/// A record that could not be queued, as the bare client gives it back.
+fn owned<K, V>(record: FutureRecord<'_, K, V>) -> OwnedMessage
+where
+    K: ToBytes + ?Sized,
+    V: ToBytes + ?Sized,
+{
+    OwnedMessage::new(
+        record.payload.map(|payload| payload.to_bytes().to_vec()),
+        record.key.map(|key| key.to_bytes().to_vec()),
+        record.topic.to_owned(),
+        record
+            .timestamp
+            .map_or(Timestamp::NotAvailable, Timestamp::CreateTime),
+        record.partition.unwrap_or(-1),
+        0,
+        record.headers,
+    )
+}
+
+fn canceled() -> (KafkaError, OwnedMessage) {
+    let nothing = OwnedMessage::new(
+        None,
+        None,
+        String::new(),
+        Timestamp::NotAvailable,
+        -1,
+        0,
+        None,
+    );
+    (KafkaError::Canceled, nothing)
+}

@@ -1,0 +1,196 @@
+//! [`ProcessSpan`]: the processing of a message, or of a batch, by the application.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::thread;
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use pin_project_lite::pin_project;
+
+use super::Running;
+use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
+
+/// The process span of one message, for control flow that a closure cannot express.
+///
+/// Work belongs to the span while its context is current: attach [`context`](Self::context) around
+/// synchronous code, or wrap a future with OpenTelemetry's `FutureExt::with_context`. Then call
+/// [`finish`](Self::finish). A `ProcessSpan` that is dropped before ends its span with `error.type`
+/// `cancelled`, or `panic` if the thread is panicking.
+#[must_use = "the process span ends when this is dropped"]
+pub struct ProcessSpan {
+    /// None where nothing is recorded, and once the outcome is known.
+    running: Option<Running>,
+    context: Context,
+}
+
+impl ProcessSpan {
+    pub(crate) fn of(running: Running) -> Self {
+        Self {
+            context: running.context().clone(),
+            running: Some(running),
+        }
+    }
+
+    /// Stands for a span where none is wanted, in the context that the handler shall have.
+    pub(crate) const fn unrecorded(context: Context) -> Self {
+        Self {
+            running: None,
+            context,
+        }
+    }
+
+    /// The context of the span, with the baggage of the message.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The identity of the span.
+    #[must_use]
+    pub fn span_context(&self) -> SpanContext {
+        self.context.span().span_context().clone()
+    }
+
+    /// Ends the span with the outcome of the work.
+    pub fn finish(mut self, outcome: &impl Outcome) {
+        self.end_with(outcome);
+    }
+
+    fn end_with(&mut self, outcome: &impl Outcome) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
+        // Before anything else: resolving a backtrace can take longer than the handler did.
+        running.end_now();
+        if let Some(error) = outcome.error()
+            && let Some(error_type) = running.client.telemetry.classify(&error)
+        {
+            // The text may hold what is not for everybody: it goes into the exception alone.
+            running.fail(error_type, "");
+            running.exception(error.type_name(), || error.message_and_backtrace());
+        }
+    }
+
+    fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
+        if let Some(mut running) = self.running.take() {
+            running.fail(PANIC, "");
+            running.exception(PANIC, || (panic_message(payload), None));
+        }
+    }
+
+    /// Calls `handler` and polls its future in the context of the span.
+    pub(crate) async fn run<F, Fut, R>(self, handler: F) -> R
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        let mut process = self;
+        let called = {
+            let _current = process.context.clone().attach();
+            catch_unwind(AssertUnwindSafe(handler))
+        };
+        match called {
+            Ok(future) => {
+                Processing {
+                    future: Some(future),
+                    process,
+                }
+                .await
+            }
+            Err(payload) => {
+                process.end_with_panic(&*payload);
+                resume_unwind(payload)
+            }
+        }
+    }
+}
+
+impl Drop for ProcessSpan {
+    fn drop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.fail(
+                if thread::panicking() {
+                    PANIC
+                } else {
+                    CANCELLED
+                },
+                "",
+            );
+        }
+    }
+}
+
+impl fmt::Debug for ProcessSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessSpan")
+            .field("running", &self.running)
+            .finish_non_exhaustive()
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("panic").to_owned()
+}
+
+pin_project! {
+    /// A handler's future, polled and dropped in the context of its span.
+    struct Processing<Fut> {
+        #[pin]
+        future: Option<Fut>,
+        process: ProcessSpan,
+    }
+
+    impl<Fut> PinnedDrop for Processing<Fut> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                let _current = this.process.context.clone().attach();
+                this.future.set(None);
+            }
+        }
+    }
+}
+
+impl<Fut> Future for Processing<Fut>
+where
+    Fut: Future,
+    Fut::Output: Outcome,
+{
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            // Only polled from `run`, which ends with the outcome.
+            return Poll::Pending;
+        };
+        let polled = {
+            let _current = this.process.context.clone().attach();
+            let polled = catch_unwind(AssertUnwindSafe(|| future.poll(task)));
+            if !matches!(polled, Ok(Poll::Pending)) {
+                this.future.set(None);
+            }
+            polled
+        };
+        match polled {
+            Ok(polled) => {
+                let outcome = ready!(polled);
+                this.process.end_with(&outcome);
+                Poll::Ready(outcome)
+            }
+            Err(payload) => {
+                this.process.end_with_panic(&*payload);
+                resume_unwind(payload)
+            }
+        }
+    }
+}
