@@ -2,11 +2,12 @@
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{pull, push};
-use futures::{Stream, StreamExt as _};
+use futures::future::join_all;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use integration::nats::broker::{DURABLE, Subject, delivered, process_span};
-use integration::nats::{in_time, server_attributes};
+use integration::nats::{PATIENCE, in_time, server_attributes};
 use opentelemetry::trace::SpanKind;
-use otel_messaging::nats::Received;
+use otel_messaging::nats::{Received, jetstream};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
@@ -127,7 +128,9 @@ async fn every_way_to_receive_from_a_stream_hands_over_the_context() {
 async fn without_a_filter_the_stream_stands_for_its_subjects() {
     let recorder = Recorder::new();
     let orders = Orders::open().await;
-    orders.publish("7", fresh()).await;
+    let mut headers = fresh();
+    headers.insert("Nats-Msg-Id", "order-7");
+    orders.publish("7", headers).await;
     let durable = pull::Config {
         durable_name: Some(DURABLE.to_owned()),
         ..pull::Config::default()
@@ -140,6 +143,7 @@ async fn without_a_filter_the_stream_stands_for_its_subjects() {
     let subject = Subject::one_of(&orders.subject("7"), &orders.name);
     of_fresh(delivered(process_span(subject), &order))
         .attribute("messaging.consumer.group.name", DURABLE)
+        .attribute("messaging.message.id", "order-7")
         .assert(&recorder.span(&format!("process {}", orders.name)));
 }
 
@@ -184,4 +188,74 @@ async fn the_policy_adds_receive_spans_time_in_queue_and_lag() {
         1
     );
     assert_eq!(recorder.counter_total("otel_messaging.clock.skews"), 0);
+}
+
+/// A user's worker, with types that need no parameters.
+struct Worker {
+    consumer: jetstream::Consumer,
+    producer: jetstream::Producer,
+    payments: String,
+}
+
+impl Worker {
+    async fn run(self, count: usize) -> Result<(), async_nats::Error> {
+        let orders = self.consumer.batch().max_messages(count).expires(PATIENCE);
+        let mut orders = orders.messages().await?;
+        while let Some(order) = orders.try_next().await? {
+            order.process(|order| self.pay(order)).await?;
+            order.double_ack().await?;
+        }
+        Ok(())
+    }
+
+    async fn pay(&self, order: &Message) -> Result<(), async_nats::Error> {
+        let published = self
+            .producer
+            .publish(self.payments.clone(), order.payload.clone());
+        published.await?.await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_run_in_tasks_of_their_own() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    for order in 0..20 {
+        orders.publish(&format!("order.{order}"), fresh()).await;
+    }
+    let filter = pull::Config {
+        filter_subject: orders.subject("order.*"),
+        ..pull::Config::default()
+    };
+    let consumer = orders.consumer(&recorder.telemetry(), filter).await;
+
+    let tasks = (0..2).map(|_| {
+        let worker = Worker {
+            consumer: consumer.clone(),
+            producer: jetstream::Producer::wrap(&recorder.telemetry(), orders.context.clone()),
+            payments: orders.subject("payments"),
+        };
+        tokio::spawn(worker.run(10))
+    });
+    for ended in in_time(join_all(tasks)).await {
+        ended.expect("no panic").expect("no error");
+    }
+
+    let spans = recorder.spans();
+    let named = |name: &str| {
+        spans
+            .iter()
+            .filter(|span| span.name == name)
+            .collect::<Vec<_>>()
+    };
+    let processed = named(&format!("process {}", orders.subject("order.*")));
+    let paid = named(&format!("publish {}", orders.subject("payments")));
+    assert_eq!([processed.len(), paid.len()], [20, 20]);
+    for pay in paid {
+        let process = processed
+            .iter()
+            .filter(|process| process.span_context.span_id() == pay.parent_span_id);
+        assert_eq!(process.count(), 1);
+    }
 }

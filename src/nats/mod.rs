@@ -68,6 +68,26 @@
 //!
 //! The server is known where it is the only one and names an address of its own.
 //!
+//! # Batches
+//!
+//! A [`Batch`](crate::Batch) is made of what a consumer has fetched, and is processed in one span:
+//!
+//! ```
+//! use futures::TryStreamExt as _;
+//! use otel_messaging::{Batch, nats};
+//!
+//! # async fn store<T>(orders: &[T]) -> anyhow::Result<()> { Ok(()) }
+//! async fn next_hundred(consumer: &nats::jetstream::Consumer) -> Result<(), async_nats::Error> {
+//!     let orders = consumer.fetch().max_messages(100).messages().await?;
+//!     let orders = Batch::from(orders.try_collect::<Vec<_>>().await?);
+//!     orders.process(async |orders| store(orders).await).await?;
+//!     for order in orders.iter() {
+//!         order.ack().await?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Stored messages
 //!
 //! A message that a consumer delivers belongs to its writer's trace, however often it is delivered;
@@ -89,6 +109,10 @@
 //! What would push a message over either is left out and counted in
 //! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. The
 //! `max_message_size` of a stream is known to the server alone.
+//!
+//! A server from 2.11 on takes part if its account has `msg_trace` set: a sampled `traceparent` makes it
+//! trace the message's path through the servers too. With `Nats-Trace-Dest` it says that
+//! it did not; that header, like all that begin with `Nats-`, is not for forwarding.
 
 mod carrier;
 mod consumer;

@@ -21,7 +21,8 @@ use crate::{Received, Telemetry};
 ///
 /// It receives as the consumer that it wraps does. Its filter stands for the subjects of its
 /// messages in names of spans and on metrics where it has wildcards; where it has no filter, its
-/// stream does. Its durable name is the consumer group.
+/// stream does. Its durable name is the consumer group. Cloning is cheap enough for each task to
+/// have its own.
 pub struct Consumer<T: IntoConsumerConfig = pull::Config> {
     client: Client<T>,
     info: Arc<ConsumerInfo>,
@@ -125,6 +126,15 @@ impl Consumer<push::OrderedConfig> {
     pub async fn messages(self) -> Result<Messages<push::Ordered>, StreamError> {
         let stream = self.client.messages().await?;
         Ok(Messages::new(stream, self.info))
+    }
+}
+
+impl<T: IntoConsumerConfig + Clone> Clone for Consumer<T> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            info: Arc::clone(&self.info),
+        }
     }
 }
 
