@@ -7,6 +7,8 @@
 
 #[path = "allocations/nats.rs"]
 mod nats;
+#[path = "allocations/table.rs"]
+mod table;
 
 use std::time::{Duration, SystemTime};
 

@@ -13,6 +13,8 @@ mod policy;
 mod process;
 #[path = "messaging/send.rs"]
 mod send;
+#[path = "messaging/table.rs"]
+mod table;
 
 use benches::harness::Report;
 use benches::sample::Broker;
@@ -22,6 +24,7 @@ fn main() {
     codec::measure(&report);
     headers::measure(&report);
     nats::measure(&report);
+    table::measure(&report);
     policy::measure(&report);
     let broker = Broker::start();
     process::measure(&report, &broker);

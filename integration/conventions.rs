@@ -34,6 +34,8 @@ const KEYS: &[(&str, &str)] = generated!(attribute:
     MESSAGING_MESSAGE_ID
     MESSAGING_OPERATION_NAME
     MESSAGING_OPERATION_TYPE
+    MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY
+    MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG
     MESSAGING_SYSTEM
     SERVER_ADDRESS
     SERVER_PORT
@@ -48,7 +50,8 @@ const METRICS: &[(&str, &str)] = generated!(metric:
 );
 
 /// Keys that the conventions do not have, and say so in their documentation.
-const OURS: [(&str, &str); 7] = [
+const OURS: [(&str, &str); 9] = [
+    ("CONFIRMATION", "otel_messaging.rabbitmq.confirmation"),
     (
         "DELIVERY_ATTEMPT",
         "otel_messaging.message.delivery_attempt",
@@ -56,9 +59,10 @@ const OURS: [(&str, &str); 7] = [
     ("FAN_BACK_LEFT_OUT", "otel_messaging.fan_back.left_out"),
     ("LINK_MESSAGE_COUNT", "otel_messaging.link.message_count"),
     ("MESSAGING_HEADER", "messaging.header"),
-    ("NATS_MESSAGE_DUPLICATE", "nats.message.duplicate"),
-    ("NATS_STREAM", "nats.stream"),
-    ("NATS_STREAM_SEQUENCE", "nats.stream.sequence"),
+    ("SETTLED", "otel_messaging.rabbitmq.settled"),
+    ("DUPLICATE", "otel_messaging.nats.duplicate"),
+    ("STREAM", "otel_messaging.nats.stream"),
+    ("STREAM_SEQUENCE", "otel_messaging.nats.stream_sequence"),
 ];
 
 /// Keys of the release that we are pinned to, which the generated constants are behind of.

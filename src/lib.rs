@@ -29,6 +29,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `amqp` | the module `amqp`, over `lapin` without its default features |
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
 //! | `nats` | the module `nats`, over `async-nats` without its default features, JetStream and micro-services included |
 //! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
@@ -38,8 +39,8 @@
 //! # Map
 //!
 //! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
-//! - `kafka`: producer, consumer and carriers; `kafka::inject` and `kafka::extract` work alone.
-//! - `nats`: the same for NATS and JetStream; `nats::inject` and `nats::extract` work alone.
+//! - `kafka`, `amqp`, `nats`: producer, consumer and carriers; `inject` and `extract` of each work
+//!   alone.
 //! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
 //! - [`Received`]: a message and the context that it was created in.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
@@ -77,6 +78,8 @@ mod span;
 mod telemetry;
 pub mod w3c;
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "nats")]

@@ -73,8 +73,7 @@ pub(crate) mod sealed {
         fn sent_at(&self) -> Option<SystemTime>;
         /// Whether the broker says that it has delivered it before.
         fn is_redelivered(&self) -> bool;
-        /// Whether it was read out of a store, maybe long after and maybe often: then its context is
-        /// that of who wrote it, to be linked and never to be continued.
+        /// Whether it was read out of a store: the context of its writer is linked, never continued.
         fn is_stored(&self) -> bool {
             false
         }
@@ -273,11 +272,10 @@ impl<M: Message> Received<M> {
         let mut relation = if batch.is_some() && carried.creation.is_none() {
             Relation::inside(ambient)
         } else {
+            let may_end = envelope.has_span() || self.message.is_stored();
             let trust = match self.trust(rule) {
                 // There is no span to link from, and the trace must not end here.
-                Incoming::LinkOnly if !envelope.has_span() && !self.message.is_stored() => {
-                    Incoming::Continue
-                }
+                Incoming::LinkOnly if !may_end => Incoming::Continue,
                 trust => trust,
             };
             Relation::handling(&outside, carried, trust)

@@ -29,6 +29,7 @@ pub mod header_map;
 pub mod messages;
 pub mod sample;
 pub mod stock;
+pub mod table;
 
 #[path = "../../src/batch/mod.rs"]
 mod batch;
@@ -62,6 +63,34 @@ use received::Received;
 use telemetry::Telemetry;
 
 /// What a wrapped producer and a received message do with headers, as functions.
+#[path = "../../src/amqp"]
+pub mod amqp {
+    mod carrier;
+
+    use lapin::BasicProperties;
+    use lapin::types::FieldTable;
+    use opentelemetry::Context;
+
+    use self::carrier::MessageHeaders;
+    use crate::propagation::Propagation;
+
+    /// The headers that take the place of those that the properties have, if any do.
+    pub fn inject(context: &Context, properties: &BasicProperties) -> Option<FieldTable> {
+        let mut headers = MessageHeaders::of(properties);
+        Propagation::W3c.inject(context, &mut headers, |headers| {
+            headers.room(131_072, properties)
+        });
+        headers.changed()
+    }
+
+    pub fn extract(properties: &BasicProperties) -> Context {
+        Propagation::W3c
+            .extract(&Context::new(), properties.headers().as_ref(), |_| true)
+            .context
+    }
+}
+
+/// The same for Kafka.
 #[path = "../../src/kafka"]
 pub mod kafka {
     mod carrier;

@@ -172,4 +172,10 @@ async fn a_receive_span_belongs_to_what_is_current_and_a_topic_that_asks_for_non
     poll_span(&received, &group)
         .child_of(&named(STALE))
         .assert(span);
+    operation_duration()
+        .of(
+            of_type(measured("poll", &orders, Some(&group)), "receive"),
+            1,
+        )
+        .assert(&recorder);
 }

@@ -7,6 +7,7 @@
     reason = "a scenario panics where it fails"
 )]
 
+pub mod amqp;
 pub mod clients;
 pub mod embedded;
 pub mod kafka;

@@ -10,8 +10,8 @@ use futures_core::Stream;
 use super::Batch;
 use crate::received::{Message, Received};
 
-/// A timer of the client's own runtime.
-pub(crate) type Delay = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A wait, by a timer of the client's own runtime.
+pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The messages of a stream in batches, as a stream.
 ///
@@ -27,11 +27,11 @@ pub struct Batches<S: Stream, M: Message, E> {
     stream: S,
     max: usize,
     within: Duration,
-    delay: Delay,
+    delay: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
     taken: Vec<Received<M>>,
     since: Option<SystemTime>,
     /// Set from the first message of a batch on.
-    deadline: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    deadline: Option<Sleep>,
     failed: Option<E>,
     has_ended: bool,
 }
@@ -41,12 +41,17 @@ where
     S: Stream<Item = Result<Received<M>, E>> + Unpin,
     M: Message,
 {
-    pub(crate) fn new(stream: S, max: usize, within: Duration, delay: Delay) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        max: usize,
+        within: Duration,
+        delay: impl Fn(Duration) -> Sleep + Send + Sync + 'static,
+    ) -> Self {
         Self {
             stream,
             max: max.max(1),
             within,
-            delay,
+            delay: Box::new(delay),
             taken: Vec::new(),
             since: None,
             deadline: None,

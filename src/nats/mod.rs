@@ -131,6 +131,6 @@ pub use async_nats;
 
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Consumer, Delivered, Messages};
-pub use self::envelope::{NATS_MESSAGE_DUPLICATE, NATS_STREAM, NATS_STREAM_SEQUENCE};
+pub use self::envelope::{DUPLICATE, STREAM, STREAM_SEQUENCE};
 pub use self::producer::Producer;
 pub use crate::received::Received;

@@ -210,14 +210,17 @@ impl Broker for JetStream {
 
     fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan {
         let info = received.info().expect("a message of JetStream");
-        span.attribute("nats.stream", info.stream.to_owned())
+        span.attribute("otel_messaging.nats.stream", info.stream.to_owned())
             .attribute("otel_messaging.message.delivery_attempt", info.delivered)
     }
 
     fn on_link(&self, received: &Received<Self::Message>) -> Vec<KeyValue> {
         let info = received.info().expect("a message of JetStream");
         let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-        vec![KeyValue::new("nats.stream.sequence", sequence)]
+        vec![KeyValue::new(
+            "otel_messaging.nats.stream_sequence",
+            sequence,
+        )]
     }
 
     fn sent(&self, subject: &str) -> Vec<KeyValue> {
@@ -342,15 +345,15 @@ pub fn settle_span(verb: &'static str, subject: impl Into<Subject>) -> ExpectedS
 /// What the acknowledgement of a stream adds to a publish span.
 pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
     let sequence = i64::try_from(ack.sequence).expect("a small number");
-    span.attribute("nats.stream", ack.stream.clone())
-        .attribute("nats.stream.sequence", sequence)
+    span.attribute("otel_messaging.nats.stream", ack.stream.clone())
+        .attribute("otel_messaging.nats.stream_sequence", sequence)
 }
 
 /// What JetStream adds to the span of processing.
 pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
     let info = message.info().expect("a message of JetStream");
     let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-    span.attribute("nats.stream", info.stream.to_owned())
-        .attribute("nats.stream.sequence", sequence)
+    span.attribute("otel_messaging.nats.stream", info.stream.to_owned())
+        .attribute("otel_messaging.nats.stream_sequence", sequence)
         .attribute("otel_messaging.message.delivery_attempt", info.delivered)
 }

@@ -23,12 +23,12 @@ use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
 
 /// Stream that holds the message. Not registered in the conventions.
-pub const NATS_STREAM: &str = "nats.stream";
+pub const STREAM: &str = "otel_messaging.nats.stream";
 /// Sequence number of the message in its stream. Not registered in the conventions.
-pub const NATS_STREAM_SEQUENCE: &str = "nats.stream.sequence";
+pub const STREAM_SEQUENCE: &str = "otel_messaging.nats.stream_sequence";
 /// Whether the stream had the message before and dropped this one; only set if so. Not registered in
 /// the conventions.
-pub const NATS_MESSAGE_DUPLICATE: &str = "nats.message.duplicate";
+pub const DUPLICATE: &str = "otel_messaging.nats.duplicate";
 
 const SYSTEM: &str = "nats";
 
@@ -204,8 +204,8 @@ fn begin_of_wait(telemetry: &Telemetry) -> Option<SystemTime> {
 /// Where a stream keeps a message.
 pub(super) fn position(stream: &str, sequence: u64) -> impl Iterator<Item = KeyValue> + use<> {
     let sequence = i64::try_from(sequence).ok();
-    let sequence = sequence.map(|sequence| KeyValue::new(NATS_STREAM_SEQUENCE, sequence));
-    [KeyValue::new(NATS_STREAM, stream.to_owned())]
+    let sequence = sequence.map(|sequence| KeyValue::new(STREAM_SEQUENCE, sequence));
+    [KeyValue::new(STREAM, stream.to_owned())]
         .into_iter()
         .chain(sequence)
 }

@@ -16,7 +16,7 @@ use opentelemetry::{Context, KeyValue};
 use super::{Outgoing, PUBLISH};
 use crate::Telemetry;
 use crate::link::ambient;
-use crate::nats::envelope::{ClientInfo, NATS_MESSAGE_DUPLICATE, of_jetstream_publish, position};
+use crate::nats::envelope::{ClientInfo, DUPLICATE, of_jetstream_publish, position};
 use crate::sending::Sending;
 
 /// A JetStream context whose messages carry the context of their span.
@@ -194,7 +194,7 @@ fn acknowledged(sending: Option<Sending>, ack: &PublishAck) {
     if let Some(sending) = sending {
         sending.running().record(|| {
             let duplicate = ack.duplicate;
-            let duplicate = duplicate.then(|| KeyValue::new(NATS_MESSAGE_DUPLICATE, true));
+            let duplicate = duplicate.then(|| KeyValue::new(DUPLICATE, true));
             position(&ack.stream, ack.sequence).chain(duplicate)
         });
     }

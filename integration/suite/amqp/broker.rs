@@ -1,0 +1,138 @@
+//! The scenarios' broker.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use futures::StreamExt as _;
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicPublishOptions};
+use lapin::{BasicProperties, Channel, Confirmation};
+use opentelemetry::KeyValue;
+use otel_messaging::Telemetry;
+use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Received};
+use otel_messaging::testing::ExpectedSpan;
+
+use super::{
+    DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, delivery_tag, in_common,
+    known, measured, process_span, publish_span, queue, raw_headers, wire_headers,
+};
+use crate::{Broker, Header, Message};
+
+/// Wrapped clients of RabbitMQ. A destination is a queue, reached through the default exchange.
+#[derive(Debug)]
+pub struct Rabbit {
+    telemetry: Telemetry,
+    channel: Channel,
+    known: ConnectionInfo,
+    producer: Producer,
+    consumers: RefCell<HashMap<String, Consumer>>,
+}
+
+impl Broker for Rabbit {
+    type Receipt = Confirmation;
+    type Message = Delivery;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        let connection = connection().await;
+        let channel = confirming(&connection).await;
+        let known = known(&connection);
+        Self {
+            telemetry: telemetry.clone(),
+            producer: Producer::wrap(telemetry, channel.clone()).connection(&known),
+            channel,
+            known,
+            consumers: RefCell::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let queue = queue(&self.channel, name).await;
+        let consumer = consume(&self.channel, &queue).await;
+        let consumer = Consumer::wrap(&self.telemetry, consumer).connection(&self.known);
+        let name = queue.to_string();
+        let mut consumers = self.consumers.borrow_mut();
+        consumers.insert(name.clone(), consumer);
+        name
+    }
+
+    async fn send(&self, queue: &str, message: &Message) -> Confirmation {
+        let mut properties = BasicProperties::default().with_message_id(message.key.clone().into());
+        if !message.headers.is_empty() {
+            properties = properties.with_headers(raw_headers(&message.headers));
+        }
+        let published = self.producer.basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            &message.payload,
+            properties,
+        );
+        let confirm = published.await.expect("a publish");
+        confirm.await.expect("a confirm")
+    }
+
+    async fn receive(&self, queue: &str) -> Received<Delivery> {
+        let consumer = self.consumers.borrow().get(queue).cloned();
+        let mut consumer = consumer.expect("a declared queue");
+        let received = tokio::time::timeout(PATIENCE, consumer.next())
+            .await
+            .expect("a delivery in time")
+            .expect("a delivery")
+            .expect("a delivery without error");
+        // By the client's own acker: the scenarios expect no span of it.
+        let acked = received.acker.ack(BasicAckOptions::default()).await;
+        assert!(acked.expect("an ack"), "nobody else acknowledges it");
+        received
+    }
+
+    fn headers(&self, received: &Received<Delivery>) -> Vec<Header> {
+        wire_headers(&received.properties)
+    }
+
+    fn send_name(&self, queue: &str) -> String {
+        format!("publish {queue}")
+    }
+
+    fn process_name(&self, queue: &str) -> String {
+        format!("process {queue}")
+    }
+
+    fn send_span(&self, queue: &str, sent: &Message, _: &Confirmation) -> ExpectedSpan {
+        publish_span("", queue)
+            .attribute("messaging.message.id", sent.key.clone())
+            .attribute("otel_messaging.rabbitmq.confirmation", "ack")
+    }
+
+    fn process_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
+        process_span(received).attribute("messaging.message.id", id(received))
+    }
+
+    fn batch_span(&self, queue: &str, messages: usize) -> ExpectedSpan {
+        batch_span(queue, messages)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, received: &Received<Delivery>) -> ExpectedSpan {
+        in_common(span, received).attribute("messaging.message.id", id(received))
+    }
+
+    fn on_link(&self, received: &Received<Delivery>) -> Vec<KeyValue> {
+        vec![KeyValue::new(DELIVERY_TAG, delivery_tag(received))]
+    }
+
+    fn sent(&self, queue: &str) -> Vec<KeyValue> {
+        measured("publish", queue)
+    }
+
+    fn consumed(&self, queue: &str) -> Vec<KeyValue> {
+        measured("consume", queue)
+    }
+
+    fn processed(&self, queue: &str) -> Vec<KeyValue> {
+        measured("process", queue)
+    }
+}
+
+fn id(received: &Received<Delivery>) -> String {
+    let id = received.properties.message_id().as_ref();
+    id.expect("an id").to_string()
+}

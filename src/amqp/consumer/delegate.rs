@@ -1,0 +1,193 @@
+//! Deliveries that the client gives to a delegate.
+
+use std::future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use lapin::message::Delivery;
+
+use super::{Consumer, Source};
+use crate::{Outcome, Received};
+
+/// What a delegate is given: a delivery, none when the consumer was cancelled, or an error.
+pub type DeliveryResult = lapin::Result<Option<Received<Delivery>>>;
+
+/// lapin's [`ConsumerDelegate`](lapin::ConsumerDelegate), whose deliveries know the context that they
+/// were created in. A closure that returns a future is one.
+pub trait ConsumerDelegate: Send + Sync {
+    /// How processing a delivery ends; nobody but its span sees it.
+    type Outcome: Outcome;
+
+    /// Called for each delivery, in their order, and for a cancellation or an error.
+    ///
+    /// For a delivery this and the future are the processing: both run in its process span.
+    fn on_new_delivery(
+        &self,
+        delivery: DeliveryResult,
+    ) -> Pin<Box<dyn Future<Output = Self::Outcome> + Send>>;
+
+    /// Called when messages are dropped that the delegate was not given yet.
+    fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(future::ready(()))
+    }
+}
+
+impl<D, F> ConsumerDelegate for D
+where
+    D: Fn(DeliveryResult) -> F + Send + Sync,
+    F: Future + Send + 'static,
+    F::Output: Outcome,
+{
+    type Outcome = F::Output;
+
+    fn on_new_delivery(
+        &self,
+        delivery: DeliveryResult,
+    ) -> Pin<Box<dyn Future<Output = F::Output> + Send>> {
+        Box::pin(self(delivery))
+    }
+}
+
+impl Consumer<lapin::Consumer> {
+    /// Gives each delivery to a delegate, as [`lapin::Consumer::set_delegate`] does, in a
+    /// `process {destination}` span that ends with the delegate's outcome.
+    ///
+    /// ```no_run
+    /// use lapin::options::BasicAckOptions;
+    /// use otel_messaging::amqp;
+    ///
+    /// # async fn handle(_: &[u8]) -> lapin::Result<()> { Ok(()) }
+    /// fn start(consumer: &amqp::Consumer) {
+    ///     consumer.set_delegate(async |delivery: amqp::DeliveryResult| -> lapin::Result<()> {
+    ///         if let Some(order) = delivery? {
+    ///             handle(&order.data).await?;
+    ///             order.ack(BasicAckOptions::default()).await?;
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// }
+    /// ```
+    pub fn set_delegate<D: ConsumerDelegate + 'static>(&self, delegate: D) {
+        self.client.set_delegate(Traced {
+            delegate,
+            source: Arc::clone(&self.source),
+        });
+    }
+}
+
+/// A delegate of the user's as one of the client's.
+struct Traced<D> {
+    delegate: D,
+    source: Arc<Source>,
+}
+
+impl<D: ConsumerDelegate + 'static> lapin::ConsumerDelegate for Traced<D> {
+    fn on_new_delivery(
+        &self,
+        delivery: lapin::message::DeliveryResult,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let delivery = match delivery {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => return without_outcome(self.delegate.on_new_delivery(Ok(None))),
+            Err(error) => return without_outcome(self.delegate.on_new_delivery(Err(error))),
+        };
+        let received = Received::hand_over(delivery, &self.source, None, |_| None);
+        let span = received.start_process();
+        // Called here and not when the future is polled: deliveries come in order, tasks do not.
+        let handling = {
+            let _current = span.context().clone().attach();
+            self.delegate.on_new_delivery(Ok(Some(received)))
+        };
+        without_outcome(span.run(|| handling))
+    }
+
+    fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.delegate.drop_prefetched_messages()
+    }
+}
+
+fn without_outcome<T>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async {
+        future.await;
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+    use std::sync::Mutex;
+
+    use futures::FutureExt as _;
+    use lapin::ConsumerDelegate as _;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+
+    use super::*;
+    use crate::Telemetry;
+    use crate::amqp::ConnectionInfo;
+
+    /// Writes down what it is told.
+    #[derive(Default)]
+    struct Diary(Mutex<Vec<&'static str>>);
+
+    impl Diary {
+        fn note(&self, entry: &'static str) {
+            self.0.lock().expect("no panic before").push(entry);
+        }
+    }
+
+    impl ConsumerDelegate for Arc<Diary> {
+        type Outcome = Result<(), &'static str>;
+
+        fn on_new_delivery(
+            &self,
+            delivery: DeliveryResult,
+        ) -> Pin<Box<dyn Future<Output = Self::Outcome> + Send>> {
+            self.note(match delivery {
+                Ok(Some(_)) => "delivery",
+                Ok(None) => "cancelled",
+                Err(_) => "error",
+            });
+            Box::pin(future::ready(Err("no stock")))
+        }
+
+        fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            self.note("dropped");
+            Box::pin(future::ready(()))
+        }
+    }
+
+    #[test]
+    fn a_delegate_is_told_all_and_only_deliveries_have_a_span() {
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(exporter.clone())
+            .build();
+        let telemetry = Telemetry::new().tracer_provider(provider);
+        let diary = Arc::new(Diary::default());
+        let traced = Traced {
+            delegate: Arc::clone(&diary),
+            source: Arc::new(Source {
+                client: ConnectionInfo::new().client(&telemetry),
+                queue: "orders".into(),
+                is_temporary: false,
+                receive_name: "consume",
+            }),
+        };
+
+        let delivery = Delivery::mock(1, "".into(), "orders".into(), false, Vec::new());
+        let error = lapin::ErrorKind::MissingHeartbeatError.into();
+        for told in [Ok(Some(delivery)), Ok(None), Err(error)] {
+            assert_eq!(traced.on_new_delivery(told).now_or_never(), Some(()));
+        }
+        assert_eq!(traced.drop_prefetched_messages().now_or_never(), Some(()));
+
+        let entries = diary.0.lock().expect("no panic before");
+        assert_eq!(*entries, ["delivery", "cancelled", "error", "dropped"]);
+        let spans = exporter.get_finished_spans().expect("the spans");
+        let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
+        assert_eq!(names, ["process orders"]);
+    }
+}

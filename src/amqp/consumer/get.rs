@@ -1,0 +1,73 @@
+//! Receiving through a channel.
+
+use std::sync::Arc;
+
+use lapin::Channel;
+use lapin::message::BasicGetMessage;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions};
+use lapin::types::{FieldTable, ShortString};
+
+use super::sealed::Sealed as _;
+use super::{Consumer, Source};
+use crate::Received;
+
+impl Consumer<Channel> {
+    /// Takes one message out of a queue, as [`Channel::basic_get`] does; `None` if it is empty.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's: a message that is on its way is lost to the caller, and comes again once the
+    /// channel is closed.
+    pub async fn basic_get(
+        &self,
+        queue: ShortString,
+        options: BasicGetOptions,
+    ) -> lapin::Result<Option<Received<BasicGetMessage>>> {
+        let since = self.source.wait();
+        let message = self.client.basic_get(queue.clone(), options).await?;
+        Ok(message.map(|message| {
+            let source = Arc::new(self.source_of(queue, Channel::RECEIVE_NAME));
+            Received::hand_over(message, &source, since, |message| {
+                Some(u64::from(message.message_count))
+            })
+        }))
+    }
+
+    /// Starts a consumer, as [`Channel::basic_consume`] does, and wraps it.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn basic_consume(
+        &self,
+        queue: ShortString,
+        consumer_tag: ShortString,
+        options: BasicConsumeOptions,
+        arguments: FieldTable,
+    ) -> lapin::Result<Consumer> {
+        let consumer = self
+            .client
+            .basic_consume(queue, consumer_tag, options, arguments)
+            .await?;
+        let source = self.source_of(consumer.queue(), lapin::Consumer::RECEIVE_NAME);
+        Ok(Consumer {
+            client: consumer,
+            source: Arc::new(source),
+            waited_since: None,
+            is_part_of_wait: false,
+        })
+    }
+
+    fn source_of(&self, queue: ShortString, receive_name: &'static str) -> Source {
+        Source {
+            client: Arc::clone(&self.source.client),
+            queue,
+            is_temporary: self.source.is_temporary,
+            receive_name,
+        }
+    }
+}

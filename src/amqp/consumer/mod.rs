@@ -1,0 +1,167 @@
+//! Receiving messages.
+
+mod batches;
+mod delegate;
+mod get;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use futures_core::Stream;
+use lapin::Channel;
+use lapin::message::Delivery;
+use lapin::types::ShortString;
+
+pub use self::batches::Batches;
+pub use self::delegate::{ConsumerDelegate, DeliveryResult};
+use super::envelope::{ConnectionInfo, Source};
+use crate::{Received, Telemetry};
+
+/// A consumer whose deliveries know the context that they were created in.
+///
+/// Over lapin's [`Consumer`](lapin::Consumer) it is a [`Stream`] of what that receives, over a
+/// [`Channel`] it has [`basic_get`](Self::basic_get) and [`basic_consume`](Self::basic_consume).
+/// Errors are items like any other, as they came, so that
+/// [`wait_for_recovery`](Channel::wait_for_recovery) can be given them. Cloning is as cheap as
+/// cloning the client.
+#[must_use = "a consumer is cancelled when its last handle is dropped"]
+pub struct Consumer<C = lapin::Consumer> {
+    client: C,
+    source: Arc<Source>,
+    /// Set while the application waits, where that is a receive operation.
+    waited_since: Option<SystemTime>,
+    /// Whoever polls it measures the wait.
+    is_part_of_wait: bool,
+}
+
+impl<C: Traceable> Consumer<C> {
+    /// Wraps a client. Its queue is read from it.
+    pub fn wrap(telemetry: &Telemetry, client: C) -> Self {
+        let source = Source {
+            client: ConnectionInfo::new().client(telemetry),
+            queue: client.queue(),
+            is_temporary: false,
+            receive_name: C::RECEIVE_NAME,
+        };
+        Self {
+            source: Arc::new(source),
+            client,
+            waited_since: None,
+            is_part_of_wait: false,
+        }
+    }
+}
+
+impl<C> Consumer<C> {
+    /// Sets what is to be known of the client's connection. Unset: nothing is known.
+    pub fn connection(self, connection: &ConnectionInfo) -> Self {
+        let client = connection.client(&self.source.client.telemetry);
+        self.with(|source| source.client = client)
+    }
+
+    /// Marks the queue as one that is gone with its user, an exclusive one for instance, and keeps
+    /// its name out of the names of spans and out of metrics. Unset: that is so for queues that the
+    /// server has named.
+    pub fn temporary_queue(self) -> Self {
+        self.with(|source| source.is_temporary = true)
+    }
+
+    /// The client itself; what is received through it directly is not traced.
+    pub const fn inner(&self) -> &C {
+        &self.client
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Source)) -> Self {
+        change(Arc::make_mut(&mut self.source));
+        self
+    }
+}
+
+impl Consumer<lapin::Consumer> {
+    /// The consumer's tag, as [`lapin::Consumer::tag`] has it.
+    #[must_use]
+    pub fn tag(&self) -> ShortString {
+        self.client.tag()
+    }
+
+    /// The queue, as [`lapin::Consumer::queue`] has it.
+    #[must_use]
+    pub fn queue(&self) -> ShortString {
+        self.client.queue()
+    }
+}
+
+impl Stream for Consumer<lapin::Consumer> {
+    type Item = lapin::Result<Received<Delivery>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.is_part_of_wait {
+            self.waited_since = self.waited_since.or_else(|| self.source.wait());
+        }
+        let next = ready!(Pin::new(&mut self.client).poll_next(task));
+        let since = self.waited_since.take();
+        Poll::Ready(next.map(|item| {
+            item.map(|delivery| Received::hand_over(delivery, &self.source, since, |_| None))
+        }))
+    }
+}
+
+impl<C: Clone> Clone for Consumer<C> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            source: Arc::clone(&self.source),
+            waited_since: None,
+            is_part_of_wait: false,
+        }
+    }
+}
+
+impl<C: fmt::Debug> fmt::Debug for Consumer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("client", &self.client)
+            .field("queue", &self.source.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that messages are received through: lapin's [`Consumer`](lapin::Consumer), or a
+/// [`Channel`].
+pub trait Traceable: sealed::Sealed {}
+
+impl Traceable for lapin::Consumer {}
+impl Traceable for Channel {}
+
+mod sealed {
+    use lapin::Channel;
+    use lapin::types::ShortString;
+
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {
+        /// The protocol's verb for receiving.
+        const RECEIVE_NAME: &'static str;
+
+        /// The queue, where the client has just one.
+        fn queue(&self) -> ShortString;
+    }
+
+    impl Sealed for lapin::Consumer {
+        const RECEIVE_NAME: &'static str = "consume";
+
+        fn queue(&self) -> ShortString {
+            Self::queue(self)
+        }
+    }
+
+    impl Sealed for Channel {
+        const RECEIVE_NAME: &'static str = "get";
+
+        fn queue(&self) -> ShortString {
+            ShortString::default()
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `error.type` of what can become of a message.
+
+use lapin::message::BasicReturnMessage;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError as Hard, AMQPSoftError as Soft};
+use lapin::{Error, ErrorKind};
+
+use crate::semconv::outcome::OTHER;
+
+/// `error.type` of a message that the broker refused to take.
+pub(in crate::amqp) const NACK: &str = "nack";
+
+/// `error.type` of a client error: the name of the broker's reply code, `not-found` for instance.
+///
+/// Errors that the client found itself are named by their kind, `invalid-channel-state` for
+/// instance. What the client may come to know later is `_OTHER`.
+///
+/// Spec: RabbitMQ § Span attributes, `error.type`, 1.44.0.
+pub(in crate::amqp) fn error_type(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => reply_code(error.kind()),
+        ErrorKind::ChannelsLimitReached => "channels-limit-reached",
+        ErrorKind::InvalidProtocolVersion(_) => "invalid-protocol-version",
+        ErrorKind::InvalidChannel(_) => "invalid-channel",
+        ErrorKind::InvalidChannelState(..) => "invalid-channel-state",
+        ErrorKind::InvalidConnectionState(_) => "invalid-connection-state",
+        ErrorKind::IOError(_) => "io-error",
+        ErrorKind::RuntimeShutdownError(_) => "runtime-shutdown",
+        ErrorKind::ParsingError(_) => "parsing-error",
+        ErrorKind::SerialisationError(_) => "serialisation-error",
+        ErrorKind::AuthProviderError(_) => "auth-provider-error",
+        ErrorKind::FutureCompleted => "future-completed",
+        ErrorKind::NoDefaultRuntime => "no-default-runtime",
+        ErrorKind::MissingHeartbeatError => "missing-heartbeat",
+        _ => OTHER,
+    }
+}
+
+/// `error.type` of a message that the broker took and gave back, `no-route` mostly.
+pub(in crate::amqp) fn returned(message: &BasicReturnMessage) -> &'static str {
+    AMQPErrorKind::from_id(message.reply_code).map_or(OTHER, |kind| reply_code(&kind))
+}
+
+const fn reply_code(kind: &AMQPErrorKind) -> &'static str {
+    match kind {
+        AMQPErrorKind::Soft(error) => match error {
+            Soft::CONTENTTOOLARGE => "content-too-large",
+            Soft::NOROUTE => "no-route",
+            Soft::NOCONSUMERS => "no-consumers",
+            Soft::ACCESSREFUSED => "access-refused",
+            Soft::NOTFOUND => "not-found",
+            Soft::RESOURCELOCKED => "resource-locked",
+            Soft::PRECONDITIONFAILED => "precondition-failed",
+        },
+        AMQPErrorKind::Hard(error) => match error {
+            Hard::CONNECTIONFORCED => "connection-forced",
+            Hard::INVALIDPATH => "invalid-path",
+            Hard::FRAMEERROR => "frame-error",
+            Hard::SYNTAXERROR => "syntax-error",
+            Hard::COMMANDINVALID => "command-invalid",
+            Hard::CHANNELERROR => "channel-error",
+            Hard::UNEXPECTEDFRAME => "unexpected-frame",
+            Hard::RESOURCEERROR => "resource-error",
+            Hard::NOTALLOWED => "not-allowed",
+            Hard::NOTIMPLEMENTED => "not-implemented",
+            Hard::INTERNALERROR => "internal-error",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+    use std::io;
+
+    use lapin::protocol::AMQPError;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_code_has_the_name_that_the_protocol_gives_it() {
+        let codes = [
+            311, 312, 313, 320, 402, 403, 404, 405, 406, 501, 502, 503, 504, 505, 506, 530, 540,
+            541,
+        ];
+
+        for code in codes {
+            let error = AMQPError::from_id(code, "".into()).expect("a reply code");
+            let name = match error.kind() {
+                AMQPErrorKind::Soft(error) => error.to_string(),
+                AMQPErrorKind::Hard(error) => error.to_string(),
+            };
+            let error = Error::from(ErrorKind::ProtocolError(error));
+            assert_eq!(error_type(&error), name.to_lowercase());
+        }
+    }
+
+    #[test]
+    fn errors_of_the_client_are_named_by_their_kind() {
+        let errors = [
+            (Error::from(io::Error::other("broken pipe")), "io-error"),
+            (
+                Error::from(ErrorKind::MissingHeartbeatError),
+                "missing-heartbeat",
+            ),
+            (Error::from(ErrorKind::InvalidChannel(7)), "invalid-channel"),
+        ];
+
+        for (error, expected) in errors {
+            assert_eq!(error_type(&error), expected);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! RabbitMQ and whatever else speaks AMQP 0.9.1, by the client [`lapin`].
+//!
+//! | call | span | starts | ends |
+//! |---|---|---|---|
+//! | [`Producer::basic_publish`] | `publish {destination}`, PRODUCER | when the message is handed to the client | with the broker's confirm; on a channel without confirms when the message is written |
+//! | [`Received::process`], [`Received::start_process`] | `process {destination}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | [`Consumer::set_delegate`] | the same | when the delegate is called | with the delegate's outcome |
+//! | [`Received::ack`], [`nack`](Received::nack), [`reject`](Received::reject) | `ack {destination}` and so on, CLIENT | when the future is first polled | when the call returns |
+//! | [`Consumer::batches`] | `consume {destination}`, CLIENT | with the wait for the first delivery | with the batch |
+//! | [`Batch::process`](crate::Batch::process) | `process {destination}`, CONSUMER, of all its deliveries | when the handler is called | with the handler's outcome |
+//! | [`Consumer`] as a stream, [`Consumer::basic_get`] | `consume {destination}`, `get {destination}`, CLIENT; only where the [policy](crate::policy) wants it | with the wait | with the delivery |
+//!
+//! Nothing is settled for the user: whether a handler failed and whether its message was
+//! acknowledged are two facts.
+//!
+//! ```no_run
+//! use futures::StreamExt as _;
+//! use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
+//! use lapin::types::FieldTable;
+//! use lapin::{BasicProperties, Connection, ConnectionProperties};
+//! use otel_messaging::{Telemetry, amqp};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let uri = "amqp://localhost:5672/%2f";
+//! let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
+//! let channel = connection.create_channel().await?;
+//! channel.confirm_select(ConfirmSelectOptions::default()).await?;
+//! let telemetry = Telemetry::new();
+//! let known = amqp::ConnectionInfo::of(&connection).uri(uri);
+//!
+//! let producer = amqp::Producer::wrap(&telemetry, channel.clone()).connection(&known);
+//! producer
+//!     .basic_publish(
+//!         "".into(),
+//!         "orders".into(),
+//!         BasicPublishOptions::default(),
+//!         b"two books",
+//!         BasicProperties::default(),
+//!     )
+//!     .await?
+//!     .await?;
+//!
+//! let consumer = channel
+//!     .basic_consume(
+//!         "orders".into(),
+//!         "billing".into(),
+//!         BasicConsumeOptions::default(),
+//!         FieldTable::default(),
+//!     )
+//!     .await?;
+//! let mut orders = amqp::Consumer::wrap(&telemetry, consumer).connection(&known);
+//! while let Some(order) = orders.next().await {
+//!     let order = match order {
+//!         Ok(order) => order,
+//!         Err(error) => {
+//!             channel.wait_for_recovery(error).await?;
+//!             continue;
+//!         }
+//!     };
+//!     order
+//!         .process(async |order| -> anyhow::Result<()> {
+//!             println!("{:?}", order.data);
+//!             Ok(())
+//!         })
+//!         .await?;
+//!     order.ack(BasicAckOptions::default()).await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Confirms
+//!
+//! | the broker | [`CONFIRMATION`] | `error.type` |
+//! |---|---|---|
+//! | took the message | `ack` | |
+//! | took it and had no queue for it, though it was `mandatory` | `returned` | the reply code, `no-route` |
+//! | refused it | `nack` | `nack` |
+//! | was not asked: the channel has no confirms | `not_requested` | |
+//! | has not answered when the confirm is dropped | | |
+//!
+//! # Destinations
+//!
+//! A producer's is `exchange:routing_key`, a consumer's `exchange:routing_key:queue`, each without
+//! the parts that are empty; a queue that is named like the routing key is named once. Nothing at all
+//! is `amq.default`. Where routing keys are without number, set a
+//! [template](crate::policy::Rule::template). Of names that the server makes up only `amq.gen` or
+//! `amq.rabbitmq.reply-to` is in the names of spans and in metrics, and a queue that the user calls
+//! [temporary](Consumer::temporary_queue) is not at all.
+//!
+//! # Deliveries that come again
+//!
+//! The number of a delivery is on its spans, from 1: what the broker says by `redelivered`,
+//! `x-delivery-count` and `x-death`, of which those deaths count that follow a delivery. Whatever is
+//! past the first attempt is [redelivered](crate::policy::Rule::redelivered) to a policy. The context
+//! is that of the first producer, however often a message comes.
+//!
+//! # What the headers of a message become
+//!
+//! | in the table | written | read |
+//! |---|---|---|
+//! | `traceparent`, `tracestate`, `baggage` | one each, a long string, in place of every case variant | exact name first, then any case; from long strings, byte arrays and short strings |
+//! | the same, of any other type or malformed | | count as absent |
+//! | all other headers | kept, of whatever type | left alone |
+//!
+//! The headers of a message have to fit into one frame, and the broker closes the connection if they
+//! do not. What would make them too large is left out and counted in
+//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context.
+
+mod carrier;
+mod consumer;
+mod envelope;
+mod producer;
+mod settle;
+
+pub use lapin;
+
+pub use self::carrier::{extract, inject};
+pub use self::consumer::{Batches, Consumer, ConsumerDelegate, DeliveryResult, Traceable};
+pub use self::envelope::{
+    CONFIRMATION, ConnectionInfo, MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY,
+    MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, SETTLED,
+};
+pub use self::producer::{Producer, PublisherConfirm};
+pub use self::settle::Settleable;
+pub use crate::received::Received;

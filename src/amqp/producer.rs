@@ -1,0 +1,208 @@
+//! Publishing messages.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation};
+use opentelemetry::{Context, KeyValue};
+
+use super::carrier::MessageHeaders;
+use super::envelope::{
+    CONFIRMATION, ConnectionInfo, NACK, content, error_type, published, returned,
+};
+use crate::Telemetry;
+use crate::envelope::{Client, Envelope};
+use crate::link::ambient;
+use crate::semconv::operation::Operation;
+use crate::sending::Sending;
+
+/// A channel whose messages carry the context of their send span.
+///
+/// It publishes as the channel that it wraps does: same arguments, same results, same waiting.
+/// Cloning is as cheap as cloning the channel.
+#[derive(Clone)]
+#[must_use = "a channel is closed when its last handle is dropped"]
+pub struct Producer {
+    channel: Channel,
+    client: Arc<Client>,
+    connection: ConnectionInfo,
+}
+
+impl Producer {
+    /// Wraps a channel.
+    pub fn wrap(telemetry: &Telemetry, channel: Channel) -> Self {
+        let connection = ConnectionInfo::new();
+        Self {
+            client: connection.client(telemetry),
+            channel,
+            connection,
+        }
+    }
+
+    /// Sets what is to be known of the channel's connection. Unset: nothing is known.
+    pub fn connection(mut self, connection: &ConnectionInfo) -> Self {
+        self.client = connection.client(&self.client.telemetry);
+        self.connection = connection.clone();
+        self
+    }
+
+    /// The channel itself; what is published through it directly is not traced.
+    #[must_use]
+    pub const fn inner(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Publishes a message, as [`Channel::basic_publish`] does, in a `publish {destination}` span
+    /// that ends with the broker's confirm.
+    ///
+    /// On a channel without confirms it ends when the message is written, and says so. The span is a
+    /// child of the span that is current when the future is first polled, or else when this was
+    /// called; so it may be wrapped in a context, spawned or collected.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop a message that is already on its way. Its span ends with the
+    /// status unset, since nobody knows the outcome.
+    pub fn basic_publish(
+        &self,
+        exchange: ShortString,
+        routing_key: ShortString,
+        options: BasicPublishOptions,
+        payload: &[u8],
+        properties: BasicProperties,
+    ) -> impl Future<Output = lapin::Result<PublisherConfirm>> {
+        let called = Context::current();
+        async move {
+            let (sending, properties) =
+                self.start(ambient(called), &exchange, &routing_key, properties);
+            let has_confirms = self.channel.status().confirm();
+            let written = self
+                .channel
+                .basic_publish(exchange, routing_key, options, payload, properties)
+                .await;
+            match written {
+                Ok(confirm) => {
+                    let mut confirm = PublisherConfirm { confirm, sending };
+                    if !has_confirms {
+                        confirm.end(&Ok(Confirmation::NotRequested));
+                    }
+                    Ok(confirm)
+                }
+                Err(error) => {
+                    if let Some(sending) = sending {
+                        fail(sending, &error);
+                    }
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// Starts the span and gives the message its context; none where telemetry has nothing to do
+    /// with it.
+    fn start(
+        &self,
+        ambient: Context,
+        exchange: &ShortString,
+        routing_key: &ShortString,
+        properties: BasicProperties,
+    ) -> (Option<Sending>, BasicProperties) {
+        let destination = published(&self.client, exchange, routing_key);
+        let envelope = Envelope {
+            client: &self.client,
+            operation: Operation::Send,
+            operation_name: "publish",
+            destination: Some(&destination),
+            partition: None,
+            batch: None,
+        };
+        let mut carrier = MessageHeaders::of(&properties);
+        let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
+            carrier.room(self.connection.frame_max(), &properties)
+        });
+        if let Some(sending) = &sending {
+            sending
+                .running()
+                .record(|| content(routing_key, &properties));
+        }
+        let properties = match carrier.changed() {
+            Some(headers) => properties.with_headers(headers),
+            None => properties,
+        };
+        (sending, properties)
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("channel", &self.channel)
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The broker's confirm of one message, to be awaited; the client's own future has the same output.
+///
+/// # Cancel safety
+///
+/// Dropping it does not stop the message; [`Channel::wait_for_confirms`] waits for it, as for one of
+/// the client's own. Its span ends with the status unset, since nobody knows the outcome.
+#[must_use = "the publish span ends when this is dropped"]
+pub struct PublisherConfirm {
+    confirm: lapin::PublisherConfirm,
+    sending: Option<Sending>,
+}
+
+impl PublisherConfirm {
+    /// Ends the span with what became of the message.
+    fn end(&mut self, confirmed: &lapin::Result<Confirmation>) {
+        let Some(mut sending) = self.sending.take() else {
+            return;
+        };
+        let (confirmation, error) = match confirmed {
+            Ok(Confirmation::Ack(None)) => ("ack", None),
+            // The broker has taken the message, and had no queue for it.
+            Ok(Confirmation::Ack(Some(message))) => ("returned", Some(returned(message))),
+            Ok(Confirmation::Nack(_)) => ("nack", Some(NACK)),
+            Ok(Confirmation::NotRequested) => ("not_requested", None),
+            Err(error) => return fail(sending, error),
+        };
+        let running = sending.running_mut();
+        running.record(|| [KeyValue::new(CONFIRMATION, confirmation)]);
+        if let Some(error_type) = error {
+            running.fail(error_type, "");
+        }
+    }
+}
+
+fn fail(mut sending: Sending, error: &lapin::Error) {
+    let running = sending.running_mut();
+    running.fail(error_type(error), error.to_string());
+}
+
+impl Future for PublisherConfirm {
+    type Output = lapin::Result<Confirmation>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let confirmed = ready!(Pin::new(&mut self.confirm).poll(task));
+        self.end(&confirmed);
+        Poll::Ready(confirmed)
+    }
+}
+
+impl fmt::Debug for PublisherConfirm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublisherConfirm")
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
+}
