@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+#[path = "allocations/nats.rs"]
+mod nats;
 #[path = "allocations/table.rs"]
 mod table;
 

@@ -7,6 +7,8 @@ mod batch;
 mod codec;
 #[path = "messaging/headers.rs"]
 mod headers;
+#[path = "messaging/nats.rs"]
+mod nats;
 #[path = "messaging/policy.rs"]
 mod policy;
 #[path = "messaging/process.rs"]
@@ -23,6 +25,7 @@ fn main() {
     let report = Report::begin();
     codec::measure(&report);
     headers::measure(&report);
+    nats::measure(&report);
     table::measure(&report);
     policy::measure(&report);
     let broker = Broker::start();

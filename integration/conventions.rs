@@ -50,7 +50,7 @@ const METRICS: &[(&str, &str)] = generated!(metric:
 );
 
 /// Keys that the conventions do not have, and say so in their documentation.
-const OURS: [(&str, &str); 6] = [
+const OURS: [(&str, &str); 9] = [
     ("CONFIRMATION", "otel_messaging.rabbitmq.confirmation"),
     (
         "DELIVERY_ATTEMPT",
@@ -60,6 +60,9 @@ const OURS: [(&str, &str); 6] = [
     ("LINK_MESSAGE_COUNT", "otel_messaging.link.message_count"),
     ("MESSAGING_HEADER", "messaging.header"),
     ("SETTLED", "otel_messaging.rabbitmq.settled"),
+    ("DUPLICATE", "otel_messaging.nats.duplicate"),
+    ("STREAM", "otel_messaging.nats.stream"),
+    ("STREAM_SEQUENCE", "otel_messaging.nats.stream_sequence"),
 ];
 
 /// Keys of the release that we are pinned to, which the generated constants are behind of.

@@ -1,89 +1,87 @@
-//! The nats-server of `NATS_URL` carries a context in its headers and gives it back, over core NATS
-//! and out of a JetStream stream.
-#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+//! The scenarios on core NATS and on JetStream, and what only NATS has. The server is the one of
+//! `NATS_URL`.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test panics where it fails"
+)]
 
-use std::env;
-use std::time::Duration;
+#[path = "nats/consumers.rs"]
+mod consumers;
+#[path = "nats/foreign.rs"]
+mod foreign;
+#[path = "nats/headers.rs"]
+mod headers;
+#[path = "nats/old_server.rs"]
+mod old_server;
+#[path = "nats/oversize.rs"]
+mod oversize;
+#[path = "nats/publishing.rs"]
+mod publishing;
+#[path = "nats/requests.rs"]
+mod requests;
+#[path = "nats/settling.rs"]
+mod settling;
+#[path = "nats/shop.rs"]
+mod shop;
+#[path = "nats/stored.rs"]
+mod stored;
+#[path = "nats/subscriptions.rs"]
+mod subscriptions;
 
-use async_nats::jetstream::{self, consumer, stream};
-use async_nats::{Client, HeaderMap};
-use futures::StreamExt as _;
-use integration::unique;
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        scenarios!(@over core: Core, $($name)+);
+        scenarios!(@over jetstream: JetStream, $($name)+);
+    };
+    (@over $module:ident: $broker:ident, $($name:ident)+) => {
+        mod $module {
+            use integration::nats::broker::$broker;
+            use integration::scenario;
 
-const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn client() -> Client {
-    let url = env::var("NATS_URL")
-        .expect("NATS_URL names no nats-server: run `integration/run`, which starts one");
-    async_nats::connect(&url)
-        .await
-        .expect("a connection to the nats-server of NATS_URL")
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    scenario::$name::<$broker>().await;
+                }
+            )+
+        }
+    };
 }
 
-fn headers() -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert("traceparent", TRACEPARENT);
-    headers
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_traceparent_makes_the_round_trip() {
-    let client = client().await;
-    let subject = unique("orders");
-    let mut messages = client
-        .subscribe(subject.clone())
-        .await
-        .expect("a subscription");
-
-    client
-        .publish_with_headers(subject, headers(), "two books".into())
-        .await
-        .expect("a publish");
-    let message = tokio::time::timeout(PATIENCE, messages.next())
-        .await
-        .expect("a message in time")
-        .expect("a message");
-
-    assert_eq!(message.payload, "two books");
-    assert_eq!(message.headers, Some(headers()));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_traceparent_is_stored_in_a_stream() {
-    let context = jetstream::new(client().await);
-    let name = unique("orders");
-    let stream = context
-        .create_stream(stream::Config {
-            name: name.clone(),
-            storage: stream::StorageType::Memory,
-            ..stream::Config::default()
-        })
-        .await
-        .expect("a stream");
-
-    context
-        .publish_with_headers(name.clone(), headers(), "two books".into())
-        .await
-        .expect("a publish")
-        .await
-        .expect("an acknowledgement of the publish");
-    let consumer = stream
-        .create_consumer(consumer::pull::Config::default())
-        .await
-        .expect("a consumer");
-    let mut messages = consumer.messages().await.expect("messages");
-    let message = tokio::time::timeout(PATIENCE, messages.next())
-        .await
-        .expect("a message in time")
-        .expect("a message")
-        .expect("a message without error");
-    message.double_ack().await.expect("an acknowledgement");
-
-    assert_eq!(message.payload, "two books");
-    assert_eq!(message.headers, Some(headers()));
-    context
-        .delete_stream(name)
-        .await
-        .expect("the stream is gone");
-}
+scenarios!(
+    a_batch_links_to_every_origin_once_however_many,
+    a_batch_links_to_untrusted_traces_by_identity_alone,
+    a_batch_that_fails_half_way_shows_which_messages_did,
+    a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing,
+    fan_back_shows_the_batch_in_the_traces_of_its_messages,
+    over_the_limit_messages_of_one_context_share_a_link,
+    what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen,
+    a_context_that_is_ignored_leaves_nothing,
+    a_context_that_is_linked_to_only_starts_a_new_trace,
+    a_context_that_is_not_trusted_leaves_a_link_and_nothing_else,
+    a_dead_exporter_costs_no_message,
+    a_dropped_handler_and_a_dropped_guard_are_cancelled,
+    a_handler_error_is_recorded_and_returned,
+    a_message_is_counted_once_and_timed_as_its_spans,
+    a_message_that_is_not_sampled_is_counted_all_the_same,
+    a_panic_is_recorded_and_goes_on,
+    a_sampled_trace_is_unbroken_over_four_hops,
+    a_stranger_does_not_decide_what_is_recorded,
+    a_template_stands_for_the_destination,
+    an_ambient_span_stays_the_parent,
+    an_ambient_span_stays_the_parent_whatever_is_trusted,
+    an_unsampled_trace_is_unbroken_over_four_hops,
+    baggage_passes_by_the_lists_of_its_destinations,
+    captured_headers_are_attributes,
+    each_attempt_is_timed_under_its_error,
+    off_is_as_the_bare_client_and_cuts_no_trace,
+    propagation_alone_goes_on_with_what_would_be_linked_to_only,
+    propagation_alone_makes_no_span_and_cuts_no_trace,
+    suppressed_telemetry_leaves_no_trace,
+    the_context_is_current_across_awaits_and_nowhere_else,
+    the_error_classifier_decides,
+    what_is_wrong_with_a_context_is_counted,
+    without_a_provider_the_trace_passes_through,
+);

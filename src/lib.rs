@@ -31,6 +31,7 @@
 //! |---|---|
 //! | `amqp` | the module `amqp`, over `lapin` without its default features |
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
+//! | `nats` | the module `nats`, over `async-nats` without its default features, JetStream and micro-services included |
 //! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
 //! | `testing` | the module `testing`, for your own tests |
 //! | `full` | all of them |
@@ -38,7 +39,8 @@
 //! # Map
 //!
 //! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
-//! - `kafka`, `amqp`: producer, consumer and carriers; `inject` and `extract` of each work alone.
+//! - `kafka`, `amqp`, `nats`: producer, consumer and carriers; `inject` and `extract` of each work
+//!   alone.
 //! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
 //! - [`Received`]: a message and the context that it was created in.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
@@ -80,6 +82,8 @@ pub mod w3c;
 pub mod amqp;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "testing")]
 pub mod testing;
 

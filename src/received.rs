@@ -73,6 +73,10 @@ pub(crate) mod sealed {
         fn sent_at(&self) -> Option<SystemTime>;
         /// Whether the broker says that it has delivered it before.
         fn is_redelivered(&self) -> bool;
+        /// Whether it was read out of a store: the context of its writer is linked, never continued.
+        fn is_stored(&self) -> bool {
+            false
+        }
         /// What only this system says of it, for a span that is recorded.
         fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
     }
@@ -270,7 +274,11 @@ impl<M: Message> Received<M> {
         let trust = self.trust(rule);
         if !envelope.has_span() {
             let carried = self.carried(&ambient, &envelope, rule);
-            let context = passed_on(ambient, carried, trust);
+            let context = if self.message.is_stored() {
+                Relation::handling(&ambient, carried, trust).parent
+            } else {
+                passed_on(ambient, carried, trust)
+            };
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
                 _ => ProcessSpan::of(Running::start(&envelope, Relation::inside(context))),
@@ -363,7 +371,10 @@ fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &R
 fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {
     let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
     let age = rule.has_max_age().then(age).flatten();
-    rule.trust(message.is_redelivered(), age)
+    match rule.trust(message.is_redelivered(), age) {
+        Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
+        trust => trust,
+    }
 }
 
 fn attributes<M: Message>(message: &M, source: &M::Source, rule: &Rule) -> Vec<KeyValue> {

@@ -25,6 +25,7 @@ pub mod by_hand;
 pub mod codec;
 pub mod counting;
 pub mod harness;
+pub mod header_map;
 pub mod messages;
 pub mod sample;
 pub mod stock;
@@ -114,6 +115,34 @@ pub mod kafka {
     }
 
     pub fn extract(headers: &BorrowedHeaders) -> Context {
+        Propagation::W3c
+            .extract(&Context::new(), Some(headers), |_| true)
+            .context
+    }
+}
+
+/// The same for NATS.
+#[path = "../../src/nats"]
+pub mod nats {
+    mod carrier;
+
+    use async_nats::HeaderMap;
+    use opentelemetry::Context;
+
+    use self::carrier::MessageHeaders;
+    use crate::propagation::Propagation;
+    use crate::sample::PAYLOAD;
+
+    pub fn inject(context: &Context, mut headers: HeaderMap) -> HeaderMap {
+        let mut carrier = MessageHeaders::new(&mut headers);
+        Propagation::W3c.inject(context, &mut carrier, |carrier| {
+            carrier.room(1 << 20, PAYLOAD.len())
+        });
+        carrier.finish();
+        headers
+    }
+
+    pub fn extract(headers: &HeaderMap) -> Context {
         Propagation::W3c
             .extract(&Context::new(), Some(headers), |_| true)
             .context

@@ -105,3 +105,13 @@ ask() {
   # shellcheck disable=SC2016 # expanded by the inner shell
   timeout 3 bash -c 'exec 3<>"/dev/tcp/$0/$1" && printf "$2" >&3 && dd bs=4096 count=1 <&3' "$@" 2>/dev/null
 }
+
+# wait_for SECONDS COMMAND...
+wait_for() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || return
+    sleep 0.1
+  done
+}

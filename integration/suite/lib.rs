@@ -12,6 +12,7 @@ pub mod clients;
 pub mod embedded;
 pub mod kafka;
 pub mod metrics;
+pub mod nats;
 pub mod python;
 pub mod scenario;
 

@@ -1,0 +1,198 @@
+//! An order goes from one service to another and back over NATS, after a request for its price, and
+//! its trace stays whole.
+//!
+//! ```text
+//! NATS_URL=nats://localhost:4222 cargo run --example nats_roundtrip
+//! ```
+//!
+//! `shop` asks `stock` for the price and publishes the order, `billing` charges the card and reports
+//! the payment, `shop` confirms. All run in this process, but each has telemetry and a connection of
+//! its own, as three programs would.
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow};
+use async_nats::{Client, Subscriber};
+use futures::StreamExt as _;
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use otel_messaging::Telemetry;
+use otel_messaging::nats::{Consumer, Messages, Producer};
+use otel_messaging::testing::TraceTree;
+use tokio::time::timeout;
+
+const ORDERS: [&str; 2] = ["1", "2"];
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let shop = Service::start("shop").await?;
+    let stock = Service::start("stock").await?;
+    let billing = Service::start("billing").await?;
+    // Subjects of this run's own, so that it meets nobody else's messages.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let subjects = Subjects(format!("{:x}", now.subsec_micros()));
+
+    let requests = stock.subscribe(&subjects.prices("*")).await?;
+    let orders = billing.subscribe(&subjects.orders("*")).await?;
+    let payments = shop.subscribe(&subjects.payments("*")).await?;
+    let work = async {
+        tokio::try_join!(
+            take_orders(&shop, &subjects),
+            tell_prices(&stock, requests),
+            bill_orders(&billing, orders, &subjects),
+            confirm_orders(payments),
+        )
+    };
+    let ended = timeout(TIMEOUT, work).await;
+
+    let mut tree = TraceTree::new();
+    for service in [&shop, &stock, &billing] {
+        tree = tree.service(service.name, service.recorded.get_finished_spans()?);
+    }
+    let has_color = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
+    println!("\n{}\n", tree.color(has_color));
+    ended.context("the orders were not confirmed in time")??;
+    println!("{GUIDE}");
+    Ok(())
+}
+
+async fn take_orders(shop: &Service, subjects: &Subjects) -> Result<()> {
+    for order in ORDERS {
+        let tracer = shop.provider.tracer("shop");
+        let span = tracer
+            .span_builder("POST /orders")
+            .with_kind(SpanKind::Server);
+        let request = Context::current_with_span(span.start(&tracer));
+        let take = async {
+            let price = shop
+                .producer
+                .request(subjects.prices(order), "?".into())
+                .await?;
+            shop.producer
+                .publish(subjects.orders(order), price.payload)
+                .await?;
+            Ok::<_, anyhow::Error>(())
+        };
+        take.with_context(request).await?;
+    }
+    Ok(())
+}
+
+async fn tell_prices(stock: &Service, mut requests: Messages<Subscriber>) -> Result<()> {
+    // A real service would loop for ever.
+    for _ in ORDERS {
+        let request = requests.next().await.context("the connection is closed")?;
+        request
+            .process(async |request| -> Result<()> {
+                let asking = request.reply.clone().context("nobody asks")?;
+                Ok(stock.producer.publish(asking, "12".into()).await?)
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn bill_orders(
+    billing: &Service,
+    mut orders: Messages<Subscriber>,
+    subjects: &Subjects,
+) -> Result<()> {
+    for _ in ORDERS {
+        let order = orders.next().await.context("the connection is closed")?;
+        order
+            .process(async |order| -> Result<()> {
+                let id = order.subject.rsplit('.').next().context("no order")?;
+                println!("  billing: order {id} charged");
+                let payment = billing
+                    .producer
+                    .publish(subjects.payments(id), "paid".into());
+                Ok(payment.await?)
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+async fn confirm_orders(mut payments: Messages<Subscriber>) -> Result<()> {
+    for _ in ORDERS {
+        let payment = payments.next().await.context("the connection is closed")?;
+        payment.process(async |_| ()).await;
+    }
+    Ok(())
+}
+
+/// What a program sets up once.
+struct Service {
+    name: &'static str,
+    provider: SdkTracerProvider,
+    recorded: InMemorySpanExporter,
+    producer: Producer,
+    consumer: Consumer,
+}
+
+impl Service {
+    async fn start(name: &'static str) -> Result<Self> {
+        let client = connect().await?;
+        let recorded = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(recorded.clone())
+            .build();
+        let telemetry = Telemetry::new().tracer_provider(provider.clone());
+        Ok(Self {
+            name,
+            provider,
+            recorded,
+            producer: Producer::wrap(&telemetry, client.clone()),
+            consumer: Consumer::wrap(&telemetry, client),
+        })
+    }
+
+    async fn subscribe(&self, subject: &str) -> Result<Messages<Subscriber>> {
+        let messages = self.consumer.subscribe(subject.to_owned()).await?;
+        // The server deals with a connection's lines in their order: when it has sent this back, it
+        // knows of the subscription. A flush would only say that it was sent.
+        let client = self.consumer.inner();
+        let inbox = client.new_inbox();
+        let mut echo = client.subscribe(inbox.clone()).await?;
+        client.publish(inbox, "".into()).await?;
+        echo.next().await.context("the connection is closed")?;
+        Ok(messages)
+    }
+}
+
+async fn connect() -> Result<Client> {
+    let url = env::var("NATS_URL").ok().filter(|url| !url.is_empty());
+    let url = url.ok_or_else(|| anyhow!("NATS_URL is not set. {HOW}"))?;
+    let connected = async_nats::connect(&url).await;
+    connected.context(format!("no nats-server answers at {url}. {HOW}"))
+}
+
+/// The subjects of one run.
+struct Subjects(String);
+
+impl Subjects {
+    fn prices(&self, order: &str) -> String {
+        format!("prices.{}.{order}", self.0)
+    }
+
+    fn orders(&self, order: &str) -> String {
+        format!("orders.{}.{order}", self.0)
+    }
+
+    fn payments(&self, order: &str) -> String {
+        format!("payments.{}.{order}", self.0)
+    }
+}
+
+const HOW: &str = "`docker compose up --wait nats` or `nats-server` starts one: then \
+    NATS_URL=nats://localhost:4222";
+
+const GUIDE: &str = "\
+How to read it: below each `POST /orders` of shop stand the request for the price, with its answer,
+and the order, in one trace. `process orders.….*` of billing is named by the pattern that it
+subscribed to, for there is a subject for each order; `_INBOX` stands for the inboxes of answers.";

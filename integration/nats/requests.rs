@@ -1,0 +1,222 @@
+//! Requests: one trace from asking to answering, and what becomes of those that nobody answers.
+
+use std::time::Duration;
+
+use async_nats::Request;
+use async_nats::client::RequestErrorKind;
+use async_nats::service::ServiceExt as _;
+use async_nats::service::error::Error;
+use futures::StreamExt as _;
+use integration::nats::broker::{Subject, process_span, publish_span, request_span};
+use integration::nats::{client, in_time, subscribed};
+use integration::unique;
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanKind, TraceContextExt as _};
+use otel_messaging::nats::{Consumer, Producer};
+use otel_messaging::testing::{ExpectedMetric, Recorder};
+
+use crate::shop::{only, traceparent};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_its_handling_and_its_answer_are_one_trace() {
+    let recorder = Recorder::new();
+    let (telemetry, subject) = (recorder.telemetry(), unique("stock"));
+    let asking = Producer::wrap(&telemetry, client().await);
+    let answering = Producer::wrap(&telemetry, client().await);
+    let consumer = Consumer::wrap(&telemetry, answering.inner().clone());
+    let mut requests = consumer
+        .subscribe(subject.clone())
+        .await
+        .expect("a subscription");
+    subscribed(consumer.inner()).await;
+
+    let responder = async {
+        let request = in_time(requests.next()).await.expect("a request");
+        let inbox = request.reply.clone().expect("somebody who asks");
+        let answer = async |_| answering.publish(inbox.clone(), "12".into()).await;
+        request.process(answer).await.expect("an answer");
+        inbox.to_string()
+    };
+    let (answer, inbox) = tokio::join!(
+        asking.request(subject.clone(), "how many?".into()),
+        responder
+    );
+
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.payload, "12");
+    let ask = recorder.span(&format!("request {subject}"));
+    request_span(&*subject).assert(&ask);
+    let handle = recorder.span(&format!("process {subject}"));
+    process_span(&*subject)
+        .child_of(&ask.span_context)
+        .link(&ask.span_context)
+        .assert(&handle);
+    let publish = recorder.span("publish _INBOX");
+    publish_span(SpanKind::Producer, Subject::inbox(&inbox))
+        .child_of(&handle.span_context)
+        .assert(&publish);
+    assert_eq!(
+        only(answer.headers.as_ref(), "traceparent"),
+        Some(&*traceparent(&publish.span_context))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_there_and_nobody_answering_are_errors_of_their_own() {
+    let recorder = Recorder::new();
+    let subject = unique("stock");
+    let producer = Producer::wrap(&recorder.telemetry(), client().await);
+
+    let nobody = producer.request(subject.clone(), "how many?".into()).await;
+    assert_eq!(
+        nobody.map_err(|error| error.kind()).map(drop),
+        Err(RequestErrorKind::NoResponders)
+    );
+    request_span(&*subject)
+        .error("no_responders")
+        .assert(&recorder.span(&format!("request {subject}")));
+
+    recorder.clear();
+    let silent = client().await;
+    let _requests = silent
+        .subscribe(subject.clone())
+        .await
+        .expect("a subscription");
+    subscribed(&silent).await;
+    let soon = Request::new().timeout(Some(Duration::from_millis(100)));
+    let late = producer.send_request(subject.clone(), soon).await;
+    assert_eq!(
+        late.map_err(|error| error.kind()).map(drop),
+        Err(RequestErrorKind::TimedOut)
+    );
+    request_span(&*subject)
+        .error("timeout")
+        .assert(&recorder.span(&format!("request {subject}")));
+
+    recorder.clear();
+    let malformed = producer.request("not a subject", "how many?".into()).await;
+    assert_eq!(
+        malformed.map_err(|error| error.kind()).map(drop),
+        Err(RequestErrorKind::InvalidSubject)
+    );
+    request_span("not a subject")
+        .error("invalid_subject")
+        .assert(&recorder.span("request not a subject"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_given_up_has_no_outcome() {
+    let recorder = Recorder::new();
+    let subject = unique("stock");
+    let silent = client().await;
+    let _requests = silent
+        .subscribe(subject.clone())
+        .await
+        .expect("a subscription");
+    subscribed(&silent).await;
+    let producer = Producer::wrap(&recorder.telemetry(), client().await);
+
+    let request = producer.request(subject.clone(), "how many?".into());
+    tokio::time::timeout(Duration::from_millis(50), request)
+        .await
+        .expect_err("nobody answers");
+
+    request_span(&*subject).assert(&recorder.span(&format!("request {subject}")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_micro_service_answers_in_the_trace_of_the_request() {
+    let recorder = Recorder::new();
+    let (telemetry, name) = (recorder.telemetry(), unique("stock"));
+    let serving = client().await;
+    let service = serving
+        .service_builder()
+        .start(&name, "1.0.0")
+        .await
+        .expect("a service");
+    let subject = format!("{name}.get");
+    let endpoint = service.endpoint(&subject).await.expect("an endpoint");
+    let mut requests = Consumer::wrap(&telemetry, serving.clone()).endpoint(&subject, endpoint);
+    subscribed(&serving).await;
+    let asking = Producer::wrap(&telemetry, client().await);
+
+    let responder = async {
+        for answer in [
+            Ok("12".into()),
+            Err(Error {
+                status: "no such book".to_owned(),
+                code: 404,
+            }),
+        ] {
+            let request = in_time(requests.next()).await.expect("a request");
+            request
+                .process(async |request| request.respond(answer).await)
+                .await
+                .expect("an answer");
+        }
+        requests.stop().await.expect("it stops");
+    };
+    let ask = async {
+        let first = asking.request(subject.clone(), "how many?".into()).await;
+        let second = asking.request(subject.clone(), "how many?".into()).await;
+        [first.expect("an answer"), second.expect("an answer")]
+    };
+    let (answers, ()) = tokio::join!(ask, responder);
+
+    let code = answers
+        .each_ref()
+        .map(|answer| only(answer.headers.as_ref(), "Nats-Service-Error-Code"));
+    assert_eq!(code, [None, Some("404")]);
+    let spans = recorder.spans();
+    let named = |name: &str| -> Vec<_> { spans.iter().filter(|span| span.name == name).collect() };
+    let asked = named(&format!("request {subject}"));
+    let handled = named(&format!("process {subject}"));
+    let answered = named("publish _INBOX");
+    assert_eq!([asked.len(), handled.len(), answered.len()], [2, 2, 2]);
+    for ((ask, handle), (publish, answer)) in asked
+        .iter()
+        .zip(&handled)
+        .zip(answered.iter().zip(&answers))
+    {
+        process_span(&*subject)
+            .child_of(&ask.span_context)
+            .link(&ask.span_context)
+            .assert(handle);
+        publish_span(SpanKind::Producer, Subject::inbox(&answer.subject))
+            .child_of(&handle.span_context)
+            .assert(publish);
+        assert_eq!(
+            only(answer.headers.as_ref(), "traceparent"),
+            Some(&*traceparent(&publish.span_context))
+        );
+    }
+}
+
+/// However many inboxes there are, they are one in metrics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inboxes_are_one_destination_in_metrics() {
+    let recorder = Recorder::new();
+    let producer = Producer::wrap(&recorder.telemetry(), client().await);
+
+    for _ in 0..3 {
+        let inbox = producer.inner().new_inbox();
+        producer
+            .publish(inbox, "12".into())
+            .await
+            .expect("a publish");
+    }
+
+    let mut attributes = vec![
+        opentelemetry::KeyValue::new("messaging.system", "nats"),
+        opentelemetry::KeyValue::new("messaging.operation.name", "publish"),
+        opentelemetry::KeyValue::new("messaging.destination.template", "_INBOX"),
+    ];
+    attributes.extend(integration::nats::server());
+    ExpectedMetric::counter("messaging.client.sent.messages", "{message}")
+        .of(attributes, 3)
+        .assert(&recorder);
+    assert!(
+        !Context::current().has_active_span(),
+        "nothing is left current"
+    );
+}

@@ -1,0 +1,359 @@
+//! NATS for the scenarios: core alone, and JetStream.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::Config;
+use async_nats::{HeaderMap, Subscriber, jetstream as client};
+use futures::StreamExt as _;
+use futures::lock::Mutex;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::Telemetry;
+use otel_messaging::nats::{self, Messages, Received, jetstream};
+use otel_messaging::testing::ExpectedSpan;
+
+use super::{
+    PATIENCE, client, in_time, received_headers, server, server_attributes, stream_of, subscribed,
+};
+use crate::metrics::and;
+use crate::{Broker, Header, Message, unique};
+
+/// The consumer group of every JetStream consumer here.
+pub const DURABLE: &str = "billing";
+
+const GROUP: &str = "messaging.consumer.group.name";
+
+type Shared<T> = RefCell<HashMap<String, Rc<Mutex<T>>>>;
+
+/// Wrapped clients of core NATS: one that publishes, and one that has subscribed.
+#[derive(Debug)]
+pub struct Core {
+    producer: nats::Producer,
+    consumer: nats::Consumer,
+    subscriptions: Shared<Messages<Subscriber>>,
+}
+
+impl Broker for Core {
+    type Receipt = ();
+    type Message = async_nats::Message;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        Self {
+            producer: nats::Producer::wrap(telemetry, client().await),
+            consumer: nats::Consumer::wrap(telemetry, client().await),
+            subscriptions: RefCell::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let subject = unique(name);
+        let messages = self.consumer.subscribe(subject.clone()).await;
+        let messages = Rc::new(Mutex::new(messages.expect("a subscription")));
+        subscribed(self.consumer.inner()).await;
+        let mut subscriptions = self.subscriptions.borrow_mut();
+        subscriptions.insert(subject.clone(), messages);
+        subject
+    }
+
+    async fn send(&self, subject: &str, message: &Message) {
+        let payload = message.payload.clone().into();
+        self.producer
+            .publish_with_headers(subject.to_owned(), headers(message), payload)
+            .await
+            .expect("a publish");
+    }
+
+    async fn receive(&self, subject: &str) -> Received<Self::Message> {
+        let messages = self.subscriptions.borrow().get(subject).cloned();
+        let messages = messages.expect("a declared subject");
+        let mut messages = messages.lock().await;
+        in_time(messages.next()).await.expect("a message")
+    }
+
+    fn headers(&self, received: &Received<Self::Message>) -> Vec<Header> {
+        received_headers(received.headers.as_ref())
+    }
+
+    fn send_name(&self, subject: &str) -> String {
+        format!("publish {subject}")
+    }
+
+    fn process_name(&self, subject: &str) -> String {
+        format!("process {subject}")
+    }
+
+    fn send_span(&self, subject: &str, _: &Message, (): &()) -> ExpectedSpan {
+        publish_span(SpanKind::Producer, subject)
+    }
+
+    fn process_span(&self, subject: &str, _: &Received<Self::Message>) -> ExpectedSpan {
+        process_span(subject)
+    }
+
+    fn batch_span(&self, subject: &str, messages: usize) -> ExpectedSpan {
+        batch_span(subject, messages)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, _: &Received<Self::Message>) -> ExpectedSpan {
+        span
+    }
+
+    fn on_link(&self, _: &Received<Self::Message>) -> Vec<KeyValue> {
+        Vec::new()
+    }
+
+    fn sent(&self, subject: &str) -> Vec<KeyValue> {
+        measured("publish", subject)
+    }
+
+    fn consumed(&self, subject: &str) -> Vec<KeyValue> {
+        measured("next", subject)
+    }
+
+    fn processed(&self, subject: &str) -> Vec<KeyValue> {
+        measured("process", subject)
+    }
+}
+
+/// Wrapped clients of JetStream: each destination is the one subject of a stream, with a durable
+/// pull consumer.
+#[derive(Debug)]
+pub struct JetStream {
+    telemetry: Telemetry,
+    producer: jetstream::Producer,
+    messages: Shared<Messages<pull::Stream>>,
+}
+
+impl Broker for JetStream {
+    type Receipt = PublishAck;
+    type Message = client::Message;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            producer: jetstream::Producer::wrap(telemetry, client::new(client().await)),
+            messages: RefCell::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let subject = unique(name);
+        let config = Config {
+            name: subject.clone(),
+            subjects: vec![subject.clone()],
+            ..Config::default()
+        };
+        let stream = stream_of(self.producer.inner(), config).await;
+        let consumer = stream.create_consumer(pull::Config {
+            durable_name: Some(DURABLE.to_owned()),
+            filter_subject: subject.clone(),
+            // Nothing is acknowledged, however much is received.
+            max_ack_pending: -1,
+            ack_wait: 4 * PATIENCE,
+            ..pull::Config::default()
+        });
+        let consumer =
+            jetstream::Consumer::wrap(&self.telemetry, consumer.await.expect("a consumer"));
+        let messages = consumer.messages().await.expect("messages");
+        let messages = Rc::new(Mutex::new(messages));
+        self.messages.borrow_mut().insert(subject.clone(), messages);
+        subject
+    }
+
+    async fn send(&self, subject: &str, message: &Message) -> PublishAck {
+        let payload = message.payload.clone().into();
+        self.producer
+            .publish_with_headers(subject.to_owned(), headers(message), payload)
+            .await
+            .expect("a publish")
+            .await
+            .expect("an acknowledgement")
+    }
+
+    async fn receive(&self, subject: &str) -> Received<Self::Message> {
+        let messages = self.messages.borrow().get(subject).cloned();
+        let messages = messages.expect("a declared subject");
+        let mut messages = messages.lock().await;
+        in_time(messages.next())
+            .await
+            .expect("a message")
+            .expect("a message without error")
+    }
+
+    fn headers(&self, received: &Received<Self::Message>) -> Vec<Header> {
+        received_headers(received.headers.as_ref())
+    }
+
+    fn send_name(&self, subject: &str) -> String {
+        format!("publish {subject}")
+    }
+
+    fn process_name(&self, subject: &str) -> String {
+        format!("process {subject}")
+    }
+
+    fn send_span(&self, subject: &str, _: &Message, ack: &PublishAck) -> ExpectedSpan {
+        acknowledged(publish_span(SpanKind::Producer, subject), ack)
+    }
+
+    fn process_span(&self, subject: &str, received: &Received<Self::Message>) -> ExpectedSpan {
+        delivered(process_span(subject), received).attribute(GROUP, DURABLE)
+    }
+
+    fn batch_span(&self, subject: &str, messages: usize) -> ExpectedSpan {
+        batch_span(subject, messages).attribute(GROUP, DURABLE)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan {
+        let info = received.info().expect("a message of JetStream");
+        span.attribute("otel_messaging.nats.stream", info.stream.to_owned())
+            .attribute("otel_messaging.message.delivery_attempt", info.delivered)
+    }
+
+    fn on_link(&self, received: &Received<Self::Message>) -> Vec<KeyValue> {
+        let info = received.info().expect("a message of JetStream");
+        let sequence = i64::try_from(info.stream_sequence).expect("a small number");
+        vec![KeyValue::new(
+            "otel_messaging.nats.stream_sequence",
+            sequence,
+        )]
+    }
+
+    fn sent(&self, subject: &str) -> Vec<KeyValue> {
+        measured("publish", subject)
+    }
+
+    fn consumed(&self, subject: &str) -> Vec<KeyValue> {
+        and(measured("next", subject), GROUP, DURABLE)
+    }
+
+    fn processed(&self, subject: &str) -> Vec<KeyValue> {
+        and(measured("process", subject), GROUP, DURABLE)
+    }
+}
+
+fn headers(message: &Message) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in &message.headers {
+        let name = str::from_utf8(name).expect("a name that NATS can carry");
+        let value = value.as_ref().expect("NATS has no null values");
+        let value = str::from_utf8(value).expect("a value that NATS can carry");
+        map.append(name, value);
+    }
+    map
+}
+
+/// A subject in a span.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    text: String,
+    template: Option<String>,
+    is_temporary: bool,
+}
+
+impl From<&str> for Subject {
+    fn from(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            template: None,
+            is_temporary: false,
+        }
+    }
+}
+
+impl Subject {
+    /// One of the subjects that a pattern stands for.
+    pub fn one_of(text: &str, pattern: &str) -> Self {
+        Self {
+            template: Some(pattern.to_owned()),
+            ..Self::from(text)
+        }
+    }
+
+    /// An inbox of the client's.
+    pub fn inbox(text: &str) -> Self {
+        Self {
+            is_temporary: true,
+            ..Self::one_of(text, "_INBOX")
+        }
+    }
+
+    fn span(
+        &self,
+        verb: &'static str,
+        operation_type: &'static str,
+        kind: SpanKind,
+    ) -> ExpectedSpan {
+        let name = self.template.as_ref().unwrap_or(&self.text);
+        let mut span = server_attributes(ExpectedSpan::new(format!("{verb} {name}"), kind))
+            .attribute("messaging.operation.name", verb)
+            .attribute("messaging.operation.type", operation_type)
+            .attribute("messaging.destination.name", self.text.clone());
+        if let Some(template) = &self.template {
+            span = span.attribute("messaging.destination.template", template.clone());
+        }
+        if self.is_temporary {
+            span = span.attribute("messaging.destination.temporary", true);
+        }
+        span
+    }
+}
+
+/// The whole span of publishing, with nothing known but the subject.
+pub fn publish_span(kind: SpanKind, subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span("publish", "send", kind)
+}
+
+/// The whole span of a request.
+pub fn request_span(subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span("request", "send", SpanKind::Producer)
+}
+
+/// The whole span of processing a message of core NATS.
+pub fn process_span(subject: impl Into<Subject>) -> ExpectedSpan {
+    subject
+        .into()
+        .span("process", "process", SpanKind::Consumer)
+}
+
+/// What any process span of a batch has.
+pub fn batch_span(subject: &str, messages: usize) -> ExpectedSpan {
+    let count = i64::try_from(messages).expect("a number of messages");
+    process_span(subject).attribute("messaging.batch.message_count", count)
+}
+
+/// Attributes with which what is done to a subject is measured, without a group.
+pub fn measured(operation: &'static str, subject: &str) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.operation.name", operation),
+        KeyValue::new("messaging.destination.name", subject.to_owned()),
+    ];
+    attributes.extend(server());
+    attributes
+}
+
+/// The whole span of settling a message.
+pub fn settle_span(verb: &'static str, subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span(verb, "settle", SpanKind::Client)
+}
+
+/// What the acknowledgement of a stream adds to a publish span.
+pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
+    let sequence = i64::try_from(ack.sequence).expect("a small number");
+    span.attribute("otel_messaging.nats.stream", ack.stream.clone())
+        .attribute("otel_messaging.nats.stream_sequence", sequence)
+}
+
+/// What JetStream adds to the span of processing.
+pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
+    let info = message.info().expect("a message of JetStream");
+    let sequence = i64::try_from(info.stream_sequence).expect("a small number");
+    span.attribute("otel_messaging.nats.stream", info.stream.to_owned())
+        .attribute("otel_messaging.nats.stream_sequence", sequence)
+        .attribute("otel_messaging.message.delivery_attempt", info.delivered)
+}

@@ -1,0 +1,132 @@
+//! NATS, by async-nats: the server that `NATS_URL` names, with JetStream.
+
+pub mod broker;
+pub mod server;
+pub mod wire;
+
+use std::env;
+use std::io::BufRead as _;
+use std::net::TcpStream;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, StorageType, Stream};
+use async_nats::{Client, HeaderMap, jetstream};
+use opentelemetry::KeyValue;
+use otel_messaging::testing::ExpectedSpan;
+
+use crate::{Header, unique};
+
+/// Longest wait for anything that should take milliseconds.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The server.
+pub fn url() -> String {
+    env::var("NATS_URL")
+        .expect("NATS_URL names no nats-server: run `integration/run`, which starts one")
+}
+
+/// A client with a connection of its own.
+pub async fn client() -> Client {
+    async_nats::connect(url())
+        .await
+        .expect("a connection to the nats-server of NATS_URL")
+}
+
+/// Makes a stream that did not exist, of all subjects below its name. It forgets its messages.
+pub async fn stream(context: &jetstream::Context, name: &str) -> Stream {
+    stream_of(
+        context,
+        Config {
+            name: unique(name),
+            ..Config::default()
+        },
+    )
+    .await
+}
+
+/// Makes a stream with these settings, of all subjects below its name unless they say otherwise.
+pub async fn stream_of(context: &jetstream::Context, mut config: Config) -> Stream {
+    if config.subjects.is_empty() {
+        config.subjects = vec![format!("{}.>", config.name)];
+    }
+    config.storage = StorageType::Memory;
+    config.max_age = Duration::from_secs(300);
+    context.create_stream(config).await.expect("a stream")
+}
+
+/// What others wait for, in time.
+pub async fn in_time<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it happens in time")
+}
+
+/// Waits until the server knows what this client subscribes to: its `flush` does not.
+pub async fn subscribed(client: &Client) {
+    let inbox = client.new_inbox();
+    let mut echo = client.subscribe(inbox.clone()).await.expect("an inbox");
+    client.publish(inbox, "".into()).await.expect("a publish");
+    in_time(futures::StreamExt::next(&mut echo)).await;
+}
+
+/// Headers as the client takes them.
+pub fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(*name, *value);
+    }
+    map
+}
+
+/// Headers of a message that the client received, sorted: it keeps no order among names.
+pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
+    let mut found = Vec::new();
+    for (name, values) in headers.into_iter().flat_map(HeaderMap::iter) {
+        for value in values {
+            let name: &[u8] = name.as_ref();
+            let value: &[u8] = value.as_ref();
+            found.push((name.to_vec(), Some(value.to_vec())));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Attributes that every span of a client of ours has.
+pub fn server_attributes(span: ExpectedSpan) -> ExpectedSpan {
+    let span = span.attribute("messaging.system", "nats");
+    server()
+        .into_iter()
+        .fold(span, |span, KeyValue { key, value, .. }| {
+            span.attribute(key, value)
+        })
+}
+
+/// The server as spans and metrics have it.
+pub fn server() -> Vec<KeyValue> {
+    let server = SERVER.iter();
+    server
+        .flat_map(|(address, port)| {
+            [
+                KeyValue::new("server.address", address.clone()),
+                KeyValue::new("server.port", *port),
+            ]
+        })
+        .collect()
+}
+
+/// The server's address by its own word, unless it listens on all that it has.
+static SERVER: LazyLock<Option<(String, i64)>> = LazyLock::new(|| {
+    let url = url();
+    let stream = TcpStream::connect(url.trim_start_matches("nats://")).expect("a connection");
+    let mut info = String::new();
+    std::io::BufReader::new(stream)
+        .read_line(&mut info)
+        .expect("a line");
+    let info: serde_json::Value =
+        serde_json::from_str(info.trim_start_matches("INFO ")).expect("JSON");
+    let host = info.get("host")?.as_str()?;
+    let port = info.get("port")?.as_i64()?;
+    (host != "0.0.0.0").then(|| (host.to_owned(), port))
+});

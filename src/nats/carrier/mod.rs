@@ -1,0 +1,226 @@
+//! Context in the headers of a NATS message.
+//!
+//! Names are case-sensitive and may have several values; the client keeps the order of those, and
+//! none among names. By the practice of most languages the name is the field's, in lower case; Go
+//! writes it with a capital. There is no W3C binding for NATS.
+
+#[cfg(test)]
+mod tests;
+
+use async_nats::HeaderMap;
+use async_nats::header::{HeaderName, HeaderValue};
+use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StringDeserializer;
+
+use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
+use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
+
+/// Writes `context` into `headers` with any propagator, for messages that are sent without a span of
+/// ours.
+///
+/// What the headers already say about context is replaced, whatever the case of its names; all
+/// other headers stay as they are. Where there is no context to write, nothing changes. What NATS
+/// cannot carry, such as a value with a line end, is left out.
+///
+/// ```
+/// use async_nats::HeaderMap;
+/// use opentelemetry::Context;
+/// use otel_messaging::{nats, w3c};
+///
+/// # async fn example(client: async_nats::Client) -> Result<(), async_nats::PublishError> {
+/// let headers = nats::inject(&w3c::Propagator::new(), &Context::current(), HeaderMap::new());
+/// client.publish_with_headers("orders", headers, "two books".into()).await
+/// # }
+/// ```
+#[must_use]
+pub fn inject(
+    propagator: &dyn TextMapPropagator,
+    context: &Context,
+    mut headers: HeaderMap,
+) -> HeaderMap {
+    let mut carrier = MessageHeaders::new(&mut headers);
+    inject_with(propagator, context, &mut carrier);
+    carrier.finish();
+    headers
+}
+
+/// Reads what the headers of a message carry onto an empty context, with any propagator.
+///
+/// Of several traceparents the last one that parses counts. Headers that cannot be read count as
+/// absent; then the context is empty. A message that was stored carries the context of its writer.
+///
+/// ```
+/// use opentelemetry::trace::TraceContextExt;
+/// use otel_messaging::{nats, w3c};
+///
+/// fn trace_id(message: &async_nats::Message) -> String {
+///     let context = nats::extract(&w3c::Propagator::new(), message.headers.as_ref());
+///     context.span().span_context().trace_id().to_string()
+/// }
+/// ```
+#[must_use]
+pub fn extract<'a>(
+    propagator: &dyn TextMapPropagator,
+    headers: impl Into<Option<&'a HeaderMap>>,
+) -> Context {
+    match headers.into() {
+        Some(headers) => extract_alone(propagator, headers),
+        None => Context::new(),
+    }
+}
+
+impl Headers for HeaderMap {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        let mut capitals = Vec::new();
+        for (name, values) in self.iter() {
+            let name: &[u8] = name.as_ref();
+            if has_capitals(name) {
+                capitals.push((name, values));
+            } else {
+                values.iter().for_each(|value| visit(name, value.as_ref()));
+            }
+        }
+        // The map has no order: of several spellings the same one shall come last each time.
+        capitals.sort_unstable_by_key(|(name, _)| *name);
+        for (name, values) in capitals {
+            let stands_in = name.eq_ignore_ascii_case(RENAMED) && !has_traceparent(self);
+            let name = if stands_in {
+                TRACEPARENT.as_bytes()
+            } else {
+                name
+            };
+            values.iter().for_each(|value| visit(name, value.as_ref()));
+        }
+    }
+}
+
+/// Whether a name could be a context's in another spelling; those of NATS itself could not.
+fn has_capitals(name: &[u8]) -> bool {
+    name.iter().any(u8::is_ascii_uppercase) && !name.starts_with(b"Nats-")
+}
+
+fn has_traceparent(headers: &HeaderMap) -> bool {
+    let mut names = headers.iter().map(|(name, _)| -> &[u8] { name.as_ref() });
+    names.any(|name| name.eq_ignore_ascii_case(TRACEPARENT.as_bytes()))
+}
+
+/// Headers of a message to be sent.
+#[derive(Debug)]
+pub(super) struct MessageHeaders<'a> {
+    headers: &'a mut HeaderMap,
+    /// Names that are still in the map and should not be: the client cannot take one out, but a new
+    /// value under the same name replaces the old ones.
+    removed: Vec<HeaderName>,
+}
+
+impl<'a> MessageHeaders<'a> {
+    pub(super) const fn new(headers: &'a mut HeaderMap) -> Self {
+        Self {
+            headers,
+            removed: Vec::new(),
+        }
+    }
+
+    /// Takes out what was removed and not written again.
+    pub(super) fn finish(self) {
+        if self.removed.is_empty() {
+            return;
+        }
+        let mut kept = HeaderMap::new();
+        for (name, values) in self.headers.iter() {
+            if !self.removed.contains(name) {
+                for value in values {
+                    kept.append(name.clone(), value.clone());
+                }
+            }
+        }
+        *self.headers = kept;
+    }
+
+    /// Bytes that headers may still take before the server or a stream refuses the message.
+    pub(super) fn room(&self, max_payload: usize, payload: usize) -> usize {
+        let kept = self.headers.iter();
+        let kept = kept.filter(|(name, _)| !self.removed.contains(name));
+        let headers: usize = kept
+            .flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+            .map(|(name, value)| Self::cost(name.as_ref(), value.as_ref()))
+            .sum();
+        let headers = BLOCK.saturating_add(headers);
+        let in_message = max_payload.saturating_sub(payload).saturating_sub(headers);
+        // What no stream takes as it is can still be meant for subscribers alone.
+        let in_stream = MAX_STREAM_HEADERS.checked_sub(headers);
+        in_stream.map_or(in_message, |in_stream| in_stream.min(in_message))
+    }
+}
+
+impl Headers for MessageHeaders<'_> {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        self.headers.for_each(visit);
+    }
+}
+
+impl HeadersMut for MessageHeaders<'_> {
+    fn remove(&mut self, names: &[&str]) -> bool {
+        let renamed = names.contains(&TRACEPARENT);
+        let is_one = |name: &[u8]| {
+            let mut names = names.iter().map(|one| one.as_bytes());
+            names.any(|one| one.eq_ignore_ascii_case(name))
+                || renamed && RENAMED.eq_ignore_ascii_case(name)
+        };
+        let names = self.headers.iter().map(|(name, _)| name);
+        let found = names.filter(|name| is_one((*name).as_ref())).cloned();
+        self.removed.extend(found);
+        !self.removed.is_empty()
+    }
+
+    /// Adds a header whose name is not there any more.
+    fn append(&mut self, name: &str, value: &[u8]) {
+        if let (Some(name), Some(value)) = (header_name(name), header_value(value)) {
+            self.removed.retain(|removed| *removed != name);
+            self.headers.insert(name, value);
+        }
+    }
+
+    fn cost(name: &str, value: &[u8]) -> usize {
+        name.len() + value.len() + ": \r\n".len()
+    }
+}
+
+/// The name without an allocation where it is one of our own; `None` where NATS cannot carry it.
+fn header_name(name: &str) -> Option<HeaderName> {
+    match name {
+        TRACEPARENT => Some(const { HeaderName::from_static(TRACEPARENT) }),
+        TRACESTATE => Some(const { HeaderName::from_static(TRACESTATE) }),
+        BAGGAGE => Some(const { HeaderName::from_static(BAGGAGE) }),
+        "" => None,
+        other => other.parse().ok(),
+    }
+}
+
+/// The value; `None` where NATS cannot carry it.
+///
+/// Parsed, it would be looked at character by character, which takes longer than all else here. Only
+/// line ends matter, and a value that has none can be taken over as it is.
+fn header_value(value: &[u8]) -> Option<HeaderValue> {
+    let has_line_end = value
+        .iter()
+        .fold(false, |found, byte| found | matches!(byte, b'\r' | b'\n'));
+    if has_line_end {
+        return None;
+    }
+    let text = str::from_utf8(value).ok()?.to_owned();
+    let text: StringDeserializer<serde::de::value::Error> = text.into_deserializer();
+    HeaderValue::deserialize(text).ok()
+}
+
+/// What servers before 2.14 make of a `traceparent` that they have taken as their own.
+const RENAMED: &[u8] = b"Xraceparent";
+
+/// What a block of headers takes beside them, where there are any.
+const BLOCK: usize = "NATS/1.0\r\n\r\n".len();
+
+/// Largest block of headers that a JetStream stream takes.
+const MAX_STREAM_HEADERS: usize = u16::MAX as usize;

@@ -1,0 +1,232 @@
+//! Receiving messages.
+
+pub(super) mod jetstream;
+mod pull;
+mod service;
+mod stored;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use async_nats::client::SubscribeError;
+use async_nats::{Client, Message, Subscriber, ToSubject, UnsubscribeError};
+use futures_core::Stream;
+
+pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
+use self::sealed::HandOver as _;
+use super::envelope::{Patterns, Subscription};
+use crate::{Received, Telemetry};
+
+/// A client whose subscriptions give messages that know the context that they were created in.
+///
+/// It subscribes as the client that it wraps does. Cloning is cheap and gives another handle to the
+/// same client.
+#[derive(Clone)]
+pub struct Consumer {
+    client: Client,
+    telemetry: Telemetry,
+}
+
+impl Consumer {
+    /// Wraps a client.
+    #[must_use]
+    pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
+        Self {
+            client,
+            telemetry: telemetry.clone(),
+        }
+    }
+
+    /// The client itself; what is received through it directly is not traced.
+    #[must_use]
+    pub const fn inner(&self) -> &Client {
+        &self.client
+    }
+
+    /// Subscribes, as [`Client::subscribe`] does. A subject with wildcards stands for the subjects
+    /// of the messages in names of spans and on metrics.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn subscribe<S: ToSubject>(
+        &self,
+        subject: S,
+    ) -> Result<Messages<Subscriber>, SubscribeError> {
+        let subject = subject.to_subject();
+        let subscription = self.subscription(&subject, None);
+        let messages = self.client.subscribe(subject).await?;
+        Ok(Messages::new(messages, subscription))
+    }
+
+    /// Subscribes as one of a group, as [`Client::queue_subscribe`] does; else as
+    /// [`subscribe`](Self::subscribe). The group is the consumer group of its messages.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn queue_subscribe<S: ToSubject>(
+        &self,
+        subject: S,
+        queue_group: String,
+    ) -> Result<Messages<Subscriber>, SubscribeError> {
+        let subject = subject.to_subject();
+        let subscription = self.subscription(&subject, Some(&queue_group));
+        let messages = self.client.queue_subscribe(subject, queue_group).await?;
+        Ok(Messages::new(messages, subscription))
+    }
+
+    fn subscription(&self, subject: &str, group: Option<&str>) -> Arc<Subscription> {
+        let client = self.client.clone();
+        let patterns = Patterns::one(subject);
+        Arc::new(Subscription::new(&self.telemetry, client, patterns, group))
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("telemetry", &self.telemetry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A stream of the client's, whose messages are [`Received`].
+///
+/// It gives what the client's own stream gives, errors as they came.
+#[must_use = "streams do nothing unless polled"]
+pub struct Messages<S>
+where
+    S: Stream,
+    S::Item: Delivered,
+{
+    stream: S,
+    origin: Arc<<S::Item as sealed::HandOver>::Origin>,
+    /// Set while the application waits, where that is a receive operation.
+    waited_since: Option<SystemTime>,
+}
+
+impl<S> Messages<S>
+where
+    S: Stream,
+    S::Item: Delivered,
+{
+    const fn new(stream: S, origin: Arc<<S::Item as sealed::HandOver>::Origin>) -> Self {
+        Self {
+            stream,
+            origin,
+            waited_since: None,
+        }
+    }
+
+    /// The client's own stream; what is received from it directly is not traced.
+    pub const fn inner(&self) -> &S {
+        &self.stream
+    }
+
+    /// The client's own stream, to change it.
+    pub const fn inner_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+}
+
+impl Messages<Subscriber> {
+    /// Ends the subscription at once, as [`Subscriber::unsubscribe`] does.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn unsubscribe(&mut self) -> Result<(), UnsubscribeError> {
+        self.stream.unsubscribe().await
+    }
+
+    /// Ends the subscription after so many messages, as [`Subscriber::unsubscribe_after`] does.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn unsubscribe_after(&mut self, messages: u64) -> Result<(), UnsubscribeError> {
+        self.stream.unsubscribe_after(messages).await
+    }
+
+    /// Ends the subscription when what the server has sent is received, as [`Subscriber::drain`]
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn drain(&mut self) -> Result<(), UnsubscribeError> {
+        self.stream.drain().await
+    }
+}
+
+impl<S> Stream for Messages<S>
+where
+    S: Stream + Unpin,
+    S::Item: Delivered,
+{
+    type Item = <S::Item as sealed::HandOver>::Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        this.waited_since = this.waited_since.or_else(|| S::Item::wait(&this.origin));
+        let next = ready!(Pin::new(&mut this.stream).poll_next(task));
+        let since = this.waited_since.take();
+        Poll::Ready(next.map(|item| item.hand_over(&this.origin, since)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<S> fmt::Debug for Messages<S>
+where
+    S: Stream,
+    S::Item: Delivered,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}
+
+/// What one of the client's streams gives: a message, or a result with one. Nobody else can
+/// implement it.
+pub trait Delivered: sealed::HandOver {}
+
+impl<T: sealed::HandOver> Delivered for T {}
+
+pub(super) mod sealed {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
+    pub trait HandOver {
+        /// What is known of where it came from.
+        type Origin;
+        /// What the application is given.
+        type Received;
+
+        /// The begin of a wait, where it may have a span.
+        fn wait(origin: &Self::Origin) -> Option<SystemTime>;
+        /// Gives it to the application.
+        fn hand_over(self, origin: &Arc<Self::Origin>, since: Option<SystemTime>)
+        -> Self::Received;
+    }
+}
+
+impl sealed::HandOver for Message {
+    type Origin = Subscription;
+    type Received = Received<Self>;
+
+    fn wait(origin: &Subscription) -> Option<SystemTime> {
+        origin.wait()
+    }
+
+    fn hand_over(self, origin: &Arc<Subscription>, since: Option<SystemTime>) -> Received<Self> {
+        Received::hand_over(self, origin, since, |_| None)
+    }
+}

@@ -1,0 +1,115 @@
+//! Requests to micro-services.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_nats::HeaderMap;
+use async_nats::client::PublishError;
+use async_nats::service::Request;
+use async_nats::service::endpoint::Endpoint;
+use async_nats::service::error::Error;
+use bytes::Bytes;
+use opentelemetry::Context;
+
+use super::sealed::HandOver;
+use super::{Consumer, Messages};
+use crate::Received;
+use crate::link::ambient;
+use crate::nats::envelope::{Subscription, of_publish};
+use crate::nats::producer::{Outgoing, end};
+
+impl Consumer {
+    /// The requests to an endpoint of a micro-service, which was added under `subject`, prefixes of
+    /// groups included.
+    ///
+    /// ```
+    /// use async_nats::service::ServiceExt as _;
+    /// use futures::StreamExt as _;
+    /// use otel_messaging::{Telemetry, nats};
+    ///
+    /// # async fn example(client: async_nats::Client) -> Result<(), async_nats::Error> {
+    /// let consumer = nats::Consumer::wrap(&Telemetry::new(), client.clone());
+    /// let service = client.service_builder().start("stock", "1.0.0").await?;
+    /// let mut requests = consumer.endpoint("stock.get", service.endpoint("stock.get").await?);
+    /// while let Some(request) = requests.next().await {
+    ///     request
+    ///         .process(async |request| request.respond(Ok("12".into())).await)
+    ///         .await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn endpoint(&self, subject: &str, endpoint: Endpoint) -> Messages<Endpoint> {
+        Messages::new(endpoint, self.subscription(subject, None))
+    }
+}
+
+impl Messages<Endpoint> {
+    /// Stops the endpoint, as [`Endpoint::stop`] does.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn stop(&mut self) -> std::io::Result<()> {
+        self.stream.stop().await
+    }
+}
+
+impl HandOver for Request {
+    type Origin = Subscription;
+    type Received = Received<Self>;
+
+    fn wait(origin: &Subscription) -> Option<SystemTime> {
+        origin.wait()
+    }
+
+    fn hand_over(self, origin: &Arc<Subscription>, since: Option<SystemTime>) -> Received<Self> {
+        Received::hand_over(self, origin, since, |_| None)
+    }
+}
+
+impl Received<Request> {
+    /// Answers, as [`Request::respond`] does, in a `publish` span that is a child of the current
+    /// one: the process span inside its handler.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn respond(
+        &self,
+        response: Result<Bytes, Error>,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        self.respond_with_headers(response, HeaderMap::new())
+    }
+
+    /// Answers with headers, as [`Request::respond_with_headers`] does; else as
+    /// [`respond`](Self::respond).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn respond_with_headers(
+        &self,
+        response: Result<Bytes, Error>,
+        mut headers: HeaderMap,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        let called = Context::current();
+        async move {
+            let subscription = self.source();
+            // Without it the client has nowhere to answer to, and says so.
+            let sending = self.message.reply.as_ref().and_then(|reply| {
+                let outgoing = Outgoing {
+                    operation_name: "publish",
+                    client: &subscription.client,
+                    connection: &subscription.connection,
+                    destination: &subscription.destination(reply),
+                };
+                let payload = response.as_ref().map_or(0, Bytes::len);
+                outgoing.start(ambient(called), &mut headers, payload)
+            });
+            let request: &Request = self;
+            let result = request.respond_with_headers(response, headers).await;
+            end(sending, result, of_publish)
+        }
+    }
+}

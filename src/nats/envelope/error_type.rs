@@ -1,0 +1,117 @@
+//! `error.type` of what the client reports.
+//!
+//! | value | the client's error |
+//! |---|---|
+//! | `invalid_subject` | the subject is malformed |
+//! | `max_payload_exceeded` | the message is larger than the server takes |
+//! | `send_failed` | the client has stopped |
+//! | `no_responders` | nobody listens to the subject of a request |
+//! | `timeout` | no answer to a request, no acknowledgement by a stream, in time |
+//! | `stream_not_found` | no stream listens to the subject |
+//! | `wrong_last_message_id`, `wrong_last_sequence` | the stream is not where the publisher expects it |
+//! | `max_ack_pending` | too many acknowledgements are awaited |
+//! | `broken_pipe` | the acknowledgement cannot come any more |
+//! | `jetstream_` with the server's number, `jetstream_10077` for one | the stream refused the message |
+//! | `_OTHER` | any other |
+
+use std::borrow::Cow;
+use std::error::Error as _;
+use std::io;
+
+use async_nats::client::{PublishError, PublishErrorKind, RequestError, RequestErrorKind};
+use async_nats::jetstream::context as jetstream;
+
+use crate::semconv::outcome::OTHER;
+
+const TIMEOUT: &str = "timeout";
+const INVALID_SUBJECT: &str = "invalid_subject";
+const MAX_PAYLOAD_EXCEEDED: &str = "max_payload_exceeded";
+
+pub(crate) fn of_publish(error: &PublishError) -> &'static str {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => MAX_PAYLOAD_EXCEEDED,
+        PublishErrorKind::InvalidSubject => INVALID_SUBJECT,
+        PublishErrorKind::Send => "send_failed",
+    }
+}
+
+pub(crate) fn of_request(error: &RequestError) -> &'static str {
+    match error.kind() {
+        RequestErrorKind::TimedOut => TIMEOUT,
+        RequestErrorKind::NoResponders => "no_responders",
+        RequestErrorKind::InvalidSubject => INVALID_SUBJECT,
+        RequestErrorKind::MaxPayloadExceeded => MAX_PAYLOAD_EXCEEDED,
+        RequestErrorKind::Other => OTHER,
+    }
+}
+
+pub(crate) fn of_jetstream_publish(error: &jetstream::PublishError) -> Cow<'static, str> {
+    use jetstream::PublishErrorKind as Kind;
+
+    let error_type = match error.kind() {
+        Kind::StreamNotFound => "stream_not_found",
+        Kind::WrongLastMessageId => "wrong_last_message_id",
+        Kind::WrongLastSequence => "wrong_last_sequence",
+        Kind::TimedOut => TIMEOUT,
+        Kind::BrokenPipe => "broken_pipe",
+        Kind::MaxAckPending => "max_ack_pending",
+        Kind::MaxPayloadExceeded => MAX_PAYLOAD_EXCEEDED,
+        Kind::Other => return of_source(error),
+    };
+    error_type.into()
+}
+
+/// What the server said, or the client of the subject.
+fn of_source(error: &jetstream::PublishError) -> Cow<'static, str> {
+    let Some(source) = error.source() else {
+        return OTHER.into();
+    };
+    if let Some(refused) = source.downcast_ref::<async_nats::jetstream::Error>() {
+        return format!("jetstream_{}", refused.error_code().0).into();
+    }
+    if source.is::<async_nats::SubjectError>() {
+        return INVALID_SUBJECT.into();
+    }
+    OTHER.into()
+}
+
+pub(crate) fn of_settle(error: &async_nats::Error) -> &'static str {
+    if let Some(error) = error.downcast_ref::<PublishError>() {
+        return of_publish(error);
+    }
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::TimedOut) => TIMEOUT,
+        _ => OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_type_of_their_kind() {
+        let kind = jetstream::PublishErrorKind::Other;
+        let by_server = toml::from_str("code = 400\nerr_code = 10077").map(|refused| {
+            let refused: async_nats::jetstream::Error = refused;
+            jetstream::PublishError::with_source(kind, refused)
+        });
+        let by_client =
+            jetstream::PublishError::with_source(kind, async_nats::SubjectError::InvalidFormat);
+        let bare = jetstream::PublishError::new(kind);
+
+        let by_server = by_server.map(|error| of_jetstream_publish(&error));
+        assert_eq!(by_server, Ok("jetstream_10077".into()));
+        assert_eq!(of_jetstream_publish(&by_client), "invalid_subject");
+        assert_eq!(of_jetstream_publish(&bare), "_OTHER");
+    }
+
+    #[test]
+    fn a_settle_that_timed_out_says_so() {
+        let timed_out: async_nats::Error = io::Error::from(io::ErrorKind::TimedOut).into();
+        let other: async_nats::Error = "no reply subject".into();
+
+        assert_eq!(of_settle(&timed_out), "timeout");
+        assert_eq!(of_settle(&other), "_OTHER");
+    }
+}

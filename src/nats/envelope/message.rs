@@ -1,0 +1,194 @@
+//! What the core asks of each kind of message.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::{HeaderMap, Message, jetstream, service};
+use opentelemetry::KeyValue;
+
+use super::{Subscription, position};
+use crate::envelope::{Client, Destination};
+use crate::policy::Rule;
+use crate::received::sealed::Parts;
+use crate::semconv::attributes::{DELIVERY_ATTEMPT, MESSAGING_MESSAGE_ID};
+
+/// What receiving is called: all that the client receives is the next of a stream.
+const NEXT: &str = "next";
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl Parts for Message {
+    type Source = Subscription;
+    type Headers = HeaderMap;
+
+    fn client(source: &Subscription) -> &Arc<Client> {
+        &source.client
+    }
+
+    fn receive_name(_: &Subscription) -> &'static str {
+        NEXT
+    }
+
+    fn destination(&self, source: &Subscription) -> Arc<Destination> {
+        source.destination(&self.subject)
+    }
+
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+
+    fn headers(&self) -> Option<&HeaderMap> {
+        self.headers.as_ref()
+    }
+
+    fn sent_at(&self) -> Option<SystemTime> {
+        None
+    }
+
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
+    fn attributes(&self, _: &Subscription, _: &Rule) -> Vec<KeyValue> {
+        message_id(self.headers.as_ref()).into_iter().collect()
+    }
+}
+
+/// A message that a consumer delivers, and delivers again until it is settled.
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl Parts for jetstream::Message {
+    type Source = Subscription;
+    type Headers = HeaderMap;
+
+    fn client(source: &Subscription) -> &Arc<Client> {
+        &source.client
+    }
+
+    fn receive_name(_: &Subscription) -> &'static str {
+        NEXT
+    }
+
+    fn destination(&self, source: &Subscription) -> Arc<Destination> {
+        source.destination(&self.subject)
+    }
+
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+
+    fn headers(&self) -> Option<&HeaderMap> {
+        self.headers.as_ref()
+    }
+
+    fn sent_at(&self) -> Option<SystemTime> {
+        Some(self.info().ok()?.published.into())
+    }
+
+    fn is_redelivered(&self) -> bool {
+        self.info().is_ok_and(|info| info.delivered > 1)
+    }
+
+    fn attributes(&self, _: &Subscription, _: &Rule) -> Vec<KeyValue> {
+        let mut attributes: Vec<_> = message_id(self.headers.as_ref()).into_iter().collect();
+        if let Ok(info) = self.info() {
+            attributes.extend(position(info.stream, info.stream_sequence));
+            attributes.push(KeyValue::new(DELIVERY_ATTEMPT, info.delivered));
+        }
+        attributes
+    }
+}
+
+/// A request to a micro-service.
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl Parts for service::Request {
+    type Source = Subscription;
+    type Headers = HeaderMap;
+
+    fn client(source: &Subscription) -> &Arc<Client> {
+        Message::client(source)
+    }
+
+    fn receive_name(_: &Subscription) -> &'static str {
+        NEXT
+    }
+
+    fn destination(&self, source: &Subscription) -> Arc<Destination> {
+        self.message.destination(source)
+    }
+
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+
+    fn headers(&self) -> Option<&HeaderMap> {
+        self.message.headers.as_ref()
+    }
+
+    fn sent_at(&self) -> Option<SystemTime> {
+        None
+    }
+
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
+    fn attributes(&self, source: &Subscription, rule: &Rule) -> Vec<KeyValue> {
+        self.message.attributes(source, rule)
+    }
+}
+
+/// A message that was read out of a stream by itself.
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl Parts for StreamMessage {
+    type Source = Subscription;
+    type Headers = HeaderMap;
+
+    fn client(source: &Subscription) -> &Arc<Client> {
+        &source.client
+    }
+
+    fn receive_name(_: &Subscription) -> &'static str {
+        NEXT
+    }
+
+    fn destination(&self, source: &Subscription) -> Arc<Destination> {
+        source.destination(&self.subject)
+    }
+
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+
+    fn headers(&self) -> Option<&HeaderMap> {
+        Some(&self.headers)
+    }
+
+    fn sent_at(&self) -> Option<SystemTime> {
+        Some(self.time.into())
+    }
+
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
+    fn is_stored(&self) -> bool {
+        true
+    }
+
+    fn attributes(&self, source: &Subscription, _: &Rule) -> Vec<KeyValue> {
+        let position = source
+            .stream()
+            .map(|stream| position(stream, self.sequence));
+        let id = message_id(Some(&self.headers));
+        id.into_iter()
+            .chain(position.into_iter().flatten())
+            .collect()
+    }
+}
+
+/// The id by which a stream knows a message that it has already.
+pub(crate) fn message_id(headers: Option<&HeaderMap>) -> Option<KeyValue> {
+    let id = headers?.get(NATS_MESSAGE_ID)?;
+    Some(KeyValue::new(MESSAGING_MESSAGE_ID, id.as_str().to_owned()))
+}

@@ -1,0 +1,261 @@
+//! What a connection, a subscription and a message say of themselves, and the keys that only NATS
+//! has.
+//!
+//! NATS is not registered in the conventions. Its system is `nats`, as in other languages.
+
+mod error_type;
+mod message;
+mod subject;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use async_nats::{Client, ServerInfo, jetstream};
+use opentelemetry::KeyValue;
+
+pub(super) use self::error_type::{of_jetstream_publish, of_publish, of_request, of_settle};
+pub(super) use self::message::message_id;
+pub(super) use self::subject::Patterns;
+use super::carrier::MessageHeaders;
+use crate::Telemetry;
+use crate::envelope::{self as core, Destination, Name, Server, shared};
+
+/// Stream that holds the message. Not registered in the conventions.
+pub const STREAM: &str = "otel_messaging.nats.stream";
+/// Sequence number of the message in its stream. Not registered in the conventions.
+pub const STREAM_SEQUENCE: &str = "otel_messaging.nats.stream_sequence";
+/// Whether the stream had the message before and dropped this one; only set if so. Not registered in
+/// the conventions.
+pub const DUPLICATE: &str = "otel_messaging.nats.duplicate";
+
+const SYSTEM: &str = "nats";
+
+/// What is known of a connection, and of what it may carry.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: Client,
+    /// What the subjects begin with that the client makes up for answers.
+    inbox: Box<str>,
+    /// How often the client had connected when `takes_headers` was looked up.
+    connects: AtomicU64,
+    takes_headers: AtomicBool,
+}
+
+impl Connection {
+    fn of(client: Client) -> Self {
+        let inbox = client.new_inbox();
+        let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+        Self {
+            inbox: inbox.into(),
+            connects: AtomicU64::new(0),
+            takes_headers: AtomicBool::new(true),
+            client,
+        }
+    }
+
+    /// Bytes that headers may still take before the message is refused.
+    pub(super) fn room(&self, headers: &MessageHeaders<'_>, payload: usize) -> usize {
+        if self.takes_headers() {
+            headers.room(self.client.max_payload(), payload)
+        } else {
+            0
+        }
+    }
+
+    /// Whether the server that the client is connected to knows headers. Asking the client copies
+    /// all that it knows of the server, so that it is done once for each connection.
+    fn takes_headers(&self) -> bool {
+        let connects = self.client.statistics().connects.load(Ordering::Relaxed);
+        if self.connects.swap(connects, Ordering::Relaxed) != connects {
+            let server = self.client.try_server_info();
+            let takes_headers = server.is_none_or(|server| server.headers);
+            self.takes_headers.store(takes_headers, Ordering::Relaxed);
+        }
+        self.takes_headers.load(Ordering::Relaxed)
+    }
+
+    fn known(&self, telemetry: &Telemetry, group: Option<&str>) -> Arc<core::Client> {
+        let mut known = core::Client::new(telemetry, SYSTEM);
+        known.consumer_group = group.map(shared);
+        known.server = self.client.try_server_info().as_ref().and_then(only_server);
+        Arc::new(known)
+    }
+
+    /// A subject as the core knows it; `pattern` is what it was subscribed by.
+    fn name<'a>(&'a self, subject: &'a str, pattern: Option<&'a str>) -> Name<'a> {
+        let rest = subject.strip_prefix(&*self.inbox);
+        let is_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
+        Name {
+            text: subject,
+            template: if is_inbox { Some(&self.inbox) } else { pattern },
+            is_temporary: is_inbox,
+            is_anonymous: false,
+        }
+    }
+}
+
+/// What is known of a client that sends.
+#[derive(Debug)]
+pub(super) struct ClientInfo {
+    pub(super) client: Arc<core::Client>,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl ClientInfo {
+    pub(super) fn read(telemetry: &Telemetry, client: Client) -> Self {
+        let connection = Connection::of(client);
+        Self {
+            client: connection.known(telemetry, None),
+            connection: Arc::new(connection),
+        }
+    }
+
+    pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
+        self.client.destination(self.connection.name(subject, None))
+    }
+}
+
+/// What is known of a subscription.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct Subscription {
+    pub(super) client: Arc<core::Client>,
+    pub(super) connection: Arc<Connection>,
+    patterns: Patterns,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        telemetry: &Telemetry,
+        client: Client,
+        patterns: Patterns,
+        group: Option<&str>,
+    ) -> Self {
+        let connection = Connection::of(client);
+        Self {
+            client: connection.known(telemetry, group),
+            connection: Arc::new(connection),
+            patterns,
+        }
+    }
+
+    pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
+        let pattern = self.patterns.of(subject);
+        self.client
+            .destination(self.connection.name(subject, pattern))
+    }
+
+    fn stream(&self) -> Option<&str> {
+        self.patterns.stream()
+    }
+
+    /// The begin of a wait for a message, where receiving may have a span.
+    pub(super) fn wait(&self) -> Option<SystemTime> {
+        begin_of_wait(&self.client.telemetry)
+    }
+}
+
+/// What is known of a JetStream consumer. It keeps its connection to itself, but its first message
+/// shows it.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct ConsumerInfo {
+    telemetry: Telemetry,
+    patterns: Patterns,
+    group: Option<String>,
+    subscription: OnceLock<Arc<Subscription>>,
+}
+
+impl ConsumerInfo {
+    pub(super) fn new(telemetry: &Telemetry, patterns: Patterns, group: Option<String>) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            patterns,
+            group,
+            subscription: OnceLock::new(),
+        }
+    }
+
+    /// The subscription, over the connection that a message came by.
+    pub(super) fn of(&self, message: &jetstream::Message) -> &Arc<Subscription> {
+        self.subscription.get_or_init(|| {
+            Arc::new(Subscription::new(
+                &self.telemetry,
+                message.context.client(),
+                self.patterns.clone(),
+                self.group.as_deref(),
+            ))
+        })
+    }
+
+    /// The begin of a wait for a message, where receiving may have a span.
+    pub(super) fn wait(&self) -> Option<SystemTime> {
+        begin_of_wait(&self.telemetry)
+    }
+}
+
+fn begin_of_wait(telemetry: &Telemetry) -> Option<SystemTime> {
+    let has_receive_spans = telemetry.rules().has_receive_spans();
+    has_receive_spans.then(SystemTime::now)
+}
+
+/// Where a stream keeps a message.
+pub(super) fn position(stream: &str, sequence: u64) -> impl Iterator<Item = KeyValue> + use<> {
+    let sequence = i64::try_from(sequence).ok();
+    let sequence = sequence.map(|sequence| KeyValue::new(STREAM_SEQUENCE, sequence));
+    [KeyValue::new(STREAM, stream.to_owned())]
+        .into_iter()
+        .chain(sequence)
+}
+
+/// The server by its own word, where the client has no other to connect to and the server does not
+/// listen on all its addresses, which names none.
+fn only_server(server: &ServerInfo) -> Option<Server> {
+    let address = server.host.trim_matches(['[', ']']);
+    let names_none = address
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_unspecified());
+    let is_only = server.connect_urls.len() <= 1;
+    (is_only && !names_none && !address.is_empty()).then(|| Server {
+        address: shared(address),
+        port: server.port,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_only_where_it_is_the_only_one_and_names_an_address() {
+        let one = || vec!["nats-1.example:4222".to_owned()];
+        let two = || {
+            vec![
+                "nats-1.example:4222".to_owned(),
+                "nats-2.example:4222".to_owned(),
+            ]
+        };
+        let rows = [
+            ("127.0.0.1", vec![], Some("127.0.0.1")),
+            ("nats.example", one(), Some("nats.example")),
+            ("[::1]", vec![], Some("::1")),
+            ("nats.example", two(), None),
+            ("0.0.0.0", vec![], None),
+            ("::", vec![], None),
+            ("", vec![], None),
+        ];
+
+        for (host, connect_urls, expected) in rows {
+            let server = only_server(&ServerInfo {
+                host: host.to_owned(),
+                port: 4222,
+                connect_urls,
+                ..ServerInfo::default()
+            });
+            let found = server.as_ref().map(|server| server.address.as_str());
+            assert_eq!(found, expected, "{host:?}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! NATS and JetStream, by the client [`async_nats`].
+//!
+//! | call | span | starts | ends |
+//! |---|---|---|---|
+//! | [`Producer::publish`] and its kin | `publish {subject}`, PRODUCER | when the message is handed to the client | when the client has taken it; nobody says whether it arrived |
+//! | [`Producer::request`] and its kin | `request {subject}`, PRODUCER | when the request is handed to the client | with the answer, or without one in time |
+//! | [`jetstream::Producer::publish`] and its kin | `publish {subject}`, PRODUCER | when the message is handed to the client | with the acknowledgement by the stream |
+//! | [`Received::process`], [`Received::start_process`] | `process {subject}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | `respond` of a micro-service's request | `publish _INBOX`, PRODUCER | when the answer is handed to the client | when the client has taken it |
+//! | `ack`, `ack_with` | `ack`, `nak` or `term {subject}`, CLIENT | with the call | when the client has taken it; nobody says whether it arrived |
+//! | `double_ack`, `double_ack_with` | `double_ack`, `double_nak` or `double_term {subject}`, CLIENT | with the call | with the server's answer |
+//!
+//! A receive operation is called `next`; it has a span where the [`policy`](crate::policy) asks for
+//! one. Calls of JetStream's own interface, such as asking for the next batch, have none.
+//!
+//! ```no_run
+//! use futures::StreamExt as _;
+//! use otel_messaging::{Telemetry, nats};
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let client = async_nats::connect("nats://localhost:4222").await?;
+//! let telemetry = Telemetry::new();
+//!
+//! let producer = nats::Producer::wrap(&telemetry, client.clone());
+//! producer.publish("orders.42", "two books".into()).await?;
+//!
+//! let consumer = nats::Consumer::wrap(&telemetry, client.clone());
+//! let mut orders = consumer.subscribe("orders.*").await?;
+//! while let Some(order) = orders.next().await {
+//!     order
+//!         .process(async |order| -> anyhow::Result<()> {
+//!             println!("{}: {:?}", order.subject, order.payload);
+//!             Ok(())
+//!         })
+//!         .await?;
+//! }
+//!
+//! let context = async_nats::jetstream::new(client);
+//! let producer = nats::jetstream::Producer::wrap(&telemetry, context.clone());
+//! let ack = producer.publish("orders.43", "a lamp".into()).await?.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The clients of async-nats
+//!
+//! | client | wrapped by | gives |
+//! |---|---|---|
+//! | `Client`, to send | [`Producer`] | `publish`, `request` and their kin, and the client's own `Publisher`, `Requester` and `TimeoutProvider` |
+//! | `Client`, to subscribe | [`Consumer`] | `subscribe`, `queue_subscribe`; `endpoint` of a micro-service; `stored` messages |
+//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish` |
+//! | `PullConsumer` | [`jetstream::Consumer`] | `messages`, `stream`, `fetch`, `batch`, `sequence` |
+//! | `PushConsumer`, both ordered ones | [`jetstream::Consumer`] | `messages` |
+//!
+//! # Names
+//!
+//! Subjects are many: a subject for each order is what they are for. On spans the destination is the
+//! subject of the message. What stands for it in names of spans and on metrics, and is on spans as
+//! `messaging.destination.template`, is
+//!
+//! | | |
+//! |---|---|
+//! | a [`template`](crate::policy::Rule::template) of the policy | first of all |
+//! | the prefix of inboxes, `_INBOX` | for inboxes, which are temporary too |
+//! | the pattern that was subscribed to, or the filter of a consumer | where it has wildcards |
+//! | the name of the stream | for a consumer without a filter, and for stored messages |
+//! | the subject itself | else; so give what you publish to many subjects a template |
+//!
+//! The server is known where it is the only one and names an address of its own.
+//!
+//! # Batches
+//!
+//! A [`Batch`](crate::Batch) is made of what a consumer has fetched, and is processed in one span:
+//!
+//! ```
+//! use futures::TryStreamExt as _;
+//! use otel_messaging::{Batch, nats};
+//!
+//! # async fn store<T>(orders: &[T]) -> anyhow::Result<()> { Ok(()) }
+//! async fn next_hundred(consumer: &nats::jetstream::Consumer) -> Result<(), async_nats::Error> {
+//!     let orders = consumer.fetch().max_messages(100).messages().await?;
+//!     let orders = Batch::from(orders.try_collect::<Vec<_>>().await?);
+//!     orders.process(async |orders| store(orders).await).await?;
+//!     for order in orders.iter() {
+//!         order.ack().await?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Stored messages
+//!
+//! A message that a consumer delivers belongs to its writer's trace, however often it is delivered;
+//! the policy can set it otherwise for those [delivered
+//! before](crate::policy::Rule::redelivered). A message that is read out of a stream by itself is
+//! linked to its writer's trace and is never part of it: see [`Consumer::stored`].
+//!
+//! # What the headers of a message become
+//!
+//! | on the message | written | read |
+//! |---|---|---|
+//! | `traceparent`, `tracestate`, `baggage` | one each, in place of every case variant | exact name first, then any case |
+//! | `Xraceparent`, which servers before 2.14 make of `traceparent` | never, and goes with it | where there is no `traceparent` in any case |
+//! | two different traceparents | never | the last one that parses; the other is linked and counted |
+//! | malformed values | kept if they are not ours | count as absent |
+//! | all other headers | kept; their order is the client's, which has none among different names | left alone |
+//!
+//! Headers count toward the server's `max_payload`, and a stream takes no more than 64 KiB of them.
+//! What would push a message over either is left out and counted in
+//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. The
+//! `max_message_size` of a stream is known to the server alone.
+//!
+//! A server from 2.11 on takes part if its account has `msg_trace` set: a sampled `traceparent` makes it
+//! trace the message's path through the servers too. With `Nats-Trace-Dest` it says that
+//! it did not; that header, like all that begin with `Nats-`, is not for forwarding.
+
+mod carrier;
+mod consumer;
+mod envelope;
+mod producer;
+mod settle;
+
+/// JetStream: streams that keep messages and acknowledge them.
+pub mod jetstream {
+    pub use super::consumer::jetstream::Consumer;
+    pub use super::consumer::{BatchBuilder, FetchBuilder, StreamBuilder};
+    pub use super::producer::jetstream::{Producer, PublishAckFuture};
+}
+
+pub use async_nats;
+
+pub use self::carrier::{extract, inject};
+pub use self::consumer::{Consumer, Delivered, Messages};
+pub use self::envelope::{DUPLICATE, STREAM, STREAM_SEQUENCE};
+pub use self::producer::Producer;
+pub use crate::received::Received;

@@ -1,0 +1,211 @@
+//! Publishing into streams, which acknowledge.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use async_nats::jetstream::Context as Client;
+use async_nats::jetstream::context::{self as client, PublishError};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::{HeaderMap, ToSubject};
+use bytes::Bytes;
+use opentelemetry::{Context, KeyValue};
+
+use super::{Outgoing, PUBLISH};
+use crate::Telemetry;
+use crate::link::ambient;
+use crate::nats::envelope::{ClientInfo, DUPLICATE, of_jetstream_publish, position};
+use crate::sending::Sending;
+
+/// A JetStream context whose messages carry the context of their span.
+///
+/// It publishes as the context that it wraps does. Cloning is cheap and gives another handle to the
+/// same client.
+#[derive(Clone)]
+pub struct Producer {
+    client: Client,
+    info: Arc<ClientInfo>,
+}
+
+impl Producer {
+    /// Wraps a context. Its server is read from it.
+    #[must_use]
+    pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
+        Self {
+            info: Arc::new(ClientInfo::read(telemetry, client.client())),
+            client,
+        }
+    }
+
+    /// The context itself, for streams, consumers and stores; what is published through it directly
+    /// is not traced.
+    #[must_use]
+    pub const fn inner(&self) -> &Client {
+        &self.client
+    }
+
+    /// Publishes a message, as the context's own method does, in a `publish {subject}` span that
+    /// ends with the acknowledgement by the stream.
+    ///
+    /// The span is a child of the span that is current when the future is first polled, or else when
+    /// this was called. Await what it returns to have the acknowledgement:
+    ///
+    /// ```
+    /// use otel_messaging::nats::jetstream::Producer;
+    ///
+    /// # async fn example(jetstream: &Producer) -> anyhow::Result<()> {
+    /// let ack = jetstream.publish("orders.new", "two books".into()).await?.await?;
+    /// println!("{} in {}", ack.sequence, ack.stream);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's: dropped while it waits for room, the message is not sent. Its span ends with
+    /// the status unset.
+    pub fn publish<S: ToSubject>(
+        &self,
+        subject: S,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
+        self.send_publish(subject, PublishMessage::build().payload(payload))
+    }
+
+    /// Publishes a message with headers, as the context's own method does; else as
+    /// [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn publish_with_headers<S: ToSubject>(
+        &self,
+        subject: S,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
+        let message = PublishMessage::build().payload(payload);
+        self.send_publish(subject, message.headers(headers))
+    }
+
+    /// Publishes a message with all that a stream may be told of it, as the context's own method
+    /// does; else as [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn send_publish<S: ToSubject>(
+        &self,
+        subject: S,
+        message: PublishMessage,
+    ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
+        let called = Context::current();
+        async move {
+            let message = message.outbound_message(subject);
+            let (subject, payload) = (message.subject, message.payload);
+            let mut headers = message.headers.unwrap_or_default();
+            let info = &self.info;
+            let destination = info.destination(&subject);
+            let outgoing = Outgoing {
+                operation_name: PUBLISH,
+                client: &info.client,
+                connection: &info.connection,
+                destination: &destination,
+            };
+            let sending = outgoing.start(ambient(called), &mut headers, payload.len());
+
+            let message = PublishMessage::build().payload(payload).headers(headers);
+            match self.client.send_publish(subject, message).await {
+                Ok(ack) => Ok(PublishAckFuture {
+                    ack: Ack::Unasked(Some(ack)),
+                    sending,
+                }),
+                Err(error) => Err(failed(sending, error)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The acknowledgement of one message, to be awaited; it has the output of the client's own.
+///
+/// # Cancel safety
+///
+/// Dropping it does not stop the message. Its span ends with the status unset, since nobody knows
+/// the outcome.
+#[must_use = "the send span ends when this is dropped"]
+pub struct PublishAckFuture {
+    ack: Ack,
+    sending: Option<Sending>,
+}
+
+/// The client's future. Dropped before it is asked, it takes care of the acknowledgement by itself.
+enum Ack {
+    Unasked(Option<client::PublishAckFuture>),
+    Asked(<client::PublishAckFuture as IntoFuture>::IntoFuture),
+}
+
+impl Future for PublishAckFuture {
+    type Output = Result<PublishAck, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        if let Ack::Unasked(ack) = &mut self.ack
+            && let Some(ack) = ack.take()
+        {
+            self.ack = Ack::Asked(ack.into_future());
+        }
+        let Ack::Asked(ack) = &mut self.ack else {
+            return Poll::Pending;
+        };
+        let result = ready!(ack.as_mut().poll(task));
+        let sending = self.sending.take();
+        Poll::Ready(match result {
+            Ok(ack) => {
+                acknowledged(sending, &ack);
+                Ok(ack)
+            }
+            Err(error) => Err(failed(sending, error)),
+        })
+    }
+}
+
+impl fmt::Debug for PublishAckFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishAckFuture")
+            .field("sending", &self.sending)
+            .finish_non_exhaustive()
+    }
+}
+
+fn acknowledged(sending: Option<Sending>, ack: &PublishAck) {
+    if let Some(sending) = sending {
+        sending.running().record(|| {
+            let duplicate = ack.duplicate;
+            let duplicate = duplicate.then(|| KeyValue::new(DUPLICATE, true));
+            position(&ack.stream, ack.sequence).chain(duplicate)
+        });
+    }
+}
+
+fn failed(sending: Option<Sending>, error: PublishError) -> PublishError {
+    if let Some(mut sending) = sending {
+        let description = error.to_string();
+        sending
+            .running_mut()
+            .fail(of_jetstream_publish(&error), description);
+    }
+    error
+}

@@ -1,0 +1,328 @@
+//! Sending messages.
+
+pub(super) mod jetstream;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::client::traits::{Publisher, Requester, TimeoutProvider};
+use async_nats::client::{FlushError, PublishError, RequestError};
+use async_nats::message::OutboundMessage;
+use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
+use bytes::Bytes;
+use opentelemetry::Context;
+
+use super::carrier::MessageHeaders;
+use super::envelope::{ClientInfo, Connection, message_id, of_publish, of_request};
+use crate::Telemetry;
+use crate::envelope::{self as core, Destination, Envelope};
+use crate::link::ambient;
+use crate::semconv::operation::Operation;
+use crate::sending::Sending;
+
+const PUBLISH: &str = "publish";
+const REQUEST: &str = "request";
+
+/// A client whose messages carry the context of their span.
+///
+/// It publishes and requests as the client that it wraps does. Cloning is cheap and gives another
+/// handle to the same client.
+#[derive(Clone)]
+pub struct Producer {
+    client: Client,
+    info: Arc<ClientInfo>,
+}
+
+impl Producer {
+    /// Wraps a client. Its server and the prefix of its inboxes are read from it.
+    #[must_use]
+    pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
+        Self {
+            info: Arc::new(ClientInfo::read(telemetry, client.clone())),
+            client,
+        }
+    }
+
+    /// The client itself; what is sent through it directly is not traced.
+    #[must_use]
+    pub const fn inner(&self) -> &Client {
+        &self.client
+    }
+
+    /// Publishes a message, as [`Client::publish`] does, in a `publish {subject}` span that ends
+    /// when the client has taken the message. Nobody says whether it was delivered.
+    ///
+    /// The span is a child of the span that is current when the future is first polled, or else when
+    /// this was called; so it may be wrapped in a context, spawned or collected.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's: dropped while it waits for room, the message is not sent. Its span ends with
+    /// the status unset.
+    pub fn publish<S: ToSubject>(
+        &self,
+        subject: S,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        self.publish_with_headers(subject, HeaderMap::new(), payload)
+    }
+
+    /// Publishes a message with headers, as [`Client::publish_with_headers`] does; else as
+    /// [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn publish_with_headers<S: ToSubject>(
+        &self,
+        subject: S,
+        mut headers: HeaderMap,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        let called = Context::current();
+        async move {
+            let subject = subject.to_subject();
+            let sending = self.start(PUBLISH, called, &subject, &mut headers, payload.len());
+            let result = self.client.publish_with_headers(subject, headers, payload);
+            end(sending, result.await, of_publish)
+        }
+    }
+
+    /// Publishes a message that asks for an answer, as [`Client::publish_with_reply`] does; else as
+    /// [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn publish_with_reply<S: ToSubject, R: ToSubject>(
+        &self,
+        subject: S,
+        reply: R,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        self.publish_with_reply_and_headers(subject, reply, HeaderMap::new(), payload)
+    }
+
+    /// Publishes a message with headers that asks for an answer, as
+    /// [`Client::publish_with_reply_and_headers`] does; else as [`publish`](Self::publish).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn publish_with_reply_and_headers<S: ToSubject, R: ToSubject>(
+        &self,
+        subject: S,
+        reply: R,
+        mut headers: HeaderMap,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        let called = Context::current();
+        async move {
+            let subject = subject.to_subject();
+            let sending = self.start(PUBLISH, called, &subject, &mut headers, payload.len());
+            let result = self
+                .client
+                .publish_with_reply_and_headers(subject, reply, headers, payload);
+            end(sending, result.await, of_publish)
+        }
+    }
+
+    /// Sends a request and waits for the answer, as [`Client::request`] does, in a `request
+    /// {subject}` span that ends with the answer.
+    ///
+    /// The parent is chosen as [`publish`](Self::publish) does. The answer is the client's own
+    /// message: whoever answers does so in this trace, in a span of its own.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came. On the span `error.type` is `no_responders` where nobody
+    /// listens and `timeout` where nobody answers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take back a request that is sent. Its span ends with the status
+    /// unset, since nobody knows the outcome.
+    pub fn request<S: ToSubject>(
+        &self,
+        subject: S,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<Message, RequestError>> {
+        self.send_request(subject, Request::new().payload(payload))
+    }
+
+    /// Sends a request with headers, as [`Client::request_with_headers`] does; else as
+    /// [`request`](Self::request).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn request_with_headers<S: ToSubject>(
+        &self,
+        subject: S,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<Message, RequestError>> {
+        self.send_request(subject, Request::new().headers(headers).payload(payload))
+    }
+
+    /// Sends a request, as [`Client::send_request`] does; else as [`request`](Self::request).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn send_request<S: ToSubject>(
+        &self,
+        subject: S,
+        mut request: Request,
+    ) -> impl Future<Output = Result<Message, RequestError>> {
+        let called = Context::current();
+        async move {
+            let subject = subject.to_subject();
+            let payload = request.payload.as_ref().map_or(0, Bytes::len);
+            let headers = request.headers.get_or_insert_default();
+            let sending = self.start(REQUEST, called, &subject, headers, payload);
+            let result = self.client.send_request(subject, request);
+            end(sending, result.await, of_request)
+        }
+    }
+
+    /// Waits until all that was published is written to the connection, as [`Client::flush`] does.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        self.client.flush().await
+    }
+
+    fn start(
+        &self,
+        operation_name: &'static str,
+        called: Context,
+        subject: &str,
+        headers: &mut HeaderMap,
+        payload: usize,
+    ) -> Option<Sending> {
+        let info = &self.info;
+        let destination = info.destination(subject);
+        let outgoing = Outgoing {
+            operation_name,
+            client: &info.client,
+            connection: &info.connection,
+            destination: &destination,
+        };
+        outgoing.start(ambient(called), headers, payload)
+    }
+}
+
+impl Publisher for Producer {
+    fn publish_with_reply<S, R>(
+        &self,
+        subject: S,
+        reply: R,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), PublishError>>
+    where
+        S: ToSubject,
+        R: ToSubject,
+    {
+        self.publish_with_reply(subject, reply, payload)
+    }
+
+    fn publish_message(
+        &self,
+        mut message: OutboundMessage,
+    ) -> impl Future<Output = Result<(), PublishError>> {
+        let called = Context::current();
+        async move {
+            let headers = message.headers.get_or_insert_default();
+            let payload = message.payload.len();
+            let sending = self.start(PUBLISH, called, &message.subject, headers, payload);
+            end(
+                sending,
+                self.client.publish_message(message).await,
+                of_publish,
+            )
+        }
+    }
+}
+
+impl Requester for Producer {
+    fn send_request<S: ToSubject>(
+        &self,
+        subject: S,
+        request: Request,
+    ) -> impl Future<Output = Result<Message, RequestError>> {
+        self.send_request(subject, request)
+    }
+}
+
+impl TimeoutProvider for Producer {
+    fn timeout(&self) -> Option<Duration> {
+        self.client.timeout()
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message that is about to be sent.
+pub(super) struct Outgoing<'a> {
+    pub(super) operation_name: &'static str,
+    pub(super) client: &'a Arc<core::Client>,
+    pub(super) connection: &'a Connection,
+    pub(super) destination: &'a Arc<Destination>,
+}
+
+impl Outgoing<'_> {
+    /// Starts the span and gives the message its context; `None` where the message goes out as it
+    /// is.
+    pub(super) fn start(
+        &self,
+        ambient: Context,
+        headers: &mut HeaderMap,
+        payload: usize,
+    ) -> Option<Sending> {
+        let envelope = Envelope {
+            client: self.client,
+            operation: Operation::Send,
+            operation_name: self.operation_name,
+            destination: Some(self.destination),
+            partition: None,
+            batch: None,
+        };
+        let mut carrier = MessageHeaders::new(headers);
+        let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
+            self.connection.room(carrier, payload)
+        });
+        carrier.finish();
+        if let Some(sending) = &sending {
+            sending.running().record(|| message_id(Some(headers)));
+        }
+        sending
+    }
+}
+
+/// Ends the span, if there is one, with the client's result.
+pub(super) fn end<T, E: fmt::Display>(
+    sending: Option<Sending>,
+    result: Result<T, E>,
+    error_type: fn(&E) -> &'static str,
+) -> Result<T, E> {
+    if let (Some(mut sending), Err(error)) = (sending, &result) {
+        sending
+            .running_mut()
+            .fail(error_type(error), error.to_string());
+    }
+    result
+}

@@ -1,0 +1,102 @@
+//! Acknowledging what a JetStream consumer delivered.
+
+use async_nats::Error;
+use async_nats::jetstream::{AckKind, Message};
+use opentelemetry::Context;
+
+use super::envelope::{of_settle, position};
+use crate::Received;
+use crate::link::ambient;
+use crate::received::start_settle;
+
+impl Received<Message> {
+    /// Acknowledges, as [`Message::ack`] does, in an `ack {subject}` span in the trace of the
+    /// message. The span ends when the client has taken the acknowledgement, and says nothing of
+    /// the server.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn ack(&self) -> impl Future<Output = Result<(), Error>> {
+        self.settled(verb(AckKind::Ack), (**self).ack())
+    }
+
+    /// Settles in one of the ways that there are, as [`Message::ack_with`] does, in a span named by
+    /// the way: `ack`, `nak` or `term`. [`AckKind::Progress`] settles nothing and has no span.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn ack_with(&self, kind: AckKind) -> impl Future<Output = Result<(), Error>> {
+        self.settled(verb(kind), (**self).ack_with(kind))
+    }
+
+    /// Acknowledges and waits for the server to say so, as [`Message::double_ack`] does, in a
+    /// `double_ack {subject}` span that ends with the server's answer.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came. On the span `error.type` is `timeout` where the server
+    /// has not answered.
+    pub fn double_ack(&self) -> impl Future<Output = Result<(), Error>> {
+        self.settled(double_verb(AckKind::Ack), (**self).double_ack())
+    }
+
+    /// Settles in one of the ways that there are and waits for the server to say so, as
+    /// [`Message::double_ack_with`] does; else as [`double_ack`](Self::double_ack).
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn double_ack_with(&self, kind: AckKind) -> impl Future<Output = Result<(), Error>> {
+        self.settled(double_verb(kind), (**self).double_ack_with(kind))
+    }
+
+    async fn settled_in(
+        &self,
+        called: Context,
+        operation_name: Option<&'static str>,
+        settling: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let ambient = ambient(called);
+        let running = operation_name
+            .filter(|_| !ambient.is_telemetry_suppressed())
+            .map(|name| start_settle(&**self, self.source(), name, &ambient));
+        if let (Some(running), Ok(info)) = (&running, self.info()) {
+            running.record(|| position(info.stream, info.stream_sequence));
+        }
+        let result = settling.await;
+        if let (Some(mut running), Err(error)) = (running, &result) {
+            running.fail(of_settle(error), error.to_string());
+        }
+        result
+    }
+
+    fn settled(
+        &self,
+        operation_name: Option<&'static str>,
+        settling: impl Future<Output = Result<(), Error>>,
+    ) -> impl Future<Output = Result<(), Error>> {
+        self.settled_in(Context::current(), operation_name, settling)
+    }
+}
+
+/// What settling is called; `None` where nothing is settled.
+const fn verb(kind: AckKind) -> Option<&'static str> {
+    match kind {
+        AckKind::Ack | AckKind::Next => Some("ack"),
+        AckKind::Nak(_) => Some("nak"),
+        AckKind::Term => Some("term"),
+        AckKind::Progress => None,
+    }
+}
+
+/// The same where the server answers.
+const fn double_verb(kind: AckKind) -> Option<&'static str> {
+    match kind {
+        AckKind::Ack | AckKind::Next => Some("double_ack"),
+        AckKind::Nak(_) => Some("double_nak"),
+        AckKind::Term => Some("double_term"),
+        AckKind::Progress => None,
+    }
+}
