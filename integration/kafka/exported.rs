@@ -1,9 +1,5 @@
 //! What of a batch arrives at a receiver of OTLP.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test panics where it fails"
-)]
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -33,15 +33,15 @@ pub(crate) fn traceparent(number: usize) -> String {
 /// Sends messages of these numbers, in order, by a bare client.
 pub(crate) async fn send(to: &[(&str, i32)], numbers: impl IntoIterator<Item = usize>) {
     let producer: FutureProducer = config().create().expect("a producer");
-    let queued = numbers.into_iter().map(|number| {
+    let mut queued = Vec::new();
+    for number in numbers {
         let (topic, partition) = to[number % to.len()];
         let record = order(topic, &texts(&[("traceparent", &traceparent(number))]));
-        let queued = producer.send_result(record.partition(partition));
-        queued
-            .map_err(|(error, _)| error)
-            .expect("a place in the queue")
-    });
-    for queued in queued.collect::<Vec<_>>() {
+        let record = producer.send_result(record.partition(partition));
+        let record = record.map_err(|(error, _)| error);
+        queued.push(record.expect("a place in the queue"));
+    }
+    for queued in queued {
         receipt(queued.await.expect("a report"));
     }
 }
