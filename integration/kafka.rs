@@ -16,6 +16,8 @@ mod commits;
 mod consumers;
 #[path = "kafka/diagnosis.rs"]
 mod diagnosis;
+#[path = "kafka/exported.rs"]
+mod exported;
 #[path = "kafka/failures.rs"]
 mod failures;
 #[path = "kafka/foreign.rs"]
@@ -42,6 +44,8 @@ mod receiving;
 mod reporting;
 #[path = "kafka/retries.rs"]
 mod retries;
+#[path = "kafka/sampling.rs"]
+mod sampling;
 #[path = "kafka/shop.rs"]
 mod shop;
 #[path = "kafka/situations.rs"]
@@ -74,6 +78,7 @@ macro_rules! scenarios {
 scenarios!(
     a_batch_links_to_every_origin_once_however_many,
     a_batch_links_to_untrusted_traces_by_identity_alone,
+    a_batch_is_kept_if_any_of_its_messages_is_from_a_sampled_trace,
     a_batch_that_fails_half_way_shows_which_messages_did,
     a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing,
     fan_back_shows_the_batch_in_the_traces_of_its_messages,

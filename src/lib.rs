@@ -59,7 +59,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(feature = "amqp", feature = "kafka", feature = "nats")),
-    allow(dead_code, reason = "some of the core serves one client alone")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "some of the core serves one client alone"
+    )
 )]
 
 mod batch;

@@ -15,6 +15,10 @@ use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, ShouldS
 /// no; it never overrules a yes, nor anything for a span that has a parent. What it adds is limited
 /// to so many spans [per second](Self::per_second).
 ///
+/// What has a parent is for the other sampler to decide, so that it should be one that goes by the
+/// parent, as the SDK's default does: one that does not may leave out the children of a batch, and
+/// with them the links that were too many for one span.
+///
 /// The sampler that the environment selects (`OTEL_TRACES_SAMPLER`), with this around it:
 ///
 /// ```

@@ -45,7 +45,7 @@ mod metrics;
 mod policy;
 #[path = "../../src/propagation/mod.rs"]
 mod propagation;
-#[path = "../../src/received.rs"]
+#[path = "../../src/received/mod.rs"]
 mod received;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;

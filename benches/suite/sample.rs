@@ -202,7 +202,8 @@ impl Broker {
             let mut first = None;
             for record in queued {
                 let sent = record.await.expect("a report").map_err(|(error, _)| error);
-                first.get_or_insert(sent.expect("a delivery"));
+                let sent = sent.expect("a delivery");
+                first.get_or_insert(sent);
             }
             let first = first.expect("one message or more");
 

@@ -33,10 +33,16 @@ pub(crate) fn traceparent(number: usize) -> String {
 /// Sends messages of these numbers, in order, by a bare client.
 pub(crate) async fn send(to: &[(&str, i32)], numbers: impl IntoIterator<Item = usize>) {
     let producer: FutureProducer = config().create().expect("a producer");
+    let mut queued = Vec::new();
     for number in numbers {
         let (topic, partition) = to[number % to.len()];
         let record = order(topic, &texts(&[("traceparent", &traceparent(number))]));
-        receipt(producer.send(record.partition(partition), PATIENCE).await);
+        let record = producer.send_result(record.partition(partition));
+        let record = record.map_err(|(error, _)| error);
+        queued.push(record.expect("a place in the queue"));
+    }
+    for queued in queued {
+        receipt(queued.await.expect("a report"));
     }
 }
 

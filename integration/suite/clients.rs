@@ -113,6 +113,8 @@ where
     P: FromClientConfigAndContext<Traced<Reports>> + Producer<Traced<Reports>> + Traceable,
 {
     let client: P = config()
+        // Those who send one record after the other wait for each.
+        .set("linger.ms", "0")
         .create_with_context(Traced::new(Reports))
         .expect("a producer");
     client

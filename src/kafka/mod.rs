@@ -3,11 +3,14 @@
 //! | call | span | starts | ends |
 //! |---|---|---|---|
 //! | [`Producer::send`], [`Producer::send_result`] | `send {topic}`, PRODUCER | when the record is handed to the client | with the delivery report |
+//! | [`Producer::send_batch`] | `create {topic}`, PRODUCER, for each record; `send {topic}`, CLIENT | when it is first polled | with the last delivery report |
+//! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | when the batch is handed over |
 //! | [`Received::process`], [`Received::start_process`] | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | [`Batch::process`](crate::Batch::process), [`Batch::start_process`](crate::Batch::start_process) | `process {topic}`, CONSUMER, with a link to each message's creation | when the handler is called | with the handler's outcome |
 //! | `commit_message`, `commit`, `commit_consumer_state` | `commit {topic}`, CLIENT | with the call | when the call returns |
 //!
-//! Receiving makes no span of its own, unless the [`policy`](crate::policy) asks for one: `poll
-//! {topic}`, CLIENT, from the begin of the wait to the hand-over. An asynchronous commit's span ends when the request is
+//! Receiving a single message makes no span of its own, unless the [`policy`](crate::policy) asks for
+//! one: `poll {topic}`, CLIENT, from the begin of the wait to the hand-over. An asynchronous commit's span ends when the request is
 //! queued and says nothing of the broker's answer, which rdkafka 0.39 tells nobody: it calls the
 //! `commit_callback` of the user's context for automatic commits alone.
 //!
@@ -50,9 +53,9 @@
 //!
 //! | client | wrapped | gives |
 //! |---|---|---|
-//! | `FutureProducer` | as it is | `send`, `send_result` |
+//! | `FutureProducer` | as it is | `send`, `send_result`, `send_batch` |
 //! | `ThreadedProducer`, `BaseProducer` | created with a [`Traced`] context | `send`; the span ends before the user's `delivery` is called |
-//! | `StreamConsumer` | as it is | `recv`, `stream`, `split_partition_queue` |
+//! | `StreamConsumer` | as it is | `recv`, `stream`, `batches`, `split_partition_queue` |
 //! | `BaseConsumer` | as it is | `poll`, `iter`, `split_partition_queue` |
 //!
 //! The client's own contexts, partitioners and callbacks stay the user's.

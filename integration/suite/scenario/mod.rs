@@ -6,6 +6,7 @@ mod diagnosis;
 mod metrics;
 mod outcomes;
 mod policy;
+mod sampling;
 mod traces;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ pub use self::diagnosis::*;
 pub use self::metrics::*;
 pub use self::outcomes::*;
 pub use self::policy::*;
+pub use self::sampling::*;
 pub use self::traces::*;
 
 /// A list with a member that OpenTelemetry's own type cannot hold.

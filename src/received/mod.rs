@@ -1,5 +1,7 @@
 //! [`Received`]: a message and the context that it was created in.
 
+pub(crate) mod sealed;
+
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,52 +37,6 @@ pub struct Received<M: Message> {
 pub trait Message: Parts {}
 
 impl<M: Parts> Message for M {}
-
-pub(crate) mod sealed {
-    use std::sync::Arc;
-    use std::time::SystemTime;
-
-    use opentelemetry::KeyValue;
-
-    use crate::envelope::{Client, Destination};
-    use crate::policy::Rule;
-    use crate::propagation::Headers;
-
-    /// What the core asks of a received message.
-    #[expect(
-        private_bounds,
-        private_interfaces,
-        unnameable_types,
-        reason = "nobody else is to implement or call it"
-    )]
-    pub trait Parts {
-        /// What is known of where it came from.
-        type Source;
-        /// Its headers.
-        type Headers: Headers;
-
-        /// The client that received it.
-        fn client(source: &Self::Source) -> &Arc<Client>;
-        /// The system's verb for receiving.
-        fn receive_name(source: &Self::Source) -> &'static str;
-        /// Where it came from.
-        fn destination(&self, source: &Self::Source) -> Arc<Destination>;
-        /// The partition, where the system has such.
-        fn partition(&self) -> Option<i32>;
-        /// Its headers, if it has any.
-        fn headers(&self) -> Option<&Self::Headers>;
-        /// When it was sent, by the broker's clock or the producer's.
-        fn sent_at(&self) -> Option<SystemTime>;
-        /// Whether the broker says that it has delivered it before.
-        fn is_redelivered(&self) -> bool;
-        /// Whether it was read out of a store: the context of its writer is linked, never continued.
-        fn is_stored(&self) -> bool {
-            false
-        }
-        /// What only this system says of it, for a span that is recorded.
-        fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
-    }
-}
 
 impl<M: Message> Received<M> {
     /// Takes a message that the client hands over, and counts it.
