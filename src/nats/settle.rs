@@ -38,6 +38,11 @@ impl Received<Message> {
     ///
     /// The client's own error, as it came. On the span `error.type` is `timeout` where the server
     /// has not answered.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take back what is sent. Its span ends with the status unset,
+    /// since nobody knows the outcome.
     pub fn double_ack(&self) -> impl Future<Output = Result<(), Error>> {
         self.settled(double_verb(AckKind::Ack), (**self).double_ack())
     }
@@ -52,32 +57,26 @@ impl Received<Message> {
         self.settled(double_verb(kind), (**self).double_ack_with(kind))
     }
 
-    async fn settled_in(
-        &self,
-        called: Context,
-        operation_name: Option<&'static str>,
-        settling: impl Future<Output = Result<(), Error>>,
-    ) -> Result<(), Error> {
-        let ambient = ambient(called);
-        let running = operation_name
-            .filter(|_| !ambient.is_telemetry_suppressed())
-            .map(|name| start_settle(&**self, self.source(), name, &ambient));
-        if let (Some(running), Ok(info)) = (&running, self.info()) {
-            running.record(|| position(info.stream, info.stream_sequence));
-        }
-        let result = settling.await;
-        if let (Some(mut running), Err(error)) = (running, &result) {
-            running.fail(of_settle(error), error.to_string());
-        }
-        result
-    }
-
     fn settled(
         &self,
         operation_name: Option<&'static str>,
         settling: impl Future<Output = Result<(), Error>>,
     ) -> impl Future<Output = Result<(), Error>> {
-        self.settled_in(Context::current(), operation_name, settling)
+        let called = Context::current();
+        async move {
+            let ambient = ambient(called);
+            let running = operation_name
+                .filter(|_| !ambient.is_telemetry_suppressed())
+                .map(|name| start_settle(&**self, self.source(), name, &ambient));
+            if let (Some(running), Ok(info)) = (&running, self.info()) {
+                running.record(|| position(info.stream, info.stream_sequence));
+            }
+            let result = settling.await;
+            if let (Some(mut running), Err(error)) = (running, &result) {
+                running.fail(of_settle(error), error.to_string());
+            }
+            result
+        }
     }
 }
 
