@@ -56,7 +56,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(any(feature = "amqp", feature = "kafka", feature = "nats")),
-    allow(dead_code, reason = "the core serves the clients, and none is chosen")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the core serves the clients, and none is chosen"
+    )
 )]
 
 mod batch;

@@ -79,7 +79,7 @@ where
             match Pin::new(&mut self.stream).poll_next(task) {
                 Poll::Ready(Some(Ok(message))) => {
                     self.taken.push(message);
-                    if self.taken.len() % TURN == 0 && self.taken.len() < self.max {
+                    if self.taken.len().is_multiple_of(TURN) && self.taken.len() < self.max {
                         // A stream that never waits leaves no time for the timer, or for others.
                         task.waker().wake_by_ref();
                         return self.poll_deadline(task);
