@@ -144,7 +144,7 @@ mod tests {
             let time = Timestamp::NotAvailable;
             let topic = "orders".to_owned();
             let message = OwnedMessage::new(None, None, topic, time, 0, offset, None);
-            Ok(Received::copied(message, &info))
+            Ok(Received::hand_over(message, &info, None, |_| None))
         };
         let messages: Vec<Item> = (0..MESSAGES as i64).map(message).collect();
         stream::iter(messages)
