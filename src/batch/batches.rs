@@ -14,6 +14,9 @@ use crate::received::{Message, Received};
 /// A wait, by a timer of the client's own runtime.
 pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Messages that are taken at a time.
+const TURN: usize = 128;
+
 /// The messages of a stream in batches, as a stream.
 ///
 /// A batch ends when it has so many messages, or so much time after its first one; so it is never
@@ -79,18 +82,27 @@ where
     fn poll_taken(&mut self, task: &mut Context<'_>) -> Poll<()> {
         while !self.has_ended && self.failed.is_none() && self.taken.len() < self.max {
             match Pin::new(&mut self.stream).poll_next(task) {
-                Poll::Ready(Some(Ok(message))) => self.taken.push(message),
+                Poll::Ready(Some(Ok(message))) => {
+                    self.taken.push(message);
+                    if self.taken.len().is_multiple_of(TURN) && self.taken.len() < self.max {
+                        // A stream that never waits leaves no time for the timer, or for others.
+                        task.waker().wake_by_ref();
+                        return self.poll_deadline(task);
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => self.failed = Some(error),
                 Poll::Ready(None) => self.has_ended = true,
                 Poll::Pending if self.taken.is_empty() => return Poll::Pending,
-                Poll::Pending => {
-                    let deadline = &mut self.deadline;
-                    let deadline = deadline.get_or_insert_with(|| (self.delay)(self.within));
-                    return deadline.as_mut().poll(task);
-                }
+                Poll::Pending => return self.poll_deadline(task),
             }
         }
         Poll::Ready(())
+    }
+
+    fn poll_deadline(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        let deadline = &mut self.deadline;
+        let deadline = deadline.get_or_insert_with(|| (self.delay)(self.within));
+        deadline.as_mut().poll(task)
     }
 }
 

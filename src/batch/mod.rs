@@ -26,14 +26,16 @@ use crate::span::{ProcessSpan, Running};
 ///
 /// ```
 /// # #[cfg(feature = "kafka")] mod example {
-/// use futures::TryStreamExt as _;
+/// use futures::StreamExt as _;
 /// use otel_messaging::{Batch, kafka};
+/// use rdkafka::error::KafkaResult;
 /// use rdkafka::message::BorrowedMessage;
 ///
 /// # async fn store(orders: &Batch<BorrowedMessage<'_>>) -> anyhow::Result<()> { Ok(()) }
 /// async fn whatever_is_there(consumer: &kafka::Consumer) -> anyhow::Result<()> {
-///     let mut chunks = consumer.stream().try_ready_chunks(500);
-///     while let Some(orders) = chunks.try_next().await? {
+///     let mut chunks = consumer.stream().ready_chunks(500);
+///     while let Some(orders) = chunks.next().await {
+///         let orders = orders.into_iter().collect::<KafkaResult<Vec<_>>>()?;
 ///         Batch::from(orders).process(async |orders| store(orders).await).await?;
 ///     }
 ///     Ok(())

@@ -1,8 +1,6 @@
 //! Sending messages: their spans, and their context into their headers.
 
-mod batch;
-
-pub(crate) use self::batch::{Details, Outgoing, SendingBatch};
+pub(crate) mod batch;
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;

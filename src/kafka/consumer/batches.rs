@@ -29,6 +29,9 @@ where
     /// A batch has a `poll {topic}` span over the wait for it, which links to the creation context
     /// of each message.
     ///
+    /// To the client, what was taken for a batch is received: its automatic commits may be ahead of a
+    /// batch that is not full yet.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use otel_messaging::{Batch, kafka};
@@ -110,4 +113,72 @@ const fn in_batches<X: ConsumerContext>(mut stream: MessageStream<'_, X>) -> Mes
 
 fn delay<R: AsyncRuntime>(duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(R::delay_for(duration))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+    use std::sync::Arc;
+
+    use futures::stream;
+    use rdkafka::ClientConfig;
+    use rdkafka::message::{OwnedMessage, Timestamp};
+    use rdkafka::producer::{FutureProducer, Producer as _};
+    use rdkafka::util::TokioRuntime;
+
+    use super::*;
+    use crate::kafka::envelope::ClientInfo;
+    use crate::{Received, Telemetry};
+
+    /// More than can be taken in the time that the tests give.
+    const MESSAGES: usize = 300_000;
+
+    type Item = KafkaResult<Received<OwnedMessage>>;
+
+    /// Messages that are all there at once.
+    fn messages() -> impl futures_core::Stream<Item = Item> + Unpin {
+        let client: FutureProducer = ClientConfig::new().create().expect("a client");
+        let info = Arc::new(ClientInfo::read(&Telemetry::new(), client.client()));
+        let message = |offset| {
+            let time = Timestamp::NotAvailable;
+            let topic = "orders".to_owned();
+            let message = OwnedMessage::new(None, None, topic, time, 0, offset, None);
+            Ok(Received::hand_over(message, &info, None, |_| None))
+        };
+        let messages: Vec<Item> = (0..MESSAGES as i64).map(message).collect();
+        stream::iter(messages)
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_messages_that_are_all_there_ends_in_time_too() {
+        let within = Duration::from_millis(1);
+        let mut batches =
+            crate::Batches::new(messages(), usize::MAX, within, delay::<TokioRuntime>);
+
+        let batch = batches
+            .next_batch()
+            .await
+            .expect("no end")
+            .expect("a batch");
+
+        assert!(batch.len() < MESSAGES);
+    }
+
+    #[tokio::test]
+    async fn a_wait_for_messages_that_are_all_there_can_be_given_up_and_loses_none() {
+        let (within, patience) = (Duration::from_secs(60), Duration::from_millis(1));
+        let mut batches = crate::Batches::new(messages(), MESSAGES, within, delay::<TokioRuntime>);
+
+        let given_up = tokio::time::timeout(patience, batches.next_batch()).await;
+        let batch = batches
+            .next_batch()
+            .await
+            .expect("no end")
+            .expect("a batch");
+
+        assert!(given_up.is_err());
+        let offsets = batch.iter().map(|message| message.offset());
+        assert!(offsets.eq(0..MESSAGES as i64));
+    }
 }

@@ -18,7 +18,7 @@ use crate::kafka::carrier::RecordHeaders;
 use crate::kafka::envelope::{ClientInfo, content, error_type};
 use crate::link::ambient;
 use crate::policy::Rule;
-use crate::sending::{Details, Outgoing, SendingBatch};
+use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
 /// How long the bare client waits for room in its queue before it asks again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(100);
