@@ -63,6 +63,26 @@ impl Client {
         }
         destination
     }
+
+    /// What stands for all of these destinations: the one that they are, or the template that they
+    /// share.
+    pub(crate) fn common_destination<'a>(
+        &self,
+        mut destinations: impl Iterator<Item = &'a Arc<Destination>> + Clone,
+    ) -> Option<Arc<Destination>> {
+        let first = destinations.next()?;
+        let is_first =
+            |other: &Arc<Destination>| Arc::ptr_eq(first, other) || first.name == other.name;
+        if destinations.clone().all(is_first) {
+            return Some(Arc::clone(first));
+        }
+        let template = first.template.as_ref()?;
+        let is_shared = destinations.all(|other| other.template.as_ref() == Some(template));
+        is_shared.then(|| {
+            let rule = self.telemetry.rules().of(template.as_str());
+            Arc::new(Destination::many(rule, first, template))
+        })
+    }
 }
 
 /// Address of a broker.
@@ -106,6 +126,8 @@ pub(crate) struct Destination {
     pub(crate) template: Option<StringValue>,
     pub(crate) is_temporary: bool,
     pub(crate) is_anonymous: bool,
+    /// It stands for several, which have only the template in common.
+    pub(crate) is_many: bool,
     /// Attributes of metrics, for each operation that there was.
     metric_attributes: RwLock<Vec<(&'static str, Arc<MetricAttributes>)>>,
 }
@@ -119,6 +141,20 @@ impl Destination {
             rule,
             is_temporary: name.is_temporary,
             is_anonymous: name.is_anonymous,
+            is_many: false,
+            metric_attributes: RwLock::default(),
+        }
+    }
+
+    /// All those that a template stands for, of which this is one.
+    fn many(rule: Rule, one: &Self, template: &StringValue) -> Self {
+        Self {
+            name: template.clone(),
+            rule,
+            template: Some(template.clone()),
+            is_temporary: one.is_temporary,
+            is_anonymous: one.is_anonymous,
+            is_many: true,
             metric_attributes: RwLock::default(),
         }
     }

@@ -106,6 +106,14 @@ where
     }
 }
 
+impl<S: Stream, M: Message, E> Batches<S, M, E> {
+    /// The stream that the messages are taken from, to change it; what it gives directly is in no
+    /// batch.
+    pub const fn inner_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+}
+
 impl<S, M, E> Stream for Batches<S, M, E>
 where
     S: Stream<Item = Result<Received<M>, E>> + Unpin,

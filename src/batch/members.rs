@@ -54,8 +54,8 @@ impl Members {
         }
 
         let mut attributes = message.own_attributes(rule);
-        if envelope.destination.is_none() {
-            attributes.push(destination_name(destination));
+        if envelope.destination.is_none_or(|common| common.is_many) {
+            attributes.extend(destination_name(destination));
         }
         if envelope.partition.is_none() {
             attributes.extend(message.message().partition().map(partition_id));

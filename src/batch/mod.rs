@@ -171,20 +171,17 @@ impl<M: Message> Batch<M> {
         let destinations: Vec<_> = destinations
             .map(|one| one.message().destination(one.source()))
             .collect();
-        let is_same = |one: &Arc<Destination>, other: &Arc<Destination>| {
-            Arc::ptr_eq(one, other) || one.name == other.name
-        };
-        let destination = destinations
-            .first()
-            .filter(|first| destinations.iter().all(|other| is_same(first, other)));
+        let client = M::client(first.source());
+        let destination = client.common_destination(destinations.iter());
+        let destination = destination.as_ref();
         let partition = first.message().partition();
-        let is_one_partition = destination.is_some()
+        let is_one_partition = destination.is_some_and(|destination| !destination.is_many)
             && self
                 .0
                 .iter()
                 .all(|other| other.message().partition() == partition);
         let envelope = Envelope {
-            client: M::client(first.source()),
+            client,
             operation,
             operation_name: match operation {
                 Operation::Receive => M::receive_name(first.source()),

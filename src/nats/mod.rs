@@ -130,7 +130,7 @@ pub mod jetstream {
 pub use async_nats;
 
 pub use self::carrier::{extract, inject};
-pub use self::consumer::{Consumer, Delivered, Messages};
+pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
 pub use self::envelope::{DUPLICATE, STREAM, STREAM_SEQUENCE};
 pub use self::producer::Producer;
 pub use crate::received::Received;

@@ -68,7 +68,7 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
         KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type()),
     ]);
     if let Some(destination) = envelope.destination {
-        attributes.push(destination_name(destination));
+        attributes.extend(destination_name(destination));
         if let Some(template) = &destination.template {
             attributes.push(KeyValue::new(
                 MESSAGING_DESTINATION_TEMPLATE,
@@ -106,7 +106,7 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
 pub(crate) fn of_overflow(envelope: &Envelope<'_>) -> impl Iterator<Item = KeyValue> {
     let system = KeyValue::new(MESSAGING_SYSTEM, envelope.client.system);
     let destination = envelope.destination;
-    let destination = destination.map(|destination| destination_name(destination));
+    let destination = destination.and_then(|destination| destination_name(destination));
     [system].into_iter().chain(destination)
 }
 
@@ -115,9 +115,10 @@ pub(crate) fn of_error(error_type: impl Into<StringValue>) -> KeyValue {
     KeyValue::new(ERROR_TYPE, error_type.into())
 }
 
-/// The name of a destination.
-pub(crate) fn destination_name(destination: &Destination) -> KeyValue {
-    KeyValue::new(MESSAGING_DESTINATION_NAME, destination.name.clone())
+/// The name of a destination; several have none in common.
+pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
+    let name = || KeyValue::new(MESSAGING_DESTINATION_NAME, destination.name.clone());
+    (!destination.is_many).then(name)
 }
 
 /// A number of things; more than an attribute can say are as many as it can.

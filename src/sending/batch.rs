@@ -63,15 +63,16 @@ impl SendingBatch {
         messages: &mut [Outgoing<H>],
         details: &impl Details<H>,
     ) -> Option<Self> {
-        let first = messages.first()?;
-        let is_one = |other: &Outgoing<H>| other.destination.name == first.destination.name;
-        let destination = Arc::clone(&first.destination);
-        let is_one = messages.iter().all(is_one);
+        if messages.is_empty() {
+            return None;
+        }
+        let destinations = messages.iter().map(|message| &message.destination);
+        let destination = client.common_destination(destinations);
         let envelope = Envelope {
             client,
             operation: Operation::Send,
             operation_name,
-            destination: is_one.then_some(&destination),
+            destination: destination.as_ref(),
             partition: None,
             batch: Some(messages.len()),
         };

@@ -1,5 +1,6 @@
 //! Receiving messages.
 
+mod batches;
 pub(super) mod jetstream;
 mod pull;
 mod service;
@@ -15,6 +16,7 @@ use async_nats::client::SubscribeError;
 use async_nats::{Client, Message, Subscriber, ToSubject, UnsubscribeError};
 use futures_core::Stream;
 
+pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
 use super::envelope::{Patterns, Subscription};
@@ -203,6 +205,8 @@ pub(super) mod sealed {
     use std::sync::Arc;
     use std::time::SystemTime;
 
+    use crate::{Message, Received};
+
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
     pub trait HandOver {
         /// What is known of where it came from.
@@ -215,6 +219,17 @@ pub(super) mod sealed {
         /// Gives it to the application.
         fn hand_over(self, origin: &Arc<Self::Origin>, since: Option<SystemTime>)
         -> Self::Received;
+    }
+
+    /// What the application is given one by one.
+    #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
+    pub trait Single {
+        /// The client's own message.
+        type Message: Message;
+        /// The client's own error.
+        type Error;
+
+        fn into_result(self) -> Result<Received<Self::Message>, Self::Error>;
     }
 }
 
