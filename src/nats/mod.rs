@@ -131,6 +131,6 @@ pub use async_nats;
 
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
-pub use self::envelope::{DUPLICATE, STREAM, STREAM_SEQUENCE};
+pub use self::envelope::{DUPLICATE, DUPLICATES, STREAM, STREAM_SEQUENCE};
 pub use self::producer::Producer;
 pub use crate::received::Received;

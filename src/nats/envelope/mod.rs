@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::{Client, ServerInfo, jetstream};
 use opentelemetry::KeyValue;
 
@@ -21,6 +22,7 @@ pub(super) use self::subject::Patterns;
 use super::carrier::MessageHeaders;
 use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
+use crate::semconv::attributes::count;
 
 /// Stream that holds the message. Not registered in the conventions.
 pub const STREAM: &str = "otel_messaging.nats.stream";
@@ -29,6 +31,10 @@ pub const STREAM_SEQUENCE: &str = "otel_messaging.nats.stream_sequence";
 /// Whether the stream had the message before and dropped this one; only set if so. Not registered in
 /// the conventions.
 pub const DUPLICATE: &str = "otel_messaging.nats.duplicate";
+
+/// How many messages of a batch the stream had before; only set if it had any. Not registered in the
+/// conventions.
+pub const DUPLICATES: &str = "otel_messaging.nats.duplicates";
 
 const SYSTEM: &str = "nats";
 
@@ -208,6 +214,19 @@ pub(super) fn position(stream: &str, sequence: u64) -> impl Iterator<Item = KeyV
     [KeyValue::new(STREAM, stream.to_owned())]
         .into_iter()
         .chain(sequence)
+}
+
+/// What a stream said of messages that were sent together: which it is, if all of them are in one, and
+/// how many it had before.
+pub(super) fn of_acks<E>(results: &[Result<PublishAck, E>]) -> impl Iterator<Item = KeyValue> {
+    let mut acks = results.iter().flatten();
+    let duplicates = acks.clone().filter(|ack| ack.duplicate).count();
+    let stream = acks
+        .next()
+        .filter(|first| acks.all(|ack| ack.stream == first.stream));
+    let stream = stream.map(|ack| KeyValue::new(STREAM, ack.stream.clone()));
+    let duplicates = (duplicates > 0).then(|| count(DUPLICATES, duplicates));
+    stream.into_iter().chain(duplicates)
 }
 
 /// The server by its own word, where the client has no other to connect to and the server does not

@@ -25,8 +25,8 @@ use crate::sending::Sending;
 /// same client.
 #[derive(Clone)]
 pub struct Producer {
-    client: Client,
-    info: Arc<ClientInfo>,
+    pub(super) client: Client,
+    pub(super) info: Arc<ClientInfo>,
 }
 
 impl Producer {

@@ -1,5 +1,6 @@
 //! Sending messages.
 
+mod batch;
 pub(super) mod jetstream;
 
 use std::fmt;

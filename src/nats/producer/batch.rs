@@ -1,0 +1,276 @@
+//! Sending many messages under one call.
+
+use std::collections::VecDeque;
+use std::future::{self, poll_fn};
+use std::pin::pin;
+use std::task::{Poll, ready};
+
+use async_nats::ToSubject;
+use async_nats::client::PublishError;
+use async_nats::client::traits::Publisher as _;
+use async_nats::jetstream::context::{self as client, PublishError as JetStreamError};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::message::OutboundMessage;
+use opentelemetry::{Context, KeyValue};
+
+use super::{PUBLISH, Producer, jetstream};
+use crate::link::ambient;
+use crate::nats::carrier::MessageHeaders;
+use crate::nats::envelope::{
+    ClientInfo, Connection, message_id, of_acks, of_jetstream_publish, of_publish,
+};
+use crate::policy::Rule;
+use crate::sending::batch::{Details, Outgoing, SendingBatch};
+
+impl Producer {
+    /// Publishes messages in their order, and returns what the client said of each, in that order
+    /// too. Nobody says whether they were delivered.
+    ///
+    /// Each message has a `create {subject}` span whose context it carries. One `publish {subject}`
+    /// span of kind CLIENT links to all of them and ends when the client has taken the last one.
+    /// Where the policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of
+    /// kind PRODUCER and all messages carry its context.
+    ///
+    /// A message that is refused does not hinder those behind it.
+    ///
+    /// # Errors
+    ///
+    /// For each message the client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop messages that the client has taken; those behind them are
+    /// not sent.
+    pub fn publish_batch(
+        &self,
+        messages: impl IntoIterator<Item = OutboundMessage>,
+    ) -> impl Future<Output = Vec<Result<(), PublishError>>> {
+        let called = Context::current();
+        let mut messages: Vec<_> = messages.into_iter().collect();
+        async move {
+            let mut sending = start(&self.info, ambient(called), &mut messages);
+            let mut results = Vec::with_capacity(messages.len());
+            for (index, message) in messages.into_iter().enumerate() {
+                let result = self.client.publish_message(message).await;
+                if let Some(sending) = &mut sending {
+                    match &result {
+                        Ok(()) => sending.delivered(index, None),
+                        Err(error) => sending.failed(index, of_publish(error).into()),
+                    }
+                }
+                results.push(result);
+            }
+            results
+        }
+    }
+}
+
+impl jetstream::Producer {
+    /// Publishes messages in their order, and returns what the stream said of each, in that order
+    /// too.
+    ///
+    /// Each message has a `create {subject}` span whose context it carries. One `publish {subject}`
+    /// span of kind CLIENT links to all of them and ends with the last acknowledgement. Where the
+    /// policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind
+    /// PRODUCER and all messages carry its context.
+    ///
+    /// A message that fails does not hinder those behind it. No more are on their way at a time than
+    /// the context lets: while it has no room, acknowledgements are taken.
+    ///
+    /// ```
+    /// use async_nats::jetstream::message::PublishMessage;
+    /// use otel_messaging::nats::jetstream::Producer;
+    ///
+    /// async fn send(producer: &Producer, orders: Vec<(u64, String)>) -> anyhow::Result<()> {
+    ///     let messages = orders.into_iter().map(|(number, order)| {
+    ///         let message = PublishMessage::build().payload(order.into());
+    ///         (format!("orders.{number}"), message.message_id(number.to_string()))
+    ///     });
+    ///     for result in producer.publish_batch(messages).await {
+    ///         let ack = result?;
+    ///         println!("{} in {}", ack.sequence, ack.stream);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each message the client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop messages that the client has taken; those behind them are
+    /// not sent.
+    pub fn publish_batch<S: ToSubject>(
+        &self,
+        messages: impl IntoIterator<Item = (S, PublishMessage)>,
+    ) -> impl Future<Output = Vec<Result<PublishAck, JetStreamError>>> {
+        let called = Context::current();
+        let messages = messages.into_iter();
+        let messages = messages.map(|(subject, message)| {
+            let message = message.outbound_message(subject);
+            OutboundMessage {
+                subject: message.subject,
+                reply: None,
+                payload: message.payload,
+                headers: message.headers,
+            }
+        });
+        let mut messages: Vec<_> = messages.collect();
+        async move {
+            let sending = start(&self.info, ambient(called), &mut messages);
+            let mut acks = Acks {
+                sending,
+                awaited: VecDeque::new(),
+                results: Vec::with_capacity(messages.len()),
+            };
+            for message in messages {
+                let headers = message.headers.unwrap_or_default();
+                let publish = PublishMessage::build().payload(message.payload);
+                let publish = publish.headers(headers);
+                let publishing = self.client.send_publish(message.subject, publish);
+                acks.take_while(publishing).await;
+            }
+            poll_fn(|task| acks.poll(task)).await;
+            acks.results()
+        }
+    }
+}
+
+/// Starts the spans and gives each message its context; `None` where telemetry has nothing to do
+/// with them.
+fn start(
+    info: &ClientInfo,
+    ambient: Context,
+    messages: &mut [OutboundMessage],
+) -> Option<SendingBatch> {
+    let details = Messages {
+        connection: &info.connection,
+        messages: messages.iter().map(Sent::of).collect(),
+    };
+    let outgoing = messages.iter_mut().map(|message| Outgoing {
+        destination: info.destination(&message.subject),
+        partition: None,
+        headers: MessageHeaders::new(message.headers.get_or_insert_default()),
+    });
+    let mut outgoing: Vec<_> = outgoing.collect();
+    let sending = SendingBatch::start(&info.client, PUBLISH, ambient, &mut outgoing, &details);
+    for message in outgoing {
+        message.headers.finish();
+    }
+    sending
+}
+
+/// What messages of a batch say of themselves.
+struct Messages<'a> {
+    connection: &'a Connection,
+    messages: Vec<Sent>,
+}
+
+/// What one of them says, whose headers are being written.
+struct Sent {
+    payload: usize,
+    id: Option<KeyValue>,
+}
+
+impl Sent {
+    fn of(message: &OutboundMessage) -> Self {
+        Self {
+            payload: message.payload.len(),
+            id: message_id(message.headers.as_ref()),
+        }
+    }
+}
+
+impl Details<MessageHeaders<'_>> for Messages<'_> {
+    fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
+        let message = self.messages.get(index);
+        message.map_or(0, |message| self.connection.room(headers, message.payload))
+    }
+
+    fn attributes(&self, index: usize, _: &Rule) -> Vec<KeyValue> {
+        let message = self.messages.get(index);
+        message
+            .and_then(|message| message.id.clone())
+            .into_iter()
+            .collect()
+    }
+}
+
+type Ack = <client::PublishAckFuture as IntoFuture>::IntoFuture;
+
+/// The acknowledgements of messages, in the order of these.
+struct Acks {
+    sending: Option<SendingBatch>,
+    awaited: VecDeque<Ack>,
+    results: Vec<Result<PublishAck, JetStreamError>>,
+}
+
+impl Acks {
+    /// Hands a message over, and takes acknowledgements meanwhile: there may be room only when they
+    /// are taken.
+    async fn take_while(
+        &mut self,
+        publishing: impl Future<Output = Result<client::PublishAckFuture, JetStreamError>>,
+    ) {
+        let mut publishing = pin!(publishing);
+        poll_fn(|task| {
+            let Poll::Ready(published) = publishing.as_mut().poll(task) else {
+                // Whether all are there or not, it is the message that is waited for.
+                let _ = self.poll(task);
+                return Poll::Pending;
+            };
+            self.push(published, task);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn push(
+        &mut self,
+        published: Result<client::PublishAckFuture, JetStreamError>,
+        task: &mut std::task::Context<'_>,
+    ) {
+        let ack: Ack = match published {
+            Ok(ack) => {
+                if let Some(sending) = &mut self.sending {
+                    sending.handed_over(self.results.len() + self.awaited.len());
+                }
+                // Its time runs from when it is polled first, which shall not be when its turn comes.
+                let mut ack = ack.into_future();
+                match ack.as_mut().poll(task) {
+                    Poll::Ready(result) => Box::pin(future::ready(result)),
+                    Poll::Pending => ack,
+                }
+            }
+            Err(error) => Box::pin(future::ready(Err(error))),
+        };
+        self.awaited.push_back(ack);
+    }
+
+    /// Takes what is there, in the order of the messages; ready when nothing is awaited.
+    fn poll(&mut self, task: &mut std::task::Context<'_>) -> Poll<()> {
+        while let Some(ack) = self.awaited.front_mut() {
+            let result = ready!(ack.as_mut().poll(task));
+            self.awaited.pop_front();
+            let index = self.results.len();
+            if let Some(sending) = &mut self.sending {
+                match &result {
+                    Ok(_) => sending.delivered(index, None),
+                    Err(error) => sending.failed(index, of_jetstream_publish(error)),
+                }
+            }
+            self.results.push(result);
+        }
+        Poll::Ready(())
+    }
+
+    fn results(self) -> Vec<Result<PublishAck, JetStreamError>> {
+        if let Some(sending) = &self.sending {
+            sending.running().record(|| of_acks(&self.results));
+        }
+        self.results
+    }
+}
