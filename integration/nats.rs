@@ -7,6 +7,10 @@
     reason = "a test panics where it fails"
 )]
 
+#[path = "nats/batch_sends.rs"]
+mod batch_sends;
+#[path = "nats/batches.rs"]
+mod batches;
 #[path = "nats/consumers.rs"]
 mod consumers;
 #[path = "nats/foreign.rs"]
@@ -51,6 +55,7 @@ macro_rules! scenarios {
 }
 
 scenarios!(
+    a_batch_is_kept_if_any_of_its_messages_is_from_a_sampled_trace,
     a_batch_links_to_every_origin_once_however_many,
     a_batch_links_to_untrusted_traces_by_identity_alone,
     a_batch_that_fails_half_way_shows_which_messages_did,

@@ -228,3 +228,44 @@ impl<'a> Envelope<'a> {
 pub(crate) fn shared(text: &str) -> StringValue {
     StringValue::from(Arc::<str>::from(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_destinations_are_known_by_what_stands_for_all_of_them() {
+        let client = Client::new(&Telemetry::new(), "nats");
+        let one = |text| client.destination(Name::lasting(text));
+        let of = |text, template| {
+            let template = Some(template);
+            let lasting = Name::lasting(text);
+            client.destination(Name {
+                template,
+                ..lasting
+            })
+        };
+        let rows = [
+            (vec![], None),
+            (vec![one("a"), one("a")], Some(("a", false))),
+            (vec![one("a"), one("b")], None),
+            (vec![of("o.1", "o.*")], Some(("o.*", false))),
+            (
+                vec![of("o.1", "o.*"), of("o.2", "o.*")],
+                Some(("o.*", true)),
+            ),
+            (vec![of("o.1", "o.*"), of("p.1", "p.*")], None),
+            (vec![of("o.1", "o.*"), one("a")], None),
+            (vec![one("a"), of("o.1", "o.*")], None),
+        ];
+
+        for (destinations, expected) in rows {
+            let common = client.common_destination(destinations.iter());
+            let known = common.as_ref().map(|common| {
+                let name = common.low_cardinality_name();
+                (name.map_or("", StringValue::as_str), common.is_many)
+            });
+            assert_eq!(known, expected, "{destinations:?}");
+        }
+    }
+}

@@ -5,14 +5,13 @@ mod members;
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::Context;
 
 pub use self::batches::Batches;
 use self::members::Members;
-use crate::envelope::{Destination, Envelope};
+use crate::envelope::Envelope;
 use crate::link::{Relation, ambient};
 use crate::policy::Record;
 use crate::received::{Message, Received};

@@ -5,13 +5,16 @@
 //! | [`Producer::publish`] and its kin | `publish {subject}`, PRODUCER | when the message is handed to the client | when the client has taken it; nobody says whether it arrived |
 //! | [`Producer::request`] and its kin | `request {subject}`, PRODUCER | when the request is handed to the client | with the answer, or without one in time |
 //! | [`jetstream::Producer::publish`] and its kin | `publish {subject}`, PRODUCER | when the message is handed to the client | with the acknowledgement by the stream |
+//! | [`Producer::publish_batch`] | `create {subject}`, PRODUCER, of each message; `publish {subject}`, CLIENT, of all | when it is polled | when the client has taken the last one |
+//! | [`jetstream::Producer::publish_batch`] | as above | when it is polled | with the last acknowledgement |
+//! | [`Batches::recv`](Batches) | `next {subject}`, CLIENT | when the wait begins | with the last message of the batch |
 //! | [`Received::process`], [`Received::start_process`] | `process {subject}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | `respond` of a micro-service's request | `publish _INBOX`, PRODUCER | when the answer is handed to the client | when the client has taken it |
 //! | `ack`, `ack_with` | `ack`, `nak` or `term {subject}`, CLIENT | with the call | when the client has taken it; nobody says whether it arrived |
 //! | `double_ack`, `double_ack_with` | `double_ack`, `double_nak` or `double_term {subject}`, CLIENT | with the call | with the server's answer |
 //!
-//! A receive operation is called `next`; it has a span where the [`policy`](crate::policy) asks for
-//! one. Calls of JetStream's own interface, such as asking for the next batch, have none.
+//! A receive operation is called `next`; that of a single message has a span where the
+//! [`policy`](crate::policy) asks for one. Calls of JetStream's own interface, such as asking for the next batch, have none.
 //!
 //! ```no_run
 //! use futures::StreamExt as _;
@@ -46,9 +49,9 @@
 //!
 //! | client | wrapped by | gives |
 //! |---|---|---|
-//! | `Client`, to send | [`Producer`] | `publish`, `request` and their kin, and the client's own `Publisher`, `Requester` and `TimeoutProvider` |
+//! | `Client`, to send | [`Producer`] | `publish`, `request` and their kin, `publish_batch`, and the client's own `Publisher`, `Requester` and `TimeoutProvider` |
 //! | `Client`, to subscribe | [`Consumer`] | `subscribe`, `queue_subscribe`; `endpoint` of a micro-service; `stored` messages |
-//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish` |
+//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish`, `publish_batch` |
 //! | `PullConsumer` | [`jetstream::Consumer`] | `messages`, `stream`, `fetch`, `batch`, `sequence` |
 //! | `PushConsumer`, both ordered ones | [`jetstream::Consumer`] | `messages` |
 //!
@@ -66,11 +69,18 @@
 //! | the name of the stream | for a consumer without a filter, and for stored messages |
 //! | the subject itself | else; so give what you publish to many subjects a template |
 //!
+//! Messages of several subjects are known by what stands for all of them; where nothing does, as for
+//! those published to subjects without a template, their spans have no destination, and the link or the
+//! create span of each has its own.
+//!
 //! The server is known where it is the only one and names an address of its own.
 //!
 //! # Batches
 //!
-//! A [`Batch`](crate::Batch) is made of what a consumer has fetched, and is processed in one span:
+//! Every stream of messages can be taken in [`batches`](Messages::batches), by count and time; then
+//! a batch has a span of receiving too. Or a [`Batch`](crate::Batch) is made of what a consumer has
+//! fetched, which ends by itself; what came before an error is then delivered again. Either is
+//! processed in one span:
 //!
 //! ```
 //! use futures::TryStreamExt as _;
