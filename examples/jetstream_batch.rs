@@ -22,6 +22,7 @@ use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerPr
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use otel_messaging::Telemetry;
 use otel_messaging::nats::jetstream::{Consumer, Producer};
+use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::TraceTree;
 use tokio::time::timeout;
 
@@ -152,9 +153,12 @@ impl Service {
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(recorded.clone())
             .build();
+        // Each order has a subject of its own: names of spans have what stands for all of them.
+        let policy = Policy::new().rule(Rule::of("orders.*").template("orders.*"));
+        let telemetry = Telemetry::new().tracer_provider(provider.clone());
         Self {
             name,
-            telemetry: Telemetry::new().tracer_provider(provider.clone()),
+            telemetry: telemetry.policy(policy),
             provider,
             recorded,
         }
@@ -177,7 +181,7 @@ const HOW: &str = "`docker compose up --wait nats` or `nats-server -js` starts o
     NATS_URL=nats://localhost:4222";
 
 const GUIDE: &str = "\
-How to read it: each `process orders.….*` without a parent is of a whole batch and links (⇠) to where
+How to read it: each `process orders.*` without a parent is of a whole batch and links (⇠) to where
 each of its messages was created; it is in no request's trace, since it belongs to several. What was
 done for one order alone is in the trace of that order. The second one failed and was delivered again,
 in a batch of its own.";

@@ -50,7 +50,7 @@ const METRICS: &[(&str, &str)] = generated!(metric:
 );
 
 /// Keys that the conventions do not have, and say so in their documentation.
-const OURS: [(&str, &str); 9] = [
+const OURS: [(&str, &str); 10] = [
     ("CONFIRMATION", "otel_messaging.rabbitmq.confirmation"),
     (
         "DELIVERY_ATTEMPT",
@@ -61,6 +61,7 @@ const OURS: [(&str, &str); 9] = [
     ("MESSAGING_HEADER", "messaging.header"),
     ("SETTLED", "otel_messaging.rabbitmq.settled"),
     ("DUPLICATE", "otel_messaging.nats.duplicate"),
+    ("DUPLICATES", "otel_messaging.nats.duplicates"),
     ("STREAM", "otel_messaging.nats.stream"),
     ("STREAM_SEQUENCE", "otel_messaging.nats.stream_sequence"),
 ];
