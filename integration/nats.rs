@@ -9,6 +9,8 @@
 
 #[path = "nats/batch_sends.rs"]
 mod batch_sends;
+#[path = "nats/batch_settling.rs"]
+mod batch_settling;
 #[path = "nats/batches.rs"]
 mod batches;
 #[path = "nats/consumers.rs"]
@@ -17,6 +19,8 @@ mod consumers;
 mod foreign;
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/numbered.rs"]
+mod numbered;
 #[path = "nats/old_server.rs"]
 mod old_server;
 #[path = "nats/oversize.rs"]

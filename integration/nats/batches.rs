@@ -2,107 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::AckKind;
 use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::{AckPolicy, pull, push};
+use async_nats::jetstream::consumer::{pull, push};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::nats::broker::settle_span;
-use integration::nats::{PATIENCE, client, header_map, in_time, server_attributes, subscribed};
+use integration::nats::{PATIENCE, client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _};
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::Batch;
 use otel_messaging::nats::Consumer;
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 use tokio::time::timeout;
 
+use crate::numbered::{
+    NEXT, PROCESS, SOON, all, assert_linked, batch_span, of_pattern, origin, publish, sequences,
+};
 use crate::shop::{CONSUMED, Orders, named, receiving};
-
-/// Long enough for what is there, short enough for what is not.
-const SOON: Duration = Duration::from_millis(300);
-
-fn all(orders: &Orders) -> pull::Config {
-    pull::Config {
-        filter_subject: orders.subject("*"),
-        ..pull::Config::default()
-    }
-}
-
-/// What the message of this number carries.
-fn origin(number: usize) -> String {
-    format!("00-{:032x}-{:016x}-01", number + 1, number + 1)
-}
-
-async fn publish(orders: &Orders, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        let headers = header_map(&[("traceparent", &origin(number))]);
-        orders.publish(&number.to_string(), headers).await;
-    }
-}
-
-fn sequences(batch: &Batch<Message>) -> Vec<u64> {
-    let infos = batch.iter().map(|order| order.info());
-    infos
-        .map(|info| info.expect("a message of JetStream").stream_sequence)
-        .collect()
-}
-
-/// The whole span of so many messages of the subjects that a name stands for.
-fn batch_span(
-    (verb, operation_type, kind): (&'static str, &'static str, SpanKind),
-    name: &str,
-    messages: i64,
-) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(format!("{verb} {name}"), kind))
-        .attribute("messaging.operation.name", verb)
-        .attribute("messaging.operation.type", operation_type)
-        .attribute("messaging.batch.message_count", messages)
-}
-
-const NEXT: (&str, &str, SpanKind) = ("next", "receive", SpanKind::Client);
-const PROCESS: (&str, &str, SpanKind) = ("process", "process", SpanKind::Consumer);
-
-/// The same of JetStream, where all have subjects of their own below one pattern.
-fn of_pattern(
-    operation: (&'static str, &'static str, SpanKind),
-    orders: &Orders,
-    messages: i64,
-) -> ExpectedSpan {
-    batch_span(operation, &orders.subject("*"), messages)
-        .attribute("messaging.destination.template", orders.subject("*"))
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
-        .attribute("otel_messaging.message.delivery_attempt", 1)
-}
-
-/// Compares a span, its links to messages of these numbers, and what each has of its own.
-fn assert_linked(
-    expected: ExpectedSpan,
-    orders: &Orders,
-    numbers: std::ops::Range<usize>,
-    span: &SpanData,
-) {
-    let origins = numbers.clone().map(|number| named(&origin(number)));
-    origins
-        .fold(expected, |expected, origin| expected.link(&origin))
-        .assert(span);
-    let on_links = span.links.iter().map(|link| {
-        let mut attributes = link.attributes.clone();
-        attributes.sort_by(|one, other| one.key.cmp(&other.key));
-        attributes
-    });
-    let own = numbers.map(|number| {
-        let subject = orders.subject(&number.to_string());
-        let sequence = i64::try_from(number + 1).expect("a small number");
-        vec![
-            KeyValue::new("messaging.destination.name", subject),
-            KeyValue::new("otel_messaging.nats.stream_sequence", sequence),
-        ]
-    });
-    assert_eq!(on_links.collect::<Vec<_>>(), own.collect::<Vec<_>>());
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_received_and_processed_as_one_under_the_pattern_and_acknowledged_one_by_one() {
@@ -394,83 +312,6 @@ async fn a_subscription_has_batches_until_it_is_drained() {
         batch[at].context().span().span_context().clone()
     };
     assert_eq!(creation(&rest, 0), named(&origin(2)));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_batch_that_fails_in_part_only_what_failed_comes_again() {
-    let recorder = Recorder::new();
-    let orders = Orders::open().await;
-    publish(&orders, 0..3).await;
-    let consumer = orders.consumer(&recorder.telemetry(), all(&orders)).await;
-    let messages = consumer.messages().await.expect("messages");
-    let mut batches = messages.batches(3, SOON);
-
-    let mut seen = Vec::new();
-    while seen.len() < 4 {
-        let batch = in_time(batches.recv()).await.expect("a batch");
-        let batch = batch.expect("no error");
-        let outcomes = batch.process(async |orders| {
-            let mut outcomes = Vec::new();
-            for order in orders {
-                let attempt = order.info().expect("a message of JetStream").delivered;
-                let stored = order.process(async |order| {
-                    let failed = attempt == 1 && order.subject.ends_with(".1");
-                    if failed { Err("no stock") } else { Ok(()) }
-                });
-                outcomes.push(stored.await);
-            }
-            assert!(!outcomes.is_empty(), "a batch is never empty");
-            if outcomes.contains(&Err("no stock")) {
-                return Err(outcomes);
-            }
-            Ok(outcomes)
-        });
-        let (Ok(outcomes) | Err(outcomes)) = outcomes.await;
-        for (order, outcome) in batch.iter().zip(outcomes) {
-            let settled = match outcome {
-                Ok(()) => order.double_ack().await,
-                Err(_) => order.double_ack_with(AckKind::Nak(None)).await,
-            };
-            settled.expect("it is settled");
-            seen.push((order.subject.to_string(), outcome.is_ok()));
-        }
-    }
-
-    let expected = [("0", true), ("1", false), ("2", true), ("1", true)];
-    let expected = expected.map(|(order, is_ok)| (orders.subject(order), is_ok));
-    assert_eq!(seen, expected);
-    let process = format!("process {}", orders.subject("*"));
-    let spans = recorder.spans().into_iter();
-    let processed = spans.filter(|span| span.name == process);
-    let failed = processed.map(|span| (span.parent_span_is_remote, span.status != Status::Unset));
-    let each = [(true, false), (true, true), (true, false), (false, true)];
-    let again = [(true, false), (false, false)];
-    assert_eq!(failed.collect::<Vec<_>>(), [&each[..], &again[..]].concat());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_an_acknowledgement_is_of_all_before_it_the_last_one_settles_the_batch() {
-    let recorder = Recorder::new();
-    let orders = Orders::open().await;
-    publish(&orders, 0..3).await;
-    let config = pull::Config {
-        ack_policy: AckPolicy::All,
-        ..all(&orders)
-    };
-    let consumer = orders.consumer(&recorder.telemetry(), config).await;
-    let messages = consumer.messages().await.expect("messages");
-
-    let batch = in_time(messages.batches(3, PATIENCE).recv()).await;
-    let batch = batch.expect("a batch").expect("no error");
-    let last = batch.last().expect("a message");
-    last.double_ack().await.expect("an acknowledgement");
-
-    let mut consumer = consumer.inner().clone();
-    let info = consumer.info().await.expect("info");
-    assert_eq!(
-        (info.num_ack_pending, info.ack_floor.stream_sequence),
-        (0, 3)
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
