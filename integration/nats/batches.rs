@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{pull, push};
+use async_nats::jetstream::message::PublishMessage;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::nats::broker::settle_span;
@@ -12,7 +13,7 @@ use integration::unique;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::Batch;
-use otel_messaging::nats::Consumer;
+use otel_messaging::nats::{Consumer, jetstream};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 use tokio::time::timeout;
@@ -330,4 +331,44 @@ async fn the_policy_of_the_pattern_holds_for_batches_of_its_subjects() {
         assert_eq!(batch.expect("a batch").expect("no error").len(), 4);
         assert_eq!(recorder.spans().len(), spans, "none of a single message");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_are_published_received_and_processed_in_a_task() {
+    let recorder = Recorder::new();
+    let telemetry = recorder.telemetry();
+    let orders = Orders::open().await;
+    let producer = jetstream::Producer::wrap(&telemetry, orders.context.clone());
+    let consumer = orders.consumer(&telemetry, all(&orders)).await;
+    let subjects = [orders.subject("1"), orders.subject("2")];
+
+    let task = tokio::spawn(async move {
+        let messages = subjects.map(|subject| (subject, PublishMessage::build()));
+        let published = producer.publish_batch(messages).await;
+        assert!(published.iter().all(Result::is_ok), "{published:?}");
+        let mut batches = consumer.messages().await?.batches(2, PATIENCE);
+        let batch = in_time(batches.recv()).await.expect("a batch")?;
+        batch
+            .process(async |orders| -> Result<(), async_nats::Error> {
+                for order in orders {
+                    order.ack().await?;
+                }
+                Ok(())
+            })
+            .await
+    });
+
+    task.await.expect("no panic").expect("no error");
+    let of_all = orders.subject("*");
+    let names = recorder.spans().into_iter().map(|span| span.name);
+    let expected = [
+        format!("create {}", orders.subject("1")),
+        format!("create {}", orders.subject("2")),
+        "publish".to_owned(),
+        format!("next {of_all}"),
+        format!("ack {of_all}"),
+        format!("ack {of_all}"),
+        format!("process {of_all}"),
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
 }
