@@ -6,6 +6,7 @@ use async_nats::jetstream::consumer::pull;
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::nats::broker::{DURABLE, receive_span};
 use integration::nats::{PATIENCE, header_map, in_time};
+use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 
 use crate::shop::{Orders, named, receiving};
@@ -33,7 +34,10 @@ async fn orders_of(count: u64) -> (Orders, pull::Config) {
 async fn a_batch_is_full_at_its_number_of_messages_or_ends_in_time_and_has_one_receive_span() {
     let recorder = Recorder::new();
     let (orders, durable) = orders_of(25).await;
-    let consumer = orders.consumer(&recorder.telemetry(), durable).await;
+    // Single messages would have one too.
+    let policy = Policy::new().rule(Rule::of("*").receive_spans(true));
+    let telemetry = recorder.telemetry().policy(policy);
+    let consumer = orders.consumer(&telemetry, durable).await;
     let messages = consumer.messages().await.expect("messages");
     let mut batches = messages.batches(10, Duration::from_millis(300), tokio::time::sleep);
 
