@@ -42,8 +42,6 @@ mod rebalance;
 mod receiving;
 #[path = "kafka/reporting.rs"]
 mod reporting;
-#[path = "kafka/retries.rs"]
-mod retries;
 #[path = "kafka/sampling.rs"]
 mod sampling;
 #[path = "kafka/shop.rs"]
@@ -102,6 +100,7 @@ scenarios!(
     baggage_passes_by_the_lists_of_its_destinations,
     captured_headers_are_attributes,
     each_attempt_is_timed_under_its_error,
+    each_attempt_over_retry_destinations_links_to_the_one_before_it,
     off_is_as_the_bare_client_and_cuts_no_trace,
     propagation_alone_goes_on_with_what_would_be_linked_to_only,
     propagation_alone_makes_no_span_and_cuts_no_trace,
@@ -111,4 +110,10 @@ scenarios!(
     what_is_wrong_with_a_context_is_counted,
     without_a_provider_the_trace_passes_through,
     without_a_span_the_trace_goes_on_inside_an_ambient_one_too,
+);
+
+scenarios!(@over sends: Futures,
+    each_message_carries_its_create_span_and_the_send_span_links_to_all
+    messages_that_a_batch_sends_again_link_to_their_own_attempt_before
+    without_create_spans_all_messages_carry_the_send_span
 );

@@ -78,6 +78,7 @@ scenarios!(
     baggage_passes_by_the_lists_of_its_destinations,
     captured_headers_are_attributes,
     each_attempt_is_timed_under_its_error,
+    each_attempt_over_retry_destinations_links_to_the_one_before_it,
     off_is_as_the_bare_client_and_cuts_no_trace,
     propagation_alone_goes_on_with_what_would_be_linked_to_only,
     propagation_alone_makes_no_span_and_cuts_no_trace,
