@@ -7,6 +7,8 @@
     reason = "a test panics where it fails"
 )]
 
+#[path = "nats/batches.rs"]
+mod batches;
 #[path = "nats/consumers.rs"]
 mod consumers;
 #[path = "nats/foreign.rs"]

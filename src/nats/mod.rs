@@ -70,7 +70,8 @@
 //!
 //! # Batches
 //!
-//! A [`Batch`](crate::Batch) is made of what a consumer has fetched, and is processed in one span:
+//! [`Messages::batches`] takes messages by count and time. A [`Batch`](crate::Batch) can also be made
+//! of what a consumer has fetched:
 //!
 //! ```
 //! use futures::TryStreamExt as _;
@@ -123,7 +124,7 @@ mod settle;
 /// JetStream: streams that keep messages and acknowledge them.
 pub mod jetstream {
     pub use super::consumer::jetstream::Consumer;
-    pub use super::consumer::{BatchBuilder, FetchBuilder, StreamBuilder};
+    pub use super::consumer::{BatchBuilder, Batches, FetchBuilder, StreamBuilder};
     pub use super::producer::jetstream::{Producer, PublishAckFuture};
 }
 

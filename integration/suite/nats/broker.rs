@@ -337,6 +337,11 @@ pub fn measured(operation: &'static str, subject: &str) -> Vec<KeyValue> {
     attributes
 }
 
+/// The span of receiving, as far as it is known of any.
+pub fn receive_span(subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span("next", "receive", SpanKind::Client)
+}
+
 /// The whole span of settling a message.
 pub fn settle_span(verb: &'static str, subject: impl Into<Subject>) -> ExpectedSpan {
     subject.into().span(verb, "settle", SpanKind::Client)

@@ -1,5 +1,6 @@
 //! Receiving messages.
 
+mod batches;
 pub(super) mod jetstream;
 mod pull;
 mod service;
@@ -15,6 +16,7 @@ use async_nats::client::SubscribeError;
 use async_nats::{Client, Message, Subscriber, ToSubject, UnsubscribeError};
 use futures_core::Stream;
 
+pub use self::batches::Batches;
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
 use super::envelope::{Patterns, Subscription};
@@ -107,6 +109,8 @@ where
     origin: Arc<<S::Item as sealed::HandOver>::Origin>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<SystemTime>,
+    /// Whoever polls it measures the wait.
+    is_part_of_wait: bool,
 }
 
 impl<S> Messages<S>
@@ -119,6 +123,7 @@ where
             stream,
             origin,
             waited_since: None,
+            is_part_of_wait: false,
         }
     }
 
@@ -172,7 +177,9 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        this.waited_since = this.waited_since.or_else(|| S::Item::wait(&this.origin));
+        if !this.is_part_of_wait {
+            this.waited_since = this.waited_since.or_else(|| S::Item::wait(&this.origin));
+        }
         let next = ready!(Pin::new(&mut this.stream).poll_next(task));
         let since = this.waited_since.take();
         Poll::Ready(next.map(|item| item.hand_over(&this.origin, since)))
