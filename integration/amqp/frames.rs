@@ -123,6 +123,7 @@ async fn each_message_of_a_batch_has_the_room_of_its_own_frame() {
     let connection = narrow_connection().await;
     let channel = confirming(&connection).await;
     let orders = queue(&channel, "orders").await;
+    let mut consumer = consume(&channel, &orders).await;
     let known = ConnectionInfo::of(&connection).client_id(CLIENT_ID);
     let rooms = [size("traceparent", TRACEPARENT), 0];
 
@@ -142,7 +143,6 @@ async fn each_message_of_a_batch_has_the_room_of_its_own_frame() {
             );
         }
 
-        let mut consumer = consume(&channel, &orders).await;
         for has_context in [true, false] {
             let delivery = next(&mut consumer).await;
             let headers = delivery.properties.headers().as_ref().expect("headers");
