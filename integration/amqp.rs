@@ -1,5 +1,7 @@
 //! The scenarios on RabbitMQ, and what only RabbitMQ has.
 
+#[path = "amqp/batch_sends.rs"]
+mod batch_sends;
 #[path = "amqp/batches.rs"]
 mod batches;
 #[path = "amqp/consumers.rs"]

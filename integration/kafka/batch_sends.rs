@@ -5,7 +5,7 @@ use integration::kafka::{
     PATIENCE, config, create_span, informed_producer, measured, raw_headers, read, sent_batch,
     topic, wire_headers,
 };
-use integration::metrics::{of_type, operation_duration, sent_messages};
+use integration::metrics::sent_messages;
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind};
@@ -13,7 +13,6 @@ use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
 use rdkafka::producer::FutureRecord;
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 
