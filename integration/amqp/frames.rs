@@ -7,7 +7,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::{Context, KeyValue};
-use otel_messaging::amqp::{self, ConnectionInfo, Producer};
+use otel_messaging::amqp::{self, ConnectionInfo, Producer, Publish};
+use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedMetric, Recorder};
 use otel_messaging::w3c;
 
@@ -117,7 +118,40 @@ async fn a_context_that_does_not_fit_is_left_out_and_counted_and_the_connection_
     }
 }
 
-/// What the one above is good for. RabbitMQ lets a frame be a few bytes larger than it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_of_a_batch_has_the_room_of_its_own_frame() {
+    let connection = narrow_connection().await;
+    let channel = confirming(&connection).await;
+    let orders = queue(&channel, "orders").await;
+    let mut consumer = consume(&channel, &orders).await;
+    let known = ConnectionInfo::of(&connection).client_id(CLIENT_ID);
+    let rooms = [size("traceparent", TRACEPARENT), 0];
+
+    for has_creates in [true, false] {
+        let recorder = Recorder::new();
+        let policy = Policy::new().rule(Rule::of("*").create_spans(has_creates));
+        let telemetry = recorder.telemetry().policy(policy);
+        let producer = Producer::wrap(&telemetry, channel.clone()).connection(&known);
+        let messages = rooms.map(|room| {
+            let properties = BasicProperties::default().with_headers(leaving(room));
+            Publish::new("", orders.clone(), b"two books").properties(properties)
+        });
+        for result in producer.publish_batch(messages).await {
+            assert_eq!(
+                result.expect("the connection lives"),
+                Confirmation::Ack(None)
+            );
+        }
+
+        for has_context in [true, false] {
+            let delivery = next(&mut consumer).await;
+            let headers = delivery.properties.headers().as_ref().expect("headers");
+            assert_eq!(headers.inner().contains_key("traceparent"), has_context);
+        }
+    }
+}
+
+/// What the first one is good for. RabbitMQ lets a frame be a few bytes larger than it says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_that_is_too_large_costs_the_connection() {
     let connection = narrow_connection().await;

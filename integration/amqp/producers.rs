@@ -3,7 +3,8 @@
 
 use futures::future::join_all;
 use integration::amqp::{
-    channel, client_attributes, confirming, connection, known, publish_span, queue, queue_with,
+    CONFIRMATION, channel, client_attributes, confirming, connection, known, publish_span, queue,
+    queue_with,
 };
 use integration::unique;
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
@@ -16,8 +17,6 @@ use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
 use crate::headers::{TRACEPARENT, context};
-
-const CONFIRMATION: &str = "otel_messaging.rabbitmq.confirmation";
 
 /// A wrapped channel that confirms.
 async fn producer(telemetry: &Telemetry) -> Producer {

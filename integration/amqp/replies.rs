@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use integration::amqp::{
-    DELIVERY_TAG, client_attributes, delivery_tag, process_span, publish_span, queue,
+    CONFIRMATION, DELIVERY_TAG, client_attributes, delivery_tag, process_span, publish_span, queue,
 };
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -14,8 +14,6 @@ use otel_messaging::testing::{ExpectedSpan, Recorder};
 use crate::shop::{Shop, next};
 
 const CONVERSATION: &str = "messaging.message.conversation_id";
-const CONFIRMATION: &str = "otel_messaging.rabbitmq.confirmation";
-
 /// Replies to whoever asks next.
 async fn reply(producer: &Producer, requests: &mut Consumer) {
     let request = next(requests).await;

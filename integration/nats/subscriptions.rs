@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use integration::metrics::consumed_messages;
 use integration::nats::broker::{DURABLE, Subject, process_span};
 use integration::nats::{client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::nats::Consumer;
 use otel_messaging::policy::{Policy, Record, Rule};
-use otel_messaging::testing::{ExpectedMetric, Recorder};
+use otel_messaging::testing::Recorder;
 
 use crate::shop::{CONSUMED, FRESH, STALE, fresh, named, of_fresh, receiving};
 
@@ -54,9 +55,7 @@ async fn a_pattern_stands_for_its_subjects_and_a_group_shares_them() {
         ("messaging.destination.template", &pattern),
         ("messaging.consumer.group.name", DURABLE),
     ]);
-    ExpectedMetric::counter(CONSUMED, "{message}")
-        .of(attributes, 10)
-        .assert(&recorder);
+    consumed_messages().of(attributes, 10).assert(&recorder);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

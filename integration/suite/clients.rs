@@ -66,12 +66,8 @@ impl Clients for Futures {
     }
 
     async fn send(producer: &Self::Producer, topic: &str, message: &Message) -> Delivery {
-        let mut record = FutureRecord::to(topic)
-            .key(&message.key)
-            .payload(&message.payload);
-        record.headers = raw_headers(&message.headers);
         producer
-            .send(record, PATIENCE)
+            .send(future_record(topic, message), PATIENCE)
             .await
             .map_err(|(error, _)| error)
             .expect("a delivery")
@@ -80,6 +76,18 @@ impl Clients for Futures {
     async fn receive(consumer: &Self::Consumer) -> Received<OwnedMessage> {
         next(consumer).await.detach()
     }
+}
+
+/// A message for a `FutureProducer`.
+pub(crate) fn future_record<'a>(
+    topic: &'a str,
+    message: &'a Message,
+) -> FutureRecord<'a, String, Vec<u8>> {
+    let mut record = FutureRecord::to(topic)
+        .key(&message.key)
+        .payload(&message.payload);
+    record.headers = raw_headers(&message.headers);
+    record
 }
 
 /// A user's own context, whose opaque takes the delivery report.

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Received, Telemetry};
 
@@ -93,6 +94,21 @@ pub trait Broker: Sized {
     fn consumed(&self, destination: &str) -> Vec<KeyValue>;
     /// Attributes with which processing is timed.
     fn processed(&self, destination: &str) -> Vec<KeyValue>;
+}
+
+/// A broker with a wrapped producer that sends many messages under one call.
+#[expect(
+    async_fn_in_trait,
+    reason = "scenarios are awaited where they stand, never spawned"
+)]
+pub trait BatchSender: Broker {
+    /// Sends messages under one call; the broker takes all of them.
+    async fn send_batch(&self, destination: &str, messages: &[Message]);
+
+    /// The whole span of creating a message; parent and links are for the scenario to say.
+    fn create_span(&self, destination: &str, sent: &Message) -> ExpectedSpan;
+    /// The whole span of sending so many; parent and links are for the scenario to say.
+    fn sent_batch(&self, kind: SpanKind, destination: &str, messages: usize) -> ExpectedSpan;
 }
 
 /// A name that no other test has.

@@ -17,9 +17,10 @@ use crate::span::Running;
 
 /// Messages on their way, from hand-over to what the broker says of each. Dropped, the span ends;
 /// of messages that were handed to the client and of which nobody knows more, it says nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct SendingBatch {
-    running: Running,
+    /// None where telemetry has nothing to do with the messages; then none of them is known either.
+    running: Option<Running>,
     messages: Vec<Sent>,
 }
 
@@ -49,8 +50,7 @@ pub(crate) trait Details<H> {
 }
 
 impl SendingBatch {
-    /// Starts the operation and gives each message its context; `None` where telemetry has nothing
-    /// to do with them.
+    /// Starts the operation and gives each message its context.
     ///
     /// Each message has a create span, whose context it carries, and the send span links to all; or
     /// without create spans each carries that of the send span. A context that is to be kept stays.
@@ -62,9 +62,9 @@ impl SendingBatch {
         ambient: Context,
         messages: &mut [Outgoing<H>],
         details: &impl Details<H>,
-    ) -> Option<Self> {
+    ) -> Self {
         if messages.is_empty() {
-            return None;
+            return Self::default();
         }
         let destinations = messages.iter().map(|message| &message.destination);
         let destination = client.common_destination(destinations);
@@ -78,7 +78,7 @@ impl SendingBatch {
         };
         let is_off = |one: &Outgoing<H>| one.destination.rule.recorded() == Record::Off;
         if ambient.is_telemetry_suppressed() || messages.iter().all(is_off) {
-            return None;
+            return Self::default();
         }
 
         let mut links = Vec::new();
@@ -125,7 +125,10 @@ impl SendingBatch {
             }
         });
         let messages = sent.collect();
-        Some(Self { running, messages })
+        Self {
+            running: Some(running),
+            messages,
+        }
     }
 
     /// A message was handed to the client.
@@ -146,26 +149,36 @@ impl SendingBatch {
     /// A message failed, and with it the operation.
     pub(crate) fn failed(&mut self, index: usize, error_type: Cow<'static, str>) {
         self.count(index, Some(of_error(error_type.clone())));
-        if !self.running.has_failed() {
-            self.running.fail(error_type, "");
+        if let Some(running) = &mut self.running
+            && !running.has_failed()
+        {
+            running.fail(error_type, "");
         }
     }
 
     /// Takes out of the headers of a message what was written into them.
     pub(crate) fn take_back(&self, index: usize, headers: &mut impl HeadersMut) {
         let message = self.messages.get(index);
-        if message.is_some_and(|message| message.has_our_context) {
-            let telemetry = &self.running.client().telemetry;
+        if let Some(running) = &self.running
+            && message.is_some_and(|message| message.has_our_context)
+        {
+            let telemetry = &running.client().telemetry;
             telemetry.propagation().remove(headers);
         }
     }
 
-    pub(crate) const fn running(&self) -> &Running {
-        &self.running
+    /// Sets attributes of the send span, which are built only if it is recorded.
+    pub(crate) fn record<I>(&self, attributes: impl FnOnce() -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        if let Some(running) = &self.running {
+            running.record(attributes);
+        }
     }
 
     fn count(&mut self, index: usize, error: Option<KeyValue>) {
-        let Some(message) = self.messages.get_mut(index) else {
+        let (Some(running), Some(message)) = (&self.running, self.messages.get_mut(index)) else {
             return;
         };
         message.is_pending = false;
@@ -173,10 +186,10 @@ impl SendingBatch {
             destination: Some(&message.destination),
             partition: message.partition,
             batch: None,
-            ..self.running.envelope()
+            ..running.envelope()
         };
         if message.destination.rule.recorded() != Record::Off {
-            let instruments = self.running.client().telemetry.instruments();
+            let instruments = running.client().telemetry.instruments();
             instruments.sent(&envelope, error);
         }
     }

@@ -8,15 +8,17 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
-use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Received};
+use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish, Received};
 use otel_messaging::testing::ExpectedSpan;
 
 use super::{
-    DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, delivery_tag, in_common,
-    known, measured, process_span, publish_span, queue, raw_headers, wire_headers,
+    CONFIRMATION, DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, create_span,
+    delivery_tag, in_common, known, measured, process_span, publish_span, published_batch, queue,
+    raw_headers, wire_headers,
 };
-use crate::{Broker, Header, Message};
+use crate::{BatchSender, Broker, Header, Message};
 
 /// Wrapped clients of RabbitMQ. A destination is a queue, reached through the default exchange.
 #[derive(Debug)]
@@ -56,16 +58,12 @@ impl Broker for Rabbit {
     }
 
     async fn send(&self, queue: &str, message: &Message) -> Confirmation {
-        let mut properties = BasicProperties::default().with_message_id(message.key.clone().into());
-        if !message.headers.is_empty() {
-            properties = properties.with_headers(raw_headers(&message.headers));
-        }
         let published = self.producer.basic_publish(
             "".into(),
             queue.into(),
             BasicPublishOptions::default(),
             &message.payload,
-            properties,
+            properties(message),
         );
         let confirm = published.await.expect("a publish");
         confirm.await.expect("a confirm")
@@ -100,7 +98,7 @@ impl Broker for Rabbit {
     fn send_span(&self, queue: &str, sent: &Message, _: &Confirmation) -> ExpectedSpan {
         publish_span("", queue)
             .attribute("messaging.message.id", sent.key.clone())
-            .attribute("otel_messaging.rabbitmq.confirmation", "ack")
+            .attribute(CONFIRMATION, "ack")
     }
 
     fn process_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
@@ -130,6 +128,33 @@ impl Broker for Rabbit {
     fn processed(&self, queue: &str) -> Vec<KeyValue> {
         measured("process", queue)
     }
+}
+
+impl BatchSender for Rabbit {
+    async fn send_batch(&self, queue: &str, messages: &[Message]) {
+        let messages = messages.iter().map(|message| {
+            Publish::new("", queue, &message.payload).properties(properties(message))
+        });
+        for result in self.producer.publish_batch(messages).await {
+            assert_eq!(result.expect("a confirm"), Confirmation::Ack(None));
+        }
+    }
+
+    fn create_span(&self, queue: &str, sent: &Message) -> ExpectedSpan {
+        create_span("", queue).attribute("messaging.message.id", sent.key.clone())
+    }
+
+    fn sent_batch(&self, kind: SpanKind, queue: &str, messages: usize) -> ExpectedSpan {
+        published_batch(kind, Some(queue), messages).attribute(CONFIRMATION, "ack")
+    }
+}
+
+fn properties(message: &Message) -> BasicProperties {
+    let properties = BasicProperties::default().with_message_id(message.key.clone().into());
+    if message.headers.is_empty() {
+        return properties;
+    }
+    properties.with_headers(raw_headers(&message.headers))
 }
 
 fn id(received: &Received<Delivery>) -> String {

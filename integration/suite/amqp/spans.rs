@@ -11,6 +11,9 @@ use super::{CLIENT_ID, url};
 /// Key of the number of a delivery.
 pub const DELIVERY_TAG: &str = "messaging.rabbitmq.message.delivery_tag";
 
+/// Key of what the broker said to a message.
+pub const CONFIRMATION: &str = "otel_messaging.rabbitmq.confirmation";
+
 /// Attributes of every span of a client that was told of its connection.
 pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
     let uri: AMQPUri = url().parse().expect("a URI");
@@ -22,15 +25,44 @@ pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
 
 /// The span of a message that was published, of which nobody knows what the broker said.
 pub fn publish_span(exchange: &str, routing_key: &str) -> ExpectedSpan {
+    outgoing("publish", "send", exchange, routing_key)
+}
+
+/// The span of creating a message that is published with others.
+pub fn create_span(exchange: &str, routing_key: &str) -> ExpectedSpan {
+    outgoing("create", "create", exchange, routing_key)
+}
+
+fn outgoing(
+    name: &'static str,
+    operation_type: &'static str,
+    exchange: &str,
+    routing_key: &str,
+) -> ExpectedSpan {
     let parts = [exchange, routing_key];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     let destination = parts.join(":");
-    let span = ExpectedSpan::new(format!("publish {destination}"), SpanKind::Producer);
+    let span = ExpectedSpan::new(format!("{name} {destination}"), SpanKind::Producer);
     let span = client_attributes(span)
-        .attribute("messaging.operation.name", "publish")
-        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.operation.name", name)
+        .attribute("messaging.operation.type", operation_type)
         .attribute("messaging.destination.name", destination);
     with_routing_key(span, routing_key)
+}
+
+/// The span of publishing so many messages to one destination or to several, of which nobody knows
+/// what the broker said.
+pub fn published_batch(kind: SpanKind, destination: Option<&str>, messages: usize) -> ExpectedSpan {
+    let count = i64::try_from(messages).expect("a number of messages");
+    let name = destination.map_or_else(|| "publish".to_owned(), |name| format!("publish {name}"));
+    let span = client_attributes(ExpectedSpan::new(name, kind))
+        .attribute("messaging.operation.name", "publish")
+        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.batch.message_count", count);
+    match destination {
+        Some(name) => span.attribute("messaging.destination.name", name.to_owned()),
+        None => span,
+    }
 }
 
 /// The span of processing a delivery that came through the default exchange.

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
 use otel_messaging::kafka::{self, Received};
 use otel_messaging::testing::ExpectedSpan;
@@ -25,8 +26,8 @@ use rdkafka::producer::{FutureProducer, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 pub use self::spans::*;
-use crate::clients::{Clients, Futures};
-use crate::{Broker, Header, Message, embedded, unique};
+use crate::clients::{Clients, Futures, future_record};
+use crate::{BatchSender, Broker, Header, Message, embedded, unique};
 
 /// Longest wait for anything that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -294,5 +295,22 @@ impl<C: Clients> Broker for Kafka<C> {
 
     fn processed(&self, topic: &str) -> Vec<KeyValue> {
         measured("process", topic, Some(&self.consumer_of(topic).1))
+    }
+}
+
+impl BatchSender for Kafka {
+    async fn send_batch(&self, topic: &str, messages: &[Message]) {
+        let records = messages.iter().map(|message| future_record(topic, message));
+        for result in self.producer.send_batch(records, PATIENCE).await {
+            result.map_err(|(error, _)| error).expect("a delivery");
+        }
+    }
+
+    fn create_span(&self, topic: &str, sent: &Message) -> ExpectedSpan {
+        create_span(topic, &sent.key)
+    }
+
+    fn sent_batch(&self, kind: SpanKind, topic: &str, messages: usize) -> ExpectedSpan {
+        sent_batch(kind, Some(topic), messages)
     }
 }

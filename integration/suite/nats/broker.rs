@@ -32,7 +32,7 @@ type Shared<T> = RefCell<HashMap<String, Rc<Mutex<T>>>>;
 /// Wrapped clients of core NATS: one that publishes, and one that has subscribed.
 #[derive(Debug)]
 pub struct Core {
-    producer: nats::Producer,
+    pub(super) producer: nats::Producer,
     consumer: nats::Consumer,
     subscriptions: Shared<Messages<Subscriber>>,
 }
@@ -124,7 +124,7 @@ impl Broker for Core {
 #[derive(Debug)]
 pub struct JetStream {
     telemetry: Telemetry,
-    producer: jetstream::Producer,
+    pub(super) producer: jetstream::Producer,
     messages: Shared<Messages<pull::Stream>>,
 }
 
@@ -236,7 +236,7 @@ impl Broker for JetStream {
     }
 }
 
-fn headers(message: &Message) -> HeaderMap {
+pub(super) fn headers(message: &Message) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in &message.headers {
         let name = str::from_utf8(name).expect("a name that NATS can carry");
@@ -282,7 +282,7 @@ impl Subject {
         }
     }
 
-    fn span(
+    pub(super) fn span(
         &self,
         verb: &'static str,
         operation_type: &'static str,
@@ -335,6 +335,11 @@ pub fn measured(operation: &'static str, subject: &str) -> Vec<KeyValue> {
     ];
     attributes.extend(server());
     attributes
+}
+
+/// The span of receiving, as far as it is known of any.
+pub fn receive_span(subject: impl Into<Subject>) -> ExpectedSpan {
+    subject.into().span("next", "receive", SpanKind::Client)
 }
 
 /// The whole span of settling a message.

@@ -1,5 +1,6 @@
 //! NATS, by async-nats: the server that `NATS_URL` names, with JetStream.
 
+mod batch;
 pub mod broker;
 pub mod server;
 pub mod wire;

@@ -22,7 +22,7 @@ fn spans<const N: usize>(recorder: &Recorder) -> [SpanData; N] {
     spans.expect("so many spans")
 }
 
-fn at<T>(all: &[T], number: usize) -> &T {
+pub(super) fn at<T>(all: &[T], number: usize) -> &T {
     all.get(number).expect("as many as were made")
 }
 
@@ -37,7 +37,7 @@ fn creation(number: usize) -> Option<SpanContext> {
     Some(span(number, number, flags))
 }
 
-fn span(trace: usize, span: usize, flags: TraceFlags) -> SpanContext {
+pub(super) fn span(trace: usize, span: usize, flags: TraceFlags) -> SpanContext {
     SpanContext::new(
         TraceId::from(trace as u128 + 1),
         SpanId::from(span as u64 + 1),
@@ -47,7 +47,7 @@ fn span(trace: usize, span: usize, flags: TraceFlags) -> SpanContext {
     )
 }
 
-fn traceparent(context: &SpanContext) -> Header {
+pub(super) fn traceparent(context: &SpanContext) -> Header {
     let (trace, span) = (context.trace_id(), context.span_id());
     let flags = context.trace_flags().to_u8();
     header("traceparent", &format!("00-{trace}-{span}-{flags:02x}"))

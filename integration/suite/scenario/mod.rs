@@ -3,10 +3,13 @@
 mod batches;
 mod destinations;
 mod diagnosis;
+mod list;
 mod metrics;
 mod outcomes;
 mod policy;
+mod retries;
 mod sampling;
+mod sends;
 mod traces;
 
 use std::collections::HashMap;
@@ -26,7 +29,9 @@ pub use self::diagnosis::*;
 pub use self::metrics::*;
 pub use self::outcomes::*;
 pub use self::policy::*;
+pub use self::retries::*;
 pub use self::sampling::*;
+pub use self::sends::*;
 pub use self::traces::*;
 
 /// A list with a member that OpenTelemetry's own type cannot hold.

@@ -2,12 +2,9 @@
 
 use lapin::message::BasicReturnMessage;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError as Hard, AMQPSoftError as Soft};
-use lapin::{Error, ErrorKind};
+use lapin::{Confirmation, Error, ErrorKind};
 
 use crate::semconv::outcome::OTHER;
-
-/// `error.type` of a message that the broker refused to take.
-pub(in crate::amqp) const NACK: &str = "nack";
 
 /// `error.type` of a client error: the name of the broker's reply code, `not-found` for instance.
 ///
@@ -35,8 +32,20 @@ pub(in crate::amqp) fn error_type(error: &Error) -> &'static str {
     }
 }
 
+/// What the broker said, as [`CONFIRMATION`](super::CONFIRMATION) has it, and `error.type` where it is
+/// no success.
+pub(in crate::amqp) fn answer(confirmation: &Confirmation) -> (&'static str, Option<&'static str>) {
+    match confirmation {
+        Confirmation::Ack(None) => ("ack", None),
+        // The broker has taken the message, and had no queue for it.
+        Confirmation::Ack(Some(message)) => ("returned", Some(returned(message))),
+        Confirmation::Nack(_) => ("nack", Some("nack")),
+        Confirmation::NotRequested => ("not_requested", None),
+    }
+}
+
 /// `error.type` of a message that the broker took and gave back, `no-route` mostly.
-pub(in crate::amqp) fn returned(message: &BasicReturnMessage) -> &'static str {
+fn returned(message: &BasicReturnMessage) -> &'static str {
     AMQPErrorKind::from_id(message.reply_code).map_or(OTHER, |kind| reply_code(&kind))
 }
 

@@ -16,7 +16,7 @@ use opentelemetry::KeyValue;
 use self::attempt::attempt;
 pub use self::connection::ConnectionInfo;
 use self::destination::Destination as Parties;
-pub(super) use self::error_type::{NACK, error_type, returned};
+pub(super) use self::error_type::{answer, error_type};
 use crate::envelope::{Client, Destination};
 use crate::policy::Rule;
 use crate::received::sealed::Parts;

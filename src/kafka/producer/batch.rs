@@ -76,15 +76,15 @@ where
         let queue_timeout = queue_timeout.into();
         async move {
             self.info.learn_cluster_id(self.client.client());
-            let mut sending = SendingRecords::start(&self.info, ambient(called), &mut records);
+            let mut batch = SendingRecords::start(&self.info, ambient(called), &mut records);
             let mut queued = Vec::with_capacity(records.len());
             for (index, record) in records.into_iter().enumerate() {
                 queued.push(match self.queue(record, queue_timeout).await {
                     Ok(delivery) => {
-                        sending.handed_over(index);
+                        batch.sending.handed_over(index);
                         Ok(delivery)
                     }
-                    Err(refused) => Err(sending.end(index, Err(refused))),
+                    Err(refused) => Err(batch.end(index, Err(refused))),
                 });
             }
             let mut results = Vec::with_capacity(queued.len());
@@ -93,7 +93,7 @@ where
                     // The client is borrowed, so that it is there to report.
                     Ok(delivery) => {
                         let result = delivery.await.unwrap_or_else(|_| Err(canceled()));
-                        sending.end(index, result)
+                        batch.end(index, result)
                     }
                     Err(refused) => refused,
                 });
@@ -133,8 +133,7 @@ where
 /// Records that are sent together. Dropped, their span ends.
 struct SendingRecords {
     info: Arc<ClientInfo>,
-    /// None where telemetry has nothing to do with them.
-    sending: Option<SendingBatch>,
+    sending: SendingBatch,
 }
 
 impl SendingRecords {
@@ -168,17 +167,9 @@ impl SendingRecords {
         }
     }
 
-    fn handed_over(&mut self, index: usize) {
-        if let Some(sending) = &mut self.sending {
-            sending.handed_over(index);
-        }
-    }
-
     /// Counts what became of a record, and takes our context out of one that comes back.
     fn end(&mut self, index: usize, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
-        let Some(sending) = &mut self.sending else {
-            return result;
-        };
+        let sending = &mut self.sending;
         match result {
             Ok(delivery) => {
                 sending.delivered(index, Some(delivery.partition));
@@ -197,9 +188,7 @@ impl SendingRecords {
 impl Drop for SendingRecords {
     fn drop(&mut self) {
         // Last, since a new client learns it with its first record.
-        if let Some(sending) = &self.sending {
-            sending.running().record(|| self.info.cluster_id());
-        }
+        self.sending.record(|| self.info.cluster_id());
     }
 }
 

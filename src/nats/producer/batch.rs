@@ -53,11 +53,9 @@ impl Producer {
             let mut results = Vec::with_capacity(messages.len());
             for (index, message) in messages.into_iter().enumerate() {
                 let result = self.client.publish_message(message).await;
-                if let Some(sending) = &mut sending {
-                    match &result {
-                        Ok(()) => sending.delivered(index, None),
-                        Err(error) => sending.failed(index, of_publish(error).into()),
-                    }
+                match &result {
+                    Ok(()) => sending.delivered(index, None),
+                    Err(error) => sending.failed(index, of_publish(error).into()),
                 }
                 results.push(result);
             }
@@ -139,13 +137,8 @@ impl jetstream::Producer {
     }
 }
 
-/// Starts the spans and gives each message its context; `None` where telemetry has nothing to do
-/// with them.
-fn start(
-    info: &ClientInfo,
-    ambient: Context,
-    messages: &mut [OutboundMessage],
-) -> Option<SendingBatch> {
+/// Starts the spans and gives each message its context.
+fn start(info: &ClientInfo, ambient: Context, messages: &mut [OutboundMessage]) -> SendingBatch {
     let details = Messages {
         connection: &info.connection,
         messages: messages.iter().map(Sent::of).collect(),
@@ -203,7 +196,7 @@ type Ack = <client::PublishAckFuture as IntoFuture>::IntoFuture;
 
 /// The acknowledgements of messages, in the order of these.
 struct Acks {
-    sending: Option<SendingBatch>,
+    sending: SendingBatch,
     awaited: VecDeque<Ack>,
     results: Vec<Result<PublishAck, JetStreamError>>,
 }
@@ -235,9 +228,8 @@ impl Acks {
     ) {
         let ack: Ack = match published {
             Ok(ack) => {
-                if let Some(sending) = &mut self.sending {
-                    sending.handed_over(self.results.len() + self.awaited.len());
-                }
+                let index = self.results.len() + self.awaited.len();
+                self.sending.handed_over(index);
                 // Its time runs from when it is polled first, which shall not be when its turn comes.
                 let mut ack = ack.into_future();
                 match ack.as_mut().poll(task) {
@@ -256,11 +248,9 @@ impl Acks {
             let result = ready!(ack.as_mut().poll(task));
             self.awaited.pop_front();
             let index = self.results.len();
-            if let Some(sending) = &mut self.sending {
-                match &result {
-                    Ok(_) => sending.delivered(index, None),
-                    Err(error) => sending.failed(index, of_jetstream_publish(error)),
-                }
+            match &result {
+                Ok(_) => self.sending.delivered(index, None),
+                Err(error) => self.sending.failed(index, of_jetstream_publish(error)),
             }
             self.results.push(result);
         }
@@ -268,9 +258,7 @@ impl Acks {
     }
 
     fn results(self) -> Vec<Result<PublishAck, JetStreamError>> {
-        if let Some(sending) = &self.sending {
-            sending.running().record(|| of_acks(&self.results));
-        }
+        self.sending.record(|| of_acks(&self.results));
         self.results
     }
 }

@@ -1,5 +1,7 @@
 //! Publishing messages.
 
+mod batch;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +12,9 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
+pub use self::batch::Publish;
 use super::carrier::MessageHeaders;
-use super::envelope::{
-    CONFIRMATION, ConnectionInfo, NACK, content, error_type, published, returned,
-};
+use super::envelope::{CONFIRMATION, ConnectionInfo, answer, content, error_type, published};
 use crate::Telemetry;
 use crate::envelope::{Client, Envelope};
 use crate::link::ambient;
@@ -169,11 +170,7 @@ impl PublisherConfirm {
             return;
         };
         let (confirmation, error) = match confirmed {
-            Ok(Confirmation::Ack(None)) => ("ack", None),
-            // The broker has taken the message, and had no queue for it.
-            Ok(Confirmation::Ack(Some(message))) => ("returned", Some(returned(message))),
-            Ok(Confirmation::Nack(_)) => ("nack", Some(NACK)),
-            Ok(Confirmation::NotRequested) => ("not_requested", None),
+            Ok(confirmation) => answer(confirmation),
             Err(error) => return fail(sending, error),
         };
         let running = sending.running_mut();

@@ -1,0 +1,213 @@
+//! Messages that are published under one call.
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+use futures::FutureExt as _;
+use integration::amqp::{
+    CONFIRMATION, confirming, connection, consume, create_span, known, measured, next,
+    published_batch, queue, queue_with,
+};
+use integration::metrics::{and, of_type, operation_duration, sent_messages};
+use integration::unique;
+use lapin::message::Delivery;
+use lapin::options::BasicPublishOptions;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Confirmation, ErrorKind};
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
+use otel_messaging::amqp::{self, Producer, Publish};
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::{Telemetry, w3c};
+
+/// A wrapped channel that confirms.
+async fn producer(telemetry: &Telemetry) -> Producer {
+    let connection = connection().await;
+    let channel = confirming(&connection).await;
+    Producer::wrap(telemetry, channel).connection(&known(&connection))
+}
+
+fn mandatory(queue: &str) -> Publish<'static> {
+    Publish::new("", queue, b"two books").options(BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    })
+}
+
+/// The spans of creating messages for these queues, in their order, each asserted.
+fn created(recorder: &Recorder, queues: &[&str]) -> Vec<SpanContext> {
+    let mut creates = recorder.spans();
+    creates.retain(|span| span.name.starts_with("create"));
+    assert_eq!(creates.len(), queues.len());
+    for (create, queue) in creates.iter().zip(queues) {
+        create_span("", queue).assert(create);
+    }
+    creates.into_iter().map(|span| span.span_context).collect()
+}
+
+/// The span of publishing messages to these queues.
+fn publishing_span(recorder: &Recorder, queues: &[&str]) -> ExpectedSpan {
+    let first = queues.first().copied();
+    let is_one = queues.iter().all(|queue| Some(*queue) == first);
+    let destination = first.filter(|_| is_one);
+    let span = published_batch(SpanKind::Client, destination, queues.len());
+    let created = created(recorder, queues);
+    created.iter().fold(span, ExpectedSpan::link)
+}
+
+fn carried(delivery: &Delivery) -> SpanContext {
+    let context = amqp::extract(&w3c::Propagator::new(), &delivery.properties);
+    context.span().span_context().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_refused_or_returned_fails_alone() {
+    let recorder = Recorder::new();
+    let producer = producer(&recorder.telemetry()).await;
+    let orders = queue(producer.inner(), "orders").await.to_string();
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongInt(0));
+    let overflow = AMQPValue::LongString("reject-publish".into());
+    full.insert("x-overflow".into(), overflow);
+    let full = queue_with(producer.inner(), "full", full).await.to_string();
+    let nobodys = unique("nobodys");
+    let queues = [&*orders, &full, &nobodys, &orders];
+
+    let messages = queues.map(mandatory);
+    // As users do who publish in a task of their own.
+    let publishing = tokio::spawn(async move { producer.publish_batch(messages).await });
+    let results = publishing.await.expect("no panic");
+
+    let confirmations: Vec<_> = results
+        .into_iter()
+        .map(|result| result.expect("a confirm"))
+        .collect();
+    let [first, refused, returned, last] = &confirmations[..] else {
+        unreachable!("as many as were sent: {confirmations:?}")
+    };
+    assert_eq!([first, last], [&Confirmation::Ack(None); 2]);
+    assert!(refused.is_nack(), "{refused:?}");
+    assert!(
+        matches!(returned, Confirmation::Ack(Some(message)) if message.routing_key.as_str() == nobodys),
+        "{returned:?}"
+    );
+    publishing_span(&recorder, &queues)
+        .error("nack")
+        .assert(&recorder.span("publish"));
+    assert_eq!(recorder.spans().len(), 5);
+    let sent = |queue| measured("publish", queue);
+    sent_messages()
+        .of(sent(&orders), 2)
+        .of(and(sent(&full), "error.type", "nack"), 1)
+        .of(and(sent(&nobodys), "error.type", "no-route"), 1)
+        .assert(&recorder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_errors_of_the_broker_and_of_the_client_come_back_for_each_message() {
+    let recorder = Recorder::new();
+    let producer = producer(&recorder.telemetry()).await;
+    let missing = unique("missing");
+
+    let refused = producer.publish_batch([Publish::new(&*missing, "", b"two books")]);
+    let refused = refused.await;
+    let batch = recorder.span(&format!("publish {missing}"));
+    let create = recorder.span(&format!("create {missing}"));
+    let closed = producer.publish_batch([mandatory("orders"), mandatory("orders")]);
+    let closed = closed.await;
+
+    let kinds = |results: &[lapin::Result<Confirmation>]| -> Vec<_> {
+        let errors = results.iter().map(|result| result.as_ref().err());
+        errors
+            .map(|error| match error.map(lapin::Error::kind) {
+                Some(ErrorKind::ProtocolError(error)) => error.get_id(),
+                Some(ErrorKind::InvalidChannelState(..)) => 0,
+                other => unreachable!("another error: {other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!((kinds(&refused), kinds(&closed)), (vec![404], vec![0, 0]));
+    create_span(&missing, "").assert(&create);
+    published_batch(SpanKind::Client, Some(&missing), 1)
+        .link(&create.span_context)
+        .error("not-found")
+        .assert(&batch);
+    let sent = |name, error| and(measured("publish", name), "error.type", error);
+    let (first, others) = (
+        sent(&missing, "not-found"),
+        sent("orders", "invalid-channel-state"),
+    );
+    sent_messages()
+        .of(first.clone(), 1)
+        .of(others.clone(), 2)
+        .assert(&recorder);
+    operation_duration()
+        .of(of_type(first, "send"), 1)
+        .of(of_type(others, "send"), 1)
+        .assert(&recorder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_confirms_the_span_ends_when_all_are_written_and_says_so() {
+    let recorder = Recorder::new();
+    let connection = connection().await;
+    let channel = connection.create_channel().await.expect("a channel");
+    let orders = queue(&channel, "orders").await.to_string();
+    let producer = Producer::wrap(&recorder.telemetry(), channel).connection(&known(&connection));
+
+    let nobodys = unique("nobodys");
+    let queues = [&*orders, &nobodys];
+    let results = producer.publish_batch(queues.map(mandatory)).await;
+
+    for result in results {
+        assert_eq!(result.expect("an answer"), Confirmation::NotRequested);
+    }
+    publishing_span(&recorder, &queues)
+        .attribute(CONFIRMATION, "not_requested")
+        .assert(&recorder.span("publish"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_dropped_half_way_says_nothing_of_what_is_on_its_way() {
+    const MESSAGES: usize = 20;
+    let recorder = Recorder::new();
+    let producer = producer(&recorder.telemetry()).await;
+    let orders = queue(producer.inner(), "orders").await;
+    let queues = [orders.as_str(); MESSAGES];
+
+    let publishing = producer.publish_batch(queues.map(mandatory));
+    assert_eq!(recorder.spans().len(), 0, "nothing before it is polled");
+    let half = publishing.now_or_never();
+
+    assert!(half.is_none(), "writing takes a while");
+    publishing_span(&recorder, &queues).assert(&recorder.span(&format!("publish {orders}")));
+    let sent = recorder.counter_total("messaging.client.sent.messages");
+    assert!((1..MESSAGES as u64).contains(&sent), "{sent} of {MESSAGES}");
+    sent_messages()
+        .of(measured("publish", orders.as_str()), sent)
+        .assert(&recorder);
+    let mut consumer = consume(producer.inner(), &orders).await;
+    for (create, _) in created(&recorder, &queues).iter().zip(0..sent) {
+        let carried = carried(&next(&mut consumer).await);
+        assert_eq!(carried.span_id(), create.span_id());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn suppressed_telemetry_and_an_empty_batch_leave_nothing() {
+    let recorder = Recorder::new();
+    let producer = producer(&recorder.telemetry()).await;
+    let orders = queue(producer.inner(), "orders").await;
+
+    let nothing = producer.publish_batch([]).await;
+    let publishing = producer.publish_batch([mandatory(orders.as_str())]);
+    let suppressed = Context::new().with_telemetry_suppressed();
+    let results = publishing.with_context(suppressed).await;
+
+    assert_eq!((nothing.len(), results.len()), (0, 1));
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(recorder.spans().len(), 0);
+    assert_eq!(recorder.metrics(), [""; 0]);
+    let mut consumer = consume(producer.inner(), &orders).await;
+    let delivery = next(&mut consumer).await;
+    assert_eq!(delivery.properties.headers(), &None);
+}

@@ -1,0 +1,60 @@
+//! NATS for the scenarios of messages that are sent under one call.
+
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::message::OutboundMessage;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::testing::ExpectedSpan;
+
+use super::broker::{Core, JetStream, Subject, headers, publish_span};
+use crate::{BatchSender, Message};
+
+impl BatchSender for Core {
+    async fn send_batch(&self, subject: &str, messages: &[Message]) {
+        let messages = messages.iter().map(|message| OutboundMessage {
+            subject: subject.into(),
+            payload: message.payload.clone().into(),
+            reply: None,
+            headers: Some(headers(message)),
+        });
+        let results = self.producer.publish_batch(messages).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    fn create_span(&self, subject: &str, _: &Message) -> ExpectedSpan {
+        create_span(subject)
+    }
+
+    fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
+        sent_batch(kind, subject, messages)
+    }
+}
+
+impl BatchSender for JetStream {
+    async fn send_batch(&self, subject: &str, messages: &[Message]) {
+        let messages = messages.iter().map(|message| {
+            let publish = PublishMessage::build().payload(message.payload.clone().into());
+            (subject.to_owned(), publish.headers(headers(message)))
+        });
+        let results = self.producer.publish_batch(messages).await;
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
+    fn create_span(&self, subject: &str, _: &Message) -> ExpectedSpan {
+        create_span(subject)
+    }
+
+    fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
+        // The stream has the name of its only subject.
+        sent_batch(kind, subject, messages)
+            .attribute("otel_messaging.nats.stream", subject.to_owned())
+    }
+}
+
+fn create_span(subject: &str) -> ExpectedSpan {
+    Subject::from(subject).span("create", "create", SpanKind::Producer)
+}
+
+fn sent_batch(kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
+    let count = i64::try_from(messages).expect("a number of messages");
+    publish_span(kind, subject).attribute("messaging.batch.message_count", count)
+}

@@ -1,0 +1,119 @@
+//! Messages that are sent under one call.
+
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _, TraceFlags};
+use opentelemetry_sdk::trace::SpanData;
+use otel_messaging::policy::{Policy, Rule};
+use otel_messaging::testing::{ExpectedSpan, Recorder};
+
+use super::batches::{span, traceparent};
+use super::{header, identity, upstream, upstream_span, values};
+use crate::metrics::{of_type, operation_duration, sent_messages};
+use crate::{BatchSender, Header, Message};
+
+/// The spans of creating messages.
+pub(super) fn creates(recorder: &Recorder, destination: &str) -> Vec<SpanData> {
+    let mut spans = recorder.spans();
+    spans.retain(|span| span.name == format!("create {destination}"));
+    spans
+}
+
+pub(super) fn linking<'a>(
+    span: ExpectedSpan,
+    contexts: impl IntoIterator<Item = &'a SpanContext>,
+) -> ExpectedSpan {
+    contexts.into_iter().fold(span, ExpectedSpan::link)
+}
+
+fn orders(headers: [Vec<Header>; 3]) -> Vec<Message> {
+    let numbered = headers.into_iter().zip(7..);
+    let order = |(headers, number)| Message {
+        headers,
+        ..Message::new(&format!("order-{number}"))
+    };
+    numbered.map(order).collect()
+}
+
+/// The spans that the next messages name, each by one header.
+async fn carried<B: BatchSender>(
+    broker: &B,
+    orders: &str,
+    messages: usize,
+) -> Vec<(String, String)> {
+    let mut carried = Vec::with_capacity(messages);
+    for _ in 0..messages {
+        let received = broker.receive(orders).await;
+        assert_eq!(values(broker, &received, "traceparent").len(), 1);
+        assert_eq!(values(broker, &received, "baggage").len(), 1);
+        carried.push(identity(received.context().span().span_context()));
+    }
+    carried
+}
+
+fn assert_counted<B: BatchSender>(recorder: &Recorder, broker: &B, orders: &str, messages: u64) {
+    let sent = || broker.sent(orders);
+    sent_messages().of(sent(), messages).assert(recorder);
+    operation_duration()
+        .of(of_type(sent(), "send"), 1)
+        .assert(recorder);
+}
+
+/// Each message has a span of its own and carries its context, in the order of the call. The send
+/// links to all; each message is counted, and the call is timed once.
+pub async fn each_message_carries_its_create_span_and_the_send_span_links_to_all<B: BatchSender>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let destination = broker.declare("orders").await;
+    let orders = orders([vec![], vec![header("note", "1")], vec![]]);
+
+    let sending = broker.send_batch(&destination, &orders);
+    sending.with_context(upstream("01")).await;
+
+    let creates = creates(&recorder, &destination);
+    assert_eq!(creates.len(), 3);
+    for (create, order) in creates.iter().zip(&orders) {
+        broker
+            .create_span(&destination, order)
+            .child_of(&upstream_span())
+            .assert(create);
+    }
+    let contexts = creates.iter().map(|create| &create.span_context);
+    let send = broker.sent_batch(SpanKind::Client, &destination, 3);
+    linking(send.child_of(&upstream_span()), contexts.clone())
+        .assert(&recorder.span(&broker.send_name(&destination)));
+    assert_eq!(recorder.spans().len(), 4);
+    assert_counted(&recorder, &broker, &destination, 3);
+    assert_eq!(
+        carried(&broker, &destination, 3).await,
+        contexts.map(identity).collect::<Vec<_>>()
+    );
+}
+
+/// Without create spans there is one span, whose context all messages carry. It links to what that
+/// replaces.
+pub async fn without_create_spans_all_messages_carry_the_send_span<B: BatchSender>() {
+    let recorder = Recorder::new();
+    let policy = Policy::new().rule(Rule::of("*").create_spans(false));
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let destination = broker.declare("orders").await;
+    let before = span(1, 2, TraceFlags::SAMPLED);
+    let replaced = vec![traceparent(&before)];
+    let orders = orders([vec![], replaced, vec![header("note", "1")]]);
+
+    let sending = broker.send_batch(&destination, &orders);
+    sending.with_context(upstream("01")).await;
+
+    let send = recorder.span(&broker.send_name(&destination));
+    broker
+        .sent_batch(SpanKind::Producer, &destination, 3)
+        .child_of(&upstream_span())
+        .link(&before)
+        .assert(&send);
+    assert_eq!(recorder.spans().len(), 1);
+    assert_counted(&recorder, &broker, &destination, 3);
+    let own = identity(&send.span_context);
+    assert_eq!(
+        carried(&broker, &destination, 3).await,
+        [own.clone(), own.clone(), own]
+    );
+}

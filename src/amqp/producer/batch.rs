@@ -1,0 +1,201 @@
+//! Publishing many messages under one call.
+
+use std::mem;
+
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Confirmation};
+use opentelemetry::{Context, KeyValue};
+
+use super::Producer;
+use crate::amqp::carrier::MessageHeaders;
+use crate::amqp::envelope::{CONFIRMATION, ConnectionInfo, answer, content, error_type, published};
+use crate::link::ambient;
+use crate::policy::Rule;
+use crate::sending::batch::{Details, Outgoing, SendingBatch};
+
+/// A message to be published with others, in the client's own types.
+#[derive(Clone, Debug)]
+pub struct Publish<'a> {
+    exchange: ShortString,
+    routing_key: ShortString,
+    options: BasicPublishOptions,
+    payload: &'a [u8],
+    properties: BasicProperties,
+}
+
+impl<'a> Publish<'a> {
+    /// A message for an exchange, which is empty for the default one.
+    pub fn new(
+        exchange: impl Into<ShortString>,
+        routing_key: impl Into<ShortString>,
+        payload: &'a [u8],
+    ) -> Self {
+        Self {
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            options: BasicPublishOptions::default(),
+            payload,
+            properties: BasicProperties::default(),
+        }
+    }
+
+    /// Sets the options. Unset: those of the client, which are neither mandatory nor immediate.
+    #[must_use]
+    pub const fn options(mut self, options: BasicPublishOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets the properties, the headers among them. Unset: none.
+    #[must_use]
+    pub fn properties(mut self, properties: BasicProperties) -> Self {
+        self.properties = properties;
+        self
+    }
+}
+
+impl Producer {
+    /// Publishes messages in their order, waits for the confirms, and returns what became of each, in
+    /// that order too.
+    ///
+    /// Each message has a `create {destination}` span whose context it carries. One
+    /// `publish {destination}` span of kind CLIENT links to all of them and ends with the last
+    /// confirm, or on a channel without confirms when all are written. It has the
+    /// [`CONFIRMATION`] that all messages have in common. Where the policy has
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
+    /// messages carry its context.
+    ///
+    /// A message that the broker refuses or returns does not hinder those behind it.
+    ///
+    /// # Errors
+    ///
+    /// For each message the client's own error, as it came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop messages that are already on their way;
+    /// [`Channel::wait_for_confirms`](lapin::Channel::wait_for_confirms) waits for those that are
+    /// written. Those behind them are not published.
+    ///
+    /// ```
+    /// use otel_messaging::amqp;
+    ///
+    /// async fn publish(producer: &amqp::Producer, orders: &[String]) -> anyhow::Result<()> {
+    ///     let messages = orders.iter().map(|order| amqp::Publish::new("", "orders", order.as_bytes()));
+    ///     for result in producer.publish_batch(messages).await {
+    ///         anyhow::ensure!(result?.is_ack(), "the broker refused an order");
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn publish_batch<'a>(
+        &self,
+        messages: impl IntoIterator<Item = Publish<'a>>,
+    ) -> impl Future<Output = Vec<lapin::Result<Confirmation>>> {
+        let called = Context::current();
+        let mut messages: Vec<_> = messages.into_iter().collect();
+        async move {
+            let mut sending = self.start_batch(ambient(called), &mut messages);
+            let mut written = Vec::with_capacity(messages.len());
+            for (index, message) in messages.into_iter().enumerate() {
+                // It is with the client before the client answers.
+                sending.handed_over(index);
+                let confirm = self.channel.basic_publish(
+                    message.exchange,
+                    message.routing_key,
+                    message.options,
+                    message.payload,
+                    message.properties,
+                );
+                written.push(match confirm.await {
+                    Ok(confirm) => Ok(confirm),
+                    Err(error) => Err(ended(&mut sending, index, Err(error))),
+                });
+            }
+            let mut results = Vec::with_capacity(written.len());
+            for (index, written) in written.into_iter().enumerate() {
+                results.push(match written {
+                    Ok(confirm) => ended(&mut sending, index, confirm.await),
+                    Err(failed) => failed,
+                });
+            }
+            sending.record(|| in_common(&results));
+            results
+        }
+    }
+
+    /// Starts the spans and gives each message its context.
+    fn start_batch(&self, ambient: Context, messages: &mut [Publish<'_>]) -> SendingBatch {
+        let outgoing = messages.iter().map(|message| Outgoing {
+            destination: published(&self.client, &message.exchange, &message.routing_key),
+            partition: None,
+            headers: MessageHeaders::of(&message.properties),
+        });
+        let mut outgoing: Vec<_> = outgoing.collect();
+        let details = Messages {
+            connection: &self.connection,
+            messages,
+        };
+        let sending =
+            SendingBatch::start(&self.client, "publish", ambient, &mut outgoing, &details);
+        let changed = outgoing.into_iter().map(|one| one.headers.changed());
+        let changed: Vec<_> = changed.collect();
+        for (message, changed) in messages.iter_mut().zip(changed) {
+            if let Some(headers) = changed {
+                message.properties = mem::take(&mut message.properties).with_headers(headers);
+            }
+        }
+        sending
+    }
+}
+
+/// What messages of a batch say of themselves.
+struct Messages<'a> {
+    connection: &'a ConnectionInfo,
+    messages: &'a [Publish<'a>],
+}
+
+impl Details<MessageHeaders<'_>> for Messages<'_> {
+    fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
+        self.messages.get(index).map_or(0, |message| {
+            headers.room(self.connection.frame_max(), &message.properties)
+        })
+    }
+
+    fn attributes(&self, index: usize, _: &Rule) -> Vec<KeyValue> {
+        let message = self.messages.get(index);
+        message.map_or_else(Vec::new, |message| {
+            content(&message.routing_key, &message.properties).collect()
+        })
+    }
+}
+
+/// Counts what became of a message.
+fn ended(
+    sending: &mut SendingBatch,
+    index: usize,
+    result: lapin::Result<Confirmation>,
+) -> lapin::Result<Confirmation> {
+    let failure = match &result {
+        Ok(confirmation) => answer(confirmation).1,
+        Err(error) => Some(error_type(error)),
+    };
+    match failure {
+        Some(error_type) => sending.failed(index, error_type.into()),
+        None => sending.delivered(index, None),
+    }
+    result
+}
+
+/// What the broker said, if it said the same of all messages.
+fn in_common(results: &[lapin::Result<Confirmation>]) -> Option<KeyValue> {
+    let mut answers = results.iter().map(|result| {
+        let confirmation = result.as_ref().ok()?;
+        Some(answer(confirmation).0)
+    });
+    let first = answers.next().flatten()?;
+    answers
+        .all(|other| other == Some(first))
+        .then(|| KeyValue::new(CONFIRMATION, first))
+}
