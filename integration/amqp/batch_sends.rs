@@ -103,6 +103,34 @@ async fn a_message_that_is_refused_or_returned_fails_alone() {
         .assert(&recorder);
 }
 
+/// The client gives a returned message with whatever confirm comes next, mostly of one before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_returned_message_is_with_its_own_result() {
+    const ROUNDS: u64 = 30;
+    let recorder = Recorder::new();
+    let producer = producer(&recorder.telemetry()).await;
+    let orders = queue(producer.inner(), "orders").await.to_string();
+    let (nobodys, others) = (unique("nobodys"), unique("nobodys"));
+    let round = [&*orders, &orders, &nobodys, &orders, &others];
+
+    let messages = (0..ROUNDS).flat_map(|_| round.map(mandatory));
+    let results = producer.publish_batch(messages).await;
+
+    for (result, queue) in results.into_iter().zip(round.iter().cycle()) {
+        let returned = result.expect("a confirm").take_message();
+        let returned = returned.map(|message| message.routing_key.to_string());
+        let expected = (*queue != orders).then(|| (*queue).to_owned());
+        assert_eq!(returned, expected);
+    }
+    let sent = |queue| measured("publish", queue);
+    let unroutable = |queue| and(sent(queue), "error.type", "no-route");
+    sent_messages()
+        .of(sent(&orders), 3 * ROUNDS)
+        .of(unroutable(&nobodys), ROUNDS)
+        .of(unroutable(&others), ROUNDS)
+        .assert(&recorder);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_errors_of_the_broker_and_of_the_client_come_back_for_each_message() {
     let recorder = Recorder::new();
