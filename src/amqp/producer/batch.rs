@@ -1,5 +1,6 @@
 //! Publishing many messages under one call.
 
+use std::collections::HashMap;
 use std::mem;
 
 use lapin::message::BasicReturnMessage;
@@ -191,14 +192,24 @@ fn give_back(results: &mut [lapin::Result<Confirmation>], addresses: &[Address])
             strays.push((index, stray));
         }
     }
-    for (index, stray) in strays {
-        let mut others = results.iter().zip(addresses);
-        let own = others.position(|(result, address)| {
-            matches!(result, Ok(Confirmation::Ack(None))) && is_for(&stray, address)
-        });
+    if strays.is_empty() {
+        return;
+    }
+    let mut free = HashMap::<_, Vec<_>>::new();
+    for (index, (result, address)) in results.iter().zip(addresses).enumerate().rev() {
+        if let (Ok(Confirmation::Ack(None)), Some((exchange, routing_key))) = (result, address) {
+            let address = (exchange.as_str(), routing_key.as_str());
+            free.entry(address).or_default().push(index);
+        }
+    }
+    let own = strays.iter().map(|(index, stray)| {
+        let address = (stray.exchange.as_str(), stray.routing_key.as_str());
         // One that was not published with these stays where the client put it.
-        let result = results.get_mut(own.unwrap_or(index));
-        if let Some(returned) = result.and_then(returned) {
+        free.get_mut(&address).and_then(Vec::pop).unwrap_or(*index)
+    });
+    let own: Vec<_> = own.collect();
+    for (index, (_, stray)) in own.into_iter().zip(strays) {
+        if let Some(returned) = results.get_mut(index).and_then(returned) {
             *returned = Some(stray);
         }
     }
