@@ -3,6 +3,7 @@
 mod batches;
 mod destinations;
 mod diagnosis;
+mod list;
 mod metrics;
 mod outcomes;
 mod policy;

@@ -12,215 +12,101 @@ use async_nats::jetstream::consumer::pull::{self, BatchError};
 use super::Messages;
 use crate::nats::envelope::ConsumerInfo;
 
-/// All messages, as [`pull::StreamBuilder`] asks for them.
-#[must_use = "builders do nothing unless asked for messages"]
-pub struct StreamBuilder<'a> {
-    builder: pull::StreamBuilder<'a>,
-    info: &'a Arc<ConsumerInfo>,
+/// A builder of the client's with the same settings, which the client has no trait for.
+macro_rules! builder {
+    (
+        $(#[$doc:meta])*
+        $builder:ident, $max_bytes:ident, $max_messages:ident, $stream:ty, $error:ty
+    ) => {
+        $(#[$doc])*
+        #[must_use = "builders do nothing unless asked for messages"]
+        pub struct $builder<'a> {
+            builder: pull::$builder<'a>,
+            info: &'a Arc<ConsumerInfo>,
+        }
+
+        impl<'a> $builder<'a> {
+            pub(super) const fn new(
+                builder: pull::$builder<'a>,
+                info: &'a Arc<ConsumerInfo>,
+            ) -> Self {
+                Self { builder, info }
+            }
+
+            /// Most bytes of the messages of one request.
+            pub fn $max_bytes(mut self, bytes: usize) -> Self {
+                self.builder = self.builder.$max_bytes(bytes);
+                self
+            }
+
+            /// Most messages of one request.
+            pub fn $max_messages(mut self, messages: usize) -> Self {
+                self.builder = self.builder.$max_messages(messages);
+                self
+            }
+
+            /// How often the server says that it is there while it has no message.
+            pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
+                self.builder = self.builder.heartbeat(heartbeat);
+                self
+            }
+
+            /// How long the server keeps a request that it cannot fill.
+            pub fn expires(mut self, expires: Duration) -> Self {
+                self.builder = self.builder.expires(expires);
+                self
+            }
+
+            /// Takes part only where so many messages wait, for consumers of a group with
+            /// priorities.
+            pub fn min_pending(mut self, messages: usize) -> Self {
+                self.builder = self.builder.min_pending(messages);
+                self
+            }
+
+            /// Takes part only where so many messages are unacknowledged, for consumers of a group
+            /// with priorities.
+            pub fn min_ack_pending(mut self, messages: usize) -> Self {
+                self.builder = self.builder.min_ack_pending(messages);
+                self
+            }
+
+            /// The group with priorities that the consumer takes part in.
+            pub fn group<G: Into<String>>(mut self, group: G) -> Self {
+                self.builder = self.builder.group(group);
+                self
+            }
+
+            /// Asks for the messages.
+            ///
+            /// # Errors
+            ///
+            /// The client's own error, as it came.
+            pub async fn messages(self) -> Result<Messages<$stream>, $error> {
+                let stream = self.builder.messages().await?;
+                Ok(Messages::new(stream, Arc::clone(self.info)))
+            }
+        }
+
+        impl fmt::Debug for $builder<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($builder)).finish_non_exhaustive()
+            }
+        }
+    };
 }
 
-impl<'a> StreamBuilder<'a> {
-    pub(super) const fn new(builder: pull::StreamBuilder<'a>, info: &'a Arc<ConsumerInfo>) -> Self {
-        Self { builder, info }
-    }
+builder!(
+    /// All messages, as [`pull::StreamBuilder`] asks for them.
+    StreamBuilder, max_bytes_per_batch, max_messages_per_batch, pull::Stream, StreamError
+);
 
-    /// Most bytes of the messages of one request.
-    pub fn max_bytes_per_batch(mut self, bytes: usize) -> Self {
-        self.builder = self.builder.max_bytes_per_batch(bytes);
-        self
-    }
+builder!(
+    /// The messages that there are, as [`pull::FetchBuilder`] asks for them.
+    FetchBuilder, max_bytes, max_messages, pull::Batch, BatchError
+);
 
-    /// Most messages of one request.
-    pub fn max_messages_per_batch(mut self, messages: usize) -> Self {
-        self.builder = self.builder.max_messages_per_batch(messages);
-        self
-    }
-
-    /// How often the server says that it is there while it has no message.
-    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.builder = self.builder.heartbeat(heartbeat);
-        self
-    }
-
-    /// How long the server keeps a request that it cannot fill.
-    pub fn expires(mut self, expires: Duration) -> Self {
-        self.builder = self.builder.expires(expires);
-        self
-    }
-
-    /// Takes part only where so many messages wait, for consumers of a group with priorities.
-    pub fn min_pending(mut self, messages: usize) -> Self {
-        self.builder = self.builder.min_pending(messages);
-        self
-    }
-
-    /// Takes part only where so many messages are unacknowledged, for consumers of a group with priorities.
-    pub fn min_ack_pending(mut self, messages: usize) -> Self {
-        self.builder = self.builder.min_ack_pending(messages);
-        self
-    }
-
-    /// The group with priorities that the consumer takes part in.
-    pub fn group<G: Into<String>>(mut self, group: G) -> Self {
-        self.builder = self.builder.group(group);
-        self
-    }
-
-    /// Asks for the messages.
-    ///
-    /// # Errors
-    ///
-    /// The client's own error, as it came.
-    pub async fn messages(self) -> Result<Messages<pull::Stream>, StreamError> {
-        let stream = self.builder.messages().await?;
-        Ok(Messages::new(stream, Arc::clone(self.info)))
-    }
-}
-
-impl fmt::Debug for StreamBuilder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamBuilder").finish_non_exhaustive()
-    }
-}
-
-/// The messages that there are, as [`pull::FetchBuilder`] asks for them.
-#[must_use = "builders do nothing unless asked for messages"]
-pub struct FetchBuilder<'a> {
-    builder: pull::FetchBuilder<'a>,
-    info: &'a Arc<ConsumerInfo>,
-}
-
-impl<'a> FetchBuilder<'a> {
-    pub(super) const fn new(builder: pull::FetchBuilder<'a>, info: &'a Arc<ConsumerInfo>) -> Self {
-        Self { builder, info }
-    }
-
-    /// Most bytes of all messages together.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.builder = self.builder.max_bytes(bytes);
-        self
-    }
-
-    /// Most messages.
-    pub fn max_messages(mut self, messages: usize) -> Self {
-        self.builder = self.builder.max_messages(messages);
-        self
-    }
-
-    /// How often the server says that it is there while it has no message.
-    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.builder = self.builder.heartbeat(heartbeat);
-        self
-    }
-
-    /// How long the server keeps a request that it cannot fill.
-    pub fn expires(mut self, expires: Duration) -> Self {
-        self.builder = self.builder.expires(expires);
-        self
-    }
-
-    /// Takes part only where so many messages wait, for consumers of a group with priorities.
-    pub fn min_pending(mut self, messages: usize) -> Self {
-        self.builder = self.builder.min_pending(messages);
-        self
-    }
-
-    /// Takes part only where so many messages are unacknowledged, for consumers of a group with priorities.
-    pub fn min_ack_pending(mut self, messages: usize) -> Self {
-        self.builder = self.builder.min_ack_pending(messages);
-        self
-    }
-
-    /// The group with priorities that the consumer takes part in.
-    pub fn group<G: Into<String>>(mut self, group: G) -> Self {
-        self.builder = self.builder.group(group);
-        self
-    }
-
-    /// Asks for the messages.
-    ///
-    /// # Errors
-    ///
-    /// The client's own error, as it came.
-    pub async fn messages(self) -> Result<Messages<pull::Batch>, BatchError> {
-        let stream = self.builder.messages().await?;
-        Ok(Messages::new(stream, Arc::clone(self.info)))
-    }
-}
-
-impl fmt::Debug for FetchBuilder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FetchBuilder").finish_non_exhaustive()
-    }
-}
-
-/// Some messages, waited for, as [`pull::BatchBuilder`] asks for them.
-#[must_use = "builders do nothing unless asked for messages"]
-pub struct BatchBuilder<'a> {
-    builder: pull::BatchBuilder<'a>,
-    info: &'a Arc<ConsumerInfo>,
-}
-
-impl<'a> BatchBuilder<'a> {
-    pub(super) const fn new(builder: pull::BatchBuilder<'a>, info: &'a Arc<ConsumerInfo>) -> Self {
-        Self { builder, info }
-    }
-
-    /// Most bytes of all messages together.
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.builder = self.builder.max_bytes(bytes);
-        self
-    }
-
-    /// Most messages.
-    pub fn max_messages(mut self, messages: usize) -> Self {
-        self.builder = self.builder.max_messages(messages);
-        self
-    }
-
-    /// How often the server says that it is there while it has no message.
-    pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.builder = self.builder.heartbeat(heartbeat);
-        self
-    }
-
-    /// How long the server keeps a request that it cannot fill.
-    pub fn expires(mut self, expires: Duration) -> Self {
-        self.builder = self.builder.expires(expires);
-        self
-    }
-
-    /// Takes part only where so many messages wait, for consumers of a group with priorities.
-    pub fn min_pending(mut self, messages: usize) -> Self {
-        self.builder = self.builder.min_pending(messages);
-        self
-    }
-
-    /// Takes part only where so many messages are unacknowledged, for consumers of a group with priorities.
-    pub fn min_ack_pending(mut self, messages: usize) -> Self {
-        self.builder = self.builder.min_ack_pending(messages);
-        self
-    }
-
-    /// The group with priorities that the consumer takes part in.
-    pub fn group<G: Into<String>>(mut self, group: G) -> Self {
-        self.builder = self.builder.group(group);
-        self
-    }
-
-    /// Asks for the messages.
-    ///
-    /// # Errors
-    ///
-    /// The client's own error, as it came.
-    pub async fn messages(self) -> Result<Messages<pull::Batch>, BatchError> {
-        let stream = self.builder.messages().await?;
-        Ok(Messages::new(stream, Arc::clone(self.info)))
-    }
-}
-
-impl fmt::Debug for BatchBuilder<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchBuilder").finish_non_exhaustive()
-    }
-}
+builder!(
+    /// Some messages, waited for, as [`pull::BatchBuilder`] asks for them.
+    BatchBuilder, max_bytes, max_messages, pull::Batch, BatchError
+);
