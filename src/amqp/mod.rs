@@ -80,6 +80,10 @@
 //! | was not asked: the channel has no confirms | `not_requested` | |
 //! | has not answered when the confirm is dropped | | |
 //!
+//! The client gives a returned message with the confirm that comes next. With several messages in
+//! flight that may be another's, and its span says `returned`;
+//! [`publish_batch`](Producer::publish_batch) sorts those of its messages.
+//!
 //! # Destinations
 //!
 //! A producer's is `exchange:routing_key`, a consumer's `exchange:routing_key:queue`, each without

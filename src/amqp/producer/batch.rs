@@ -1,7 +1,9 @@
 //! Publishing many messages under one call.
 
+use std::collections::HashMap;
 use std::mem;
 
+use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
@@ -53,6 +55,11 @@ impl<'a> Publish<'a> {
         self.properties = properties;
         self
     }
+
+    fn address(&self) -> Address {
+        let can_return = self.options.mandatory || self.options.immediate;
+        can_return.then(|| (self.exchange.clone(), self.routing_key.clone()))
+    }
 }
 
 impl Producer {
@@ -66,7 +73,9 @@ impl Producer {
     /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
     /// messages carry its context.
     ///
-    /// A message that the broker refuses or returns does not hinder those behind it.
+    /// A message that the broker refuses or returns does not hinder those behind it. The client gives
+    /// a returned message with the confirm that comes next, whosever that is; here it is given with
+    /// that of a message for the same exchange and routing key, if there is one.
     ///
     /// # Errors
     ///
@@ -97,6 +106,7 @@ impl Producer {
         let mut messages: Vec<_> = messages.into_iter().collect();
         async move {
             let mut sending = self.start_batch(ambient(called), &mut messages);
+            let addresses: Vec<_> = messages.iter().map(Publish::address).collect();
             let mut written = Vec::with_capacity(messages.len());
             for (index, message) in messages.into_iter().enumerate() {
                 // It is with the client before the client answers.
@@ -108,18 +118,17 @@ impl Producer {
                     message.payload,
                     message.properties,
                 );
-                written.push(match confirm.await {
-                    Ok(confirm) => Ok(confirm),
-                    Err(error) => Err(ended(&mut sending, index, Err(error))),
-                });
+                written.push(counted(&mut sending, index, confirm.await));
             }
             let mut results = Vec::with_capacity(written.len());
-            for (index, written) in written.into_iter().enumerate() {
-                results.push(match written {
-                    Ok(confirm) => ended(&mut sending, index, confirm.await),
-                    Err(failed) => failed,
+            for (index, confirm) in written.into_iter().enumerate() {
+                results.push(match confirm {
+                    Ok(confirm) => counted(&mut sending, index, confirm.await),
+                    Err(error) => Err(error),
                 });
             }
+            give_back(&mut results, &addresses);
+            count_confirmed(&mut sending, &results);
             sending.record(|| in_common(&results));
             results
         }
@@ -171,21 +180,77 @@ impl Details<MessageHeaders<'_>> for Messages<'_> {
     }
 }
 
-/// Counts what became of a message.
-fn ended(
+/// Exchange and routing key of a message that the broker may return.
+type Address = Option<(ShortString, ShortString)>;
+
+/// Gives each returned message to its own result.
+fn give_back(results: &mut [lapin::Result<Confirmation>], addresses: &[Address]) {
+    let mut strays = Vec::new();
+    for (index, (result, address)) in results.iter_mut().zip(addresses).enumerate() {
+        let is_stray = |message: &mut BasicReturnMessage| !is_for(message, address);
+        if let Some(stray) = returned(result).and_then(|returned| returned.take_if(is_stray)) {
+            strays.push((index, stray));
+        }
+    }
+    if strays.is_empty() {
+        return;
+    }
+    let mut free = HashMap::<_, Vec<_>>::new();
+    for (index, (result, address)) in results.iter().zip(addresses).enumerate().rev() {
+        if let (Ok(Confirmation::Ack(None)), Some((exchange, routing_key))) = (result, address) {
+            let address = (exchange.as_str(), routing_key.as_str());
+            free.entry(address).or_default().push(index);
+        }
+    }
+    let own = strays.iter().map(|(index, stray)| {
+        let address = (stray.exchange.as_str(), stray.routing_key.as_str());
+        // One that was not published with these stays where the client put it.
+        free.get_mut(&address).and_then(Vec::pop).unwrap_or(*index)
+    });
+    let own: Vec<_> = own.collect();
+    for (index, (_, stray)) in own.into_iter().zip(strays) {
+        if let Some(returned) = results.get_mut(index).and_then(returned) {
+            *returned = Some(stray);
+        }
+    }
+}
+
+const fn returned(
+    result: &mut lapin::Result<Confirmation>,
+) -> Option<&mut Option<BasicReturnMessage>> {
+    match result {
+        Ok(Confirmation::Ack(returned) | Confirmation::Nack(returned)) => Some(returned),
+        _ => None,
+    }
+}
+
+fn is_for(message: &BasicReturnMessage, address: &Address) -> bool {
+    address.as_ref().is_some_and(|(exchange, routing_key)| {
+        (exchange, routing_key) == (&message.exchange, &message.routing_key)
+    })
+}
+
+/// Counts a message if it failed.
+fn counted<T>(
     sending: &mut SendingBatch,
     index: usize,
-    result: lapin::Result<Confirmation>,
-) -> lapin::Result<Confirmation> {
-    let failure = match &result {
-        Ok(confirmation) => answer(confirmation).1,
-        Err(error) => Some(error_type(error)),
-    };
-    match failure {
-        Some(error_type) => sending.failed(index, error_type.into()),
-        None => sending.delivered(index, None),
+    result: lapin::Result<T>,
+) -> lapin::Result<T> {
+    if let Err(error) = &result {
+        sending.failed(index, error_type(error).into());
     }
     result
+}
+
+/// Counts the messages of which the broker has said something.
+fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirmation>]) {
+    for (index, result) in results.iter().enumerate() {
+        match result.as_ref().map(|confirmation| answer(confirmation).1) {
+            Ok(Some(error_type)) => sending.failed(index, error_type.into()),
+            Ok(None) => sending.delivered(index, None),
+            Err(_) => {}
+        }
+    }
 }
 
 /// What the broker said, if it said the same of all messages.
