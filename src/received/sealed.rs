@@ -29,13 +29,19 @@ pub trait Parts {
     /// Where it came from.
     fn destination(&self, source: &Self::Source) -> Arc<Destination>;
     /// The partition, where the system has such.
-    fn partition(&self) -> Option<i32>;
+    fn partition(&self) -> Option<i32> {
+        None
+    }
     /// Its headers, if it has any.
     fn headers(&self) -> Option<&Self::Headers>;
     /// When it was sent, by the broker's clock or the producer's.
-    fn sent_at(&self) -> Option<SystemTime>;
+    fn sent_at(&self) -> Option<SystemTime> {
+        None
+    }
     /// Whether the broker says that it has delivered it before.
-    fn is_redelivered(&self) -> bool;
+    fn is_redelivered(&self) -> bool {
+        false
+    }
     /// Whether it was read out of a store: the context of its writer is linked, never continued.
     fn is_stored(&self) -> bool {
         false

@@ -120,10 +120,6 @@ impl Parts for Delivery {
         source.client.destination(parties.name())
     }
 
-    fn partition(&self) -> Option<i32> {
-        None
-    }
-
     fn headers(&self) -> Option<&FieldTable> {
         self.properties.headers().as_ref()
     }
@@ -167,10 +163,6 @@ impl Parts for BasicGetMessage {
 
     fn destination(&self, source: &Source) -> Arc<Destination> {
         self.delivery.destination(source)
-    }
-
-    fn partition(&self) -> Option<i32> {
-        self.delivery.partition()
     }
 
     fn headers(&self) -> Option<&FieldTable> {

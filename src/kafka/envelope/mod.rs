@@ -117,10 +117,6 @@ impl<M: MessageHeaders> Parts for M {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
     }
 
-    fn is_redelivered(&self) -> bool {
-        false
-    }
-
     fn attributes(&self, source: &ClientInfo, rule: &Rule) -> Vec<KeyValue> {
         content(rule, self.key(), self.payload().is_some())
             .chain([offset(self.offset())])

@@ -34,20 +34,8 @@ impl Parts for Message {
         source.destination(&self.subject)
     }
 
-    fn partition(&self) -> Option<i32> {
-        None
-    }
-
     fn headers(&self) -> Option<&HeaderMap> {
         self.headers.as_ref()
-    }
-
-    fn sent_at(&self) -> Option<SystemTime> {
-        None
-    }
-
-    fn is_redelivered(&self) -> bool {
-        false
     }
 
     fn attributes(&self, _: &Subscription, _: &Rule) -> Vec<KeyValue> {
@@ -71,10 +59,6 @@ impl Parts for jetstream::Message {
 
     fn destination(&self, source: &Subscription) -> Arc<Destination> {
         source.destination(&self.subject)
-    }
-
-    fn partition(&self) -> Option<i32> {
-        None
     }
 
     fn headers(&self) -> Option<&HeaderMap> {
@@ -117,20 +101,8 @@ impl Parts for service::Request {
         self.message.destination(source)
     }
 
-    fn partition(&self) -> Option<i32> {
-        None
-    }
-
     fn headers(&self) -> Option<&HeaderMap> {
         self.message.headers.as_ref()
-    }
-
-    fn sent_at(&self) -> Option<SystemTime> {
-        None
-    }
-
-    fn is_redelivered(&self) -> bool {
-        false
     }
 
     fn attributes(&self, source: &Subscription, rule: &Rule) -> Vec<KeyValue> {
@@ -156,20 +128,12 @@ impl Parts for StreamMessage {
         source.destination(&self.subject)
     }
 
-    fn partition(&self) -> Option<i32> {
-        None
-    }
-
     fn headers(&self) -> Option<&HeaderMap> {
         Some(&self.headers)
     }
 
     fn sent_at(&self) -> Option<SystemTime> {
         Some(self.time.into())
-    }
-
-    fn is_redelivered(&self) -> bool {
-        false
     }
 
     fn is_stored(&self) -> bool {
