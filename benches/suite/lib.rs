@@ -53,7 +53,7 @@ mod semconv;
 mod sending;
 #[path = "../../src/span/mod.rs"]
 mod span;
-#[path = "../../src/telemetry.rs"]
+#[path = "../../src/telemetry/mod.rs"]
 mod telemetry;
 #[path = "../../src/w3c/mod.rs"]
 mod w3c;

@@ -1,5 +1,8 @@
 //! [`Telemetry`]: what every wrapper is given, and the only reader of OpenTelemetry's globals.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -310,70 +313,4 @@ fn global_meter() -> Meter {
 )]
 pub(crate) fn with_global_propagator<T>(use_it: impl FnMut(&dyn TextMapPropagator) -> T) -> T {
     global::get_text_map_propagator(use_it)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::{Event, Metadata, Subscriber};
-
-    use super::*;
-
-    /// Counts events.
-    #[derive(Clone, Default)]
-    struct Count(Arc<AtomicUsize>);
-
-    impl Subscriber for Count {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            metadata.target().starts_with("otel_messaging")
-        }
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-        fn event(&self, _: &Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-        fn enter(&self, _: &Id) {}
-        fn exit(&self, _: &Id) {}
-    }
-
-    #[test]
-    fn a_missing_provider_is_reported_once_and_used_as_soon_as_it_is_there() {
-        let reports = Count::default();
-        let exporter = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(exporter.clone())
-            .build();
-        let telemetry = Telemetry::new();
-        let start = |name| {
-            let context = telemetry.start(SpanBuilder::from_name(name), &Context::new());
-            context.span().end();
-        };
-
-        tracing::subscriber::with_default(reports.clone(), || {
-            start("before");
-            start("still before");
-            global::set_tracer_provider(provider);
-            start("after");
-        });
-
-        let names: Vec<_> = exporter
-            .get_finished_spans()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|span| {
-                (
-                    span.name,
-                    span.instrumentation_scope.schema_url().map(str::to_owned),
-                )
-            })
-            .collect();
-        assert_eq!(names, [("after".into(), Some(SCHEMA_URL.to_owned()))]);
-        assert_eq!(reports.0.load(Ordering::Relaxed), 1);
-    }
 }

@@ -1,0 +1,91 @@
+//! What is resolved late, and what the environment says.
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+use std::process::Command;
+use std::sync::atomic::AtomicUsize;
+
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use super::*;
+
+/// Counts events.
+#[derive(Clone, Default)]
+struct Count(Arc<AtomicUsize>);
+
+impl Subscriber for Count {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("otel_messaging")
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The environment is for a process as a whole: the test runs itself in one of its own.
+#[test]
+fn the_environment_limits_links_as_it_does_for_the_sdk() {
+    const LIMIT: &str = "OTEL_SPAN_LINK_COUNT_LIMIT";
+    if env::var(LIMIT).as_deref() == Ok("7") {
+        assert_eq!(Telemetry::new().most_links(), 7);
+        assert_eq!(Telemetry::new().max_links(3).most_links(), 3);
+        return;
+    }
+    let itself = env::current_exe().expect("the test's own program");
+    let output = Command::new(itself)
+        .args([
+            "--exact",
+            "telemetry::tests::the_environment_limits_links_as_it_does_for_the_sdk",
+        ])
+        .env(LIMIT, "7")
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_missing_provider_is_reported_once_and_used_as_soon_as_it_is_there() {
+    let reports = Count::default();
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    let telemetry = Telemetry::new();
+    let start = |name| {
+        let context = telemetry.start(SpanBuilder::from_name(name), &Context::new());
+        context.span().end();
+    };
+
+    tracing::subscriber::with_default(reports.clone(), || {
+        start("before");
+        start("still before");
+        global::set_tracer_provider(provider);
+        start("after");
+    });
+
+    let names: Vec<_> = exporter
+        .get_finished_spans()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|span| {
+            (
+                span.name,
+                span.instrumentation_scope.schema_url().map(str::to_owned),
+            )
+        })
+        .collect();
+    assert_eq!(names, [("after".into(), Some(SCHEMA_URL.to_owned()))]);
+    assert_eq!(reports.0.load(Ordering::Relaxed), 1);
+}
