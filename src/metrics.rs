@@ -124,10 +124,10 @@ impl Instruments {
             _ => &self.operation_duration,
         };
         let attributes = envelope.metric_attributes();
-        let extra: Vec<KeyValue> = partition_of(envelope).into_iter().chain(error).collect();
         // A clock that was set back has measured nothing.
         let seconds = to.duration_since(from).unwrap_or_default().as_secs_f64();
-        with(&attributes.operation, &extra, |all| {
+        let extra = [partition_of(envelope), error];
+        with(&attributes.operation, extra, |all| {
             duration.record(seconds, all);
         });
     }
@@ -135,15 +135,14 @@ impl Instruments {
     /// Counts a message that was to be sent.
     pub(crate) fn sent(&self, envelope: &Envelope<'_>, error: Option<KeyValue>) {
         let attributes = envelope.metric_attributes();
-        let extra: Vec<KeyValue> = partition_of(envelope).into_iter().chain(error).collect();
-        with(&attributes.messages, &extra, |all| self.sent.add(1, all));
+        let extra = [partition_of(envelope), error];
+        with(&attributes.messages, extra, |all| self.sent.add(1, all));
     }
 
     /// Counts messages that were handed over to the application.
     pub(crate) fn consumed(&self, envelope: &Envelope<'_>, messages: u64) {
         let attributes = envelope.metric_attributes();
-        let extra: Vec<KeyValue> = partition_of(envelope).into_iter().collect();
-        with(&attributes.messages, &extra, |all| {
+        with(&attributes.messages, [partition_of(envelope)], |all| {
             self.consumed.add(messages, all);
         });
     }
@@ -151,8 +150,7 @@ impl Instruments {
     /// Measures how long a message waited that was sent at one time and handed over at another.
     pub(crate) fn waited(&self, envelope: &Envelope<'_>, from: SystemTime, to: SystemTime) {
         let attributes = envelope.metric_attributes();
-        let extra: Vec<KeyValue> = partition_of(envelope).into_iter().collect();
-        with(&attributes.messages, &extra, |all| {
+        with(&attributes.messages, [partition_of(envelope)], |all| {
             let waited = to.duration_since(from);
             if waited.is_err() {
                 self.clock_skews.add(1, all);
@@ -166,16 +164,16 @@ impl Instruments {
     /// would mean nothing, so that it has it in any case.
     pub(crate) fn lag(&self, envelope: &Envelope<'_>, behind: u64) {
         let attributes = envelope.metric_attributes();
-        let partition: Vec<KeyValue> = envelope.partition.map(partition_id).into_iter().collect();
-        with(&attributes.messages, &partition, |all| {
+        let partition = envelope.partition.map(partition_id);
+        with(&attributes.messages, [partition], |all| {
             self.lag.record(behind, all);
         });
     }
 
     pub(crate) fn problem(&self, problem: Problem, envelope: &Envelope<'_>) {
         let attributes = envelope.metric_attributes();
-        let problem = [KeyValue::new(PROBLEM, problem.name())];
-        with(&attributes.messages, &problem, |all| {
+        let problem = KeyValue::new(PROBLEM, problem.name());
+        with(&attributes.messages, [Some(problem)], |all| {
             self.problems.add(1, all)
         });
     }
@@ -189,12 +187,18 @@ fn partition_of(envelope: &Envelope<'_>) -> Option<KeyValue> {
         .map(partition_id)
 }
 
-/// Both lists as one, which is only built if it has to be.
-fn with(known: &[KeyValue], extra: &[KeyValue], record: impl FnOnce(&[KeyValue])) {
-    if extra.is_empty() {
+/// All attributes as one list, which is only built if it has to be.
+fn with<const N: usize>(
+    known: &[KeyValue],
+    extra: [Option<KeyValue>; N],
+    record: impl FnOnce(&[KeyValue]),
+) {
+    if extra.iter().all(Option::is_none) {
         record(known);
     } else {
-        record(&[known, extra].concat());
+        let extra = extra.into_iter().flatten();
+        let all: Vec<KeyValue> = known.iter().cloned().chain(extra).collect();
+        record(&all);
     }
 }
 

@@ -103,8 +103,7 @@ impl Policy {
         all
     }
 
-    /// Whether any rule asks for receive spans, so that a wait has to be timed before anybody knows
-    /// what will be received.
+    /// Whether any rule asks for receive spans.
     pub(crate) fn has_receive_spans(&self) -> bool {
         self.rules.iter().any(|rule| rule.has_receive_spans())
     }

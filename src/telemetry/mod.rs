@@ -6,6 +6,7 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 use std::{env, fmt};
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
@@ -42,6 +43,8 @@ pub struct Telemetry {
     instruments: Arc<OnceLock<Instruments>>,
     propagation: Propagation,
     policy: Arc<Policy>,
+    /// A wait has to be timed before anybody knows what will be received.
+    times_waits: bool,
     classifier: Classifier,
     keeps_existing_context: bool,
     max_links: usize,
@@ -58,6 +61,7 @@ impl Telemetry {
             instruments: Arc::default(),
             propagation: Propagation::W3c,
             policy: Arc::default(),
+            times_waits: false,
             classifier: Arc::new(by_type_name),
             keeps_existing_context: false,
             max_links: default_max_links(),
@@ -123,6 +127,7 @@ impl Telemetry {
     /// [`policy`](crate::policy) says of what no rule sets.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
+        self.times_waits = policy.has_receive_spans();
         self.policy = Arc::new(policy);
         self
     }
@@ -201,6 +206,11 @@ impl Telemetry {
             self.instruments().problem(problem, envelope);
             self.diagnosis.tell(problem, envelope);
         }
+    }
+
+    /// The begin of a wait for a message, where receiving may have a span.
+    pub(crate) fn begin_of_wait(&self) -> Option<SystemTime> {
+        self.times_waits.then(SystemTime::now)
     }
 
     pub(crate) fn rules(&self) -> &Policy {

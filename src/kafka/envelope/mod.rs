@@ -78,8 +78,7 @@ impl ClientInfo {
 
     /// The begin of a wait for a message, where receiving may have a span.
     pub(super) fn wait(&self) -> Option<SystemTime> {
-        let has_receive_spans = self.client.telemetry.rules().has_receive_spans();
-        has_receive_spans.then(SystemTime::now)
+        self.client.telemetry.begin_of_wait()
     }
 
     pub(super) fn destination(&self, topic: &str) -> Arc<Destination> {

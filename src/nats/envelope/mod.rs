@@ -159,7 +159,7 @@ impl Subscription {
 
     /// The begin of a wait for a message, where receiving may have a span.
     pub(super) fn wait(&self) -> Option<SystemTime> {
-        begin_of_wait(&self.client.telemetry)
+        self.client.telemetry.begin_of_wait()
     }
 }
 
@@ -198,13 +198,8 @@ impl ConsumerInfo {
 
     /// The begin of a wait for a message, where receiving may have a span.
     pub(super) fn wait(&self) -> Option<SystemTime> {
-        begin_of_wait(&self.telemetry)
+        self.telemetry.begin_of_wait()
     }
-}
-
-fn begin_of_wait(telemetry: &Telemetry) -> Option<SystemTime> {
-    let has_receive_spans = telemetry.rules().has_receive_spans();
-    has_receive_spans.then(SystemTime::now)
 }
 
 /// Where a stream keeps a message.
