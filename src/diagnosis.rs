@@ -23,6 +23,8 @@ pub(crate) enum Problem {
     TracestateLeftOut,
     /// The whole context was left out.
     ContextLeftOut,
+    /// The broker refused the message for its size, and our context had made it larger.
+    RefusedForSize,
 }
 
 impl Problem {
@@ -36,6 +38,7 @@ impl Problem {
             Self::BaggageLeftOut => "baggage_left_out",
             Self::TracestateLeftOut => "tracestate_left_out",
             Self::ContextLeftOut => "context_left_out",
+            Self::RefusedForSize => "refused_for_size",
         }
     }
 
@@ -57,6 +60,7 @@ impl Problem {
             Self::BaggageLeftOut => 4,
             Self::TracestateLeftOut => 5,
             Self::ContextLeftOut => 6,
+            Self::RefusedForSize => 7,
         }
     }
 }
@@ -68,7 +72,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Diagnosis {
     since: Instant,
-    kinds: [Kind; 7],
+    kinds: [Kind; 8],
 }
 
 /// Lines of one kind of problem.

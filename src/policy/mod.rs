@@ -9,12 +9,15 @@
 //! | [`record`](Rule::record) | `record = "propagate_only"` | `full` |
 //! | [`incoming`](Rule::incoming) | `incoming = "restart"` | `continue` |
 //! | [`redelivered`](Rule::redelivered) | `redelivered = "link_only"` | as `incoming` |
+//! | [`parent`](Rule::parent) | `parent = "ambient"` | by when the active span was opened |
+//! | [`carried`](Rule::carried) | `carried = "link_only"` | `continue` |
 //! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
 //! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
 //! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
+//! | [`max_message_bytes`](Rule::max_message_bytes) | `max_message_bytes = 65536` | what the client knows |
 //! | [`create_spans`](Rule::create_spans) | `create_spans = false` | on |
 //! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off, for batches on |
-//! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | on |
+//! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | where they belong to something |
 //! | [`message_key`](Rule::message_key) | `message_key = false` | on |
 //! | [`capture_headers`](Rule::capture_headers) | `capture_headers = ["x-tenant"]` | none |
 //! | [`template`](Rule::template) | `template = "orders.{id}"` | none |
@@ -70,7 +73,7 @@ mod tests;
 use serde::Deserialize;
 
 pub use self::file::PolicyError;
-pub use self::rule::{Incoming, Record, Rule};
+pub use self::rule::{Carried, Incoming, Parent, Record, Rule};
 
 /// Rules for destinations; without any, all is as the [module](self) says of what is unset.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

@@ -44,6 +44,40 @@ pub enum Incoming {
     Ignore,
 }
 
+/// What the span of processing a message is a child of.
+///
+/// Whatever is not the parent is linked to: the message's creation context, as far as
+/// [`Incoming`] lets it, and the span that is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Parent {
+    /// The message's creation context, whatever is active, where [`Incoming::Continue`] holds; else,
+    /// and for a batch, the span is a root.
+    Message,
+    /// The span that is active, even if it was active before the message was delivered; where none
+    /// is, as for `Message`.
+    Ambient,
+    /// Nothing: the span starts a trace of its own.
+    Root,
+}
+
+/// What becomes of the context that a message to be sent carries already: a message that is
+/// forwarded, retried or dead-lettered, or one that the application gave a context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Carried {
+    /// Where no span is active, the send span is a child of the carried context. It links to it in
+    /// any case. Carried baggage is sent along; of members with the same name the current one is.
+    #[default]
+    Continue,
+    /// The send span links to the carried context and is never its child. Baggage as in `Continue`.
+    LinkOnly,
+    /// As if the message carried none: what it carries is removed.
+    Ignore,
+}
+
 /// What holds for the destinations that a name or pattern stands for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,10 +87,13 @@ pub struct Rule {
     record: Option<Record>,
     incoming: Option<Incoming>,
     redelivered: Option<Incoming>,
+    parent: Option<Parent>,
+    carried: Option<Carried>,
     #[serde(default, rename = "max_age_seconds", deserialize_with = "seconds")]
     max_age: Option<Duration>,
     accept_baggage: Option<Vec<Pattern>>,
     send_baggage: Option<Vec<Pattern>>,
+    max_message_bytes: Option<usize>,
     create_spans: Option<bool>,
     receive_spans: Option<bool>,
     settle_spans: Option<bool>,
@@ -77,9 +114,12 @@ impl Rule {
             record: None,
             incoming: None,
             redelivered: None,
+            parent: None,
+            carried: None,
             max_age: None,
             accept_baggage: None,
             send_baggage: None,
+            max_message_bytes: None,
             create_spans: None,
             receive_spans: None,
             settle_spans: None,
@@ -114,6 +154,30 @@ impl Rule {
         self
     }
 
+    /// Sets what a process span is a child of.
+    ///
+    /// Unset: of a span that was opened since the message was delivered to the application, as the
+    /// conventions recommend, else of the message's creation context. A span that was active before
+    /// (a loop's or a worker's, the client's own) is about no message: it is linked. A batch has no
+    /// message for its parent; its span is a root then.
+    ///
+    /// Active before is what was active when the message was delivered, and what this client has met
+    /// before that. A span that it meets for the first time when a message is processed counts as
+    /// opened for that message.
+    ///
+    /// Spec: messaging-spans § Consumer spans, 1.44.0.
+    pub const fn parent(mut self, parent: Parent) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// Sets what becomes of a context that a message to be sent carries already. Unset:
+    /// [`Carried::Continue`].
+    pub const fn carried(mut self, carried: Carried) -> Self {
+        self.carried = Some(carried);
+        self
+    }
+
     /// Sets the age of a message from which on its context is linked to, not continued. Unset: no
     /// age is too old.
     ///
@@ -129,9 +193,22 @@ impl Rule {
         self
     }
 
-    /// Sets which members of the current baggage are sent, by name or pattern. Unset: all.
+    /// Sets which members of baggage are sent, by name or pattern: of the current baggage and of what
+    /// the message carries. Unset: all.
     pub fn send_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.send_baggage = Some(patterns(names));
+        self
+    }
+
+    /// Sets how many bytes a message to this destination may have, headers included, where that is less
+    /// than the client knows: Kafka's `max.message.bytes` of a topic, `max_msg_size` of a JetStream
+    /// stream. Unset: what the client knows.
+    ///
+    /// A context that would make a message larger is left out and counted: baggage first, then
+    /// tracestate, then all of it. Where the broker refuses a message for its size that our context
+    /// has made larger, the problem `refused_for_size` is counted.
+    pub const fn max_message_bytes(mut self, bytes: usize) -> Self {
+        self.max_message_bytes = Some(bytes);
         self
     }
 
@@ -149,7 +226,10 @@ impl Rule {
         self
     }
 
-    /// Sets whether commits and acknowledgements have spans. Unset: yes. Their metrics stay.
+    /// Sets whether commits and acknowledgements have spans. Their metrics stay.
+    ///
+    /// Unset: those have that are about a known message, and others where a span is active; a commit
+    /// of offsets that belongs to nothing would be a trace of its own.
     pub const fn settle_spans(mut self, on: bool) -> Self {
         self.settle_spans = Some(on);
         self
@@ -235,9 +315,12 @@ impl Rule {
         take(&mut self.record, &later.record);
         take(&mut self.incoming, &later.incoming);
         take(&mut self.redelivered, &later.redelivered);
+        take(&mut self.parent, &later.parent);
+        take(&mut self.carried, &later.carried);
         take(&mut self.max_age, &later.max_age);
         take(&mut self.accept_baggage, &later.accept_baggage);
         take(&mut self.send_baggage, &later.send_baggage);
+        take(&mut self.max_message_bytes, &later.max_message_bytes);
         take(&mut self.create_spans, &later.create_spans);
         take(&mut self.receive_spans, &later.receive_spans);
         take(&mut self.settle_spans, &later.settle_spans);
@@ -267,6 +350,19 @@ impl Rule {
         } else {
             incoming
         }
+    }
+
+    pub(crate) const fn chosen_parent(&self) -> Option<Parent> {
+        self.parent
+    }
+
+    pub(crate) fn carried_context(&self) -> Carried {
+        self.carried.unwrap_or_default()
+    }
+
+    /// Most bytes of a message, where the user knows better than the client.
+    pub(crate) const fn message_limit(&self) -> Option<usize> {
+        self.max_message_bytes
     }
 
     pub(crate) fn has_max_age(&self) -> bool {

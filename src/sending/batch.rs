@@ -7,6 +7,7 @@ use opentelemetry::trace::{Link, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
 use super::inject;
+use crate::diagnosis::Problem;
 use crate::envelope::{Client, Destination, Envelope};
 use crate::link::Relation;
 use crate::policy::{Record, Rule};
@@ -153,6 +154,24 @@ impl SendingBatch {
             && !running.has_failed()
         {
             running.fail(error_type, "");
+        }
+    }
+
+    /// A message was refused for its size. If it carries a context of ours, that is counted as a
+    /// problem.
+    pub(crate) fn refused_for_size(&self, index: usize) {
+        let message = self.messages.get(index);
+        if let (Some(running), Some(message)) = (&self.running, message)
+            && message.has_our_context
+        {
+            let envelope = Envelope {
+                destination: Some(&message.destination),
+                partition: message.partition,
+                batch: None,
+                ..running.envelope()
+            };
+            let telemetry = &running.client().telemetry;
+            telemetry.report([Problem::RefusedForSize], &envelope);
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod batch;
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
 
+use crate::diagnosis::Problem;
 use crate::envelope::Envelope;
 use crate::link::Relation;
 use crate::policy::Record;
@@ -65,6 +66,16 @@ impl Sending {
 
     pub(crate) const fn running_mut(&mut self) -> &mut Running {
         &mut self.running
+    }
+
+    /// The broker, or the client, refused the message for its size. If it carries a context of ours,
+    /// that is counted as a problem.
+    pub(crate) fn refused_for_size(&self) {
+        if self.has_our_context {
+            let envelope = self.running.envelope();
+            let telemetry = &envelope.client.telemetry;
+            telemetry.report([Problem::RefusedForSize], &envelope);
+        }
     }
 
     /// Takes out of `headers` what was written into them: in keep-existing mode it would pass for
