@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use opentelemetry::StringValue;
+use opentelemetry::{Context, StringValue};
 
 use crate::Telemetry;
+use crate::ambient::MetSpans;
 use crate::metrics::MetricAttributes;
 use crate::policy::{Record, Rule};
 use crate::semconv::operation::Operation;
@@ -26,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) consumer_group: Option<StringValue>,
     /// The broker, where just one is known.
     pub(crate) server: Option<Server>,
+    /// Spans that were current when it was used.
+    pub(crate) met: MetSpans,
     /// What the policy says of operations on several destinations.
     rule: Rule,
     destinations: RwLock<HashMap<Box<str>, Arc<Destination>>>,
@@ -33,7 +36,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(telemetry: &Telemetry, system: &'static str) -> Self {
+        let met = MetSpans::default();
+        // A loop's span, for instance, which wraps the consumer that it then receives from.
+        met.meet(&Context::current());
         Self {
+            met,
             telemetry: telemetry.clone(),
             system,
             id: None,
@@ -199,7 +206,7 @@ impl<'a> Envelope<'a> {
         rule.recorded() == Record::Full
             && match self.operation {
                 Operation::Receive => rule.wants_receive_spans(self.batch.is_some()),
-                Operation::Settle => rule.wants_settle_spans(),
+                Operation::Settle => rule.wants_settle_spans(true),
                 Operation::Create => rule.wants_create_spans(),
                 Operation::Send | Operation::SendExisting | Operation::Process => true,
             }

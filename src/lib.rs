@@ -66,14 +66,17 @@
     )
 )]
 
+mod ambient;
 mod batch;
 mod diagnosis;
 mod envelope;
 mod link;
 mod metrics;
+mod not_let_in;
 pub mod policy;
 mod propagation;
 mod received;
+mod relation;
 #[cfg(feature = "sdk")]
 mod sampler;
 pub mod semconv;

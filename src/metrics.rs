@@ -2,7 +2,7 @@
 //!
 //! What they count and measure does not depend on whether a span is sampled.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
@@ -25,6 +25,12 @@ const PROBLEMS: &str = "otel_messaging.context.problems";
 
 /// What the problem was: one of [`Problem`]'s names.
 const PROBLEM: &str = "otel_messaging.context.problem";
+
+/// Counter of panics in telemetry code that is not ours.
+const PANICS: &str = "otel_messaging.telemetry.panics";
+
+/// Which code that was.
+pub(crate) const COMPONENT: &str = "otel_messaging.telemetry.component";
 
 /// From a message's timestamp to its hand-over.
 const TIME_IN_QUEUE: &str = "otel_messaging.message.time_in_queue";
@@ -51,6 +57,7 @@ pub(crate) struct Instruments {
     clock_skews: Counter<u64>,
     lag: Gauge<u64>,
     problems: Counter<u64>,
+    panics: Counter<u64>,
 }
 
 impl Instruments {
@@ -107,6 +114,11 @@ impl Instruments {
                 PROBLEMS,
                 "Messages whose context could not be carried or read in full.",
             ),
+            panics: meter
+                .u64_counter(PANICS)
+                .with_unit("{panic}")
+                .with_description("Panics of telemetry code that were kept from messaging.")
+                .build(),
         }
     }
 
@@ -114,8 +126,7 @@ impl Instruments {
     pub(crate) fn ended(
         &self,
         envelope: &Envelope<'_>,
-        from: SystemTime,
-        to: SystemTime,
+        elapsed: Duration,
         error: Option<KeyValue>,
     ) {
         let duration = match envelope.operation {
@@ -124,8 +135,7 @@ impl Instruments {
             _ => &self.operation_duration,
         };
         let attributes = envelope.metric_attributes();
-        // A clock that was set back has measured nothing.
-        let seconds = to.duration_since(from).unwrap_or_default().as_secs_f64();
+        let seconds = elapsed.as_secs_f64();
         let extra = [partition_of(envelope), error];
         with(&attributes.operation, extra, |all| {
             duration.record(seconds, all);
@@ -168,6 +178,11 @@ impl Instruments {
         with(&attributes.messages, [partition], |all| {
             self.lag.record(behind, all);
         });
+    }
+
+    /// Counts a panic of telemetry code.
+    pub(crate) fn panicked(&self, component: KeyValue) {
+        self.panics.add(1, &[component]);
     }
 
     pub(crate) fn problem(&self, problem: Problem, envelope: &Envelope<'_>) {

@@ -5,8 +5,8 @@ use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use opentelemetry::{Context, KeyValue};
 
 use super::envelope::{SETTLED, delivery_tag, error_type};
-use crate::link::ambient;
-use crate::received::{Message, Received, start_settle};
+use crate::ambient::ambient;
+use crate::received::{Message, Received};
 
 /// Whatever form a delivery has.
 pub trait Settleable: Message + sealed::Delivered {}
@@ -41,7 +41,8 @@ mod sealed {
 /// [`SETTLED`](crate::amqp::SETTLED).
 impl<M: Settleable> Received<M> {
     /// Acknowledges the delivery, as [`Acker::ack`](lapin::Acker::ack) does, in an
-    /// `ack {destination}` span that belongs to the trace of the message.
+    /// `ack {destination}` span that belongs to the process span of the delivery, if there is or was
+    /// one, else to the current span.
     ///
     /// With `multiple` the deliveries before it are acknowledged too; the span is that of this one.
     ///
@@ -58,7 +59,7 @@ impl<M: Settleable> Received<M> {
     }
 
     /// Refuses the delivery, as [`Acker::nack`](lapin::Acker::nack) does, in a `nack {destination}`
-    /// span that belongs to the trace of the message.
+    /// span that belongs where that of [`ack`](Self::ack) does.
     ///
     /// With `multiple` the deliveries before it are refused too; the span is that of this one.
     ///
@@ -74,7 +75,7 @@ impl<M: Settleable> Received<M> {
     }
 
     /// Refuses the delivery, as [`Acker::reject`](lapin::Acker::reject) does, in a
-    /// `reject {destination}` span that belongs to the trace of the message.
+    /// `reject {destination}` span that belongs where that of [`ack`](Self::ack) does.
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl<M: Settleable> Received<M> {
             if ambient.is_telemetry_suppressed() {
                 return settling.await;
             }
-            let mut running = start_settle(&**self, self.source(), operation_name, &ambient);
+            let mut running = self.start_settle(operation_name, &ambient);
             running.record(|| delivery_tag(self.delivery()));
             let settled = settling.await;
             match &settled {

@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_core::Stream;
 
 use super::Batch;
 use crate::received::{Message, Received};
+use crate::telemetry::Moment;
 
 /// A wait, by a timer of the client's own runtime.
 pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,7 +34,7 @@ pub struct Batches<S: Stream, M: Message, E> {
     within: Duration,
     delay: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
     taken: Vec<Received<M>>,
-    since: Option<SystemTime>,
+    since: Option<Moment>,
     /// Set from the first message of a batch on.
     deadline: Option<Sleep>,
     failed: Option<E>,
@@ -123,7 +124,7 @@ where
     type Item = Result<Batch<M>, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let since = *self.since.get_or_insert_with(SystemTime::now);
+        let since = *self.since.get_or_insert_with(Moment::now);
         ready!(self.poll_taken(task));
         self.since = None;
         self.deadline = None;

@@ -1,14 +1,17 @@
 //! What the messages of a batch carry, each of them and together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use opentelemetry::trace::{Link, SpanContext, TraceId};
 use opentelemetry::{Context, KeyValue};
 
 use crate::envelope::{Destination, Envelope};
-use crate::link::{FanBack, untrusted};
+use crate::link::FanBack;
+use crate::not_let_in::NotLetIn;
 use crate::policy::{Incoming, Record};
 use crate::received::{Message, Received};
+use crate::relation::untrusted;
 use crate::semconv::attributes::{destination_name, partition_id};
 
 /// What the messages of a batch carry.
@@ -18,6 +21,19 @@ pub(super) struct Members {
     /// What all messages so far say; `None` before the first.
     common: Option<Vec<KeyValue>>,
     origins: Origins,
+    not_let_in: NotLetIn,
+}
+
+/// The same, parted.
+pub(super) struct Parted {
+    /// A link for each message that has a context, with what differs between the messages.
+    pub(super) links: Vec<Link>,
+    /// What does not differ.
+    pub(super) common: Vec<KeyValue>,
+    /// The traces that the messages are from.
+    pub(super) fan_back: FanBack,
+    /// What the messages were not allowed to bring in.
+    pub(super) not_let_in: NotLetIn,
 }
 
 impl Members {
@@ -27,22 +43,24 @@ impl Members {
             links: Vec::with_capacity(messages),
             common: None,
             origins: Origins::at_most(most_origins),
+            not_let_in: NotLetIn::default(),
         }
     }
 
     pub(super) fn add<M: Message>(
         &mut self,
         message: &Received<M>,
-        destination: &Destination,
+        destination: &Arc<Destination>,
         envelope: &Envelope<'_>,
     ) {
         let rule = &destination.rule;
         let carried = message.carried(&Context::new(), envelope, rule);
+        let trust = message.trust(rule);
+        self.not_let_in.add(&carried, trust, destination);
         if rule.recorded() != Record::Full {
             self.common = Some(Vec::new());
             return;
         }
-        let trust = message.trust(rule);
         let seen = |context: SpanContext| match trust {
             Incoming::Continue | Incoming::LinkOnly => Some(context),
             Incoming::Restart => Some(untrusted(context)),
@@ -70,11 +88,10 @@ impl Members {
         self.links.extend(conflicting.map(Link::with_context));
     }
 
-    /// A link for each message that has a context, with what differs between the messages; what
-    /// does not; and the traces that the messages are from.
+    /// Parts what differs between the messages from what does not.
     ///
     /// Spec: messaging-spans § Attributes, on batches, 1.44.0.
-    pub(super) fn parted(mut self) -> (Vec<Link>, Vec<KeyValue>, FanBack) {
+    pub(super) fn parted(mut self) -> Parted {
         let common = self.common.unwrap_or_default();
         if !common.is_empty() {
             let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
@@ -82,7 +99,12 @@ impl Members {
                 link.attributes.retain(|one| !is_common(one));
             }
         }
-        (self.links, common, self.origins.found)
+        Parted {
+            links: self.links,
+            common,
+            fan_back: self.origins.found,
+            not_let_in: self.not_let_in,
+        }
     }
 }
 

@@ -5,19 +5,20 @@ mod members;
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::SystemTime;
 
 use opentelemetry::Context;
 
 pub use self::batches::Batches;
-use self::members::Members;
+use self::members::{Members, Parted};
+use crate::ambient::ambient;
 use crate::envelope::Envelope;
-use crate::link::{Relation, ambient};
 use crate::policy::Record;
 use crate::received::{Message, Received};
+use crate::relation::{Ambient, Relation};
 use crate::semconv::operation::Operation;
 use crate::semconv::outcome::Outcome;
 use crate::span::{ProcessSpan, Running};
+use crate::telemetry::Moment;
 
 /// Messages that are handled together. It derefs to them.
 ///
@@ -45,13 +46,16 @@ pub struct Batch<M: Message>(Vec<Received<M>>);
 
 impl<M: Message> Batch<M> {
     /// Takes messages that the application waited for since then, and records the receiving.
-    pub(crate) fn received(messages: Vec<Received<M>>, since: SystemTime) -> Self {
-        let batch = Self(messages);
+    pub(crate) fn received(mut messages: Vec<Received<M>>, since: Moment) -> Self {
         let ambient = Context::current();
+        for message in &mut messages {
+            message.hand_over_again(&ambient);
+        }
+        let batch = Self(messages);
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(Operation::Receive, |envelope, members| {
                 if envelope.has_span() {
-                    let (links, common, _) = members(0).parted();
+                    let Parted { links, common, .. } = members(0).parted();
                     let relation = Relation {
                         parent: ambient,
                         links,
@@ -67,7 +71,8 @@ impl<M: Message> Batch<M> {
     /// returns.
     ///
     /// The span links to the creation context of every message, however many there are, and has none
-    /// of them for its parent. What differs between messages is on their links, what does not is on
+    /// of them for its parent. That is a span which was opened since the messages were delivered, or
+    /// nothing: one that was active before is linked. What differs between messages is on their links, what does not is on
     /// the span. Beyond the limit of links (see
     /// [`Telemetry::max_links`](crate::Telemetry::max_links)) messages with the same creation context
     /// share a link, and what is still too much goes onto child spans of the name `links
@@ -141,15 +146,23 @@ impl<M: Message> Batch<M> {
         let started = self.with_members(Operation::Process, |envelope, members| {
             let rule = envelope.rule();
             (rule.recorded() != Record::Off).then(|| {
-                let (links, common, fan_back) = members(rule.fans_back_to()).parted();
-                let relation = Relation {
-                    parent: ambient.clone(),
-                    links,
+                let parted = members(rule.fans_back_to()).parted();
+                let around = Ambient {
+                    context: &ambient,
+                    is_about_it: !self.0.iter().any(|one| one.was_active_before(&ambient)),
+                    choice: rule.chosen_parent(),
                 };
+                let mut relation = if envelope.has_span() {
+                    Relation::handling_many(around, parted.links)
+                } else {
+                    Relation::inside(ambient.clone())
+                };
+                relation.parent = parted.not_let_in.put_into(relation.parent);
                 let mut running = Running::start(envelope, relation);
-                running.record(|| common);
-                if envelope.has_span() {
-                    running.is_batch(fan_back);
+                running.record(|| parted.common);
+                running.is_batch(parted.fan_back);
+                for message in &self.0 {
+                    message.is_processed_in(running.span_context());
                 }
                 ProcessSpan::of(running)
             })

@@ -7,7 +7,8 @@
 //! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | when the batch is handed over |
 //! | [`Received::process`], [`Received::start_process`] | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Batch::process`](crate::Batch::process), [`Batch::start_process`](crate::Batch::start_process) | `process {topic}`, CONSUMER, with a link to each message's creation | when the handler is called | with the handler's outcome |
-//! | `commit_message`, `commit`, `commit_consumer_state` | `commit {topic}`, CLIENT | with the call | when the call returns |
+//! | [`Consumer::commit_message`] | `commit {topic}`, CLIENT | with the call | when the call returns |
+//! | `commit`, `commit_consumer_state` | the same, where a span is active or the [`policy`](crate::policy::Rule::settle_spans) asks for it | with the call | when the call returns |
 //!
 //! Receiving a single message makes no span of its own, unless the [`policy`](crate::policy) asks for
 //! one: `poll {topic}`, CLIENT, from the begin of the wait to the hand-over. An asynchronous commit's span ends when the request is
@@ -90,4 +91,5 @@ pub use self::envelope::{
     MESSAGING_KAFKA_OFFSET,
 };
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
+pub use self::settle::Committable;
 pub use crate::received::Received;

@@ -1,36 +1,116 @@
 //! Offset commits.
 
 use opentelemetry::Context;
+use opentelemetry::trace::SpanContext;
+use rdkafka::consumer::{self as rd, CommitMode, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use super::consumer::Consumer;
 use super::envelope::{ClientInfo, error_type, offset};
+use crate::ambient::active_span;
 use crate::envelope::Envelope;
-use crate::link::Relation;
 use crate::received::start_settle;
+use crate::relation::Relation;
 use crate::semconv::operation::Operation;
 use crate::span::Running;
 
 const COMMIT: &str = "commit";
 
+impl<C> Consumer<C> {
+    /// Commits the offset of a message, as [`rd::Consumer::commit_message`] does, in a
+    /// `commit {topic}` span.
+    ///
+    /// The span belongs to the process span of a [`Received`] message, if there is or was one, else
+    /// to the current span. Of the client's own message only the latter is known.
+    ///
+    /// # Errors
+    ///
+    /// The client's own error, as it came.
+    pub fn commit_message<M, X>(&self, message: &M, mode: CommitMode) -> KafkaResult<()>
+    where
+        M: Committable + ?Sized,
+        C: rd::Consumer<X>,
+        X: ConsumerContext,
+    {
+        let (message, processed_in) = (message.message(), message.processed_in());
+        self.info.commit_message(message, processed_in, || {
+            self.client.commit_message(message, mode)
+        })
+    }
+}
+
+/// A message whose offset can be committed: the client's own, or a [`Received`] one.
+pub trait Committable: sealed::Delivered {}
+
+impl<M: sealed::Delivered + ?Sized> Committable for M {}
+
+mod sealed {
+    use opentelemetry::trace::SpanContext;
+    use rdkafka::message::BorrowedMessage;
+
+    use crate::Received;
+
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Delivered {
+        /// The client's own message.
+        fn message(&self) -> &BorrowedMessage<'_>;
+        /// The span that it is processed in, or was.
+        fn processed_in(&self) -> Option<SpanContext>;
+    }
+
+    impl Delivered for BorrowedMessage<'_> {
+        fn message(&self) -> &BorrowedMessage<'_> {
+            self
+        }
+
+        fn processed_in(&self) -> Option<SpanContext> {
+            None
+        }
+    }
+
+    impl Delivered for Received<BorrowedMessage<'_>> {
+        fn message(&self) -> &BorrowedMessage<'_> {
+            self
+        }
+
+        fn processed_in(&self) -> Option<SpanContext> {
+            self.processed_in()
+        }
+    }
+
+    impl<D: Delivered + ?Sized> Delivered for &D {
+        fn message(&self) -> &BorrowedMessage<'_> {
+            (**self).message()
+        }
+
+        fn processed_in(&self) -> Option<SpanContext> {
+            (**self).processed_in()
+        }
+    }
+}
+
 impl ClientInfo {
-    /// Commits one message in a span that belongs to the message's trace.
+    /// Commits one message.
     pub(super) fn commit_message(
         &self,
         message: &BorrowedMessage<'_>,
+        processed_in: Option<SpanContext>,
         commit: impl FnOnce() -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let ambient = Context::current();
         if ambient.is_telemetry_suppressed() {
             return commit();
         }
-        let running = start_settle(message, self, COMMIT, &ambient);
+        let running = start_settle(message, self, processed_in, COMMIT, &ambient);
         running.record(|| [offset(message.offset())]);
         self.finish(running, commit())
     }
 
     /// Commits a list of offsets; the span names the topic and the partition if there is just one.
+    /// Where no span is active it belongs to nothing, and there is one only where the policy asks for
+    /// it.
     pub(super) fn commit_offsets(
         &self,
         offsets: Option<&TopicPartitionList>,
@@ -59,7 +139,12 @@ impl ClientInfo {
             partition,
             batch: None,
         };
-        let running = Running::start(&envelope, Relation::inside(ambient));
+        let belongs = active_span(&ambient).is_some();
+        let running = if envelope.rule().wants_settle_spans(belongs) {
+            Running::start(&envelope, Relation::inside(ambient))
+        } else {
+            Running::without_span(&envelope, &ambient)
+        };
         self.finish(running, commit())
     }
 

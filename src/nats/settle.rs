@@ -6,13 +6,12 @@ use opentelemetry::Context;
 
 use super::envelope::{of_settle, position};
 use crate::Received;
-use crate::link::ambient;
-use crate::received::start_settle;
+use crate::ambient::ambient;
 
 impl Received<Message> {
-    /// Acknowledges, as [`Message::ack`] does, in an `ack {subject}` span in the trace of the
-    /// message. The span ends when the client has taken the acknowledgement, and says nothing of
-    /// the server.
+    /// Acknowledges, as [`Message::ack`] does, in an `ack {subject}` span that belongs to the process
+    /// span of the message, if there is or was one, else to the current span. It ends when the client
+    /// has taken the acknowledgement, and says nothing of the server.
     ///
     /// # Errors
     ///
@@ -67,7 +66,7 @@ impl Received<Message> {
             let ambient = ambient(called);
             let running = operation_name
                 .filter(|_| !ambient.is_telemetry_suppressed())
-                .map(|name| start_settle(&**self, self.source(), name, &ambient));
+                .map(|name| self.start_settle(name, &ambient));
             if let (Some(running), Ok(info)) = (&running, self.info()) {
                 running.record(|| position(info.stream, info.stream_sequence));
             }

@@ -374,6 +374,21 @@ impl Rule {
         allows(self.accept_baggage.as_deref(), member)
     }
 
+    /// Whether received baggage is let in by a list.
+    pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
+        self.accept_baggage.is_some()
+    }
+
+    /// Whether a member of baggage may be sent.
+    pub(crate) fn sends(&self, member: &str) -> bool {
+        allows(self.send_baggage.as_deref(), member)
+    }
+
+    /// Whether baggage is sent by a list.
+    pub(crate) const fn restricts_sent_baggage(&self) -> bool {
+        self.send_baggage.is_some()
+    }
+
     /// `context` with only the baggage that may be sent; `None` if that is all of it.
     pub(crate) fn without_kept_baggage(&self, context: &Context) -> Option<Context> {
         let allowed = self.send_baggage.as_deref()?;
@@ -404,8 +419,9 @@ impl Rule {
         self.fan_back.unwrap_or(0)
     }
 
-    pub(crate) fn wants_settle_spans(&self) -> bool {
-        self.settle_spans.unwrap_or(true)
+    /// Whether settling has a span, which by default it has where it `belongs` to something.
+    pub(crate) fn wants_settle_spans(&self, belongs: bool) -> bool {
+        self.settle_spans.unwrap_or(belongs)
     }
 
     pub(crate) fn wants_message_key(&self) -> bool {

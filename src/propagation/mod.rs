@@ -17,7 +17,8 @@ use opentelemetry::{Context, Key, StringValue};
 
 use self::received::{Found, HeaderExtractor};
 use crate::diagnosis::Problem;
-use crate::telemetry::with_global_propagator;
+use crate::telemetry::globals::with_propagator;
+use crate::telemetry::{Component, Telemetry, caught};
 use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Headers of a received message.
@@ -73,6 +74,16 @@ pub(crate) struct Extracted {
 }
 
 impl Extracted {
+    /// Nothing was carried.
+    fn nothing(base: &Context) -> Self {
+        Self {
+            context: base.clone(),
+            creation: None,
+            conflicting: None,
+            malformed: None,
+        }
+    }
+
     /// What was wrong with the message's context.
     pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> + use<> {
         let unreadable = match self.malformed {
@@ -84,9 +95,39 @@ impl Extracted {
     }
 }
 
+/// What becomes of a header of context that a message carries already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// It stays, and nothing is written beside it.
+    Kept,
+    /// It gives way to what is written, and stays where nothing is.
+    Replaced,
+    /// It goes, whether anything is written or not.
+    Removed,
+}
+
+/// The same for each of the two things that headers carry, which belong to different people.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CarriedHeaders {
+    /// `traceparent` and `tracestate`, or what another propagator has in their place.
+    pub(crate) trace: Carried,
+    /// `baggage`.
+    pub(crate) baggage: Carried,
+}
+
+impl CarriedHeaders {
+    /// Whatever is written takes the place of what was there.
+    pub(crate) const REPLACED: Self = Self {
+        trace: Carried::Replaced,
+        baggage: Carried::Replaced,
+    };
+}
+
 /// What became of the headers of a message to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Injected {
+    /// The message carries something now that was written here.
+    pub(crate) has_written: bool,
     /// The message carried a context before, which is gone.
     pub(crate) is_replacement: bool,
     /// What did not fit into the message.
@@ -101,6 +142,50 @@ impl Injected {
     }
 }
 
+/// The headers of W3C.
+const FIELDS: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
+
+/// Whether any propagator writes a header of this name that is baggage's.
+const fn is_baggage(name: &str) -> bool {
+    name.eq_ignore_ascii_case(BAGGAGE)
+}
+
+impl Telemetry {
+    /// Reads `headers` onto `base`, and of baggage what `accepts` takes.
+    pub(crate) fn extract(
+        &self,
+        base: &Context,
+        headers: Option<&impl Headers>,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Extracted {
+        self.caught(Component::Propagator, || {
+            self.propagation().extract(base, headers, accepts)
+        })
+        .unwrap_or_else(|| Extracted::nothing(base))
+    }
+
+    /// Writes `context` into `headers`, and does with what they carry as it is told.
+    pub(crate) fn inject<H: HeadersMut>(
+        &self,
+        context: &Context,
+        headers: &mut H,
+        carried: CarriedHeaders,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Injected {
+        self.caught(Component::Propagator, || {
+            self.propagation().inject(context, headers, carried, room)
+        })
+        .unwrap_or_else(|| Written::default().into_headers(headers, carried, |_| 0))
+    }
+
+    /// Whether a header of this name is one of context, in any case.
+    pub(crate) fn writes(&self, name: &str) -> bool {
+        let is_w3c = FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
+        is_w3c
+            || self.caught(Component::Propagator, || self.propagation().writes(name)) == Some(true)
+    }
+}
+
 impl Propagation {
     /// Reads `headers` onto `base`, and of baggage what `accepts` takes.
     pub(crate) fn extract(
@@ -110,23 +195,16 @@ impl Propagation {
         accepts: impl Fn(&str) -> bool,
     ) -> Extracted {
         let Some(headers) = headers else {
-            return Extracted {
-                context: base.clone(),
-                creation: None,
-                conflicting: None,
-                malformed: None,
-            };
+            return Extracted::nothing(base);
         };
         match self {
             Self::W3c => extract_w3c(base, headers, accepts),
-            Self::Global => {
-                with_global_propagator(|global| extract_with(global, base, headers, &accepts))
-            }
+            Self::Global => with_propagator(|global| extract_with(global, base, headers, &accepts)),
             Self::Custom(custom) => extract_with(&**custom, base, headers, accepts),
         }
     }
 
-    /// Writes `context` into `headers` in place of what they carry.
+    /// Writes `context` into `headers`, and does with what they carry as it is told.
     ///
     /// `room` is asked, after stale headers are gone, how many bytes may be added. What does not
     /// fit is left out: baggage first, then tracestate, then all.
@@ -134,41 +212,29 @@ impl Propagation {
         &self,
         context: &Context,
         headers: &mut H,
+        carried: CarriedHeaders,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
-        match self {
-            Self::W3c => inject_w3c(context, headers, room),
-            Self::Global => {
-                let written = with_global_propagator(|global| Written::by(global, context));
-                written.into_headers(headers, room)
-            }
-            Self::Custom(custom) => Written::by(&**custom, context).into_headers(headers, room),
-        }
+        // The propagator has done its work before the headers are changed, so that one that panics
+        // leaves them as they are.
+        let written = match self {
+            Self::W3c => return inject_w3c(context, headers, carried, room),
+            Self::Global => with_propagator(|global| Written::by(global, context)),
+            Self::Custom(custom) => Written::by(&**custom, context),
+        };
+        written.into_headers(headers, carried, room)
     }
 
-    /// Whether a header of this name is one of context, in any case.
-    pub(crate) fn writes(&self, name: &str) -> bool {
+    /// Whether the propagator has a field of this name, in any case.
+    fn writes(&self, name: &str) -> bool {
         let is_field = |propagator: &dyn TextMapPropagator| {
             let mut fields = propagator.fields();
             fields.any(|field| field.eq_ignore_ascii_case(name))
         };
-        let is_w3c = [TRACEPARENT, TRACESTATE, BAGGAGE]
-            .iter()
-            .any(|field| field.eq_ignore_ascii_case(name));
-        is_w3c
-            || match self {
-                Self::W3c => false,
-                Self::Global => with_global_propagator(is_field),
-                Self::Custom(custom) => is_field(&**custom),
-            }
-    }
-
-    /// Removes what [`inject`](Self::inject) may have written.
-    pub(crate) fn remove(&self, headers: &mut impl HeadersMut) -> bool {
         match self {
-            Self::W3c => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
-            Self::Global => with_global_propagator(|global| remove_fields(global, headers)),
-            Self::Custom(custom) => remove_fields(&**custom, headers),
+            Self::W3c => false,
+            Self::Global => with_propagator(is_field),
+            Self::Custom(custom) => is_field(&**custom),
         }
     }
 }
@@ -221,7 +287,9 @@ pub(crate) fn copied<'a>(
 
 /// Reads `headers` with any propagator, onto nothing.
 pub(crate) fn extract_alone(propagator: &dyn TextMapPropagator, headers: &impl Headers) -> Context {
-    read(propagator, &Context::new(), &HeaderExtractor::new(headers))
+    let carrier = HeaderExtractor::new(headers);
+    let read = || read(propagator, &Context::new(), &carrier);
+    caught(Component::Propagator, read).unwrap_or_default()
 }
 
 fn read(
@@ -240,7 +308,9 @@ pub(crate) fn inject_with(
     context: &Context,
     headers: &mut impl HeadersMut,
 ) {
-    Written::by(propagator, context).into_headers(headers, |_| usize::MAX);
+    let written = caught(Component::Propagator, || Written::by(propagator, context));
+    let written = written.unwrap_or_default();
+    written.into_headers(headers, CarriedHeaders::REPLACED, |_| usize::MAX);
 }
 
 fn extract_w3c(
@@ -272,34 +342,50 @@ fn extract_w3c(
 fn inject_w3c<H: HeadersMut>(
     context: &Context,
     headers: &mut H,
+    carried: CarriedHeaders,
     room: impl FnOnce(&H) -> usize,
 ) -> Injected {
     let outgoing = w3c::Outgoing::from_context(context);
     let traceparent = outgoing.traceparent.as_ref().map(|text| text.as_slice());
+    let tracestate = outgoing.tracestate.as_deref().map(str::as_bytes);
+    let baggage = outgoing.baggage.as_deref().map(str::as_bytes);
     let fields = [
-        (TRACEPARENT, traceparent),
+        (
+            TRACEPARENT,
+            traceparent.filter(|_| carried.trace != Carried::Kept),
+        ),
         (
             TRACESTATE,
-            outgoing.tracestate.as_deref().map(str::as_bytes),
+            tracestate.filter(|_| carried.trace != Carried::Kept),
         ),
-        (BAGGAGE, outgoing.baggage.as_deref().map(str::as_bytes)),
+        (
+            BAGGAGE,
+            baggage.filter(|_| carried.baggage != Carried::Kept),
+        ),
     ];
-    // What a message carries belongs together: with a new traceparent all of the old goes. With
-    // none to write the message is somebody else's, and its context passes through.
-    let is_replacement = match fields {
-        [(_, None), _, (_, None)] => return Injected::default(),
-        [(_, None), _, _] => headers.remove(&[BAGGAGE]),
-        _ => headers.remove(&[TRACEPARENT, TRACESTATE, BAGGAGE]),
+    let [(_, traceparent), _, (_, baggage)] = fields;
+    // What names the trace belongs together: with a new traceparent the old list goes too.
+    let names: &[&str] = match (
+        carried.trace.goes(traceparent.is_some()),
+        carried.baggage.goes(baggage.is_some()),
+    ) {
+        (true, true) => &[TRACEPARENT, TRACESTATE, BAGGAGE],
+        (true, false) => &[TRACEPARENT, TRACESTATE],
+        (false, true) => &[BAGGAGE],
+        (false, false) => return Injected::default(),
     };
-    let room = room(headers);
-    let left_out = append_fitting(headers, room, || {
+    let is_replacement = headers.remove(names);
+    append_fitting(headers, is_replacement, room, || {
         fields
             .iter()
             .filter_map(|(name, value)| Some((*name, (*value)?)))
-    });
-    Injected {
-        is_replacement,
-        left_out,
+    })
+}
+
+impl Carried {
+    /// Whether the header goes, where something is written or is not.
+    fn goes(self, is_written: bool) -> bool {
+        self == Self::Removed || self == Self::Replaced && is_written
     }
 }
 
@@ -321,26 +407,45 @@ impl Written {
     }
 
     fn into_headers<H: HeadersMut>(
-        self,
+        mut self,
         headers: &mut H,
+        carried: CarriedHeaders,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
-        if self.fields.is_empty() {
+        let of = |name: &str| {
+            if is_baggage(name) {
+                carried.baggage
+            } else {
+                carried.trace
+            }
+        };
+        self.fields.retain(|(name, _)| of(name) != Carried::Kept);
+        let (baggage, trace): (Vec<_>, Vec<_>) =
+            self.fields.iter().partition(|(name, _)| is_baggage(name));
+        let goes = |name: &&str| {
+            let is_written = if is_baggage(name) {
+                !baggage.is_empty()
+            } else {
+                !trace.is_empty()
+            };
+            of(name).goes(is_written)
+        };
+        let set = self.fields.iter().map(|(name, _)| name.as_str());
+        let names = self.names.iter().map(String::as_str).chain(set);
+        // Whatever the propagator calls its own, what is forbidden does not go out by our names.
+        let forbidden = FIELDS
+            .into_iter()
+            .filter(|name| of(name) == Carried::Removed);
+        let names: Vec<&str> = names.filter(goes).chain(forbidden).collect();
+        if names.is_empty() {
             return Injected::default();
         }
-        let set = self.fields.iter().map(|(name, _)| name.as_str());
-        let names: Vec<&str> = self.names.iter().map(String::as_str).chain(set).collect();
         let is_replacement = headers.remove(&names);
-        let room = room(headers);
-        let left_out = append_fitting(headers, room, || {
+        append_fitting(headers, is_replacement, room, || {
             self.fields
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        });
-        Injected {
-            is_replacement,
-            left_out,
-        }
+        })
     }
 }
 
@@ -353,8 +458,13 @@ impl Injector for Written {
     }
 }
 
-/// Appends what `fields` yields as far as it fits.
-fn append_fitting<'a, H, F>(headers: &mut H, room: usize, fields: impl Fn() -> F) -> Option<Problem>
+/// Appends what `fields` yields as far as it fits, and tells what became of the headers.
+fn append_fitting<'a, H, F>(
+    headers: &mut H,
+    is_replacement: bool,
+    room: impl FnOnce(&H) -> usize,
+    fields: impl Fn() -> F,
+) -> Injected
 where
     H: HeadersMut,
     F: Iterator<Item = (&'a str, &'a [u8])>,
@@ -364,18 +474,25 @@ where
         (&[BAGGAGE], Some(Problem::BaggageLeftOut)),
         (&[BAGGAGE, TRACESTATE], Some(Problem::TracestateLeftOut)),
     ];
+    let mut injected = Injected {
+        has_written: false,
+        is_replacement,
+        left_out: None,
+    };
+    if fields().next().is_none() {
+        return injected;
+    }
+    let room = room(headers);
     for (left_out, problem) in STEPS {
         let kept = || fields().filter(|(name, _)| !left_out.contains(name));
         let cost: usize = kept().map(|(name, value)| H::cost(name, value)).sum();
         if cost <= room {
+            injected.has_written = kept().next().is_some();
             kept().for_each(|(name, value)| headers.append(name, value));
-            return problem;
+            injected.left_out = problem;
+            return injected;
         }
     }
-    Some(Problem::ContextLeftOut)
-}
-
-fn remove_fields(propagator: &dyn TextMapPropagator, headers: &mut impl HeadersMut) -> bool {
-    let names: Vec<&str> = propagator.fields().collect();
-    headers.remove(&names)
+    injected.left_out = Some(Problem::ContextLeftOut);
+    injected
 }

@@ -50,6 +50,7 @@ fn all(_: &str) -> bool {
 }
 
 const REPLACED: Injected = Injected {
+    has_written: true,
     is_replacement: true,
     left_out: None,
 };
@@ -184,7 +185,12 @@ fn stale_headers_are_replaced_in_every_case_and_others_stay_in_order() {
         ("b", "2"),
     ]);
 
-    let injected = Propagation::W3c.inject(&full_context(), &mut headers, |_| usize::MAX);
+    let injected = Propagation::W3c.inject(
+        &full_context(),
+        &mut headers,
+        CarriedHeaders::REPLACED,
+        |_| usize::MAX,
+    );
 
     assert_eq!(injected, REPLACED);
     assert_eq!(
@@ -205,7 +211,12 @@ fn with_nothing_to_write_the_headers_pass_through() {
 
     for propagation in [Propagation::W3c, Propagation::Global, stock] {
         let mut headers = list(&[("traceparent", FIRST), ("baggage", "tenant=blue")]);
-        let injected = propagation.inject(&Context::new(), &mut headers, |_| usize::MAX);
+        let injected = propagation.inject(
+            &Context::new(),
+            &mut headers,
+            CarriedHeaders::REPLACED,
+            |_| usize::MAX,
+        );
         assert_eq!(injected, Injected::default());
         assert_eq!(
             headers,
@@ -221,7 +232,9 @@ fn baggage_alone_is_written_beside_a_context_that_passes_through() {
         [("tenant", "blue")].map(|(key, value)| opentelemetry::KeyValue::new(key, value)),
     );
 
-    Propagation::W3c.inject(&baggage, &mut headers, |_| usize::MAX);
+    Propagation::W3c.inject(&baggage, &mut headers, CarriedHeaders::REPLACED, |_| {
+        usize::MAX
+    });
 
     assert_eq!(
         headers,
@@ -246,7 +259,8 @@ fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
 
     for (room, written, expected) in rows {
         let mut headers = list(&[("traceparent", SECOND)]);
-        let injected = Propagation::W3c.inject(&context, &mut headers, |_| room);
+        let injected =
+            Propagation::W3c.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| room);
         assert_eq!(
             (headers.0.len(), injected.left_out),
             (written, expected),
@@ -267,11 +281,13 @@ fn another_propagator_writes_its_fields_and_no_empty_ones() {
         ("a", "1"),
     ]);
 
-    let injected = stock.inject(&context, &mut headers, |_| usize::MAX);
+    let injected = stock.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| {
+        usize::MAX
+    });
 
     assert_eq!(injected, REPLACED);
     assert_eq!(headers, list(&[("a", "1"), ("traceparent", FIRST)]));
-    stock.remove(&mut headers);
+    headers.remove(&FIELDS);
     assert_eq!(headers, list(&[("a", "1")]));
 }
 

@@ -5,21 +5,25 @@ pub(crate) mod sealed;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
-use opentelemetry::trace::Link;
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
 use self::sealed::Parts;
-use crate::envelope::Envelope;
-use crate::link::{InBatch, Relation, ambient, passed_on, without_span};
+use crate::ambient::{Delivered, active_span, ambient, without_span};
+use crate::envelope::{Destination, Envelope};
+use crate::link::InBatch;
+use crate::not_let_in::NotLetIn;
 use crate::policy::{Incoming, Record, Rule};
 use crate::propagation::Extracted;
+use crate::relation::{Ambient, Relation, links_to, passed_on};
 use crate::semconv::attributes::captured;
 use crate::semconv::operation::Operation;
 use crate::semconv::outcome::Outcome;
 use crate::span::{ProcessSpan, Running};
+use crate::telemetry::Moment;
 
 /// A message that a wrapped consumer handed over. It derefs to the client's own message.
 ///
@@ -29,6 +33,9 @@ pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
     context: OnceLock<Context>,
+    delivered: Delivered,
+    /// The span that it is processed in, or was.
+    processed_in: Mutex<Option<SpanContext>>,
     /// What was wrong with its context counts once, however often it is processed.
     is_reported: AtomicBool,
 }
@@ -46,20 +53,27 @@ impl<M: Message> Received<M> {
     pub(crate) fn hand_over(
         message: M,
         source: &Arc<M::Source>,
-        waited_since: Option<SystemTime>,
+        waited_since: Option<Moment>,
         lag: impl FnOnce(&M) -> Option<u64>,
     ) -> Self {
+        let current = Context::current();
         let received = Self {
+            delivered: M::client(source).met.delivered(&current),
             message,
             source: Arc::clone(source),
             context: OnceLock::new(),
+            processed_in: Mutex::default(),
             is_reported: AtomicBool::new(false),
         };
-        let current = Context::current();
-        if !current.is_telemetry_suppressed() {
+        if !current.is_telemetry_suppressed() && !received.message.is_status() {
             received.count(&current, waited_since, lag);
         }
         received
+    }
+
+    /// It is delivered with others, after it was taken.
+    pub(crate) fn hand_over_again(&mut self, current: &Context) {
+        self.delivered = M::client(&self.source).met.delivered(current);
     }
 
     /// The same delivery with its message in another form.
@@ -71,6 +85,8 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(&self.source),
             context: self.context.clone(),
+            delivered: self.delivered,
+            processed_in: Mutex::new(self.processed_in()),
             is_reported: AtomicBool::new(self.is_reported.load(Ordering::Relaxed)),
         }
     }
@@ -78,7 +94,7 @@ impl<M: Message> Received<M> {
     fn count(
         &self,
         current: &Context,
-        waited_since: Option<SystemTime>,
+        waited_since: Option<Moment>,
         lag: impl FnOnce(&M) -> Option<u64>,
     ) {
         let destination = self.message.destination(&self.source);
@@ -95,18 +111,19 @@ impl<M: Message> Received<M> {
             partition: self.message.partition(),
             batch: None,
         };
-        let instruments = client.telemetry.instruments();
-        instruments.consumed(&envelope, 1);
-        if rule.wants_time_in_queue()
-            && let Some(sent) = self.message.sent_at()
-        {
-            instruments.waited(&envelope, sent, SystemTime::now());
-        }
-        if rule.wants_lag()
-            && let Some(behind) = lag(&self.message)
-        {
-            instruments.lag(&envelope, behind);
-        }
+        client.telemetry.measure(|instruments| {
+            instruments.consumed(&envelope, 1);
+            if rule.wants_time_in_queue()
+                && let Some(sent) = self.message.sent_at()
+            {
+                instruments.waited(&envelope, sent, SystemTime::now());
+            }
+            if rule.wants_lag()
+                && let Some(behind) = lag(&self.message)
+            {
+                instruments.lag(&envelope, behind);
+            }
+        });
         if rule.wants_receive_spans(false)
             && let Some(since) = waited_since
         {
@@ -114,7 +131,7 @@ impl<M: Message> Received<M> {
             let trust = trust(&self.message, rule);
             let relation = Relation {
                 parent: current.clone(),
-                ..Relation::handling(current, carried, trust)
+                links: links_to(carried.creation, carried.conflicting, trust),
             };
             let running = Running::since(since, &envelope, relation);
             running.record(|| attributes(&self.message, &self.source, rule));
@@ -140,12 +157,15 @@ impl<M: Message> Received<M> {
     /// returns.
     ///
     /// The handler's future is polled with the span and the message's baggage current, across every
-    /// await. The span links to the creation context and is its child, unless another span is
-    /// active: then it is that one's child. A [`policy`](crate::policy) can set it otherwise. An
+    /// await. The span links to the creation context and is its child. If a span is active that was
+    /// opened since the message was delivered, it is that one's child instead; one that was active
+    /// before, around a consumer loop for instance, is linked. A [`policy`](crate::policy) can set it
+    /// [otherwise](crate::policy::Rule::parent). An
     /// error sets the span's status, `error.type` and an exception; a panic does too and goes on.
     /// Committing or acknowledging stays with the caller.
     ///
-    /// What is current counts when the future is first polled, or else when this was called.
+    /// What is current counts when the future is first polled, or where no context is attached then,
+    /// when this was called.
     ///
     /// # Cancel safety
     ///
@@ -214,7 +234,7 @@ impl<M: Message> Received<M> {
     }
 
     fn start_in(&self, ambient: Context) -> ProcessSpan {
-        if ambient.is_telemetry_suppressed() {
+        if ambient.is_telemetry_suppressed() || self.message.is_status() {
             return ProcessSpan::unrecorded(ambient);
         }
         let destination = self.message.destination(&self.source);
@@ -230,14 +250,12 @@ impl<M: Message> Received<M> {
         let trust = self.trust(rule);
         if !envelope.has_span() {
             let carried = self.carried(&ambient, &envelope, rule);
-            let context = if self.message.is_stored() {
-                Relation::handling(&ambient, carried, trust).parent
-            } else {
-                passed_on(ambient, carried, trust)
-            };
+            let not_let_in = not_let_in(&carried, trust, &destination);
+            let context = passed_on(ambient, carried, trust, self.message.is_stored());
+            let context = not_let_in.put_into(context);
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
-                _ => ProcessSpan::of(Running::start(&envelope, Relation::inside(context))),
+                _ => ProcessSpan::of(Running::without_span(&envelope, &context)),
             };
         }
         let batch = InBatch::of(&ambient);
@@ -246,15 +264,55 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &envelope, rule);
+        let not_let_in = not_let_in(&carried, trust, &destination);
         let mut relation = if batch.is_some() && carried.creation.is_none() {
             Relation::inside(ambient)
         } else {
-            Relation::handling(&outside, carried, trust)
+            let ambient = Ambient {
+                is_about_it: !self.was_active_before(&outside),
+                context: &outside,
+                choice: rule.chosen_parent(),
+            };
+            Relation::handling(ambient, carried, trust)
         };
         relation.links.extend(batch.map(Link::with_context));
+        relation.parent = not_let_in.put_into(relation.parent);
         let running = Running::start(&envelope, relation);
         running.record(|| self.own_attributes(rule));
+        self.is_processed_in(running.span_context());
         ProcessSpan::of(running)
+    }
+
+    /// Whether the active span was so already when the message was delivered to the application.
+    pub(crate) fn was_active_before(&self, ambient: &Context) -> bool {
+        let met = &M::client(&self.source).met;
+        active_span(ambient).is_some_and(|span| met.was_active(span.span_id(), self.delivered))
+    }
+
+    /// Remembers the span that the message is processed in.
+    pub(crate) fn is_processed_in(&self, span: Option<SpanContext>) {
+        if span.is_some() {
+            let processed_in = self.processed_in.lock();
+            *processed_in.unwrap_or_else(PoisonError::into_inner) = span;
+        }
+    }
+
+    /// The span that the message is processed in, or was last.
+    pub(crate) fn processed_in(&self) -> Option<SpanContext> {
+        let processed_in = self.processed_in.lock();
+        processed_in.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts settling the message.
+    pub(crate) fn start_settle(&self, operation_name: &'static str, ambient: &Context) -> Running {
+        let processed_in = self.processed_in();
+        start_settle(
+            &self.message,
+            &self.source,
+            processed_in,
+            operation_name,
+            ambient,
+        )
     }
 
     /// What the message carries, read onto `base`. What is wrong with it is reported once.
@@ -295,10 +353,14 @@ impl<M: Message> Received<M> {
     }
 }
 
-/// Starts settling one message, in its trace.
+/// Starts settling one message: in its process span, where that is known, else in what is current,
+/// with a link to the context that the message was created in.
+///
+/// Spec: messaging-spans § Consumer spans, 1.44.0.
 pub(crate) fn start_settle<M: Message>(
     message: &M,
     source: &M::Source,
+    processed_in: Option<SpanContext>,
     operation_name: &'static str,
     ambient: &Context,
 ) -> Running {
@@ -311,17 +373,32 @@ pub(crate) fn start_settle<M: Message>(
         partition: message.partition(),
         batch: None,
     };
+    if !envelope.has_span() {
+        return Running::without_span(&envelope, ambient);
+    }
     let rule = &destination.rule;
-    let carried = extract(message, source, ambient, rule);
-    Running::start(
-        &envelope,
-        Relation::handling(ambient, carried, trust(message, rule)),
-    )
+    let carried = extract(message, source, &Context::new(), rule);
+    let trust = trust(message, rule);
+    let relation = Relation {
+        parent: match processed_in {
+            Some(process) => ambient.with_remote_span_context(process),
+            None => ambient.clone(),
+        },
+        links: links_to(carried.creation, carried.conflicting, trust),
+    };
+    Running::start(&envelope, relation)
+}
+
+/// What must not go out again from the handler of a message.
+fn not_let_in(carried: &Extracted, trust: Incoming, source: &Arc<Destination>) -> NotLetIn {
+    let mut not_let_in = NotLetIn::default();
+    not_let_in.add(carried, trust, source);
+    not_let_in
 }
 
 fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {
-    let propagation = M::client(source).telemetry.propagation();
-    propagation.extract(base, message.headers(), |member| rule.accepts(member))
+    let telemetry = &M::client(source).telemetry;
+    telemetry.extract(base, message.headers(), |member| rule.accepts(member))
 }
 
 fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {

@@ -42,6 +42,10 @@ pub trait Parts {
     fn is_redelivered(&self) -> bool {
         false
     }
+    /// Whether it is no message, but what the broker says of one.
+    fn is_status(&self) -> bool {
+        false
+    }
     /// Whether it was read out of a store: the context of its writer is linked, never continued.
     fn is_stored(&self) -> bool {
         false

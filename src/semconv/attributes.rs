@@ -161,7 +161,7 @@ pub(crate) fn captured<H: Headers>(
         headers.for_each(&mut |name, value| {
             if let Ok(name) = str::from_utf8(name)
                 && rule.captures(name)
-                && !telemetry.propagation().writes(name)
+                && !telemetry.writes(name)
                 && let Ok(value) = str::from_utf8(value)
             {
                 let values = found.entry(name.to_lowercase()).or_default();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use opentelemetry::trace::{Link, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
-use super::inject;
+use super::carried::{CarriedContext, strip};
+use crate::ambient::active_span;
 use crate::diagnosis::Problem;
 use crate::envelope::{Client, Destination, Envelope};
-use crate::link::Relation;
 use crate::policy::{Record, Rule};
 use crate::propagation::{Headers, HeadersMut};
+use crate::relation::Relation;
 use crate::semconv::attributes::{captured, of_error};
 use crate::semconv::operation::Operation;
 use crate::span::Running;
@@ -30,7 +31,8 @@ pub(crate) struct SendingBatch {
 struct Sent {
     destination: Arc<Destination>,
     partition: Option<i32>,
-    has_our_context: bool,
+    /// It is larger than it was given.
+    is_larger: bool,
     /// It is with the client, and not counted yet.
     is_pending: bool,
 }
@@ -78,47 +80,57 @@ impl SendingBatch {
             batch: Some(messages.len()),
         };
         let is_off = |one: &Outgoing<H>| one.destination.rule.recorded() == Record::Off;
-        if ambient.is_telemetry_suppressed() || messages.iter().all(is_off) {
+        if ambient.is_telemetry_suppressed() {
+            return Self::default();
+        }
+        if messages.iter().all(is_off) {
+            for message in messages {
+                let envelope = creation_of(client, &message.destination, message.partition);
+                strip(&envelope, &ambient, &mut message.headers);
+            }
             return Self::default();
         }
 
         let mut links = Vec::new();
-        let mut fates = Vec::with_capacity(messages.len());
+        let mut created = Vec::with_capacity(messages.len());
         for (index, message) in messages.iter_mut().enumerate() {
-            fates.push(create(
-                client,
-                &ambient,
-                (index, message),
-                details,
-                &mut links,
-            ));
+            let message = (index, message);
+            created.push(create(client, &ambient, message, details, &mut links));
         }
+        let takes_ours = |context: &Creation| matches!(context, Creation::Send(_));
         let envelope = Envelope {
-            operation: match fates.contains(&Fate::Bare) {
+            operation: match created.iter().any(takes_ours) {
                 true => Operation::Send,
                 false => Operation::SendExisting,
             },
             ..envelope
         };
         let relation = Relation {
-            parent: ambient,
+            parent: ambient.clone(),
             links,
         };
         let running = Running::start(&envelope, relation);
-        let sent = messages.iter_mut().zip(fates).enumerate();
-        let sent = sent.map(|(index, (message, fate))| {
+        let sent = messages.iter_mut().zip(created).enumerate();
+        let sent = sent.map(|(index, (message, creation))| {
             let envelope = Envelope {
                 destination: Some(&message.destination),
                 partition: message.partition,
                 batch: None,
                 ..envelope
             };
-            let room = |headers: &H| details.room(index, headers);
             Sent {
-                has_our_context: match fate {
-                    Fate::Bare => inject(&envelope, running.context(), &mut message.headers, room),
-                    Fate::Created(is_ours) => is_ours,
-                    Fate::Untouched => false,
+                is_larger: match creation {
+                    Creation::Send(carried) => {
+                        let context = running.context();
+                        let both = carried.with_baggage(context, &ambient);
+                        let context = both.as_ref().unwrap_or(context);
+                        let left = carried.headers(&ambient);
+                        let room = |headers: &H| details.room(index, headers);
+                        let headers = &mut message.headers;
+                        let injected = carried.inject(&envelope, context, left, headers, room);
+                        injected.has_written
+                    }
+                    Creation::Elsewhere { is_larger } => is_larger,
                 },
                 destination: Arc::clone(&message.destination),
                 partition: message.partition,
@@ -162,7 +174,7 @@ impl SendingBatch {
     pub(crate) fn refused_for_size(&self, index: usize) {
         let message = self.messages.get(index);
         if let (Some(running), Some(message)) = (&self.running, message)
-            && message.has_our_context
+            && message.is_larger
         {
             let envelope = Envelope {
                 destination: Some(&message.destination),
@@ -172,17 +184,6 @@ impl SendingBatch {
             };
             let telemetry = &running.client().telemetry;
             telemetry.report([Problem::RefusedForSize], &envelope);
-        }
-    }
-
-    /// Takes out of the headers of a message what was written into them.
-    pub(crate) fn take_back(&self, index: usize, headers: &mut impl HeadersMut) {
-        let message = self.messages.get(index);
-        if let Some(running) = &self.running
-            && message.is_some_and(|message| message.has_our_context)
-        {
-            let telemetry = &running.client().telemetry;
-            telemetry.propagation().remove(headers);
         }
     }
 
@@ -208,8 +209,8 @@ impl SendingBatch {
             ..running.envelope()
         };
         if message.destination.rule.recorded() != Record::Off {
-            let instruments = running.client().telemetry.instruments();
-            instruments.sent(&envelope, error);
+            let telemetry = &running.client().telemetry;
+            telemetry.measure(|instruments| instruments.sent(&envelope, error));
         }
     }
 }
@@ -229,14 +230,30 @@ impl Drop for SendingBatch {
 }
 
 /// Where the context of a message comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Creation {
     /// From the send span.
-    Bare,
-    /// From a span of its own, if that one has an identity.
-    Created(bool),
-    /// From before, or from nowhere.
-    Untouched,
+    Send(CarriedContext),
+    /// From a span of its own, from before, or from nowhere.
+    Elsewhere {
+        /// It was written into the message, which is larger now.
+        is_larger: bool,
+    },
+}
+
+/// The operation of creating a message.
+fn creation_of<'a>(
+    client: &'a Arc<Client>,
+    destination: &'a Arc<Destination>,
+    partition: Option<i32>,
+) -> Envelope<'a> {
+    Envelope {
+        client,
+        operation: Operation::Create,
+        operation_name: "create",
+        destination: Some(destination),
+        partition,
+        batch: None,
+    }
 }
 
 /// Gives a message its context before the batch is sent, where it gets one then.
@@ -246,40 +263,47 @@ fn create<H: Headers + HeadersMut>(
     (index, message): (usize, &mut Outgoing<H>),
     details: &impl Details<H>,
     links: &mut Vec<Link>,
-) -> Fate {
-    let envelope = Envelope {
-        client,
-        operation: Operation::Create,
-        operation_name: "create",
-        destination: Some(&message.destination),
-        partition: message.partition,
-        batch: None,
-    };
-    let rule = envelope.rule();
-    if rule.recorded() == Record::Off {
-        return Fate::Untouched;
-    }
+) -> Creation {
+    let envelope = creation_of(client, &message.destination, message.partition);
     let telemetry = &client.telemetry;
-    let carried = telemetry
-        .propagation()
-        .extract(&Context::new(), Some(&message.headers), |_| false);
-    let is_kept = telemetry.keeps_existing_context() && carried.creation.is_some();
-    if is_kept || !envelope.has_span() {
-        links.extend(Relation::sending(Context::new(), carried).links);
-        return if is_kept { Fate::Untouched } else { Fate::Bare };
+    let rule = envelope.rule();
+    let headers = &mut message.headers;
+    if rule.recorded() == Record::Off {
+        strip(&envelope, ambient, headers);
+        return Creation::Elsewhere { is_larger: false };
     }
-    let created = Running::start(&envelope, Relation::sending(ambient.clone(), carried));
+    let room = |headers: &H| details.room(index, headers);
+    let carried = CarriedContext::read(telemetry, rule, ambient, headers);
+    let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
+    // The one span that there is then can be in one trace only, and where none is active in none of
+    // those that the messages carry.
+    let goes_on = !envelope.has_span() && active_span(ambient).is_none() && carried.continues();
+    if is_kept || goes_on {
+        links.extend(carried.links(ambient));
+        let injected = if is_kept {
+            carried.keep(&envelope, headers, room)
+        } else {
+            let left = carried.headers(ambient);
+            carried.inject(&envelope, &carried.parent(ambient), left, headers, room)
+        };
+        return Creation::Elsewhere {
+            is_larger: injected.has_written,
+        };
+    }
+    if !envelope.has_span() {
+        links.extend(carried.links(ambient));
+        return Creation::Send(carried);
+    }
+    let created = Running::start(&envelope, carried.relation(ambient));
     created.record(|| {
-        let captured = captured(&message.headers, rule, telemetry);
+        let captured = captured(&*headers, rule, telemetry);
         details.attributes(index, rule).into_iter().chain(captured)
     });
-    links.push(Link::with_context(
-        created.context().span().span_context().clone(),
-    ));
-    Fate::Created(inject(
-        &envelope,
-        created.context(),
-        &mut message.headers,
-        |headers| details.room(index, headers),
-    ))
+    let context = created.context();
+    links.push(Link::with_context(context.span().span_context().clone()));
+    let left = carried.headers(ambient);
+    let injected = carried.inject(&envelope, context, left, headers, room);
+    Creation::Elsewhere {
+        is_larger: injected.has_written,
+    }
 }

@@ -1,13 +1,13 @@
 //! Sending messages: their spans, and their context into their headers.
 
 pub(crate) mod batch;
+mod carried;
 
 use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt as _;
 
+use self::carried::{CarriedContext, strip};
 use crate::diagnosis::Problem;
 use crate::envelope::Envelope;
-use crate::link::Relation;
 use crate::policy::Record;
 use crate::propagation::{Headers, HeadersMut};
 use crate::semconv::attributes::captured;
@@ -19,13 +19,15 @@ use crate::span::Running;
 #[derive(Debug)]
 pub(crate) struct Sending {
     running: Running,
-    /// What the message carries now was written by us.
-    has_our_context: bool,
+    /// The message is larger than it was given.
+    is_larger: bool,
 }
 
 impl Sending {
     /// Starts the operation of `envelope` and writes its context into `headers`, where `room` says
     /// how many bytes may be added; `None` where telemetry has nothing to do with the message.
+    ///
+    /// The ambient span is the parent, or where none is active the context that the message carries.
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
     pub(crate) fn start<H: Headers + HeadersMut>(
@@ -34,28 +36,34 @@ impl Sending {
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
     ) -> Option<Self> {
-        if ambient.is_telemetry_suppressed() || envelope.rule().recorded() == Record::Off {
+        if ambient.is_telemetry_suppressed() {
             return None;
         }
         let telemetry = &envelope.client.telemetry;
         let rule = envelope.rule();
-        let carried = telemetry
-            .propagation()
-            .extract(&Context::new(), Some(&*headers), |_| false);
-        let keeps = telemetry.keeps_existing_context() && carried.creation.is_some();
-        let operation = if keeps {
-            Operation::SendExisting
-        } else {
-            envelope.operation
-        };
+        if rule.recorded() == Record::Off {
+            strip(envelope, &ambient, headers);
+            return None;
+        }
+        let carried = CarriedContext::read(telemetry, rule, &ambient, headers);
+        let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
         let envelope = Envelope {
-            operation,
+            operation: match is_kept {
+                true => Operation::SendExisting,
+                false => envelope.operation,
+            },
             ..*envelope
         };
-        let running = Running::start(&envelope, Relation::sending(ambient, carried));
+        let running = Running::start(&envelope, carried.relation(&ambient));
         running.record(|| captured(&*headers, rule, telemetry));
+        let injected = if is_kept {
+            carried.keep(&envelope, headers, room)
+        } else {
+            let left = carried.headers(&ambient);
+            carried.inject(&envelope, running.context(), left, headers, room)
+        };
         Some(Self {
-            has_our_context: !keeps && inject(&envelope, running.context(), headers, room),
+            is_larger: injected.has_written,
             running,
         })
     }
@@ -71,35 +79,10 @@ impl Sending {
     /// The broker, or the client, refused the message for its size. If it carries a context of ours,
     /// that is counted as a problem.
     pub(crate) fn refused_for_size(&self) {
-        if self.has_our_context {
+        if self.is_larger {
             let envelope = self.running.envelope();
             let telemetry = &envelope.client.telemetry;
             telemetry.report([Problem::RefusedForSize], &envelope);
         }
     }
-
-    /// Takes out of `headers` what was written into them: in keep-existing mode it would pass for
-    /// the user's own context the next time.
-    pub(crate) fn take_back(&self, headers: &mut impl HeadersMut) {
-        if self.has_our_context {
-            let telemetry = &self.running.client().telemetry;
-            telemetry.propagation().remove(headers);
-        }
-    }
-}
-
-/// Writes `context` into the headers of a message, and says whether that names a span.
-fn inject<H: HeadersMut>(
-    envelope: &Envelope<'_>,
-    context: &Context,
-    headers: &mut H,
-    room: impl FnOnce(&H) -> usize,
-) -> bool {
-    let telemetry = &envelope.client.telemetry;
-    let sent = envelope.rule().without_kept_baggage(context);
-    let context = sent.as_ref().unwrap_or(context);
-    let injected = telemetry.propagation().inject(context, headers, room);
-    telemetry.report(injected.problems(), envelope);
-    // Without a context of our own to write, what the message carried passed through.
-    context.span().span_context().is_valid()
 }

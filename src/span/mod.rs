@@ -5,21 +5,25 @@ mod process;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
-use opentelemetry::trace::{Link, SpanBuilder, SpanKind, Status, TraceContextExt as _};
+use opentelemetry::trace::{
+    Link, SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt as _,
+};
 use opentelemetry::{Context, KeyValue};
 
 pub use self::process::ProcessSpan;
 use crate::envelope::{Client, Destination, Envelope};
-use crate::link::{FanBack, InBatch, Relation, within_limit};
+use crate::link::{FanBack, InBatch, within_limit};
 use crate::policy::Record;
+use crate::relation::Relation;
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
     at_start, count, of_error, of_overflow, partition_id, when_recorded,
 };
 use crate::semconv::operation::Operation;
 use crate::semconv::span_name::span_name;
+use crate::telemetry::{Component, Moment, Started, Telemetry};
 
 /// An operation that has begun: its span, where it has one, and what its metrics need.
 ///
@@ -33,50 +37,36 @@ pub(crate) struct Running {
     batch: Option<usize>,
     fan_back: FanBack,
     context: Context,
-    /// There is a span of this operation, and it is recorded.
+    /// The span of the context is that of this operation.
+    has_span: bool,
+    /// It is, and it is recorded.
     recording: bool,
     error_type: Option<Cow<'static, str>>,
-    started: SystemTime,
+    started: Moment,
     /// Set where the end was before the drop.
-    ended: Option<SystemTime>,
+    elapsed: Option<Duration>,
 }
 
 impl Running {
     /// Begins an operation now.
     pub(crate) fn start(envelope: &Envelope<'_>, relation: Relation) -> Self {
-        Self::since(SystemTime::now(), envelope, relation)
+        Self::since(Moment::now(), envelope, relation)
     }
 
     /// Begins an operation of which only now is known what it was about.
-    pub(crate) fn since(started: SystemTime, envelope: &Envelope<'_>, relation: Relation) -> Self {
-        let has_span = envelope.has_span();
+    pub(crate) fn since(started: Moment, envelope: &Envelope<'_>, relation: Relation) -> Self {
+        if !envelope.has_span() {
+            return Self::within(started, envelope, Started::nothing(&relation.parent));
+        }
         let telemetry = &envelope.client.telemetry;
         let (links, overflow) = within_limit(relation.links, telemetry.most_links());
-        let context = if has_span {
-            let name = span_name(envelope);
-            let builder = SpanBuilder::from_name(name)
-                .with_kind(envelope.operation.span_kind())
-                .with_start_time(started)
-                .with_attributes(at_start(envelope))
-                .with_links(links);
-            telemetry.start(builder, &relation.parent)
-        } else {
-            relation.parent
-        };
-        let running = Self {
-            client: Arc::clone(envelope.client),
-            destination: envelope.destination.cloned(),
-            operation: envelope.operation,
-            operation_name: envelope.operation_name,
-            partition: envelope.partition,
-            batch: envelope.batch,
-            fan_back: FanBack::default(),
-            recording: has_span && context.span().is_recording(),
-            context,
-            error_type: None,
-            started,
-            ended: None,
-        };
+        let builder = SpanBuilder::from_name(span_name(envelope))
+            .with_kind(envelope.operation.span_kind())
+            .with_start_time(started.wall())
+            .with_attributes(at_start(envelope))
+            .with_links(links);
+        let span = telemetry.start(builder, &relation.parent);
+        let running = Self::within(started, envelope, span);
         running.record(|| when_recorded(envelope));
         if running.recording {
             for links in overflow {
@@ -84,6 +74,29 @@ impl Running {
             }
         }
         running
+    }
+
+    /// Begins an operation now that has no span, only metrics.
+    pub(crate) fn without_span(envelope: &Envelope<'_>, context: &Context) -> Self {
+        Self::within(Moment::now(), envelope, Started::nothing(context))
+    }
+
+    fn within(started: Moment, envelope: &Envelope<'_>, span: Started) -> Self {
+        Self {
+            client: Arc::clone(envelope.client),
+            destination: envelope.destination.cloned(),
+            operation: envelope.operation,
+            operation_name: envelope.operation_name,
+            partition: envelope.partition,
+            batch: envelope.batch,
+            fan_back: FanBack::default(),
+            has_span: span.is_ours,
+            recording: span.is_recording,
+            context: span.context,
+            error_type: None,
+            started,
+            elapsed: None,
+        }
     }
 
     /// Makes a child span that has no purpose but these links.
@@ -94,15 +107,18 @@ impl Running {
         };
         let builder = SpanBuilder::from_name(span_name(&envelope))
             .with_kind(SpanKind::Internal)
-            .with_start_time(self.started)
+            .with_start_time(self.started.wall())
             .with_attributes(of_overflow(&envelope))
             .with_links(links);
-        let span = self.client.telemetry.start(builder, &self.context);
-        span.span().end_with_timestamp(self.started);
+        let span = self.telemetry().start(builder, &self.context);
+        self.on(&span, |span| span.end_with_timestamp(self.started.wall()));
     }
 
     /// Makes this the operation that the processing of its messages belongs to.
     pub(crate) fn is_batch(&mut self, fan_back: FanBack) {
+        if !self.has_span {
+            return;
+        }
         self.context = InBatch::mark(&self.context);
         if fan_back.left_out > 0 {
             self.record(|| [count(FAN_BACK_LEFT_OUT, fan_back.left_out)]);
@@ -111,7 +127,7 @@ impl Running {
     }
 
     /// Makes a span in each trace that a batch's messages are from, as long as the batch took.
-    fn fan_back(&self, ended: SystemTime) {
+    fn fan_back(&self, elapsed: Duration) {
         for (origin, messages) in &self.fan_back.origins {
             let envelope = Envelope {
                 partition: None,
@@ -123,7 +139,7 @@ impl Running {
             let has_failed = error.is_some();
             let builder = SpanBuilder::from_name(span_name(&envelope))
                 .with_kind(self.operation.span_kind())
-                .with_start_time(self.started)
+                .with_start_time(self.started.wall())
                 .with_attributes(
                     at_start(&envelope)
                         .into_iter()
@@ -132,12 +148,34 @@ impl Running {
                 )
                 .with_links(vec![Link::with_context(batch)]);
             let parent = Context::new().with_remote_span_context(origin.clone());
-            let span = self.client.telemetry.start(builder, &parent);
-            if has_failed {
-                span.span().set_status(Status::error(""));
-            }
-            span.span().end_with_timestamp(ended);
+            let span = self.telemetry().start(builder, &parent);
+            self.on(&span, |span| {
+                if has_failed {
+                    span.set_status(Status::error(""));
+                }
+                span.end_with_timestamp(self.started.after(elapsed));
+            });
         }
+    }
+
+    /// Does something to a span that was started, if it is recorded.
+    fn on(&self, started: &Started, act: impl FnOnce(SpanRef<'_>)) {
+        if started.is_recording {
+            self.telemetry()
+                .caught(Component::Tracer, || act(started.context.span()));
+        }
+    }
+
+    /// Does something to the span of this operation, if it is recorded.
+    fn on_span(&self, act: impl FnOnce(SpanRef<'_>)) {
+        if self.recording {
+            self.telemetry()
+                .caught(Component::Tracer, || act(self.context.span()));
+        }
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.client.telemetry
     }
 
     pub(crate) fn envelope(&self) -> Envelope<'_> {
@@ -164,9 +202,13 @@ impl Running {
     where
         I: IntoIterator<Item = KeyValue>,
     {
-        if self.recording {
-            self.context.span().set_attributes(attributes());
-        }
+        self.on_span(|span| span.set_attributes(attributes()));
+    }
+
+    /// Identity of the span of this operation, where it has one.
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
+        self.has_span
+            .then(|| self.context.span().span_context().clone())
     }
 
     /// Sets the partition, where it was not known at the start.
@@ -186,11 +228,10 @@ impl Running {
         description: impl Into<Cow<'static, str>>,
     ) {
         let error_type = error_type.into();
-        if self.recording {
-            let span = self.context.span();
+        self.on_span(|span| {
             span.set_attribute(of_error(error_type.clone()));
             span.set_status(Status::error(description));
-        }
+        });
         self.error_type = Some(error_type);
     }
 
@@ -206,45 +247,44 @@ impl Running {
         exception_type: &'static str,
         message_and_backtrace: impl FnOnce() -> (String, Option<String>),
     ) {
-        if self.recording {
+        self.on_span(|span| {
             let (message, backtrace) = message_and_backtrace();
             let backtrace = backtrace.map(|text| KeyValue::new(EXCEPTION_STACKTRACE, text));
             let attributes = [
                 KeyValue::new(EXCEPTION_TYPE, exception_type),
                 KeyValue::new(EXCEPTION_MESSAGE, message),
             ];
-            self.context.span().add_event(
+            span.add_event(
                 EXCEPTION_EVENT,
                 attributes.into_iter().chain(backtrace).collect(),
             );
-        }
+        });
     }
 
     /// Fixes the end to now, whatever is still to be recorded.
     fn end_now(&mut self) {
-        self.ended = Some(SystemTime::now());
+        self.elapsed = Some(self.started.elapsed());
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let ended = self.ended.unwrap_or_else(SystemTime::now);
-        if self.recording {
-            self.context.span().end_with_timestamp(ended);
-        }
-        self.fan_back(ended);
-        let error_type = self.error_type.take();
+        let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
+        self.on_span(|span| span.end_with_timestamp(self.started.after(elapsed)));
+        self.fan_back(elapsed);
+        let error = self.error_type.take().map(of_error);
         let envelope = self.envelope();
-        if envelope.rule().recorded() != Record::Off {
-            let error = error_type.map(of_error);
-            let instruments = self.client.telemetry.instruments();
+        if envelope.rule().recorded() == Record::Off {
+            return;
+        }
+        self.telemetry().measure(|instruments| {
             // Of a batch each message is counted with its own outcome.
             let is_send = matches!(self.operation, Operation::Send | Operation::SendExisting);
             if is_send && self.batch.is_none() {
                 instruments.sent(&envelope, error.clone());
             }
-            instruments.ended(&envelope, self.started, ended, error);
-        }
+            instruments.ended(&envelope, elapsed, error);
+        });
     }
 }
 

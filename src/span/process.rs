@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::thread;
 
@@ -13,6 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::Running;
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
+use crate::telemetry::Component;
 
 /// The process span of one message, for control flow that a closure cannot express.
 ///
@@ -66,12 +68,20 @@ impl ProcessSpan {
         };
         // Before anything else: resolving a backtrace can take longer than the handler did.
         running.end_now();
-        if let Some(error) = outcome.error()
-            && let Some(error_type) = running.client.telemetry.classify(&error)
+        let client = Arc::clone(running.client());
+        let telemetry = &client.telemetry;
+        let error = telemetry.caught(Component::Outcome, || outcome.error());
+        if let Some(error) = error.flatten()
+            && let Some(error_type) = telemetry.classify(&error)
         {
             // The text may hold what is not for everybody: it goes into the exception alone.
             running.fail(error_type, "");
-            running.exception(error.type_name(), || error.message_and_backtrace());
+            running.exception(error.type_name(), || {
+                let text = || error.message_and_backtrace();
+                telemetry
+                    .caught(Component::Outcome, text)
+                    .unwrap_or_default()
+            });
         }
     }
 

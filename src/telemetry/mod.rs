@@ -1,23 +1,29 @@
 //! [`Telemetry`]: what every wrapper is given, and the only reader of OpenTelemetry's globals.
 
+mod caught;
+pub(crate) mod globals;
+mod moment;
 #[cfg(test)]
 mod tests;
+mod tracer;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 use std::{env, fmt};
 
-use opentelemetry::global::{BoxedSpan, BoxedTracer};
+use opentelemetry::global::BoxedTracer;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer, TracerProvider};
-use opentelemetry::{Context, InstrumentationScope, global};
+use opentelemetry::trace::{SpanBuilder, Tracer, TracerProvider};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 
+pub(crate) use self::caught::{Component, caught};
+pub(crate) use self::moment::Moment;
+use self::tracer::LateTracer;
+pub(crate) use self::tracer::Started;
 use crate::diagnosis::{Diagnosis, Problem};
 use crate::envelope::Envelope;
-use crate::metrics::Instruments;
+use crate::metrics::{COMPONENT, Instruments};
 use crate::policy::Policy;
 use crate::propagation::Propagation;
 use crate::semconv::SCHEMA_URL;
@@ -82,16 +88,13 @@ impl Telemetry {
         <P::Tracer as Tracer>::Span: Send + Sync + 'static,
     {
         let tracer = BoxedTracer::new(Box::new(provider.tracer_with_scope(scope())));
-        self.tracer = Arc::new(LateTracer {
-            resolved: OnceLock::from(tracer),
-            missing_reported: AtomicBool::new(false),
-        });
+        self.tracer = Arc::new(LateTracer::from(tracer));
         self
     }
 
     /// Sets the provider of the meter.
     ///
-    /// Unset: the global provider, looked up at first use.
+    /// Unset: the global provider, looked up at first use and again until there is one.
     #[must_use]
     pub fn meter_provider<P: MeterProvider>(mut self, provider: P) -> Self {
         self.meter = Some(provider.meter_with_scope(scope()));
@@ -184,16 +187,43 @@ impl Telemetry {
         self
     }
 
-    /// Starts a span and returns `parent` with it.
-    pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Context {
-        self.tracer.start(builder, parent)
+    /// Starts a span inside `parent`.
+    pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
+        self.caught(Component::Tracer, || self.tracer.start(builder, parent))
+            .unwrap_or_else(|| Started::nothing(parent))
     }
 
-    pub(crate) fn instruments(&self) -> &Instruments {
-        self.instruments.get_or_init(|| match &self.meter {
-            Some(meter) => Instruments::new(meter),
-            None => Instruments::new(&global_meter()),
-        })
+    /// Records measurements, where there is a meter.
+    pub(crate) fn measure(&self, record: impl FnOnce(&Instruments)) {
+        // A panic of the meter is not to be counted by it.
+        let _ = caught(Component::Meter, || {
+            if let Some(instruments) = self.instruments() {
+                record(instruments);
+            }
+        });
+    }
+
+    fn instruments(&self) -> Option<&Instruments> {
+        if let Some(instruments) = self.instruments.get() {
+            return Some(instruments);
+        }
+        let meter = self.meter.clone().or_else(globals::meter)?;
+        Some(self.instruments.get_or_init(|| Instruments::new(&meter)))
+    }
+
+    /// Runs telemetry code that is not ours; `None` if it panics, which is told once for each
+    /// component, and counted.
+    pub(crate) fn caught<T>(
+        &self,
+        component: Component,
+        telemetry_code: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let result = caught(component, telemetry_code);
+        if result.is_none() {
+            let component = KeyValue::new(COMPONENT, component.name());
+            self.measure(|instruments| instruments.panicked(component));
+        }
+        result
     }
 
     /// Counts problems with a message's context, and tells them where debug lines are enabled.
@@ -203,14 +233,14 @@ impl Telemetry {
         envelope: &Envelope<'_>,
     ) {
         for problem in problems {
-            self.instruments().problem(problem, envelope);
-            self.diagnosis.tell(problem, envelope);
+            self.measure(|instruments| instruments.problem(problem, envelope));
+            self.caught(Component::Log, || self.diagnosis.tell(problem, envelope));
         }
     }
 
     /// The begin of a wait for a message, where receiving may have a span.
-    pub(crate) fn begin_of_wait(&self) -> Option<SystemTime> {
-        self.times_waits.then(SystemTime::now)
+    pub(crate) fn begin_of_wait(&self) -> Option<Moment> {
+        self.times_waits.then(Moment::now)
     }
 
     pub(crate) fn rules(&self) -> &Policy {
@@ -221,8 +251,10 @@ impl Telemetry {
         &self.propagation
     }
 
+    /// A classifier that panics has not said that the error is an expected outcome.
     pub(crate) fn classify(&self, error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
-        (self.classifier)(error)
+        self.caught(Component::Classifier, || (self.classifier)(error))
+            .unwrap_or_else(|| by_type_name(error))
     }
 
     pub(crate) const fn most_links(&self) -> usize {
@@ -250,48 +282,13 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
-/// before a provider is set would stay without effect for ever.
-#[derive(Default)]
-struct LateTracer {
-    resolved: OnceLock<BoxedTracer>,
-    missing_reported: AtomicBool,
-}
-
-impl LateTracer {
-    fn start(&self, builder: SpanBuilder, parent: &Context) -> Context {
-        if let Some(tracer) = self.resolved.get() {
-            return within(parent, tracer.build_with_context(builder, parent));
-        }
-        let tracer = global_tracer();
-        let span = tracer.build_with_context(builder, parent);
-        // OpenTelemetry's no-op tracer cannot be asked for; it shows by spans that have no id of
-        // their own.
-        if span.span_context().span_id() != parent.span().span_context().span_id() {
-            let _ = self.resolved.set(tracer);
-        } else if !self.missing_reported.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "no tracer provider: messages go through and carry the context they are given, \
-                 but no span is recorded; set a global provider or give one to `Telemetry`"
-            );
-        }
-        within(parent, span)
-    }
-}
-
-/// Nothing is ever asked of a span that is not recorded but its identity.
-fn within(parent: &Context, span: BoxedSpan) -> Context {
-    if span.is_recording() {
-        parent.with_span(span)
-    } else {
-        parent.with_remote_span_context(span.span_context().clone())
-    }
-}
-
 /// Spec: SDK environment variables § Span limits.
 fn default_max_links() -> usize {
+    const SDKS_OWN: u32 = 128;
     let set = env::var("OTEL_SPAN_LINK_COUNT_LIMIT").ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(128)
+    // The SDK reads 32 bits, and takes its default for what does not fit.
+    let limit: u32 = set.and_then(|text| text.parse().ok()).unwrap_or(SDKS_OWN);
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 fn scope() -> InstrumentationScope {
@@ -299,28 +296,4 @@ fn scope() -> InstrumentationScope {
         .with_version(env!("CARGO_PKG_VERSION"))
         .with_schema_url(SCHEMA_URL)
         .build()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads OpenTelemetry's globals"
-)]
-fn global_tracer() -> BoxedTracer {
-    global::tracer_with_scope(scope())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads OpenTelemetry's globals"
-)]
-fn global_meter() -> Meter {
-    global::meter_with_scope(scope())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads OpenTelemetry's globals"
-)]
-pub(crate) fn with_global_propagator<T>(use_it: impl FnMut(&dyn TextMapPropagator) -> T) -> T {
-    global::get_text_map_propagator(use_it)
 }

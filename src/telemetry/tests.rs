@@ -2,8 +2,10 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use std::process::Command;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use opentelemetry::global;
+use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -34,25 +36,40 @@ impl Subscriber for Count {
 #[test]
 fn the_environment_limits_links_as_it_does_for_the_sdk() {
     const LIMIT: &str = "OTEL_SPAN_LINK_COUNT_LIMIT";
-    if env::var(LIMIT).as_deref() == Ok("7") {
-        assert_eq!(Telemetry::new().most_links(), 7);
+    const IS_CHILD: &str = "OTEL_MESSAGING_LIMITED";
+    if env::var_os(IS_CHILD).is_some() {
+        let sdk = opentelemetry_sdk::trace::Config::default().span_limits;
+        let ours = Telemetry::new().most_links();
+        assert_eq!(u32::try_from(ours), Ok(sdk.max_links_per_span));
         assert_eq!(Telemetry::new().max_links(3).most_links(), 3);
         return;
     }
     let itself = env::current_exe().expect("the test's own program");
-    let output = Command::new(itself)
-        .args([
-            "--exact",
-            "telemetry::tests::the_environment_limits_links_as_it_does_for_the_sdk",
-        ])
-        .env(LIMIT, "7")
-        .output()
-        .expect("it runs");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{told}"
-    );
+    for limit in [
+        "7",
+        "0",
+        "300",
+        "4294967295",
+        "4294967296",
+        "-1",
+        "many",
+        "",
+    ] {
+        let output = Command::new(&itself)
+            .args([
+                "--exact",
+                "telemetry::tests::the_environment_limits_links_as_it_does_for_the_sdk",
+            ])
+            .env(IS_CHILD, "yes")
+            .env(LIMIT, limit)
+            .output()
+            .expect("it runs");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && told.contains("1 passed"),
+            "{limit:?}: {told}"
+        );
+    }
 }
 
 #[test]
@@ -64,8 +81,8 @@ fn a_missing_provider_is_reported_once_and_used_as_soon_as_it_is_there() {
         .build();
     let telemetry = Telemetry::new();
     let start = |name| {
-        let context = telemetry.start(SpanBuilder::from_name(name), &Context::new());
-        context.span().end();
+        let started = telemetry.start(SpanBuilder::from_name(name), &Context::new());
+        started.context.span().end();
     };
 
     tracing::subscriber::with_default(reports.clone(), || {

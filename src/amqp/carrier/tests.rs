@@ -14,7 +14,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::*;
 use crate::diagnosis::Problem;
-use crate::propagation::Propagation;
+use crate::propagation::{CarriedHeaders, Propagation};
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const STALE: &str = "00-11111111111111111111111111111111-1111111111111111-01";
@@ -100,9 +100,10 @@ fn inject_into(
     frame_max: FrameSize,
 ) -> (Option<FieldTable>, Option<Problem>) {
     let mut headers = MessageHeaders::of(properties);
-    let injected = Propagation::W3c.inject(context, &mut headers, |headers| {
-        headers.room(frame_max, properties)
-    });
+    let injected =
+        Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
+            headers.room(frame_max, properties)
+        });
     (headers.changed(), injected.left_out)
 }
 

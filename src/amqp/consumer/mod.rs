@@ -4,11 +4,11 @@ mod batches;
 mod delegate;
 mod get;
 
+use crate::telemetry::Moment;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use futures_core::Stream;
 use lapin::Channel;
@@ -32,7 +32,7 @@ pub struct Consumer<C = lapin::Consumer> {
     client: C,
     source: Arc<Source>,
     /// Set while the application waits, where that is a receive operation.
-    waited_since: Option<SystemTime>,
+    waited_since: Option<Moment>,
     /// Whoever polls it measures the wait.
     is_part_of_wait: bool,
 }

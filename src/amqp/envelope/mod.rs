@@ -23,6 +23,7 @@ use crate::received::sealed::Parts;
 use crate::semconv::attributes::{
     DELIVERY_ATTEMPT, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
 };
+use crate::telemetry::Moment;
 
 /// Routing key of the message, where it has one.
 pub const MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY: &str =
@@ -91,7 +92,7 @@ pub struct Source {
 
 impl Source {
     /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<SystemTime> {
+    pub(super) fn wait(&self) -> Option<Moment> {
         self.client.telemetry.begin_of_wait()
     }
 }

@@ -10,9 +10,9 @@ use lapin::{BasicProperties, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 use super::Producer;
+use crate::ambient::ambient;
 use crate::amqp::carrier::MessageHeaders;
 use crate::amqp::envelope::{CONFIRMATION, ConnectionInfo, answer, content, error_type, published};
-use crate::link::ambient;
 use crate::policy::Rule;
 use crate::sending::batch::{Details, Outgoing, SendingBatch};
 

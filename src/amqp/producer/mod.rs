@@ -16,8 +16,8 @@ pub use self::batch::Publish;
 use super::carrier::MessageHeaders;
 use super::envelope::{CONFIRMATION, ConnectionInfo, answer, content, error_type, published};
 use crate::Telemetry;
+use crate::ambient::ambient;
 use crate::envelope::{Client, Envelope};
-use crate::link::ambient;
 use crate::semconv::operation::Operation;
 use crate::sending::Sending;
 

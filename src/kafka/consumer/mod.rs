@@ -6,11 +6,11 @@ mod client;
 mod queue;
 mod received;
 
+use crate::telemetry::Moment;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use futures_core::Stream;
 use rdkafka::client::Client;
@@ -33,8 +33,8 @@ use crate::{Received, Telemetry};
 /// another handle to the same client.
 #[must_use = "a consumer stops when its last handle is dropped"]
 pub struct Consumer<C = StreamConsumer> {
-    client: Arc<C>,
-    info: Arc<ClientInfo>,
+    pub(super) client: Arc<C>,
+    pub(super) info: Arc<ClientInfo>,
 }
 
 impl<C> Consumer<C> {
@@ -59,7 +59,7 @@ impl<C> Consumer<C> {
     fn received<'a, X>(
         &self,
         message: BorrowedMessage<'a>,
-        waited_since: Option<SystemTime>,
+        waited_since: Option<Moment>,
     ) -> Received<BorrowedMessage<'a>>
     where
         C: rd::Consumer<X>,
@@ -105,7 +105,7 @@ fn hand_over<'a, X: ConsumerContext>(
     message: BorrowedMessage<'a>,
     info: &Arc<ClientInfo>,
     client: &Client<X>,
-    waited_since: Option<SystemTime>,
+    waited_since: Option<Moment>,
 ) -> Received<BorrowedMessage<'a>> {
     info.learn_cluster_id(client);
     Received::hand_over(message, info, waited_since, |message| {
@@ -140,7 +140,7 @@ pub struct MessageStream<'a, X: ConsumerContext> {
     info: &'a Arc<ClientInfo>,
     client: &'a Client<X>,
     /// Set while the application waits, where that is a receive operation.
-    waited_since: Option<SystemTime>,
+    waited_since: Option<Moment>,
     /// Whoever polls it measures the wait.
     is_part_of_wait: bool,
 }

@@ -16,6 +16,7 @@ use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
 use crate::policy::Rule;
 use crate::received::sealed::Parts;
+use crate::telemetry::Moment;
 
 /// Key of the message, where it is text.
 pub const MESSAGING_KAFKA_MESSAGE_KEY: &str = "messaging.kafka.message.key";
@@ -77,7 +78,7 @@ impl ClientInfo {
     }
 
     /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<SystemTime> {
+    pub(super) fn wait(&self) -> Option<Moment> {
         self.client.telemetry.begin_of_wait()
     }
 

@@ -14,9 +14,9 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 use super::Producer;
 use super::future::record as parts;
 use super::sending::Record;
+use crate::ambient::ambient;
 use crate::kafka::carrier::RecordHeaders;
 use crate::kafka::envelope::{ClientInfo, content, error_type};
-use crate::link::ambient;
 use crate::policy::Rule;
 use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
@@ -178,7 +178,6 @@ impl SendingRecords {
             Err((error, mut message)) => {
                 sending.failed(index, error_type(&error).into());
                 let mut headers = RecordHeaders(message.detach_headers());
-                sending.take_back(index, &mut headers);
                 Err((error, message.replace_headers(headers.0)))
             }
         }

@@ -106,7 +106,6 @@ impl SendingRecord {
         headers: Option<OwnedHeaders>,
     ) -> Option<OwnedHeaders> {
         let mut headers = RecordHeaders(headers);
-        self.sending.take_back(&mut headers);
         self.fail(error);
         headers.0
     }

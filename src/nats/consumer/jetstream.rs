@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::{self, BatchError};
@@ -15,6 +14,7 @@ use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use super::sealed::HandOver;
 use super::{Delivered, Messages};
 use crate::nats::envelope::{ConsumerInfo, Patterns};
+use crate::telemetry::Moment;
 use crate::{Received, Telemetry};
 
 /// A JetStream consumer whose messages know the context that they were created in.
@@ -150,11 +150,11 @@ impl<E> HandOver for Result<Message, E> {
     type Origin = ConsumerInfo;
     type Received = Result<Received<Message>, E>;
 
-    fn wait(origin: &ConsumerInfo) -> Option<SystemTime> {
+    fn wait(origin: &ConsumerInfo) -> Option<Moment> {
         origin.wait()
     }
 
-    fn hand_over(self, origin: &Arc<ConsumerInfo>, since: Option<SystemTime>) -> Self::Received {
+    fn hand_over(self, origin: &Arc<ConsumerInfo>, since: Option<Moment>) -> Self::Received {
         let message = self?;
         let subscription = origin.of(&message);
         let received = Received::hand_over(message, subscription, since, |message| {
@@ -169,11 +169,11 @@ impl<E> HandOver for Result<pull::Batch, E> {
     type Origin = ConsumerInfo;
     type Received = Result<Messages<pull::Batch>, E>;
 
-    fn wait(_: &ConsumerInfo) -> Option<SystemTime> {
+    fn wait(_: &ConsumerInfo) -> Option<Moment> {
         None
     }
 
-    fn hand_over(self, origin: &Arc<ConsumerInfo>, _: Option<SystemTime>) -> Self::Received {
+    fn hand_over(self, origin: &Arc<ConsumerInfo>, _: Option<Moment>) -> Self::Received {
         Ok(Messages::new(self?, Arc::clone(origin)))
     }
 }

@@ -6,11 +6,11 @@ mod pull;
 mod service;
 mod stored;
 
+use crate::telemetry::Moment;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use async_nats::client::SubscribeError;
 use async_nats::{Client, Message, Subscriber, ToSubject, UnsubscribeError};
@@ -108,7 +108,7 @@ where
     stream: S,
     origin: Arc<<S::Item as sealed::HandOver>::Origin>,
     /// Set while the application waits, where that is a receive operation.
-    waited_since: Option<SystemTime>,
+    waited_since: Option<Moment>,
 }
 
 impl<S> Messages<S>
@@ -202,8 +202,8 @@ pub trait Delivered: sealed::HandOver {}
 impl<T: sealed::HandOver> Delivered for T {}
 
 pub(super) mod sealed {
+    use crate::telemetry::Moment;
     use std::sync::Arc;
-    use std::time::SystemTime;
 
     use crate::{Message, Received};
 
@@ -215,10 +215,9 @@ pub(super) mod sealed {
         type Received;
 
         /// The begin of a wait, where it may have a span.
-        fn wait(origin: &Self::Origin) -> Option<SystemTime>;
+        fn wait(origin: &Self::Origin) -> Option<Moment>;
         /// Gives it to the application.
-        fn hand_over(self, origin: &Arc<Self::Origin>, since: Option<SystemTime>)
-        -> Self::Received;
+        fn hand_over(self, origin: &Arc<Self::Origin>, since: Option<Moment>) -> Self::Received;
     }
 
     /// What the application is given one by one.
@@ -237,11 +236,11 @@ impl sealed::HandOver for Message {
     type Origin = Subscription;
     type Received = Received<Self>;
 
-    fn wait(origin: &Subscription) -> Option<SystemTime> {
+    fn wait(origin: &Subscription) -> Option<Moment> {
         origin.wait()
     }
 
-    fn hand_over(self, origin: &Arc<Subscription>, since: Option<SystemTime>) -> Received<Self> {
+    fn hand_over(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
         Received::hand_over(self, origin, since, |_| None)
     }
 }

@@ -1,7 +1,7 @@
 //! Requests to micro-services.
 
+use crate::telemetry::Moment;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_nats::HeaderMap;
 use async_nats::client::PublishError;
@@ -14,7 +14,7 @@ use opentelemetry::Context;
 use super::sealed::HandOver;
 use super::{Consumer, Messages};
 use crate::Received;
-use crate::link::ambient;
+use crate::ambient::ambient;
 use crate::nats::envelope::{Subscription, of_publish};
 use crate::nats::producer::{Outgoing, end};
 
@@ -59,11 +59,11 @@ impl HandOver for Request {
     type Origin = Subscription;
     type Received = Received<Self>;
 
-    fn wait(origin: &Subscription) -> Option<SystemTime> {
+    fn wait(origin: &Subscription) -> Option<Moment> {
         origin.wait()
     }
 
-    fn hand_over(self, origin: &Arc<Subscription>, since: Option<SystemTime>) -> Received<Self> {
+    fn hand_over(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
         Received::hand_over(self, origin, since, |_| None)
     }
 }

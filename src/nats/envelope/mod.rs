@@ -7,10 +7,10 @@ mod error_type;
 mod message;
 mod subject;
 
+use crate::telemetry::Moment;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::{Client, ServerInfo, jetstream};
@@ -158,7 +158,7 @@ impl Subscription {
     }
 
     /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<SystemTime> {
+    pub(super) fn wait(&self) -> Option<Moment> {
         self.client.telemetry.begin_of_wait()
     }
 }
@@ -197,7 +197,7 @@ impl ConsumerInfo {
     }
 
     /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<SystemTime> {
+    pub(super) fn wait(&self) -> Option<Moment> {
         self.telemetry.begin_of_wait()
     }
 }

@@ -15,7 +15,7 @@ use async_nats::message::OutboundMessage;
 use opentelemetry::{Context, KeyValue};
 
 use super::{PUBLISH, Producer, jetstream};
-use crate::link::ambient;
+use crate::ambient::ambient;
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::envelope::{
     ClientInfo, Connection, message_id, of_acks, of_jetstream_publish, of_publish,

@@ -15,7 +15,7 @@ use opentelemetry::{Context, KeyValue};
 
 use super::{Outgoing, PUBLISH};
 use crate::Telemetry;
-use crate::link::ambient;
+use crate::ambient::ambient;
 use crate::nats::envelope::{ClientInfo, DUPLICATE, of_jetstream_publish, position};
 use crate::sending::Sending;
 

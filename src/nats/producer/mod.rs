@@ -17,8 +17,8 @@ use opentelemetry::Context;
 use super::carrier::MessageHeaders;
 use super::envelope::{ClientInfo, Connection, message_id, of_publish, of_request};
 use crate::Telemetry;
+use crate::ambient::ambient;
 use crate::envelope::{self as core, Destination, Envelope};
-use crate::link::ambient;
 use crate::semconv::operation::Operation;
 use crate::sending::Sending;
 

@@ -1,0 +1,88 @@
+//! The tracer, which may be there later than its users.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use opentelemetry::Context;
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
+use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer as _};
+
+use super::globals;
+
+/// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
+/// before a provider is set would stay without effect for ever.
+#[derive(Default)]
+pub(super) struct LateTracer {
+    resolved: OnceLock<BoxedTracer>,
+    is_missing_reported: AtomicBool,
+}
+
+impl LateTracer {
+    pub(super) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
+        if let Some(tracer) = self.resolved.get() {
+            return Started::within(parent, tracer.build_with_context(builder, parent));
+        }
+        let tracer = globals::tracer();
+        let started = Started::within(parent, tracer.build_with_context(builder, parent));
+        // OpenTelemetry's no-op tracer cannot be asked for; it shows by spans that have no id of
+        // their own.
+        if started.is_ours {
+            let _ = self.resolved.set(tracer);
+        } else if !self.is_missing_reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "no tracer provider: messages go through and carry the context they are given, \
+                 but no span is recorded; set a global provider or give one to `Telemetry`"
+            );
+        }
+        started
+    }
+}
+
+impl From<BoxedTracer> for LateTracer {
+    fn from(tracer: BoxedTracer) -> Self {
+        Self {
+            resolved: OnceLock::from(tracer),
+            is_missing_reported: AtomicBool::new(false),
+        }
+    }
+}
+
+/// A span that was asked for, in the context of its parent.
+pub(crate) struct Started {
+    /// That of the span; of its parent where the tracer gave no span with an identity of its own,
+    /// having no provider or one that was shut down.
+    pub(crate) context: Context,
+    /// Whether the span of the context is the one that was asked for.
+    pub(crate) is_ours: bool,
+    /// Whether it is that one and is recorded.
+    pub(crate) is_recording: bool,
+}
+
+impl Started {
+    /// No span, so that what is current stays so.
+    pub(crate) fn nothing(parent: &Context) -> Self {
+        Self {
+            context: parent.clone(),
+            is_ours: false,
+            is_recording: false,
+        }
+    }
+
+    /// Nothing is ever asked of a span that is not recorded but its identity.
+    fn within(parent: &Context, span: BoxedSpan) -> Self {
+        let identity = span.span_context();
+        if !identity.is_valid() || identity.span_id() == parent.span().span_context().span_id() {
+            return Self::nothing(parent);
+        }
+        let is_recording = span.is_recording();
+        Self {
+            context: if is_recording {
+                parent.with_span(span)
+            } else {
+                parent.with_remote_span_context(identity.clone())
+            },
+            is_ours: true,
+            is_recording,
+        }
+    }
+}
