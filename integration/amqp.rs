@@ -27,3 +27,4 @@ mod situations;
 
 integration::scenarios!(integration::amqp::Rabbit);
 integration::scenarios_of_sent_batches!(integration::amqp::Rabbit);
+integration::scenarios_of_settling!(integration::amqp::Rabbit);

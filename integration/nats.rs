@@ -46,4 +46,5 @@ mod core {
 mod jetstream {
     integration::scenarios!(integration::nats::broker::JetStream);
     integration::scenarios_of_sent_batches!(integration::nats::broker::JetStream);
+    integration::scenarios_of_settling!(integration::nats::broker::JetStream);
 }

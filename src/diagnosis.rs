@@ -94,22 +94,39 @@ impl Diagnosis {
     /// Says what was wrong and where. Header values may be anybody's secrets, or forged log lines:
     /// none is shown.
     pub(crate) fn tell(&self, problem: Problem, envelope: &Envelope<'_>) {
-        if !tracing::enabled!(tracing::Level::DEBUG) {
-            return;
+        // Both levels are written out: `tracing` has them in its macros only.
+        macro_rules! tell {
+            ($level:ident, $untold:ident, $text:literal) => {
+                tracing::$level!(
+                    problem = problem.name(),
+                    header = problem.header(),
+                    system = envelope.client.system,
+                    operation = envelope.operation_name,
+                    destination = ?envelope.destination.map(|destination| destination.name.as_str()),
+                    partition = envelope.partition,
+                    untold = $untold,
+                    $text
+                )
+            };
         }
-        let Some(untold) = self.turn(problem, self.since.elapsed()) else {
-            return;
-        };
-        tracing::debug!(
-            problem = problem.name(),
-            header = problem.header(),
-            system = envelope.client.system,
-            operation = envelope.operation_name,
-            destination = ?envelope.destination.map(|destination| destination.name.as_str()),
-            partition = envelope.partition,
-            untold,
-            "the context of a message is not as it should be"
-        );
+        if problem == Problem::RefusedForSize {
+            if let Some(untold) = self.turn(problem, self.since.elapsed()) {
+                tell!(
+                    warn,
+                    untold,
+                    "a message was refused for its size after context was added to it; tell how much \
+                     the destination takes by `max_message_bytes` of the policy"
+                );
+            }
+        } else if tracing::enabled!(tracing::Level::DEBUG)
+            && let Some(untold) = self.turn(problem, self.since.elapsed())
+        {
+            tell!(
+                debug,
+                untold,
+                "the context of a message is not as it should be"
+            );
+        }
     }
 
     /// How many of this kind were not told since the last line, if it is time for another.

@@ -15,6 +15,8 @@ pub(crate) struct Relation {
     pub(crate) parent: Context,
     /// Links, all given when the span is built so that samplers see them.
     pub(crate) links: Vec<Link>,
+    /// A span that is active and is not the parent: the last link, and never one too many.
+    pub(crate) beside: Option<Link>,
 }
 
 /// What is active where a message, or a batch, is processed.
@@ -43,6 +45,7 @@ impl Relation {
         Self {
             parent: ambient,
             links: Vec::new(),
+            beside: None,
         }
     }
 
@@ -62,11 +65,8 @@ impl Relation {
             && received.creation.is_some();
         let brings_baggage = matches!(trust, Incoming::Continue | Incoming::LinkOnly);
 
-        let mut links = links_to(received.creation, received.conflicting, trust);
-        // It is about no message: what it says of sampling must not decide for one.
-        let beside = active.filter(|_| !is_parent).map(untrusted);
-        let is_beside = beside.is_some();
-        links.extend(beside.map(Link::with_context));
+        let links = links_to(received.creation, received.conflicting, trust);
+        let beside = active.filter(|_| !is_parent).map(link_beside);
         let parent = if continues {
             received.context
         } else {
@@ -74,38 +74,38 @@ impl Relation {
                 true => with_baggage_of(ambient.context, &received.context),
                 false => ambient.context.clone(),
             };
-            if is_beside {
-                without_span(&context)
-            } else {
-                context
+            match beside {
+                Some(_) => without_span(&context),
+                None => context,
             }
         };
-        Self { parent, links }
+        Self {
+            parent,
+            links,
+            beside,
+        }
     }
 
     /// Relation of the span of a batch, which has no message for its parent.
     ///
     /// Spec: messaging-spans § Consumer spans, 1.44.0.
-    pub(crate) fn handling_many(ambient: Ambient<'_>, mut links: Vec<Link>) -> Self {
-        let Some(active) = active_span(ambient.context) else {
-            return Self {
-                parent: ambient.context.clone(),
-                links,
-            };
-        };
-        if ambient.is_parent() {
-            return Self {
-                parent: ambient.context.clone(),
-                links,
-            };
-        }
-        // First, since it is the one that is no message's.
-        links.insert(0, Link::with_context(untrusted(active)));
+    pub(crate) fn handling_many(ambient: Ambient<'_>, links: Vec<Link>) -> Self {
+        let active = active_span(ambient.context);
+        let beside = active.filter(|_| !ambient.is_parent()).map(link_beside);
         Self {
-            parent: without_span(ambient.context),
+            parent: match beside {
+                Some(_) => without_span(ambient.context),
+                None => ambient.context.clone(),
+            },
             links,
+            beside,
         }
     }
+}
+
+/// A span that is about no message: what it says of sampling must not decide for one.
+fn link_beside(active: SpanContext) -> Link {
+    Link::with_context(untrusted(active))
 }
 
 /// The context in which a message is handled that has no span: whatever is active there, the trace

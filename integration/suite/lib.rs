@@ -111,6 +111,23 @@ pub trait BatchSender: Broker {
     fn sent_batch(&self, kind: SpanKind, destination: &str, messages: usize) -> ExpectedSpan;
 }
 
+/// A broker whose client settles each message by a call on the message.
+#[expect(
+    async_fn_in_trait,
+    reason = "scenarios are awaited where they stand, never spawned"
+)]
+pub trait Settler: Broker {
+    /// Receives the next message, for the scenario to settle.
+    async fn receive_unsettled(&self, destination: &str) -> Received<Self::Message>;
+    /// Settles a message, in one of the ways that there are.
+    async fn settle(&self, received: &Received<Self::Message>);
+
+    /// Name of the span of settling.
+    fn settle_name(&self, destination: &str) -> String;
+    /// The whole span of settling; parent and links are for the scenario to say.
+    fn settle_span(&self, destination: &str, received: &Received<Self::Message>) -> ExpectedSpan;
+}
+
 /// A name that no other test has.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -59,6 +59,7 @@ impl<M: Message> Batch<M> {
                     let relation = Relation {
                         parent: ambient,
                         links,
+                        beside: None,
                     };
                     Running::since(since, envelope, relation).record(|| common);
                 }

@@ -65,15 +65,18 @@
 //! # text.parse::<Policy>().unwrap();
 //! ```
 
+mod choices;
 mod file;
+mod pattern;
 mod rule;
 #[cfg(test)]
 mod tests;
 
 use serde::Deserialize;
 
+pub use self::choices::{Carried, Incoming, Parent, Record};
 pub use self::file::PolicyError;
-pub use self::rule::{Carried, Incoming, Parent, Record, Rule};
+pub use self::rule::Rule;
 
 /// Rules for destinations; without any, all is as the [module](self) says of what is unset.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]

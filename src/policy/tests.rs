@@ -111,9 +111,12 @@ fn a_file_says_all_that_code_can() {
         record = "propagate_only"
         incoming = "link_only"
         redelivered = "ignore"
+        parent = "root"
+        carried = "link_only"
         max_age_seconds = 3600
         accept_baggage = ["tenant"]
         send_baggage = []
+        max_message_bytes = 2048
         create_spans = false
         receive_spans = true
         settle_spans = false
@@ -141,9 +144,12 @@ fn a_file_says_all_that_code_can() {
                 .record(Record::PropagateOnly)
                 .incoming(Incoming::LinkOnly)
                 .redelivered(Incoming::Ignore)
+                .parent(Parent::Root)
+                .carried(Carried::LinkOnly)
                 .max_age(HOUR)
                 .accept_baggage(["tenant"])
                 .send_baggage([])
+                .max_message_bytes(2048)
                 .create_spans(false)
                 .receive_spans(true)
                 .settle_spans(false)

@@ -132,6 +132,7 @@ impl<M: Message> Received<M> {
             let relation = Relation {
                 parent: current.clone(),
                 links: links_to(carried.creation, carried.conflicting, trust),
+                beside: None,
             };
             let running = Running::since(since, &envelope, relation);
             running.record(|| attributes(&self.message, &self.source, rule));
@@ -385,6 +386,7 @@ pub(crate) fn start_settle<M: Message>(
             None => ambient.clone(),
         },
         links: links_to(carried.creation, carried.conflicting, trust),
+        beside: None,
     };
     Running::start(&envelope, relation)
 }

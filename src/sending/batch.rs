@@ -108,6 +108,7 @@ impl SendingBatch {
         let relation = Relation {
             parent: ambient.clone(),
             links,
+            beside: None,
         };
         let running = Running::start(&envelope, relation);
         let sent = messages.iter_mut().zip(created).enumerate();

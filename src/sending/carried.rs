@@ -112,7 +112,21 @@ impl CarriedContext {
     pub(super) fn relation(&self, ambient: &Context) -> Relation {
         let parent = self.parent(ambient);
         let links = self.links(&parent);
-        Relation { parent, links }
+        Relation {
+            parent,
+            links,
+            beside: None,
+        }
+    }
+
+    /// The same where the message keeps the context that it carries: that is the user's own, and is
+    /// linked to.
+    pub(super) fn kept_relation(&self, ambient: &Context) -> Relation {
+        Relation {
+            parent: ambient.clone(),
+            links: self.links(ambient),
+            beside: None,
+        }
     }
 
     /// `context` with the baggage of `ambient` and of the message; of members with the same name the

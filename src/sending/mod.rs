@@ -54,7 +54,11 @@ impl Sending {
             },
             ..*envelope
         };
-        let running = Running::start(&envelope, carried.relation(&ambient));
+        let relation = match is_kept {
+            true => carried.kept_relation(&ambient),
+            false => carried.relation(&ambient),
+        };
+        let running = Running::start(&envelope, relation);
         running.record(|| captured(&*headers, rule, telemetry));
         let injected = if is_kept {
             carried.keep(&envelope, headers, room)

@@ -59,7 +59,11 @@ impl Running {
             return Self::within(started, envelope, Started::nothing(&relation.parent));
         }
         let telemetry = &envelope.client.telemetry;
-        let (links, overflow) = within_limit(relation.links, telemetry.most_links());
+        let limit = telemetry.most_links();
+        let beside = relation.beside.filter(|_| limit > 1);
+        let limit = limit.saturating_sub(usize::from(beside.is_some()));
+        let (mut links, overflow) = within_limit(relation.links, limit);
+        links.extend(beside);
         let builder = SpanBuilder::from_name(span_name(envelope))
             .with_kind(envelope.operation.span_kind())
             .with_start_time(started.wall())

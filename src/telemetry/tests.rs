@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use opentelemetry::global;
 use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -105,4 +107,40 @@ fn a_missing_provider_is_reported_once_and_used_as_soon_as_it_is_there() {
         .collect();
     assert_eq!(names, [("after".into(), Some(SCHEMA_URL.to_owned()))]);
     assert_eq!(reports.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_global_meter_provider_is_used_as_soon_as_it_is_there() {
+    let exporter = InMemoryMetricExporter::default();
+    let provider = SdkMeterProvider::builder()
+        .with_periodic_exporter(exporter.clone())
+        .build();
+    let telemetry = Telemetry::new();
+    let count = || {
+        let component = KeyValue::new(COMPONENT, "test");
+        telemetry.measure(|instruments| instruments.panicked(component));
+    };
+
+    count();
+    global::set_meter_provider(provider.clone());
+    count();
+    count();
+
+    provider.force_flush().expect("an export");
+    let exported = exporter.get_finished_metrics().expect("the metrics");
+    let counted = exported
+        .iter()
+        .flat_map(|all| all.scope_metrics())
+        .flat_map(|scope| scope.metrics())
+        .filter(|metric| metric.name() == "otel_messaging.telemetry.panics")
+        .filter_map(|metric| match metric.data() {
+            AggregatedMetrics::U64(MetricData::Sum(sum)) => {
+                let mut points = sum.data_points();
+                let own = KeyValue::new(COMPONENT, "test");
+                points.find(|point| point.attributes().any(|one| *one == own))
+            }
+            _ => None,
+        })
+        .map(|point| point.value());
+    assert_eq!(counted.collect::<Vec<_>>(), [2]);
 }

@@ -4,10 +4,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer as _};
 
 use super::globals;
+use crate::ambient::active_span;
+use crate::propagation::copied;
 
 /// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
 /// before a provider is set would stay without effect for ever.
@@ -19,11 +22,13 @@ pub(super) struct LateTracer {
 
 impl LateTracer {
     pub(super) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
+        let root = of_root(parent);
+        let seen = root.as_ref().unwrap_or(parent);
         if let Some(tracer) = self.resolved.get() {
-            return Started::within(parent, tracer.build_with_context(builder, parent));
+            return Started::within(parent, tracer.build_with_context(builder, seen));
         }
         let tracer = globals::tracer();
-        let started = Started::within(parent, tracer.build_with_context(builder, parent));
+        let started = Started::within(parent, tracer.build_with_context(builder, seen));
         // OpenTelemetry's no-op tracer cannot be asked for; it shows by spans that have no id of
         // their own.
         if started.is_ours {
@@ -36,6 +41,17 @@ impl LateTracer {
         }
         started
     }
+}
+
+/// What the tracer is shown of a context whose span has no identity: the SDK's default sampler takes
+/// such a span for a parent that is not sampled. A span cannot be taken out of a context, and nor can
+/// all else be copied out of it; baggage is what span processors look for.
+fn of_root(parent: &Context) -> Option<Context> {
+    let has_no_parent = parent.has_active_span() && active_span(parent).is_none();
+    has_no_parent.then(|| match parent.baggage() {
+        none if none.is_empty() => Context::new(),
+        baggage => Context::new().with_baggage(copied(baggage.iter())),
+    })
 }
 
 impl From<BoxedTracer> for LateTracer {

@@ -16,9 +16,9 @@ use otel_messaging::testing::ExpectedSpan;
 use super::{
     CONFIRMATION, DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, create_span,
     delivery_tag, in_common, known, measured, process_span, publish_span, published_batch, queue,
-    raw_headers, wire_headers,
+    raw_headers, settle_span, wire_headers,
 };
-use crate::{BatchSender, Broker, Header, Message};
+use crate::{BatchSender, Broker, Header, Message, Settler};
 
 /// Wrapped clients of RabbitMQ. A destination is a queue, reached through the default exchange.
 #[derive(Debug)]
@@ -70,13 +70,7 @@ impl Broker for Rabbit {
     }
 
     async fn receive(&self, queue: &str) -> Received<Delivery> {
-        let consumer = self.consumers.borrow().get(queue).cloned();
-        let mut consumer = consumer.expect("a declared queue");
-        let received = tokio::time::timeout(PATIENCE, consumer.next())
-            .await
-            .expect("a delivery in time")
-            .expect("a delivery")
-            .expect("a delivery without error");
+        let received = self.receive_unsettled(queue).await;
         // By the client's own acker: the scenarios expect no span of it.
         let acked = received.acker.ack(BasicAckOptions::default()).await;
         assert!(acked.expect("an ack"), "nobody else acknowledges it");
@@ -146,6 +140,31 @@ impl BatchSender for Rabbit {
 
     fn sent_batch(&self, kind: SpanKind, queue: &str, messages: usize) -> ExpectedSpan {
         published_batch(kind, Some(queue), messages).attribute(CONFIRMATION, "ack")
+    }
+}
+
+impl Settler for Rabbit {
+    async fn receive_unsettled(&self, queue: &str) -> Received<Delivery> {
+        let consumer = self.consumers.borrow().get(queue).cloned();
+        let mut consumer = consumer.expect("a declared queue");
+        tokio::time::timeout(PATIENCE, consumer.next())
+            .await
+            .expect("a delivery in time")
+            .expect("a delivery")
+            .expect("a delivery without error")
+    }
+
+    async fn settle(&self, received: &Received<Delivery>) {
+        let acked = received.ack(BasicAckOptions::default()).await;
+        assert!(acked.expect("an ack"), "nobody else acknowledges it");
+    }
+
+    fn settle_name(&self, queue: &str) -> String {
+        format!("ack {queue}")
+    }
+
+    fn settle_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
+        settle_span("ack", received)
     }
 }
 

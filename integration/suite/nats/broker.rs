@@ -20,7 +20,7 @@ use super::{
     PATIENCE, client, in_time, received_headers, server, server_attributes, stream_of, subscribed,
 };
 use crate::metrics::and;
-use crate::{Broker, Header, Message, unique};
+use crate::{Broker, Header, Message, Settler, unique};
 
 /// The consumer group of every JetStream consumer here.
 pub const DURABLE: &str = "billing";
@@ -233,6 +233,29 @@ impl Broker for JetStream {
 
     fn processed(&self, subject: &str) -> Vec<KeyValue> {
         and(measured("process", subject), GROUP, DURABLE)
+    }
+}
+
+impl Settler for JetStream {
+    async fn receive_unsettled(&self, subject: &str) -> Received<Self::Message> {
+        self.receive(subject).await
+    }
+
+    async fn settle(&self, received: &Received<Self::Message>) {
+        received.double_ack().await.expect("an acknowledgement");
+    }
+
+    fn settle_name(&self, subject: &str) -> String {
+        format!("double_ack {subject}")
+    }
+
+    fn settle_span(&self, subject: &str, received: &Received<Self::Message>) -> ExpectedSpan {
+        let info = received.info().expect("a message of JetStream");
+        let sequence = i64::try_from(info.stream_sequence).expect("a small number");
+        settle_span("double_ack", subject)
+            .attribute(GROUP, DURABLE)
+            .attribute("otel_messaging.nats.stream", info.stream.to_owned())
+            .attribute("otel_messaging.nats.stream_sequence", sequence)
     }
 }
 

@@ -6,39 +6,61 @@ macro_rules! scenarios {
     ($broker:ty) => {
         $crate::scenarios! {
             @against $broker:
+            a_batch_in_a_loop_is_a_root_and_links_to_the_loop
             a_batch_is_kept_if_any_of_its_messages_is_from_a_sampled_trace
             a_batch_links_to_every_origin_once_however_many
             a_batch_links_to_untrusted_traces_by_identity_alone
             a_batch_that_fails_half_way_shows_which_messages_did
             a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing
+            a_carried_context_goes_on_where_no_span_is_active
             a_context_that_is_ignored_leaves_nothing
             a_context_that_is_linked_to_only_starts_a_new_trace
             a_context_that_is_not_trusted_leaves_a_link_and_nothing_else
             a_dead_exporter_costs_no_message
+            a_dead_letter_after_the_handler_stays_in_the_trace
             a_dropped_handler_and_a_dropped_guard_are_cancelled
+            a_forged_flag_on_a_forwarded_message_decides_nothing
+            a_guard_in_a_loop_continues_the_trace_of_its_message_too
             a_handler_error_is_recorded_and_returned
+            a_handlers_panic_goes_on_where_telemetry_panics_too
             a_message_is_counted_once_and_timed_as_its_spans
             a_message_that_is_not_sampled_is_counted_all_the_same
             a_panic_is_recorded_and_goes_on
+            a_policy_chooses_the_parent
+            a_policy_says_what_a_carried_context_may_do
+            a_provider_that_was_shut_down_cuts_no_trace
             a_sampled_trace_is_unbroken_over_four_hops
+            a_span_that_was_active_before_a_message_came_is_linked_and_cuts_no_trace
+            a_span_that_was_opened_since_is_the_parent
             a_stranger_does_not_decide_what_is_recorded
+            a_task_for_each_message_continues_its_trace
             a_template_stands_for_the_destination
+            a_tracer_that_panics_cuts_no_trace
+            a_workers_span_is_known_from_its_second_message_on
             an_ambient_span_stays_the_parent
             an_ambient_span_stays_the_parent_whatever_is_trusted
+            an_empty_context_is_an_empty_context
             an_unsampled_trace_is_unbroken_over_four_hops
+            baggage_of_a_message_stays_and_merges
             baggage_passes_by_the_lists_of_its_destinations
+            baggage_that_was_not_let_in_is_not_forwarded
             captured_headers_are_attributes
             each_attempt_is_timed_under_its_error
             each_attempt_over_retry_destinations_links_to_the_one_before_it
             fan_back_shows_the_batch_in_the_traces_of_its_messages
+            in_a_loop_a_context_that_is_not_continued_starts_a_new_trace
+            in_a_loop_a_message_without_a_context_is_a_trace_of_its_own
+            kept_back_baggage_does_not_go_out_with_the_message
             off_is_as_the_bare_client_and_cuts_no_trace
             over_the_limit_messages_of_one_context_share_a_link
             propagation_alone_goes_on_with_what_would_be_linked_to_only
             propagation_alone_makes_no_span_and_cuts_no_trace
             suppressed_telemetry_leaves_no_trace
+            telemetry_code_that_panics_costs_nothing
             the_context_is_current_across_awaits_and_nowhere_else
             the_error_classifier_decides
             what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen
+            what_is_not_trusted_is_not_forwarded
             what_is_wrong_with_a_context_is_counted
             without_a_provider_the_trace_passes_through
             without_a_span_the_trace_goes_on_inside_an_ambient_one_too
@@ -62,7 +84,25 @@ macro_rules! scenarios_of_sent_batches {
             @against $broker:
             each_message_carries_its_create_span_and_the_send_span_links_to_all
             messages_that_a_batch_sends_again_link_to_their_own_attempt_before
+            of_a_batch_each_message_goes_on_in_its_own_trace
+            telemetry_code_that_panics_costs_no_message_of_a_batch
+            what_a_batch_is_not_to_trust_is_not_forwarded
             without_create_spans_all_messages_carry_the_send_span
+        }
+    };
+}
+
+/// The same for brokers that have each message settled.
+#[macro_export]
+macro_rules! scenarios_of_settling {
+    ($broker:ty) => {
+        $crate::scenarios! {
+            @against $broker:
+            a_message_of_a_batch_is_settled_in_the_span_that_it_was_processed_in
+            settling_belongs_to_the_last_of_several_attempts
+            settling_belongs_to_the_process_span
+            settling_links_to_what_is_trusted
+            without_a_process_span_settling_belongs_to_what_is_active
         }
     };
 }

@@ -1,15 +1,19 @@
 //! The scenarios.
 
+mod ambient;
 mod batches;
+mod carried;
 mod destinations;
 mod diagnosis;
 mod list;
 mod metrics;
 mod outcomes;
+mod panics;
 mod policy;
 mod retries;
 mod sampling;
 mod sends;
+mod settling;
 mod traces;
 
 use std::collections::HashMap;
@@ -23,15 +27,19 @@ use otel_messaging::{Received, w3c};
 
 use crate::{Broker, Header, Message};
 
+pub use self::ambient::*;
 pub use self::batches::*;
+pub use self::carried::*;
 pub use self::destinations::*;
 pub use self::diagnosis::*;
 pub use self::metrics::*;
 pub use self::outcomes::*;
+pub use self::panics::*;
 pub use self::policy::*;
 pub use self::retries::*;
 pub use self::sampling::*;
 pub use self::sends::*;
+pub use self::settling::*;
 pub use self::traces::*;
 
 /// A list with a member that OpenTelemetry's own type cannot hold.
@@ -53,6 +61,13 @@ fn upstream_fields(flags: &str) -> [(&'static str, String); 3] {
 fn upstream(flags: &str) -> Context {
     let headers = upstream_fields(flags).map(|(name, value)| (name.to_owned(), value));
     w3c::Propagator::new().extract_with_context(&Context::new(), &HashMap::from(headers))
+}
+
+/// The span that a `traceparent` names.
+fn w3c_context(traceparent: &str) -> SpanContext {
+    let headers = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+    let context = w3c::Propagator::new().extract_with_context(&Context::new(), &headers);
+    context.span().span_context().clone()
 }
 
 /// The span in that service which the context names.

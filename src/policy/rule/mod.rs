@@ -1,82 +1,13 @@
 //! What one rule can say of its destinations.
 
+mod effective;
+
 use std::time::Duration;
 
-use opentelemetry::baggage::{Baggage, BaggageExt as _};
-use opentelemetry::{Context, StringValue};
 use serde::{Deserialize, Deserializer};
-use wildmatch::WildMatch;
 
-/// What is recorded of a destination's messages.
-///
-/// None of these cuts a trace: what a message carries is current in its handler, and reaches what
-/// the handler sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Record {
-    /// Spans and metrics.
-    #[default]
-    Full,
-    /// Metrics, but no span. A message is sent with the context that is current.
-    PropagateOnly,
-    /// Nothing. A message is sent as the bare client would.
-    Off,
-}
-
-/// What becomes of the context that a received message carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Incoming {
-    /// The process span is a child of the creation context and links to it; inside another active
-    /// span that one stays the parent.
-    #[default]
-    Continue,
-    /// The process span links to the creation context and starts a trace of its own. The baggage is
-    /// current in the handler. Where no span is recorded there is nothing to link from, and the
-    /// context goes on as in `Continue`.
-    LinkOnly,
-    /// For senders who are not trusted: the process span starts a trace of its own and links to the
-    /// identity of the creation context. Its sampled flag, tracestate and baggage are dropped.
-    Restart,
-    /// As if the message carried no context.
-    Ignore,
-}
-
-/// What the span of processing a message is a child of.
-///
-/// Whatever is not the parent is linked to: the message's creation context, as far as
-/// [`Incoming`] lets it, and the span that is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Parent {
-    /// The message's creation context, whatever is active, where [`Incoming::Continue`] holds; else,
-    /// and for a batch, the span is a root.
-    Message,
-    /// The span that is active, even if it was active before the message was delivered; where none
-    /// is, as for `Message`.
-    Ambient,
-    /// Nothing: the span starts a trace of its own.
-    Root,
-}
-
-/// What becomes of the context that a message to be sent carries already: a message that is
-/// forwarded, retried or dead-lettered, or one that the application gave a context.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Carried {
-    /// Where no span is active, the send span is a child of the carried context. It links to it in
-    /// any case. Carried baggage is sent along; of members with the same name the current one is.
-    #[default]
-    Continue,
-    /// The send span links to the carried context and is never its child. Baggage as in `Continue`.
-    LinkOnly,
-    /// As if the message carried none: what it carries is removed.
-    Ignore,
-}
+use super::choices::{Carried, Incoming, Parent, Record};
+use super::pattern::{HeaderPattern, Pattern};
 
 /// What holds for the destinations that a name or pattern stands for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -213,7 +144,8 @@ impl Rule {
     }
 
     /// Sets whether each message of a batch that is sent has a span of its own, whose context it
-    /// carries. Unset: yes. If not, all carry that of the send span.
+    /// carries. Unset: yes. If not, all carry that of the send span, but for those that carry a
+    /// context already: where no span is active, they keep it.
     pub const fn create_spans(mut self, on: bool) -> Self {
         self.create_spans = Some(on);
         self
@@ -334,174 +266,10 @@ impl Rule {
     }
 }
 
-/// What a rule says, or what holds where it says nothing.
-impl Rule {
-    pub(crate) fn recorded(&self) -> Record {
-        self.record.unwrap_or_default()
-    }
-
-    /// What becomes of the context of a message of this age, if it has one.
-    pub(crate) fn trust(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
-        let redelivered = self.redelivered.filter(|_| is_redelivered);
-        let incoming = redelivered.or(self.incoming).unwrap_or_default();
-        let is_too_old = self.max_age.zip(age).is_some_and(|(max, age)| age > max);
-        if is_too_old && incoming == Incoming::Continue {
-            Incoming::LinkOnly
-        } else {
-            incoming
-        }
-    }
-
-    pub(crate) const fn chosen_parent(&self) -> Option<Parent> {
-        self.parent
-    }
-
-    pub(crate) fn carried_context(&self) -> Carried {
-        self.carried.unwrap_or_default()
-    }
-
-    /// Most bytes of a message, where the user knows better than the client.
-    pub(crate) const fn message_limit(&self) -> Option<usize> {
-        self.max_message_bytes
-    }
-
-    pub(crate) fn has_max_age(&self) -> bool {
-        self.max_age.is_some()
-    }
-
-    /// Whether a received member of baggage is let in.
-    pub(crate) fn accepts(&self, member: &str) -> bool {
-        allows(self.accept_baggage.as_deref(), member)
-    }
-
-    /// Whether received baggage is let in by a list.
-    pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
-        self.accept_baggage.is_some()
-    }
-
-    /// Whether a member of baggage may be sent.
-    pub(crate) fn sends(&self, member: &str) -> bool {
-        allows(self.send_baggage.as_deref(), member)
-    }
-
-    /// Whether baggage is sent by a list.
-    pub(crate) const fn restricts_sent_baggage(&self) -> bool {
-        self.send_baggage.is_some()
-    }
-
-    /// `context` with only the baggage that may be sent; `None` if that is all of it.
-    pub(crate) fn without_kept_baggage(&self, context: &Context) -> Option<Context> {
-        let allowed = self.send_baggage.as_deref()?;
-        let baggage = context.baggage();
-        let is_sent = |name: &str| allows(Some(allowed), name);
-        let sent = || baggage.iter().filter(|(name, _)| is_sent(name.as_str()));
-        (sent().count() < baggage.len()).then(|| {
-            context.with_baggage(
-                sent()
-                    .map(|(name, (value, metadata))| {
-                        (name.clone(), (value.clone(), metadata.clone()))
-                    })
-                    .collect::<Baggage>(),
-            )
-        })
-    }
-
-    pub(crate) fn wants_create_spans(&self) -> bool {
-        self.create_spans.unwrap_or(true)
-    }
-
-    pub(crate) fn wants_receive_spans(&self, is_batch: bool) -> bool {
-        self.receive_spans.unwrap_or(is_batch)
-    }
-
-    /// Most traces that get a span of their own for a batch.
-    pub(crate) fn fans_back_to(&self) -> usize {
-        self.fan_back.unwrap_or(0)
-    }
-
-    /// Whether settling has a span, which by default it has where it `belongs` to something.
-    pub(crate) fn wants_settle_spans(&self, belongs: bool) -> bool {
-        self.settle_spans.unwrap_or(belongs)
-    }
-
-    pub(crate) fn wants_message_key(&self) -> bool {
-        self.message_key.unwrap_or(true)
-    }
-
-    pub(crate) fn captures_headers(&self) -> bool {
-        self.capture_headers.is_some()
-    }
-
-    /// Whether a header is to be an attribute.
-    pub(crate) fn captures(&self, name: &str) -> bool {
-        self.capture_headers
-            .as_deref()
-            .is_some_and(|patterns| patterns.iter().any(|one| one.0.matches(name)))
-    }
-
-    pub(crate) fn template_text(&self) -> Option<StringValue> {
-        self.template.clone().map(StringValue::from)
-    }
-
-    pub(crate) fn wants_partition_on_metrics(&self) -> bool {
-        self.partition_on_metrics.unwrap_or(false)
-    }
-
-    pub(crate) fn wants_time_in_queue(&self) -> bool {
-        self.time_in_queue.unwrap_or(false)
-    }
-
-    pub(crate) fn wants_lag(&self) -> bool {
-        self.lag.unwrap_or(false)
-    }
-}
-
-fn allows(patterns: Option<&[Pattern]>, name: &str) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|one| one.matches(name)))
-}
-
 fn patterns<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Pattern> {
     names.into_iter().map(Pattern::new).collect()
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     u64::deserialize(deserializer).map(|seconds| Some(Duration::from_secs(seconds)))
-}
-
-/// A name, or a pattern with `*` and `?`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "String")]
-struct Pattern(WildMatch);
-
-impl Pattern {
-    fn new(text: &str) -> Self {
-        Self(WildMatch::new(text))
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        self.0.matches(name)
-    }
-}
-
-impl From<String> for Pattern {
-    fn from(text: String) -> Self {
-        Self::new(&text)
-    }
-}
-
-/// The same for the names of headers, in any case.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "String")]
-struct HeaderPattern(WildMatch);
-
-impl HeaderPattern {
-    fn new(text: &str) -> Self {
-        Self(WildMatch::new_case_insensitive(text))
-    }
-}
-
-impl From<String> for HeaderPattern {
-    fn from(text: String) -> Self {
-        Self::new(&text)
-    }
 }

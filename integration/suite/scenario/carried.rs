@@ -1,0 +1,380 @@
+//! What becomes of a context that a message to be sent carries already.
+
+use opentelemetry::Context;
+use opentelemetry::baggage::{Baggage, BaggageExt as _};
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{SpanKind, TraceContextExt as _};
+use opentelemetry_sdk::trace::{Sampler, SpanData};
+use otel_messaging::policy::{Carried, Incoming, Policy, Record, Rule};
+use otel_messaging::testing::Recorder;
+use otel_messaging::{Batch, LinkedSampler, Received};
+
+use super::sends::creates;
+use super::{
+    TRACESTATE, header, identity, send_bare, tracestate, upstream, upstream_headers, upstream_span,
+    values,
+};
+use crate::{BatchSender, Broker, Header, Message};
+
+/// An order that somebody sends on, with headers from before.
+fn forwarded(headers: Vec<Header>) -> Message {
+    Message {
+        headers,
+        ..Message::new("order-7")
+    }
+}
+
+/// What an order looks like that was sent by a producer with this rule for it.
+struct Sent<B: Broker> {
+    recorder: Recorder,
+    broker: B,
+    orders: String,
+    received: Received<B::Message>,
+    receipt: B::Receipt,
+}
+
+impl<B: Broker> Sent<B> {
+    async fn by(rule: Rule, headers: Vec<Header>, current: Context) -> Self {
+        let recorder = Recorder::new();
+        let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
+        let broker = B::connect(&telemetry).await;
+        let orders = broker.declare("orders").await;
+        let order = forwarded(headers);
+        let receipt = broker.send(&orders, &order).with_context(current).await;
+        let received = broker.receive(&orders).await;
+        Self {
+            recorder,
+            broker,
+            orders,
+            received,
+            receipt,
+        }
+    }
+
+    fn span(&self) -> SpanData {
+        self.recorder.span(&self.broker.send_name(&self.orders))
+    }
+
+    fn expected(&self) -> otel_messaging::testing::ExpectedSpan {
+        let order = Message::new("order-7");
+        self.broker.send_span(&self.orders, &order, &self.receipt)
+    }
+
+    fn values(&self, name: &str) -> Vec<String> {
+        values(&self.broker, &self.received, name)
+    }
+
+    /// Asserts that the order carries the context of its send span, and nothing else of a trace.
+    fn assert_own(&self, tracestate: &[&str]) {
+        let own = self.span().span_context;
+        let (trace, span) = identity(&own);
+        assert_eq!(
+            self.values("traceparent"),
+            [format!("00-{trace}-{span}-01")]
+        );
+        assert_eq!(self.values("tracestate"), tracestate);
+    }
+}
+
+fn orders() -> Rule {
+    Rule::of("orders*")
+}
+
+/// What the service before ours sends as baggage, as we write it.
+const BAGGAGE: &str = "tenant=blue%20sky;since=2024";
+
+/// Where no span is active, the context that a message carries goes on: it is the parent, and its
+/// tracestate and baggage arrive.
+pub async fn a_carried_context_goes_on_where_no_span_is_active<B: Broker>() {
+    let sent = Sent::<B>::by(orders(), upstream_headers(), Context::new()).await;
+
+    let expected = sent.expected().child_of(&upstream_span());
+    expected.link(&upstream_span()).assert(&sent.span());
+    sent.assert_own(&[TRACESTATE]);
+    assert_eq!(sent.values("baggage"), [BAGGAGE]);
+}
+
+/// After the handler has ended, its message goes to where dead letters go, in the same trace.
+pub async fn a_dead_letter_after_the_handler_stays_in_the_trace<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    let dead = broker.declare("orders-dead").await;
+    send_bare(&broker, &orders, upstream_headers()).await;
+    let order = broker.receive(&orders).await;
+    let outcome = order.process(async |_| Err::<(), _>("no stock")).await;
+    assert_eq!(outcome, Err("no stock"));
+
+    let letter = forwarded(broker.headers(&order));
+    let receipt = broker.send(&dead, &letter).await;
+
+    let expected = broker.send_span(&dead, &letter, &receipt);
+    let expected = expected.child_of(&upstream_span()).link(&upstream_span());
+    expected.assert(&recorder.span(&broker.send_name(&dead)));
+    let letter = broker.receive(&dead).await;
+    assert_eq!(values(&broker, &letter, "baggage"), [BAGGAGE]);
+}
+
+/// Linked to only, a carried context does not go on; ignored, it leaves nothing.
+pub async fn a_policy_says_what_a_carried_context_may_do<B: Broker>() {
+    for current in [Context::new(), upstream("01").with_baggage(Baggage::new())] {
+        let active = current.span().span_context().clone();
+        let other = "00-11111111111111111111111111111111-2222222222222222-01";
+        let headers = || {
+            vec![
+                header("traceparent", other),
+                header("tracestate", "other=1"),
+                header("baggage", "tenant=red"),
+            ]
+        };
+        let carried = super::w3c_context(other);
+        for may in [Carried::LinkOnly, Carried::Ignore] {
+            let rule = orders().carried(may);
+            let sent = Sent::<B>::by(rule, headers(), current.clone()).await;
+
+            let expected = match active.is_valid() {
+                true => sent.expected().child_of(&active),
+                false => sent.expected(),
+            };
+            let span = sent.span();
+            let (expected, baggage): (_, &[&str]) = match may {
+                Carried::LinkOnly => (expected.link(&carried), &["tenant=red"]),
+                _ => (expected, &[]),
+            };
+            expected.assert(&span);
+            for link in &span.links.links {
+                assert!(!link.span_context.is_sampled(), "{link:?}");
+                assert_eq!(link.span_context.trace_state().header(), "");
+            }
+            let list: &[&str] = if active.is_valid() {
+                &[TRACESTATE]
+            } else {
+                &[]
+            };
+            sent.assert_own(list);
+            assert_eq!(sent.values("baggage"), baggage);
+        }
+    }
+}
+
+/// Baggage that the application has put on a message stays, and merges with what is current, of
+/// which a member of the same name counts.
+pub async fn baggage_of_a_message_stays_and_merges<B: Broker>() {
+    let on_message = || vec![header("baggage", "tenant=red,order=7")];
+    let without = upstream("01").with_baggage(Baggage::new());
+    let rows = [
+        (without, vec!["tenant=red,order=7"]),
+        (upstream("01"), vec!["order=7,tenant=blue%20sky;since=2024"]),
+        (Context::new(), vec!["tenant=red,order=7"]),
+    ];
+
+    for (current, expected) in rows {
+        let sent = Sent::<B>::by(orders(), on_message(), current).await;
+        assert_eq!(sent.values("baggage"), expected);
+        sent.assert_own(
+            &tracestate(&sent.broker, &sent.received)
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        );
+    }
+}
+
+/// What is kept back of baggage is kept back of what the message carries too.
+pub async fn kept_back_baggage_does_not_go_out_with_the_message<B: Broker>() {
+    let headers = || {
+        let mut headers = upstream_headers();
+        headers.push(header("note", "1"));
+        headers
+    };
+    for record in [Record::Full, Record::PropagateOnly] {
+        for current in [Context::new(), upstream("01")] {
+            let none = orders().record(record).send_baggage([]);
+            let sent = Sent::<B>::by(none, headers(), current.clone()).await;
+            assert_eq!(sent.values("baggage"), [""; 0]);
+            assert_eq!(sent.values("note"), ["1"]);
+
+            let others = orders().record(record).send_baggage(["order"]);
+            let on_message = vec![header("baggage", "order=7,secret=1")];
+            let sent = Sent::<B>::by(others, on_message, current).await;
+            assert_eq!(sent.values("baggage"), ["order=7"]);
+        }
+    }
+}
+
+/// What came in from a stranger does not go out again when the handler forwards all headers,
+/// whatever is recorded of either.
+pub async fn what_is_not_trusted_is_not_forwarded<B: Broker>() {
+    let records = [Record::Full, Record::PropagateOnly, Record::Off];
+    for incoming in [Incoming::Restart, Incoming::Ignore] {
+        for received in records {
+            for sent in records {
+                let policy = Policy::new()
+                    .rule(orders().incoming(incoming).record(received))
+                    .rule(Rule::of("payments*").record(sent));
+                assert_not_forwarded::<B>(policy, incoming).await;
+            }
+        }
+    }
+}
+
+async fn assert_not_forwarded<B: Broker>(policy: Policy, incoming: Incoming) {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let payments = broker.declare("payments").await;
+    let baggage_alone = || vec![header("baggage", "tenant=evil")];
+    for headers in [upstream_headers(), baggage_alone()] {
+        recorder.clear();
+        let has_trace = headers.len() > 1;
+        send_bare(&broker, &orders, headers).await;
+        let order = broker.receive(&orders).await;
+        let mut onward = broker.headers(&order);
+        onward.push(header("note", "1"));
+        order
+            .process(async |_| {
+                broker.send(&payments, &forwarded(onward.clone())).await;
+            })
+            .await;
+
+        let payment = broker.receive(&payments).await;
+        assert_eq!(values(&broker, &payment, "note"), ["1"]);
+        assert_eq!(values(&broker, &payment, "baggage"), [""; 0]);
+        assert_eq!(values(&broker, &payment, "tracestate"), [""; 0]);
+        let trace = upstream_span().trace_id().to_string();
+        for traceparent in values(&broker, &payment, "traceparent") {
+            assert!(!traceparent.contains(&trace), "{traceparent}");
+        }
+        let spans = recorder.spans();
+        let send = broker.send_name(&payments);
+        for span in spans.iter().filter(|span| span.name == send) {
+            let links = &span.links.links;
+            let expected = usize::from(incoming == Incoming::Restart && has_trace);
+            assert_eq!(links.len(), expected, "{links:?}");
+            for link in links {
+                assert!(!link.span_context.is_sampled());
+            }
+        }
+    }
+}
+
+/// Baggage that was not let in does not go out again either.
+pub async fn baggage_that_was_not_let_in_is_not_forwarded<B: Broker>() {
+    for sent in [Record::Full, Record::PropagateOnly, Record::Off] {
+        let recorder = Recorder::new();
+        let policy = Policy::new()
+            .rule(orders().accept_baggage(["order"]))
+            .rule(Rule::of("payments*").record(sent));
+        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+        let orders = broker.declare("orders").await;
+        let payments = broker.declare("payments").await;
+        let headers = vec![header("baggage", "order=7,tenant=evil")];
+        send_bare(&broker, &orders, headers).await;
+        let order = broker.receive(&orders).await;
+        let onward = broker.headers(&order);
+        order
+            .process(async |_| {
+                broker.send(&payments, &forwarded(onward.clone())).await;
+            })
+            .await;
+
+        let payment = broker.receive(&payments).await;
+        assert_eq!(values(&broker, &payment, "baggage"), ["order=7"]);
+    }
+}
+
+/// A stranger's flag on a message that is sent on does not decide that its send span is kept.
+pub async fn a_forged_flag_on_a_forwarded_message_decides_nothing<B: Broker>() {
+    let sampler = LinkedSampler::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
+    let recorder = Recorder::with_sampler(sampler);
+    let link_only = Policy::new().rule(orders().carried(Carried::LinkOnly));
+    let broker = B::connect(&recorder.telemetry().policy(link_only)).await;
+    let orders = broker.declare("orders").await;
+
+    broker.send(&orders, &forwarded(upstream_headers())).await;
+
+    assert_eq!(recorder.spans().len(), 0);
+}
+
+/// Messages that are sent together without a span that is active go on in their own traces, each.
+pub async fn of_a_batch_each_message_goes_on_in_its_own_trace<B: BatchSender>() {
+    let other = "00-11111111111111111111111111111111-2222222222222222-01";
+    let carried = [upstream_span(), super::w3c_context(other)];
+    let messages = || {
+        [
+            forwarded(upstream_headers()),
+            forwarded(vec![
+                header("traceparent", other),
+                header("baggage", "tenant=red"),
+            ]),
+        ]
+    };
+    for has_creates in [true, false] {
+        let recorder = Recorder::new();
+        let policy = Policy::new().rule(Rule::of("*").create_spans(has_creates));
+        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+        let orders = broker.declare("orders").await;
+
+        broker.send_batch(&orders, &messages()).await;
+
+        let created = creates(&recorder, &orders);
+        assert_eq!(created.len(), if has_creates { 2 } else { 0 });
+        for (create, context) in created.iter().zip(&carried) {
+            let expected = broker.create_span(&orders, &Message::new("order-7"));
+            expected.child_of(context).link(context).assert(create);
+        }
+        let linked: Vec<_> = match has_creates {
+            true => created.iter().map(|one| one.span_context.clone()).collect(),
+            false => carried.to_vec(),
+        };
+        let send = broker.sent_batch(SpanKind::Client, &orders, 2);
+        let send = linked.iter().fold(send, |send, context| send.link(context));
+        send.assert(&recorder.span(&broker.send_name(&orders)));
+        let received = [broker.receive(&orders).await, broker.receive(&orders).await];
+        for (message, expected) in received.iter().zip(&linked) {
+            let context = message.context().span().span_context().clone();
+            assert_eq!(identity(&context), identity(expected));
+        }
+        let [first, second] = &received;
+        assert_eq!(tracestate(&broker, first), [TRACESTATE]);
+        let baggage = [first, second].map(|one| values(&broker, one, "baggage"));
+        assert_eq!(baggage, [[BAGGAGE], ["tenant=red"]]);
+    }
+}
+
+/// The same strangers, when the handler of a batch forwards its messages in a batch.
+pub async fn what_a_batch_is_not_to_trust_is_not_forwarded<B: BatchSender>() {
+    for incoming in [Incoming::Restart, Incoming::Ignore] {
+        for record in [Record::Full, Record::PropagateOnly, Record::Off] {
+            let recorder = Recorder::new();
+            let policy = Policy::new()
+                .rule(orders().incoming(incoming))
+                .rule(Rule::of("payments*").record(record));
+            let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+            let orders = broker.declare("orders").await;
+            let payments = broker.declare("payments").await;
+            let mut messages = Vec::new();
+            for headers in [upstream_headers(), vec![header("baggage", "tenant=evil")]] {
+                send_bare(&broker, &orders, headers).await;
+                messages.push(broker.receive(&orders).await);
+            }
+            let onward: Vec<_> = messages
+                .iter()
+                .map(|message| forwarded(broker.headers(message)))
+                .collect();
+            Batch::from(messages)
+                .process(async |_| broker.send_batch(&payments, &onward).await)
+                .await;
+
+            for _ in 0..2 {
+                let payment = broker.receive(&payments).await;
+                assert_eq!(values(&broker, &payment, "baggage"), [""; 0]);
+                assert_eq!(values(&broker, &payment, "tracestate"), [""; 0]);
+                let trace = upstream_span().trace_id().to_string();
+                for traceparent in values(&broker, &payment, "traceparent") {
+                    assert!(!traceparent.contains(&trace), "{traceparent}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a rule says, or what holds where it says nothing.
+
+use std::time::Duration;
+
+use opentelemetry::baggage::{Baggage, BaggageExt as _};
+use opentelemetry::{Context, StringValue};
+
+use super::{Carried, Incoming, Parent, Pattern, Record, Rule};
+
+impl Rule {
+    pub(crate) fn recorded(&self) -> Record {
+        self.record.unwrap_or_default()
+    }
+
+    /// What becomes of the context of a message of this age, if it has one.
+    pub(crate) fn trust(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
+        let redelivered = self.redelivered.filter(|_| is_redelivered);
+        let incoming = redelivered.or(self.incoming).unwrap_or_default();
+        let is_too_old = self.max_age.zip(age).is_some_and(|(max, age)| age > max);
+        if is_too_old && incoming == Incoming::Continue {
+            Incoming::LinkOnly
+        } else {
+            incoming
+        }
+    }
+
+    pub(crate) const fn chosen_parent(&self) -> Option<Parent> {
+        self.parent
+    }
+
+    pub(crate) fn carried_context(&self) -> Carried {
+        self.carried.unwrap_or_default()
+    }
+
+    /// Most bytes of a message, where the user knows better than the client.
+    pub(crate) const fn message_limit(&self) -> Option<usize> {
+        self.max_message_bytes
+    }
+
+    pub(crate) fn has_max_age(&self) -> bool {
+        self.max_age.is_some()
+    }
+
+    /// Whether a received member of baggage is let in.
+    pub(crate) fn accepts(&self, member: &str) -> bool {
+        allows(self.accept_baggage.as_deref(), member)
+    }
+
+    /// Whether received baggage is let in by a list.
+    pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
+        self.accept_baggage.is_some()
+    }
+
+    /// Whether a member of baggage may be sent.
+    pub(crate) fn sends(&self, member: &str) -> bool {
+        allows(self.send_baggage.as_deref(), member)
+    }
+
+    /// Whether baggage is sent by a list.
+    pub(crate) const fn restricts_sent_baggage(&self) -> bool {
+        self.send_baggage.is_some()
+    }
+
+    /// `context` with only the baggage that may be sent; `None` if that is all of it.
+    pub(crate) fn without_kept_baggage(&self, context: &Context) -> Option<Context> {
+        let allowed = self.send_baggage.as_deref()?;
+        let baggage = context.baggage();
+        let is_sent = |name: &str| allows(Some(allowed), name);
+        let sent = || baggage.iter().filter(|(name, _)| is_sent(name.as_str()));
+        (sent().count() < baggage.len()).then(|| {
+            context.with_baggage(
+                sent()
+                    .map(|(name, (value, metadata))| {
+                        (name.clone(), (value.clone(), metadata.clone()))
+                    })
+                    .collect::<Baggage>(),
+            )
+        })
+    }
+
+    pub(crate) fn wants_create_spans(&self) -> bool {
+        self.create_spans.unwrap_or(true)
+    }
+
+    pub(crate) fn wants_receive_spans(&self, is_batch: bool) -> bool {
+        self.receive_spans.unwrap_or(is_batch)
+    }
+
+    /// Most traces that get a span of their own for a batch.
+    pub(crate) fn fans_back_to(&self) -> usize {
+        self.fan_back.unwrap_or(0)
+    }
+
+    /// Whether settling has a span, which by default it has where it `belongs` to something.
+    pub(crate) fn wants_settle_spans(&self, belongs: bool) -> bool {
+        self.settle_spans.unwrap_or(belongs)
+    }
+
+    pub(crate) fn wants_message_key(&self) -> bool {
+        self.message_key.unwrap_or(true)
+    }
+
+    pub(crate) fn captures_headers(&self) -> bool {
+        self.capture_headers.is_some()
+    }
+
+    /// Whether a header is to be an attribute.
+    pub(crate) fn captures(&self, name: &str) -> bool {
+        self.capture_headers
+            .as_deref()
+            .is_some_and(|patterns| patterns.iter().any(|one| one.matches(name)))
+    }
+
+    pub(crate) fn template_text(&self) -> Option<StringValue> {
+        self.template.clone().map(StringValue::from)
+    }
+
+    pub(crate) fn wants_partition_on_metrics(&self) -> bool {
+        self.partition_on_metrics.unwrap_or(false)
+    }
+
+    pub(crate) fn wants_time_in_queue(&self) -> bool {
+        self.time_in_queue.unwrap_or(false)
+    }
+
+    pub(crate) fn wants_lag(&self) -> bool {
+        self.lag.unwrap_or(false)
+    }
+}
+
+fn allows(patterns: Option<&[Pattern]>, name: &str) -> bool {
+    patterns.is_none_or(|patterns| patterns.iter().any(|one| one.matches(name)))
+}
