@@ -52,7 +52,13 @@
 //! - A wrapped client has the results, errors, order, back-pressure and cancellation of the bare one.
 //!   Nothing here queues, spawns or retries.
 //! - A span ends once: with success, an error, a panic (which goes on) or when it is dropped.
-//! - No header can cause a panic. One that cannot be read counts as absent.
+//! - No header can cause a panic, or cost more than time linear in its length. One that cannot be
+//!   read counts as absent.
+//! - A panic of telemetry code that is not ours (a sampler, a span processor, a propagator, an error
+//!   classifier, the text of an error) ends there: the message goes out, the result comes back. It is
+//!   logged once and counted. A handler's own panic goes on.
+//! - A trace is not cut: by a consumer loop with a span of its own, by a provider that was shut down,
+//!   or by sending a message on after its handler has ended.
 //! - Where telemetry is suppressed in the current context, messages go out and come in as if this
 //!   crate were not there.
 
