@@ -146,30 +146,44 @@ impl<M: Message> Batch<M> {
         }
         let started = self.with_members(Operation::Process, |envelope, members| {
             let rule = envelope.rule();
-            (rule.recorded() != Record::Off).then(|| {
-                let parted = members(rule.fans_back_to()).parted();
-                let around = Ambient {
-                    context: &ambient,
-                    is_about_it: !self.0.iter().any(|one| one.was_active_before(&ambient)),
-                    choice: rule.chosen_parent(),
-                };
-                let mut relation = if envelope.has_span() {
-                    Relation::handling_many(around, parted.links)
-                } else {
-                    Relation::inside(ambient.clone())
-                };
-                relation.parent = parted.not_let_in.put_into(relation.parent);
-                let mut running = Running::start(envelope, relation);
-                running.record(|| parted.common);
-                running.is_batch(parted.fan_back);
-                for message in &self.0 {
-                    message.is_processed_in(running.span_context());
-                }
-                ProcessSpan::of(running)
-            })
+            if rule.recorded() == Record::Off {
+                return ProcessSpan::unrecorded(self.without_a_span(&ambient, members));
+            }
+            let parted = members(rule.fans_back_to()).parted();
+            let around = Ambient {
+                context: &ambient,
+                is_about_it: !self.0.iter().any(|one| one.was_active_before(&ambient)),
+                choice: rule.chosen_parent(),
+            };
+            let mut relation = if envelope.has_span() {
+                Relation::handling_many(around, parted.links)
+            } else {
+                Relation::inside(ambient.clone())
+            };
+            relation.parent = parted.not_let_in.put_into(relation.parent);
+            let mut running = Running::start(envelope, relation);
+            running.record(|| parted.common);
+            running.is_batch(parted.fan_back);
+            for message in &self.0 {
+                message.is_processed_in(running.span_context());
+            }
+            ProcessSpan::of(running)
         });
-        let started = started.flatten();
         started.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
+    }
+
+    /// The context of a handler of messages of which nothing is recorded: what they were not allowed
+    /// to bring in shall not go out all the same.
+    fn without_a_span(&self, ambient: &Context, members: &dyn Fn(usize) -> Members) -> Context {
+        let may_refuse = |one: &Received<M>| {
+            let destination = one.message().destination(one.source());
+            destination.rule.may_refuse()
+        };
+        if self.0.iter().any(may_refuse) {
+            members(0).parted().not_let_in.put_into(ambient.clone())
+        } else {
+            ambient.clone()
+        }
     }
 
     /// What the messages have in common, and what each carries, with at most so many traces for the way

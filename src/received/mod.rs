@@ -145,12 +145,14 @@ impl<M: Message> Received<M> {
         self.context.get_or_init(|| {
             let destination = self.message.destination(&self.source);
             let rule = &destination.rule;
-            match self.trust(rule) {
-                Incoming::Continue | Incoming::LinkOnly => {
-                    extract(&self.message, &self.source, &Context::new(), rule).context
-                }
+            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let trust = self.trust(rule);
+            let not_let_in = not_let_in(&carried, trust, &destination);
+            let context = match trust {
+                Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
-            }
+            };
+            not_let_in.put_into(context)
         })
     }
 

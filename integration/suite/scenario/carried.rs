@@ -342,14 +342,20 @@ pub async fn of_a_batch_each_message_goes_on_in_its_own_trace<B: BatchSender>() 
     }
 }
 
-/// The same strangers, when the handler of a batch forwards its messages in a batch.
+/// The same strangers, when the handler of a batch forwards its messages in a batch, or in the
+/// context of one of them.
 pub async fn what_a_batch_is_not_to_trust_is_not_forwarded<B: BatchSender>() {
+    let records = [Record::Full, Record::PropagateOnly, Record::Off];
     for incoming in [Incoming::Restart, Incoming::Ignore] {
-        for record in [Record::Full, Record::PropagateOnly, Record::Off] {
+        for (received, sent) in records
+            .into_iter()
+            .zip(records)
+            .chain([(Record::Full, Record::Off), (Record::Off, Record::Full)])
+        {
             let recorder = Recorder::new();
             let policy = Policy::new()
-                .rule(orders().incoming(incoming))
-                .rule(Rule::of("payments*").record(record));
+                .rule(orders().incoming(incoming).record(received))
+                .rule(Rule::of("payments*").record(sent));
             let broker = B::connect(&recorder.telemetry().policy(policy)).await;
             let orders = broker.declare("orders").await;
             let payments = broker.declare("payments").await;
@@ -363,10 +369,16 @@ pub async fn what_a_batch_is_not_to_trust_is_not_forwarded<B: BatchSender>() {
                 .map(|message| forwarded(broker.headers(message)))
                 .collect();
             Batch::from(messages)
-                .process(async |_| broker.send_batch(&payments, &onward).await)
+                .process(async |batch| {
+                    broker.send_batch(&payments, &onward).await;
+                    for (order, payment) in batch.iter().zip(&onward) {
+                        let sending = broker.send(&payments, payment);
+                        sending.with_context(order.context().clone()).await;
+                    }
+                })
                 .await;
 
-            for _ in 0..2 {
+            for _ in 0..4 {
                 let payment = broker.receive(&payments).await;
                 assert_eq!(values(&broker, &payment, "baggage"), [""; 0]);
                 assert_eq!(values(&broker, &payment, "tracestate"), [""; 0]);

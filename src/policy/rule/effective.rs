@@ -46,6 +46,14 @@ impl Rule {
         allows(self.accept_baggage.as_deref(), member)
     }
 
+    /// Whether anything that a message carries may not be let in.
+    pub(crate) fn may_refuse(&self) -> bool {
+        let refuses = |incoming: Incoming| matches!(incoming, Incoming::Restart | Incoming::Ignore);
+        self.restricts_accepted_baggage()
+            || self.incoming.is_some_and(refuses)
+            || self.redelivered.is_some_and(refuses)
+    }
+
     /// Whether received baggage is let in by a list.
     pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
         self.accept_baggage.is_some()
