@@ -27,8 +27,10 @@ fn writing_a_trace_into_a_message_allocates_the_header_and_a_copy_of_those_befor
     }
 }
 
+/// The list of what stays is one more: a table built from it at once takes time linear in its length,
+/// where header after header would be looked for its place.
 #[test]
-fn replacing_a_trace_allocates_a_copy_of_the_headers_that_stay() {
+fn replacing_a_trace_allocates_a_list_and_a_copy_of_the_headers_that_stay() {
     let context = sample::trace();
     let stale = properties(Some(table::inject_by_hand(
         &context,
@@ -38,7 +40,7 @@ fn replacing_a_trace_allocates_a_copy_of_the_headers_that_stay() {
     let (headers, allocations) = counted(|| amqp::inject(&context, &stale));
 
     assert_eq!(count(headers), 11);
-    assert_eq!(allocations, 1 + 2 * 10 + 2);
+    assert_eq!(allocations, 1 + 1 + 2 * 10 + 2);
 }
 
 #[test]

@@ -107,11 +107,11 @@ pub mod kafka {
     use crate::sample::{KEY, PAYLOAD};
 
     pub fn inject(context: &Context, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
-        let mut headers = RecordHeaders(headers);
+        let mut headers = RecordHeaders::of(headers);
         Propagation::W3c.inject(context, &mut headers, |headers| {
             headers.room(1_000_000, Some(KEY.as_bytes()), Some(&PAYLOAD))
         });
-        headers.0
+        headers.into_parts().0
     }
 
     pub fn extract(headers: &BorrowedHeaders) -> Context {

@@ -1,16 +1,18 @@
 //! The calls into librdkafka that rdkafka has no safe form of.
 #![expect(
     unsafe_code,
-    reason = "rdkafka panics on header names that are not UTF-8, cannot remove a header, and can tell \
-              neither how a client was configured nor what it knows of a partition's end"
+    reason = "rdkafka panics on header names that are not UTF-8 and cannot write them, cannot put headers \
+              back into a report, and can tell neither how a client was configured nor what it knows of \
+              a partition's end"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::{ptr, slice};
 
 use rdkafka::bindings;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::message::{BorrowedHeaders, Message, OwnedHeaders, Timestamp};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders, Timestamp};
 
 use super::carrier::MessageHeaders;
 use crate::Received;
@@ -49,16 +51,36 @@ pub(super) fn headers(headers: &BorrowedHeaders) -> impl Iterator<Item = RawHead
     })
 }
 
-/// Removes every header whose name is exactly `name`.
-pub(super) fn remove_header(headers: &mut OwnedHeaders, name: &CStr) {
+/// Adds a header at the end, whatever bytes its name holds.
+pub(super) fn append(headers: &mut OwnedHeaders, header: &RawHeader<'_>) {
     let native = ptr::from_ref(headers.as_borrowed())
         .cast::<bindings::rd_kafka_headers_t>()
         .cast_mut();
+    let (value, size) = header.value.map_or((ptr::null(), 0), |value| {
+        (value.as_ptr().cast::<c_void>(), value.len())
+    });
     // SAFETY: the pointer is librdkafka's own, not one to Rust memory, and `OwnedHeaders` is a list
-    // that may be changed. The exclusive borrow keeps all other readers away. `name` ends with a
-    // NUL, and does not point into the list that is changed, since its owner is borrowed mutably.
+    // that may be changed. The exclusive borrow keeps all other readers away. The name ends with a
+    // NUL, which -1 says, and the value has `size` bytes, no more than `isize` holds; both are copied
+    // before the call returns, and neither is in the list, which is borrowed mutably.
     unsafe {
-        bindings::rd_kafka_header_remove(native, name.as_ptr());
+        bindings::rd_kafka_header_add(native, header.name.as_ptr(), -1, value, size.cast_signed());
+    }
+}
+
+/// Gives a message other headers, in a report of the delivery that nobody else has seen yet.
+pub(super) fn set_headers(message: &BorrowedMessage<'_>, headers: Option<OwnedHeaders>) {
+    let native = headers.map_or(ptr::null_mut(), |headers| {
+        let headers = ManuallyDrop::new(headers);
+        ptr::from_ref(headers.as_borrowed())
+            .cast::<bindings::rd_kafka_headers_t>()
+            .cast_mut()
+    });
+    // SAFETY: the message is alive, and librdkafka's own memory, not Rust's. It frees the headers
+    // that it had, of which the caller has no reference left, and owns the new ones from now on:
+    // they are never dropped here.
+    unsafe {
+        bindings::rd_kafka_message_set_headers(message.ptr(), native);
     }
 }
 

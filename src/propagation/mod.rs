@@ -23,6 +23,9 @@ use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Headers of a received message.
 pub(crate) trait Headers {
+    /// Whether the order of headers of different names says something.
+    const IS_ORDERED: bool = true;
+
     /// Shows each header that has a value, in the order of the message.
     fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8]));
 }

@@ -1,5 +1,6 @@
 //! From headers to a [`Context`] and back.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use opentelemetry::Context;
@@ -76,10 +77,9 @@ fn values<'a>(extractor: &'a dyn Extractor, name: &str) -> Vec<&'a [u8]> {
     let mut values = extractor.get_all(name).unwrap_or_default();
     if values.is_empty() {
         // A carrier may list a name once per value.
-        let mut names = Vec::new();
+        let mut names = HashSet::new();
         for key in extractor.keys() {
-            if key.eq_ignore_ascii_case(name) && !names.contains(&key) {
-                names.push(key);
+            if key.eq_ignore_ascii_case(name) && names.insert(key) {
                 values.extend(extractor.get_all(key).unwrap_or_default());
             }
         }

@@ -10,6 +10,7 @@ mod size;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, FrameSize, LongString, ShortString};
@@ -69,6 +70,8 @@ pub fn extract(propagator: &dyn TextMapPropagator, properties: &BasicProperties)
 }
 
 impl Headers for FieldTable {
+    const IS_ORDERED: bool = false;
+
     fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
         for (name, value) in self {
             if let Some(text) = text(value) {
@@ -122,6 +125,8 @@ impl<'a> MessageHeaders<'a> {
 }
 
 impl Headers for MessageHeaders<'_> {
+    const IS_ORDERED: bool = false;
+
     fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
         if let Some(headers) = &self.0 {
             headers.for_each(visit);
@@ -142,12 +147,15 @@ impl HeadersMut for MessageHeaders<'_> {
         if !headers.inner().keys().any(is_one) {
             return false;
         }
-        // The client's table has no way to take a header out.
-        let mut kept = FieldTable::default();
-        for (name, value) in headers.inner().iter().filter(|(name, _)| !is_one(name)) {
-            kept.insert(name.clone(), value.clone());
-        }
-        self.0 = Some(Cow::Owned(kept));
+        // The client's table has no way to take a header out. Built from a list in one go, it looks
+        // for no header's place.
+        let mut kept = Vec::with_capacity(headers.inner().len());
+        let all = headers.inner().iter();
+        kept.extend(
+            all.filter(|(name, _)| !is_one(name))
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        self.0 = Some(Cow::Owned(FieldTable::from(BTreeMap::from_iter(kept))));
         true
     }
 

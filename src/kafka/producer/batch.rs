@@ -1,5 +1,6 @@
 //! Sending many records under one call.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,9 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
 use super::future::record as parts;
-use super::sending::Record;
+use super::sending::{Record, is_for_size};
 use crate::ambient::ambient;
-use crate::kafka::carrier::RecordHeaders;
+use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
 use crate::kafka::envelope::{ClientInfo, content, error_type};
 use crate::policy::Rule;
 use crate::sending::batch::{Details, Outgoing, SendingBatch};
@@ -40,8 +41,8 @@ where
     ///
     /// # Errors
     ///
-    /// For each record the client's own error, with the message, without the context that it was
-    /// given.
+    /// For each record the client's own error, with the message as it was given: a context that it
+    /// carried is still there, and sent again it is linked to that.
     ///
     /// # Cancel safety
     ///
@@ -134,6 +135,8 @@ where
 struct SendingRecords {
     info: Arc<ClientInfo>,
     sending: SendingBatch,
+    /// What each record was given, until it comes back.
+    given: Vec<Given>,
 }
 
 impl SendingRecords {
@@ -150,35 +153,43 @@ impl SendingRecords {
         let messages = records.iter_mut().map(|record| Outgoing {
             destination: info.destination(record.topic),
             partition: record.partition.filter(|number| *number >= 0),
-            headers: RecordHeaders(record.headers.take()),
+            headers: RecordHeaders::of(record.headers.take()),
         });
         let mut messages: Vec<_> = messages.collect();
-        let details = Records {
-            info,
-            records: records.iter().map(|record| parts(record)).collect(),
-        };
+        let limited = records.iter().zip(&messages).map(|(record, message)| {
+            let limit = record_limit(info.message_max_bytes, &message.destination.rule);
+            (parts(record), limit)
+        });
+        let details = Records(limited.collect());
         let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages, &details);
-        for (record, message) in records.iter_mut().zip(messages) {
-            record.headers = message.headers.0;
-        }
+        let given = records.iter_mut().zip(messages).map(|(record, message)| {
+            let (sent, given) = message.headers.into_parts();
+            record.headers = sent;
+            given
+        });
         Self {
             info: Arc::clone(info),
+            given: given.collect(),
             sending,
         }
     }
 
-    /// Counts what became of a record, and takes our context out of one that comes back.
+    /// Counts what became of a record, and gives one that comes back the headers that it had.
     fn end(&mut self, index: usize, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
-        let sending = &mut self.sending;
+        let given = self.given.get_mut(index).map(mem::take);
+        let given = given.unwrap_or_default();
         match result {
             Ok(delivery) => {
-                sending.delivered(index, Some(delivery.partition));
+                self.sending.delivered(index, Some(delivery.partition));
                 Ok(delivery)
             }
             Err((error, mut message)) => {
-                sending.failed(index, error_type(&error).into());
-                let mut headers = RecordHeaders(message.detach_headers());
-                Err((error, message.replace_headers(headers.0)))
+                if is_for_size(&error) {
+                    self.sending.refused_for_size(index);
+                }
+                self.sending.failed(index, error_type(&error).into());
+                let headers = given.restored(message.detach_headers());
+                Err((error, message.replace_headers(headers)))
             }
         }
     }
@@ -192,21 +203,21 @@ impl Drop for SendingRecords {
 }
 
 /// What records of a batch say of themselves.
-struct Records<'a> {
-    info: &'a ClientInfo,
-    records: Vec<Record<'a>>,
-}
+///
+/// Each with the bytes that it may have.
+struct Records<'a>(Vec<(Record<'a>, usize)>);
 
 impl Details<RecordHeaders> for Records<'_> {
     fn room(&self, index: usize, headers: &RecordHeaders) -> usize {
-        self.records.get(index).map_or(0, |record| {
-            headers.room(self.info.message_max_bytes, record.key, record.payload)
+        let record = self.0.get(index);
+        record.map_or(0, |(record, limit)| {
+            headers.room(*limit, record.key, record.payload)
         })
     }
 
     fn attributes(&self, index: usize, rule: &Rule) -> Vec<KeyValue> {
-        let record = self.records.get(index);
-        record.map_or_else(Vec::new, |record| {
+        let record = self.0.get(index);
+        record.map_or_else(Vec::new, |(record, _)| {
             content(rule, record.key, record.payload.is_some()).collect()
         })
     }

@@ -23,7 +23,7 @@ use crate::kafka::envelope::ClientInfo;
 /// own, with each record's span beside the user's opaque.
 ///
 /// The span ends with the delivery report, and its context is current while the user's `delivery`
-/// is called.
+/// is called. A record that was not delivered has the headers there that it was given.
 ///
 /// ```
 /// use otel_messaging::kafka::Traced;
@@ -92,14 +92,11 @@ where
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
         let TracedOpaque { sending, opaque } = *opaque;
-        let context = sending.map(|sending| {
-            let context = sending.context().clone();
-            match result {
-                Ok(message) => sending.delivered(message.partition(), message.offset()),
-                Err((error, _)) => sending.fail(error),
-            }
-            context
-        });
+        let context = sending.context().cloned();
+        match result {
+            Ok(message) => sending.delivered(message.partition(), message.offset()),
+            Err((error, message)) => sending.give_back_lent(error, message),
+        }
         let _current = context.map(Context::attach);
         self.0.delivery(result, opaque);
     }
@@ -111,7 +108,7 @@ where
 
 /// The span of a record on its way to the delivery report, and the user's own opaque.
 pub struct TracedOpaque<O> {
-    sending: Option<SendingRecord>,
+    sending: SendingRecord,
     opaque: O,
 }
 
@@ -140,8 +137,8 @@ where
     ///
     /// # Errors
     ///
-    /// The client's own error, with the record. The record comes back without the context that it
-    /// was given; sending it again gives it a new one.
+    /// The client's own error, with the record as it was given: a context that it carried is still
+    /// there, and sent again it is linked to that.
     pub fn send<'a, K, V>(
         &self,
         record: UserRecord<'a, K, V, C, Part>,
@@ -170,8 +167,8 @@ where
     ///
     /// # Errors
     ///
-    /// The client's own error, with the record. The record comes back without the context that it
-    /// was given; sending it again gives it a new one.
+    /// The client's own error, with the record as it was given: a context that it carried is still
+    /// there, and sent again it is linked to that.
     pub fn send<'a, K, V>(
         &self,
         record: UserRecord<'a, K, V, C, Part>,
@@ -209,9 +206,7 @@ where
     queue(record).map_err(|(error, record)| {
         let (mut record, traced) = with_opaque(record, ());
         let TracedOpaque { sending, opaque } = *traced;
-        if let Some(sending) = sending {
-            record.headers = sending.give_back(&error, record.headers);
-        }
+        record.headers = sending.give_back(&error, record.headers);
         (error, with_opaque(record, opaque).0)
     })
 }

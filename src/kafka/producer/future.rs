@@ -29,8 +29,8 @@ where
     ///
     /// # Errors
     ///
-    /// The client's own error, with the message. The message comes back without the context that
-    /// it was given; sending it again gives it a new one.
+    /// The client's own error, with the message as it was given: a context that it carried is still
+    /// there, and sent again it is linked to that.
     ///
     /// # Cancel safety
     ///
@@ -49,11 +49,8 @@ where
         let called = Context::current();
         async move {
             let parts = self::record(&record);
-            let Some(sending) =
-                SendingRecord::start(&self.info, ambient(called), parts, &mut record.headers)
-            else {
-                return self.client.send(record, queue_timeout).await;
-            };
+            let sending =
+                SendingRecord::start(&self.info, ambient(called), parts, &mut record.headers);
             let result = self.client.send(record, queue_timeout).await;
             self.info.learn_cluster_id(self.client.client());
             end(sending, result)
@@ -65,8 +62,8 @@ where
     ///
     /// # Errors
     ///
-    /// The client's own error, with the record. The record comes back without the context that it
-    /// was given; sending it again gives it a new one.
+    /// The client's own error, with the record as it was given: a context that it carried is still
+    /// there, and sent again it is linked to that.
     pub fn send_result<'a, K, V>(
         &self,
         mut record: FutureRecord<'a, K, V>,
@@ -81,12 +78,13 @@ where
         match self.client.send_result(record) {
             Ok(delivery) => {
                 self.info.learn_cluster_id(self.client.client());
-                Ok(DeliveryFuture { delivery, sending })
+                Ok(DeliveryFuture {
+                    delivery,
+                    sending: Some(sending),
+                })
             }
             Err((error, mut record)) => {
-                if let Some(sending) = sending {
-                    record.headers = sending.give_back(&error, record.headers);
-                }
+                record.headers = sending.give_back(&error, record.headers);
                 Err((error, record))
             }
         }

@@ -1,13 +1,14 @@
 //! The span of a record, from hand-over to delivery report.
 
+use std::mem;
 use std::sync::Arc;
 
 use opentelemetry::Context;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{OwnedHeaders, ToBytes};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, OwnedHeaders, ToBytes};
 
 use crate::envelope::Envelope;
-use crate::kafka::carrier::RecordHeaders;
+use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
 use crate::kafka::envelope::{ClientInfo, content, error_type, offset};
 use crate::semconv::operation::Operation;
 use crate::sending::Sending;
@@ -44,19 +45,20 @@ impl<'a> Record<'a> {
 /// A record that was handed to the client. Dropped, its span ends without an outcome.
 #[derive(Debug)]
 pub(super) struct SendingRecord {
-    sending: Sending,
+    /// None where telemetry has nothing to do with the record.
+    sending: Option<Sending>,
+    given: Given,
     info: Arc<ClientInfo>,
 }
 
 impl SendingRecord {
-    /// Starts the span and gives the record its context; `None` where telemetry has nothing to do
-    /// with it.
+    /// Starts the span and gives the record its context.
     pub(super) fn start(
         info: &Arc<ClientInfo>,
         ambient: Context,
         record: Record<'_>,
         headers: &mut Option<OwnedHeaders>,
-    ) -> Option<Self> {
+    ) -> Self {
         let destination = info.destination(record.topic);
         let envelope = Envelope {
             client: &info.client,
@@ -67,54 +69,79 @@ impl SendingRecord {
             partition: record.partition.filter(|number| *number >= 0),
             batch: None,
         };
-        let mut carrier = RecordHeaders(headers.take());
+        let limit = record_limit(info.message_max_bytes, &destination.rule);
+        let mut carrier = RecordHeaders::of(headers.take());
         let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
-            carrier.room(info.message_max_bytes, record.key, record.payload)
+            carrier.room(limit, record.key, record.payload)
         });
-        *headers = carrier.0;
-        let sending = sending?;
-        sending
-            .running()
-            .record(|| content(&destination.rule, record.key, record.payload.is_some()));
-        Some(Self {
+        let (sent, given) = carrier.into_parts();
+        *headers = sent;
+        if let Some(sending) = &sending {
+            sending
+                .running()
+                .record(|| content(&destination.rule, record.key, record.payload.is_some()));
+        }
+        Self {
             sending,
+            given,
             info: Arc::clone(info),
-        })
+        }
     }
 
-    pub(super) const fn context(&self) -> &Context {
-        self.sending.running().context()
+    pub(super) fn context(&self) -> Option<&Context> {
+        let sending = self.sending.as_ref()?;
+        Some(sending.running().context())
     }
 
     /// Ends the span with where the record is now.
     pub(super) fn delivered(mut self, partition: i32, at: i64) {
-        let running = self.sending.running_mut();
-        running.in_partition(partition);
-        running.record(|| [offset(at)]);
+        if let Some(sending) = &mut self.sending {
+            let running = sending.running_mut();
+            running.in_partition(partition);
+            running.record(|| [offset(at)]);
+        }
     }
 
-    /// Ends the span with the client's error.
-    pub(super) fn fail(mut self, error: &KafkaError) {
-        let running = self.sending.running_mut();
-        running.fail(error_type(error), error.to_string());
-    }
-
-    /// Ends the span of a record that comes back, and gives it its own headers again.
+    /// Ends the span of a record that comes back, and gives it the headers that it had.
     pub(super) fn give_back(
-        self,
+        mut self,
         error: &KafkaError,
-        headers: Option<OwnedHeaders>,
+        sent: Option<OwnedHeaders>,
     ) -> Option<OwnedHeaders> {
-        let mut headers = RecordHeaders(headers);
-        self.fail(error);
-        headers.0
+        self.fail(error).restored(sent)
+    }
+
+    /// As [`give_back`](Self::give_back), for a message that the client only lends.
+    pub(super) fn give_back_lent(mut self, error: &KafkaError, message: &BorrowedMessage<'_>) {
+        self.fail(error).restore(message);
+    }
+
+    /// Fails the span with the client's error.
+    fn fail(&mut self, error: &KafkaError) -> Given {
+        if let Some(sending) = &mut self.sending {
+            if is_for_size(error) {
+                sending.refused_for_size();
+            }
+            let running = sending.running_mut();
+            running.fail(error_type(error), error.to_string());
+        }
+        mem::take(&mut self.given)
     }
 }
 
 impl Drop for SendingRecord {
     fn drop(&mut self) {
-        // Last, since a new client learns it with its first record.
-        let running = self.sending.running();
-        running.record(|| self.info.cluster_id());
+        if let Some(sending) = &self.sending {
+            // Last, since a new client learns it with its first record.
+            sending.running().record(|| self.info.cluster_id());
+        }
     }
+}
+
+/// Whether a record was refused for its size, or with others that made one batch too large.
+pub(super) fn is_for_size(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+    )
 }

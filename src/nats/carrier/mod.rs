@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use async_nats::HeaderMap;
 use async_nats::header::{HeaderName, HeaderValue};
 use opentelemetry::Context;
@@ -73,38 +75,49 @@ pub fn extract<'a>(
 }
 
 impl Headers for HeaderMap {
+    const IS_ORDERED: bool = false;
+
     fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
-        let mut capitals = Vec::new();
-        for (name, values) in self.iter() {
-            let name: &[u8] = name.as_ref();
-            if has_capitals(name) {
-                capitals.push((name, values));
-            } else {
-                values.iter().for_each(|value| visit(name, value.as_ref()));
-            }
-        }
-        // The map has no order: of several spellings the same one shall come last each time.
-        capitals.sort_unstable_by_key(|(name, _)| *name);
-        for (name, values) in capitals {
-            let stands_in = name.eq_ignore_ascii_case(RENAMED) && !has_traceparent(self);
-            let name = if stands_in {
-                TRACEPARENT.as_bytes()
-            } else {
-                name
-            };
-            values.iter().for_each(|value| visit(name, value.as_ref()));
-        }
+        show(self.iter(), visit);
     }
 }
 
-/// Whether a name could be a context's in another spelling; those of NATS itself could not.
-fn has_capitals(name: &[u8]) -> bool {
-    name.iter().any(u8::is_ascii_uppercase) && !name.starts_with(b"Nats-")
+/// Shows headers, those that could be a context's in another spelling last.
+fn show<'a>(
+    headers: impl Iterator<Item = (&'a HeaderName, &'a Vec<HeaderValue>)>,
+    visit: &mut dyn FnMut(&'a [u8], &'a [u8]),
+) {
+    let mut other_case = Vec::new();
+    let mut has_traceparent = false;
+    for (name, values) in headers {
+        let name: &[u8] = name.as_ref();
+        let field = field(name);
+        has_traceparent |= field == Some(TRACEPARENT.as_bytes());
+        if field.is_some_and(|field| field != name || field == RENAMED) {
+            other_case.push((name, values));
+        } else {
+            values.iter().for_each(|value| visit(name, value.as_ref()));
+        }
+    }
+    // The map has no order: of several spellings the same one shall come last each time. A name has
+    // no more of them than its letters allow, so that sorting them costs no more with more headers.
+    other_case.sort_unstable_by_key(|(name, _)| *name);
+    for (name, values) in other_case {
+        let stands_in = !has_traceparent && field(name) == Some(RENAMED);
+        let name = if stands_in {
+            TRACEPARENT.as_bytes()
+        } else {
+            name
+        };
+        values.iter().for_each(|value| visit(name, value.as_ref()));
+    }
 }
 
-fn has_traceparent(headers: &HeaderMap) -> bool {
-    let mut names = headers.iter().map(|(name, _)| -> &[u8] { name.as_ref() });
-    names.any(|name| name.eq_ignore_ascii_case(TRACEPARENT.as_bytes()))
+/// The field of a context that a header of this name may be, in whatever case.
+fn field(name: &[u8]) -> Option<&'static [u8]> {
+    FIELDS
+        .into_iter()
+        .find(|field| field.eq_ignore_ascii_case(name))
 }
 
 /// Headers of a message to be sent.
@@ -113,15 +126,21 @@ pub(super) struct MessageHeaders<'a> {
     headers: &'a mut HeaderMap,
     /// Names that are still in the map and should not be: the client cannot take one out, but a new
     /// value under the same name replaces the old ones.
-    removed: Vec<HeaderName>,
+    removed: HashSet<HeaderName>,
 }
 
 impl<'a> MessageHeaders<'a> {
-    pub(super) const fn new(headers: &'a mut HeaderMap) -> Self {
+    pub(super) fn new(headers: &'a mut HeaderMap) -> Self {
         Self {
             headers,
-            removed: Vec::new(),
+            removed: HashSet::new(),
         }
+    }
+
+    /// What is there and was not removed.
+    fn kept(&self) -> impl Iterator<Item = (&HeaderName, &Vec<HeaderValue>)> {
+        let all = self.headers.iter();
+        all.filter(|(name, _)| !self.removed.contains(*name))
     }
 
     /// Takes out what was removed and not written again.
@@ -130,11 +149,9 @@ impl<'a> MessageHeaders<'a> {
             return;
         }
         let mut kept = HeaderMap::new();
-        for (name, values) in self.headers.iter() {
-            if !self.removed.contains(name) {
-                for value in values {
-                    kept.append(name.clone(), value.clone());
-                }
+        for (name, values) in self.kept() {
+            for value in values {
+                kept.append(name.clone(), value.clone());
             }
         }
         *self.headers = kept;
@@ -142,9 +159,8 @@ impl<'a> MessageHeaders<'a> {
 
     /// Bytes that headers may still take before the server or a stream refuses the message.
     pub(super) fn room(&self, max_payload: usize, payload: usize) -> usize {
-        let kept = self.headers.iter();
-        let kept = kept.filter(|(name, _)| !self.removed.contains(name));
-        let headers: usize = kept
+        let headers: usize = self
+            .kept()
             .flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
             .map(|(name, value)| Self::cost(name.as_ref(), value.as_ref()))
             .sum();
@@ -157,8 +173,10 @@ impl<'a> MessageHeaders<'a> {
 }
 
 impl Headers for MessageHeaders<'_> {
+    const IS_ORDERED: bool = false;
+
     fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
-        self.headers.for_each(visit);
+        show(self.kept(), visit);
     }
 }
 
@@ -170,16 +188,17 @@ impl HeadersMut for MessageHeaders<'_> {
             names.any(|one| one.eq_ignore_ascii_case(name))
                 || renamed && RENAMED.eq_ignore_ascii_case(name)
         };
+        let before = self.removed.len();
         let names = self.headers.iter().map(|(name, _)| name);
         let found = names.filter(|name| is_one((*name).as_ref())).cloned();
         self.removed.extend(found);
-        !self.removed.is_empty()
+        self.removed.len() > before
     }
 
     /// Adds a header whose name is not there any more.
     fn append(&mut self, name: &str, value: &[u8]) {
         if let (Some(name), Some(value)) = (header_name(name), header_value(value)) {
-            self.removed.retain(|removed| *removed != name);
+            self.removed.remove(&name);
             self.headers.insert(name, value);
         }
     }
@@ -215,6 +234,14 @@ fn header_value(value: &[u8]) -> Option<HeaderValue> {
     let text: StringDeserializer<serde::de::value::Error> = text.into_deserializer();
     HeaderValue::deserialize(text).ok()
 }
+
+/// The names by which a context comes.
+const FIELDS: [&[u8]; 4] = [
+    TRACEPARENT.as_bytes(),
+    TRACESTATE.as_bytes(),
+    BAGGAGE.as_bytes(),
+    RENAMED,
+];
 
 /// What servers before 2.14 make of a `traceparent` that they have taken as their own.
 const RENAMED: &[u8] = b"Xraceparent";

@@ -4,7 +4,8 @@
 //! of all languages the name is the field's, in lower case, and the value its text; there is no W3C
 //! binding for Kafka.
 
-use std::ffi::CStr;
+#[cfg(test)]
+mod tests;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
@@ -13,7 +14,8 @@ use rdkafka::message::{
     BorrowedHeaders, BorrowedMessage, Header, Headers as _, OwnedHeaders, OwnedMessage,
 };
 
-use super::native;
+use super::native::{self, RawHeader};
+use crate::policy::Rule;
 use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
 
 /// A Kafka message whose headers can be read as the broker delivered them.
@@ -55,9 +57,9 @@ pub fn inject(
     context: &Context,
     headers: OwnedHeaders,
 ) -> OwnedHeaders {
-    let mut headers = RecordHeaders(Some(headers));
+    let mut headers = RecordHeaders::of(Some(headers));
     inject_with(propagator, context, &mut headers);
-    headers.0.unwrap_or_default()
+    headers.list.unwrap_or_default()
 }
 
 /// Reads what `message` carries onto an empty context, with any propagator.
@@ -95,14 +97,44 @@ impl Headers for BorrowedHeaders {
 
 /// Headers of a record to be sent; a record may have none yet.
 #[derive(Debug)]
-pub(super) struct RecordHeaders(pub(super) Option<OwnedHeaders>);
+pub(super) struct RecordHeaders {
+    list: Option<OwnedHeaders>,
+    given: Given,
+}
+
+/// The headers that a record was given, so that it can come back with them.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// How many there were; `None` where the record had no list.
+    count: Option<usize>,
+    /// Their own list, where another one is sent; else they are the first ones of that.
+    aside: Option<OwnedHeaders>,
+    /// Headers were added to them, or to those that are left of them.
+    has_more: bool,
+}
 
 impl RecordHeaders {
-    pub(super) fn borrowed(&self) -> Option<&BorrowedHeaders> {
-        self.0.as_ref().map(OwnedHeaders::as_borrowed)
+    pub(super) fn of(headers: Option<OwnedHeaders>) -> Self {
+        Self {
+            given: Given {
+                count: headers.as_ref().map(OwnedHeaders::count),
+                aside: None,
+                has_more: false,
+            },
+            list: headers,
+        }
     }
 
-    /// Bytes that headers may still take before librdkafka refuses the record.
+    /// What is to be sent, and what the record was given.
+    pub(super) fn into_parts(self) -> (Option<OwnedHeaders>, Given) {
+        (self.list, self.given)
+    }
+
+    fn borrowed(&self) -> Option<&BorrowedHeaders> {
+        self.list.as_ref().map(OwnedHeaders::as_borrowed)
+    }
+
+    /// Bytes that headers may still take before a record of this limit is too large.
     pub(super) fn room(&self, limit: usize, key: Option<&[u8]>, payload: Option<&[u8]>) -> usize {
         let headers: usize = self.borrowed().map_or(0, |headers| {
             native::headers(headers)
@@ -122,6 +154,48 @@ impl RecordHeaders {
     }
 }
 
+impl Given {
+    /// The headers that the record was given, where `sent` are those that it was sent with.
+    pub(super) fn restored(self, sent: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
+        let count = self.count?;
+        let given = self.aside.or(sent)?;
+        if given.count() == count {
+            return Some(given);
+        }
+        Some(copied(native::headers(given.as_borrowed()).take(count)))
+    }
+
+    /// As [`restored`](Self::restored), for a message of which the client only lends the headers.
+    pub(super) fn restore(self, message: &BorrowedMessage<'_>) {
+        if !self.is_what_was_sent() {
+            let sent = message.headers().map(BorrowedHeaders::detach);
+            native::set_headers(message, self.restored(sent));
+        }
+    }
+
+    const fn is_what_was_sent(&self) -> bool {
+        !self.has_more && self.aside.is_none()
+    }
+}
+
+/// Bytes that a record may have, by what the client and what the policy says.
+///
+/// A topic's limit is one for the batch that a record travels in, at least alone.
+pub(super) fn record_limit(message_max_bytes: usize, rule: &Rule) -> usize {
+    let of_rule = rule.message_limit();
+    let of_rule = of_rule.map(|bytes| bytes.saturating_sub(BATCH_OVERHEAD));
+    of_rule.map_or(message_max_bytes, |bytes| bytes.min(message_max_bytes))
+}
+
+/// A list of these headers, whatever bytes their names hold.
+fn copied<'a>(headers: impl Iterator<Item = RawHeader<'a>>) -> OwnedHeaders {
+    let mut list = OwnedHeaders::new();
+    for header in headers {
+        native::append(&mut list, &header);
+    }
+    list
+}
+
 impl Headers for RecordHeaders {
     fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
         if let Some(headers) = self.borrowed() {
@@ -132,37 +206,33 @@ impl Headers for RecordHeaders {
 
 impl HeadersMut for RecordHeaders {
     fn remove(&mut self, names: &[&str]) -> bool {
-        let Some(headers) = &mut self.0 else {
-            return false;
-        };
-        let before = headers.count();
-        let is_one = |name: &[u8]| {
+        let is_one = |header: &RawHeader<'_>| {
+            let name = header.name.to_bytes();
             names
                 .iter()
                 .any(|one| one.as_bytes().eq_ignore_ascii_case(name))
         };
-        let next = |headers: &OwnedHeaders| {
-            native::headers(headers.as_borrowed())
-                .map(|header| header.name)
-                .find(|name| is_one(name.to_bytes()))
-                .map(CStr::to_owned)
+        let is_there = |headers: &BorrowedHeaders| native::headers(headers).any(|one| is_one(&one));
+        let Some(headers) = self.list.take_if(|headers| is_there(headers.as_borrowed())) else {
+            return false;
         };
-        while let Some(name) = next(headers) {
-            native::remove_header(headers, &name);
-        }
-        let left = headers.count();
-        if left == 0 {
-            self.0 = None;
-        }
-        left < before
+        // The list stays as it is, to come back; and librdkafka removes one name after the other,
+        // each with a look at all headers.
+        let mut kept = native::headers(headers.as_borrowed())
+            .filter(|header| !is_one(header))
+            .peekable();
+        self.list = kept.peek().is_some().then(|| copied(kept));
+        self.given.aside.get_or_insert(headers);
+        true
     }
 
     fn append(&mut self, name: &str, value: &[u8]) {
-        let headers = self.0.take().unwrap_or_default();
-        self.0 = Some(headers.insert(Header {
+        let headers = self.list.take().unwrap_or_default();
+        self.list = Some(headers.insert(Header {
             key: name,
             value: Some(value),
         }));
+        self.given.has_more = true;
     }
 
     fn cost(name: &str, value: &[u8]) -> usize {
@@ -173,6 +243,9 @@ impl HeadersMut for RecordHeaders {
 /// What librdkafka reckons for a record beside its key, payload and headers
 /// (`RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD`).
 const RECORD_OVERHEAD: usize = 36;
+
+/// What a batch of records has beside them, from its base offset to the number of records.
+const BATCH_OVERHEAD: usize = 8 + 4 + 4 + 1 + 4 + 2 + 4 + 8 + 8 + 8 + 2 + 4 + 4;
 
 /// Size of one header in a record batch: two lengths as varints, name and value.
 fn header_size(name: usize, value: usize) -> usize {

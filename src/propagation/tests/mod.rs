@@ -1,5 +1,8 @@
 //! The rules for names, duplicates and size, on headers of no broker in particular.
 
+mod extractor;
+mod tracestate;
+
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
