@@ -31,6 +31,8 @@ pub mod sample;
 pub mod stock;
 pub mod table;
 
+#[path = "../../src/ambient.rs"]
+mod ambient;
 #[path = "../../src/batch/mod.rs"]
 mod batch;
 #[path = "../../src/diagnosis.rs"]
@@ -41,12 +43,16 @@ mod envelope;
 mod link;
 #[path = "../../src/metrics.rs"]
 mod metrics;
+#[path = "../../src/not_let_in.rs"]
+mod not_let_in;
 #[path = "../../src/policy/mod.rs"]
 mod policy;
 #[path = "../../src/propagation/mod.rs"]
 mod propagation;
 #[path = "../../src/received/mod.rs"]
 mod received;
+#[path = "../../src/relation.rs"]
+mod relation;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;
 #[path = "../../src/sending/mod.rs"]
@@ -72,12 +78,12 @@ pub mod amqp {
     use opentelemetry::Context;
 
     use self::carrier::MessageHeaders;
-    use crate::propagation::Propagation;
+    use crate::propagation::{CarriedHeaders, Propagation};
 
     /// The headers that take the place of those that the properties have, if any do.
     pub fn inject(context: &Context, properties: &BasicProperties) -> Option<FieldTable> {
         let mut headers = MessageHeaders::of(properties);
-        Propagation::W3c.inject(context, &mut headers, |headers| {
+        Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(131_072, properties)
         });
         headers.changed()
@@ -103,12 +109,12 @@ pub mod kafka {
     use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
 
     use self::carrier::RecordHeaders;
-    use crate::propagation::Propagation;
+    use crate::propagation::{CarriedHeaders, Propagation};
     use crate::sample::{KEY, PAYLOAD};
 
     pub fn inject(context: &Context, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
         let mut headers = RecordHeaders::of(headers);
-        Propagation::W3c.inject(context, &mut headers, |headers| {
+        Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(1_000_000, Some(KEY.as_bytes()), Some(&PAYLOAD))
         });
         headers.into_parts().0
@@ -130,12 +136,12 @@ pub mod nats {
     use opentelemetry::Context;
 
     use self::carrier::MessageHeaders;
-    use crate::propagation::Propagation;
+    use crate::propagation::{CarriedHeaders, Propagation};
     use crate::sample::PAYLOAD;
 
     pub fn inject(context: &Context, mut headers: HeaderMap) -> HeaderMap {
         let mut carrier = MessageHeaders::new(&mut headers);
-        Propagation::W3c.inject(context, &mut carrier, |carrier| {
+        Propagation::W3c.inject(context, &mut carrier, CarriedHeaders::REPLACED, |carrier| {
             carrier.room(1 << 20, PAYLOAD.len())
         });
         carrier.finish();

@@ -9,8 +9,8 @@ use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::envelope::{Client, Destination, Envelope, Name};
-use crate::link::Relation;
 use crate::policy::{Policy, Record, Rule};
+use crate::relation::Relation;
 use crate::sample::{CLIENT_ID, GROUP, TOPIC};
 use crate::semconv::operation::Operation;
 use crate::span::Running;
@@ -57,19 +57,25 @@ impl Wrapped {
     pub fn sent(&self, from: SystemTime, to: SystemTime) {
         let destination = self.destination();
         let envelope = self.envelope(Operation::Send, "send", &destination);
-        let instruments = self.0.telemetry.instruments();
-        instruments.sent(&envelope, None);
-        instruments.ended(&envelope, from, to, None);
+        let elapsed = to.duration_since(from).unwrap_or_default();
+        self.0.telemetry.measure(|instruments| {
+            instruments.sent(&envelope, None);
+            instruments.ended(&envelope, elapsed, None);
+        });
     }
 
     /// The metrics of a message that was received and processed.
     pub fn processed(&self, from: SystemTime, to: SystemTime) {
         let destination = self.destination();
-        let instruments = self.0.telemetry.instruments();
         let received = self.envelope(Operation::Receive, "poll", &destination);
-        instruments.consumed(&received, 1);
         let processed = self.envelope(Operation::Process, "process", &destination);
-        instruments.ended(&processed, from, to, None);
+        let elapsed = to.duration_since(from).unwrap_or_default();
+        self.0
+            .telemetry
+            .measure(|instruments| instruments.consumed(&received, 1));
+        self.0
+            .telemetry
+            .measure(|instruments| instruments.ended(&processed, elapsed, None));
     }
 
     /// The processing of a batch whose messages have these links.
@@ -81,7 +87,12 @@ impl Wrapped {
             ..self.envelope(Operation::Process, "process", &destination)
         };
         let parent = Context::new();
-        drop(Running::start(&envelope, Relation { parent, links }));
+        let relation = Relation {
+            parent,
+            links,
+            beside: None,
+        };
+        drop(Running::start(&envelope, relation));
     }
 
     fn destination(&self) -> Arc<Destination> {

@@ -70,7 +70,7 @@ fn fresh() -> Context {
 }
 
 #[test]
-fn what_is_there_of_a_context_goes_and_all_else_stays_byte_for_byte() {
+fn what_is_there_of_a_trace_goes_and_all_else_stays_byte_for_byte() {
     let written = inject(&Propagator::new(), &fresh(), with_stale());
 
     let [first, second, third, fourth, fifth] = others();
@@ -79,6 +79,7 @@ fn what_is_there_of_a_context_goes_and_all_else_stays_byte_for_byte() {
         second,
         third,
         fourth,
+        text(c"BAGGAGE", "tenant=blue"),
         fifth,
         text(c"traceparent", FRESH),
     ]);
@@ -151,7 +152,7 @@ fn a_record_comes_back_with_the_headers_that_it_was_given_whatever_was_done_to_t
             change(&mut headers);
             let (sent, before) = headers.into_parts();
 
-            assert_eq!(before.has_more(), has_more);
+            assert_eq!(before.has_more, has_more);
             let restored = before.restored(sent);
             assert_eq!(
                 shown(restored.as_ref()),
