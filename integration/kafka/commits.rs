@@ -2,16 +2,18 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use integration::kafka::{
-    PATIENCE, commit_span, config, consumer_in, next, process_span, topic, topic_of,
+    PATIENCE, commit_span, config, consumer_in, measured, next, process_span, topic, topic_of,
 };
+use integration::metrics::{of_type, operation_duration};
 use integration::unique;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use otel_messaging::kafka;
+use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::FutureProducer;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -48,38 +50,78 @@ fn message_span(message: &impl Message, group: &str, creation: &SpanContext) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_commit_of_a_message_belongs_to_its_process_span_or_else_to_its_creation() {
+async fn the_commit_of_a_message_belongs_to_its_process_span_during_it_and_after_it() {
     let recorder = Recorder::new();
     let (orders, group) = (topic("orders").await, unique("group"));
-    for _ in 0..3 {
+    for _ in 0..4 {
         send_raw(&orders, &texts(&[("traceparent", FRESH)])).await;
     }
     let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
     let creation = named(FRESH);
     let name = format!("commit {orders}");
+    let around = Context::new().with_remote_span_context(named(STALE));
 
-    let inside = next(&consumer).await;
-    inside
-        .process(async |order| consumer.commit_message(order, CommitMode::Sync))
-        .await
-        .expect("a commit");
-    assert_eq!(committed(&consumer, &orders), Offset::Offset(1));
-    let process = recorder.span(&format!("process {orders}"));
-    process_span(&inside, &group)
-        .child_of(&creation)
-        .link(&creation)
-        .assert(&process);
-    message_span(&inside, &group, &creation)
-        .child_of(&process.span_context)
-        .assert(&recorder.span(&name));
+    for (number, is_inside) in (1..).zip([true, false, false]) {
+        recorder.clear();
+        let received = next(&consumer).await;
+        received
+            .process(async |order| match is_inside {
+                true => consumer.commit_message(order, CommitMode::Sync),
+                false => Ok(()),
+            })
+            .await
+            .expect("a commit");
+        if !is_inside {
+            within(&around, || {
+                consumer.commit_message(&received, CommitMode::Sync)
+            })
+            .expect("a commit");
+        }
+
+        assert_eq!(committed(&consumer, &orders), Offset::Offset(number));
+        let process = recorder.span(&format!("process {orders}"));
+        process_span(&received, &group)
+            .child_of(&creation)
+            .link(&creation)
+            .assert(&process);
+        message_span(&received, &group, &creation)
+            .child_of(&process.span_context)
+            .assert(&recorder.span(&name));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commit_of_a_message_without_a_process_span_belongs_to_what_is_active() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    for _ in 0..2 {
+        send_raw(&orders, &texts(&[("traceparent", FRESH)])).await;
+    }
+    let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
+    let around = Context::new().with_remote_span_context(named(STALE));
 
     for mode in [CommitMode::Sync, CommitMode::Async] {
-        recorder.clear();
-        let outside = next(&consumer).await;
-        consumer.commit_message(&outside, mode).expect("a commit");
-        message_span(&outside, &group, &creation)
-            .child_of(&creation)
-            .assert(&recorder.span(&name));
+        let received = next(&consumer).await;
+        for context in [Context::new(), around.clone()] {
+            let received_by_us = || consumer.commit_message(&received, mode);
+            let clients_own = || consumer.commit_message::<BorrowedMessage<'_>, _>(&received, mode);
+            let by_trait =
+                || rdkafka::consumer::Consumer::commit_message(&consumer, &received, mode);
+            let ways: [&dyn Fn() -> KafkaResult<()>; 3] =
+                [&received_by_us, &clients_own, &by_trait];
+            for commit in ways {
+                recorder.clear();
+                within(&context, commit).expect("a commit");
+
+                let expected = message_span(&received, &group, &named(FRESH));
+                let parent = context.span().span_context().clone();
+                let expected = match parent.is_valid() {
+                    true => expected.child_of(&parent),
+                    false => expected,
+                };
+                expected.assert(&recorder.span(&format!("commit {orders}")));
+            }
+        }
     }
 }
 
@@ -93,26 +135,25 @@ async fn the_commit_of_offsets_belongs_to_what_is_current_and_names_what_they_sh
     let _received = next(&consumer).await;
     let upstream = Context::new().with_remote_span_context(named(STALE));
     let of_orders = || commit_span(Some(&orders), &group);
-    let lists = [
-        (
-            offsets(&[(&orders, 1, 5)]),
-            of_orders().attribute(PARTITION, "1"),
-        ),
-        (offsets(&[(&orders, 0, 5), (&orders, 1, 6)]), of_orders()),
-        (
-            offsets(&[(&orders, 0, 7), (&payments, 0, 1)]),
-            commit_span(None, &group),
-        ),
+    let state = |mode| consumer.commit_consumer_state(mode);
+    let list = |offsets: TopicPartitionList| {
+        let consumer = &consumer;
+        move |mode| consumer.commit(&offsets, mode)
+    };
+    let one = list(offsets(&[(&orders, 1, 5)]));
+    let two = list(offsets(&[(&orders, 0, 5), (&orders, 1, 6)]));
+    let of_two_topics = list(offsets(&[(&orders, 0, 7), (&payments, 0, 1)]));
+    let commits: [(&dyn Fn(CommitMode) -> KafkaResult<()>, _); 4] = [
+        (&state, commit_span(None, &group)),
+        (&one, of_orders().attribute(PARTITION, "1")),
+        (&two, of_orders()),
+        (&of_two_topics, commit_span(None, &group)),
     ];
 
-    consumer
-        .commit_consumer_state(CommitMode::Sync)
-        .expect("a commit");
-    of_orders().assert(&recorder.span(&format!("commit {orders}")));
-    for (list, expected) in lists {
+    for (commit, expected) in commits {
         for mode in [CommitMode::Sync, CommitMode::Async] {
             recorder.clear();
-            within(&upstream, || consumer.commit(&list, mode)).expect("a commit");
+            within(&upstream, || commit(mode)).expect("a commit");
 
             let spans = recorder.spans();
             let [span] = &*spans else {
@@ -120,6 +161,39 @@ async fn the_commit_of_offsets_belongs_to_what_is_current_and_names_what_they_sh
             };
             expected.clone().child_of(&named(STALE)).assert(span);
         }
+    }
+}
+
+/// Offsets are nobody's: their commit would be a trace of one span.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_offsets_that_belongs_to_nothing_is_measured_and_has_a_span_on_request() {
+    for settle_spans in [None, Some(true), Some(false)] {
+        let recorder = Recorder::new();
+        let orders = topic("orders").await;
+        let group = unique("group");
+        let rule = Rule::of("*");
+        let rule = match settle_spans {
+            Some(on) => rule.settle_spans(on),
+            None => rule,
+        };
+        let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
+        let consumer = consumer_in(&group, &telemetry, &orders);
+        send_raw(&orders, &[]).await;
+        let _received = next(&consumer).await;
+
+        let list = offsets(&[(&orders, 0, 1)]);
+        consumer.commit(&list, CommitMode::Sync).expect("a commit");
+
+        if settle_spans == Some(true) {
+            let expected = commit_span(Some(&orders), &group).attribute(PARTITION, "0");
+            expected.assert(&recorder.span(&format!("commit {orders}")));
+        } else {
+            assert_eq!(recorder.spans().len(), 0);
+        }
+        let measured = measured("commit", &orders, Some(&group));
+        operation_duration()
+            .of(of_type(measured, "settle"), 1)
+            .assert(&recorder);
     }
 }
 
@@ -138,23 +212,27 @@ async fn a_commit_that_fails_says_why_and_returns_the_clients_error() {
     let _received = next(&consumer).await;
     let expected = commit_span(Some(&orders), &group);
 
-    let nothing_stored = consumer.commit_consumer_state(CommitMode::Sync);
+    let upstream = Context::new().with_remote_span_context(named(STALE));
+    let nothing_stored = within(&upstream, || {
+        consumer.commit_consumer_state(CommitMode::Sync)
+    });
     assert_eq!(
         nothing_stored,
         Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset))
     );
-    expected
-        .clone()
-        .attribute(PARTITION, "0")
+    commit_span(None, &group)
+        .child_of(&named(STALE))
         .error("_NO_OFFSET")
-        .assert(&recorder.span(&format!("commit {orders}")));
+        .assert(&recorder.span("commit"));
 
     recorder.clear();
     let no_such_partition = offsets(&[(&orders, 99, 1)]);
     let bare = consumer
         .inner()
         .commit(&no_such_partition, CommitMode::Sync);
-    let failed = consumer.commit(&no_such_partition, CommitMode::Sync);
+    let failed = within(&upstream, || {
+        consumer.commit(&no_such_partition, CommitMode::Sync)
+    });
     assert_eq!(failed, bare);
     assert_eq!(
         failed,
@@ -163,6 +241,7 @@ async fn a_commit_that_fails_says_why_and_returns_the_clients_error() {
         ))
     );
     expected
+        .child_of(&named(STALE))
         .attribute(PARTITION, "99")
         .error("UNKNOWN_TOPIC_OR_PARTITION")
         .assert(&recorder.span(&format!("commit {orders}")));
@@ -193,6 +272,7 @@ async fn a_commit_that_the_embedded_broker_refuses_has_the_protocols_name_for_it
     receipt(producer.send(record, PATIENCE).await);
     let _received = next(&consumer).await;
     let list = offsets(&[("orders", 0, 1)]);
+    let upstream = Context::new().with_remote_span_context(named(STALE));
 
     let errors = [
         (
@@ -217,11 +297,12 @@ async fn a_commit_that_the_embedded_broker_refuses_has_the_protocols_name_for_it
         cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[code]);
         let bare = consumer.inner().commit(&list, CommitMode::Sync);
         cluster.request_errors(RDKafkaApiKey::OffsetCommit, &[code]);
-        let failed = consumer.commit(&list, CommitMode::Sync);
+        let failed = within(&upstream, || consumer.commit(&list, CommitMode::Sync));
 
         assert!(failed.is_err(), "{name}");
         assert_eq!(failed, bare);
         commit_span(Some("orders"), &group)
+            .child_of(&named(STALE))
             .attribute("server.address", address.to_owned())
             .attribute("server.port", port.parse::<i64>().expect("a port"))
             .attribute(PARTITION, "0")

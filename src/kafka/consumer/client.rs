@@ -26,10 +26,9 @@ where
     }
 
     fn commit_consumer_state(&self, mode: CommitMode) -> KafkaResult<()> {
-        let assignment = self.client.assignment().ok();
-        self.info.commit_offsets(assignment.as_ref(), || {
-            self.client.commit_consumer_state(mode)
-        })
+        // Which partitions that is about the client would have to ask a thread of its own.
+        self.info
+            .commit_offsets(None, || self.client.commit_consumer_state(mode))
     }
 
     fn commit_message(&self, message: &BorrowedMessage<'_>, mode: CommitMode) -> KafkaResult<()> {
