@@ -85,7 +85,7 @@ async fn a_batch_is_received_processed_and_acknowledged_as_one() {
         assert_linked(batch_span(shop.orders.as_str(), 3), &batch, processed);
         let creation = last.context().span().span_context().clone();
         settle_span("ack", last)
-            .child_of(&creation)
+            .child_of(&processed.span_context)
             .link(&creation)
             .assert(acked);
     }

@@ -85,7 +85,10 @@ async fn relay(recorder: &Recorder, headers: FieldTable) -> (Vec<(String, String
     let settled = recorder.span(&format!("ack {}", shop.orders));
     let spans = [
         (process_span(&order).child_of(&creation), &process),
-        (settle_span("ack", &order).child_of(&creation), &settled),
+        (
+            settle_span("ack", &order).child_of(&process.span_context),
+            &settled,
+        ),
         // What it replaces in the headers is not lost.
         (publish, &sent),
     ];

@@ -92,11 +92,11 @@ async fn a_consumer_goes_on_after_its_connection_was_lost() {
     }
     settle_span("ack", &lost)
         .attribute("otel_messaging.rabbitmq.settled", false)
-        .child_of(&creation)
+        .child_of(&first.span_context)
         .link(&creation)
         .assert(late);
     settle_span("ack", &again)
-        .child_of(&creation)
+        .child_of(&second.span_context)
         .link(&creation)
         .assert(acked);
 }

@@ -5,14 +5,15 @@ use integration::kafka::{
     PATIENCE, commit_span, polled_batch, processed_batch, topic, topic_of, wire_headers,
 };
 use integration::unique;
-use opentelemetry::KeyValue;
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::numbered::{PARTITION, assert_links, assigned, in_time, offset, send};
-use crate::wire::named;
+use crate::wire::{STALE, named, within};
 
 const DESTINATION: &str = "messaging.destination.name";
 
@@ -63,7 +64,8 @@ async fn a_batch_says_what_differs_on_its_links(topics: &[(&str, i32)], name: Op
 
     recorder.clear();
     let list = batch.offsets().expect("offsets");
-    consumer.commit(&list, CommitMode::Sync).expect("a commit");
+    let around = Context::new().with_remote_span_context(named(STALE));
+    within(&around, || consumer.commit(&list, CommitMode::Sync)).expect("a commit");
     let committed = consumer.committed_offsets(list.clone(), PATIENCE);
     assert_eq!(committed.expect("the group's offsets"), list);
     let each = 8 / topics.len() as i64;
@@ -75,7 +77,8 @@ async fn a_batch_says_what_differs_on_its_links(topics: &[(&str, i32)], name: Op
     }
     assert_eq!(list.count(), topics.len());
     let commit = name.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
-    commit_span(name, &group).assert(&recorder.span(&commit));
+    let expected = commit_span(name, &group).child_of(&named(STALE));
+    expected.assert(&recorder.span(&commit));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,8 @@ use integration::kafka::{
 };
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::unique;
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::kafka;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
@@ -27,7 +29,7 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use crate::numbered::{
     PARTITION, assert_links, assigned, creation, in_time, linked, offset, offsets, send,
 };
-use crate::wire::{order, receipt};
+use crate::wire::{order, receipt, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_full_at_its_number_of_messages_and_has_one_receive_span() {
@@ -322,7 +324,10 @@ async fn batches_work_in_a_group_and_in_a_task() {
                 Ok(orders.iter().map(|order| order.offset()).sum())
             })
             .await?;
-        consumer.commit(&batch.offsets()?, CommitMode::Sync)?;
+        let around = Context::new().with_remote_span_context(creation(7));
+        within(&around, || {
+            consumer.commit(&batch.offsets()?, CommitMode::Sync)
+        })?;
         Ok::<_, KafkaError>(sum)
     });
 

@@ -92,7 +92,7 @@ async fn a_hostile_message_is_processed_committed_and_forwarded_like_any_other()
     commit_span(Some(&orders), &group)
         .attribute("messaging.destination.partition.id", "0")
         .attribute("messaging.kafka.offset", 0)
-        .child_of(&fresh)
+        .child_of(&process.span_context)
         .link(&fresh)
         .link(&stale)
         .assert(&recorder.span(&format!("commit {orders}")));

@@ -126,7 +126,8 @@ fn trace_of(message: &impl Message) -> &'static str {
     TRACES.get(partition).expect("one of two partitions")
 }
 
-/// The whole span of a commit with this result.
+/// The whole span of a commit with this result; the client's own message does not know in which span
+/// it is processed.
 fn committed(message: &impl Message, group: &str, result: &KafkaResult<()>) -> ExpectedSpan {
     use RDKafkaErrorCode as Code;
     let creation = named(trace_of(message));
@@ -136,7 +137,6 @@ fn committed(message: &impl Message, group: &str, result: &KafkaResult<()>) -> E
             message.partition().to_string(),
         )
         .attribute("messaging.kafka.offset", message.offset())
-        .child_of(&creation)
         .link(&creation);
     match result {
         Ok(()) => span,

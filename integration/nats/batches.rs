@@ -67,7 +67,7 @@ async fn a_batch_is_received_and_processed_as_one_under_the_pattern_and_acknowle
             settle_span("double_ack", order)
                 .attribute("otel_messaging.nats.stream", orders.name.clone())
                 .attribute("otel_messaging.nats.stream_sequence", sequence)
-                .child_of(&named(&origin(number)))
+                .child_of(&processed.span_context)
                 .link(&named(&origin(number)))
                 .assert(acked);
         }
