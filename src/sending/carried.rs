@@ -197,14 +197,24 @@ impl CarriedContext {
         let telemetry = &envelope.client.telemetry;
         let sent = envelope.rule().without_kept_baggage(context);
         let context = sent.as_ref().unwrap_or(context);
+        let mut carried = carried;
+        if carried.trace == Carried::Replaced && self.is_from(context) {
+            // Nobody has started a span: what the message carries is what it would be given.
+            carried.trace = Carried::Kept;
+        }
         let mut injected = telemetry.inject(context, headers, carried, room);
-        // Its own trace goes on.
-        let creation = self.extracted.creation.as_ref();
-        let written = context.span().span_context().clone();
-        let is_same = creation.is_some_and(|creation| creation.span_id() == written.span_id());
-        injected.is_replacement &= carried.trace != Carried::Kept && !is_same;
+        injected.is_replacement &= carried.trace != Carried::Kept;
         telemetry.report(injected.problems(), envelope);
         injected
+    }
+
+    /// Whether the span of `context` is the one that the message names.
+    fn is_from(&self, context: &Context) -> bool {
+        let span = context.span();
+        let span = span.span_context();
+        self.extracted.creation.as_ref().is_some_and(|creation| {
+            (creation.trace_id(), creation.span_id()) == (span.trace_id(), span.span_id())
+        })
     }
 }
 
