@@ -5,7 +5,9 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable};
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use otel_messaging::{amqp, w3c};
 
 pub(crate) const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -86,4 +88,63 @@ async fn byte_arrays_in_any_case_are_read() {
     let expected = context(&[("traceparent", TRACEPARENT)]);
     assert_eq!(read.span().span_context(), expected.span().span_context());
     assert_eq!(tenant(&read).as_deref(), Some("blue"));
+}
+
+/// A table has each name once, but `traceparent` and `Traceparent` can stand side by side.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tracestate_stays_with_the_spelling_that_it_came_with() {
+    let channel = channel().await;
+    let orders = queue(&channel, "orders").await;
+    let mut deliveries = consume(&channel, &orders).await;
+    let rows: [(&[(&str, &str)], &str); 3] = [
+        (
+            &[
+                ("traceparent", TRACEPARENT),
+                ("Traceparent", STALE),
+                ("Tracestate", "stale=1"),
+            ],
+            "",
+        ),
+        (
+            &[
+                ("traceparent", TRACEPARENT),
+                ("Traceparent", STALE),
+                ("tracestate", "own=2"),
+                ("Tracestate", "stale=1"),
+            ],
+            "own=2",
+        ),
+        (
+            &[
+                ("TRACEPARENT", STALE),
+                ("TRACESTATE", "stale=1"),
+                ("Traceparent", TRACEPARENT),
+                ("Tracestate", "own=2"),
+            ],
+            "own=2",
+        ),
+    ];
+    let stock = TraceContextPropagator::new();
+    let propagators: [&dyn TextMapPropagator; 2] = [&w3c::Propagator::new(), &stock];
+
+    for (headers, state) in rows {
+        let mut table = FieldTable::default();
+        for (name, text) in headers {
+            table.insert((*name).into(), long(text));
+        }
+        publish(
+            &channel,
+            &orders,
+            BasicProperties::default().with_headers(table),
+        )
+        .await;
+        let delivery = next(&mut deliveries).await;
+        for propagator in propagators {
+            let read = amqp::extract(propagator, &delivery.properties);
+            let span = read.span().span_context().clone();
+            let fresh = context(&[("traceparent", TRACEPARENT)]);
+            assert_eq!(span.trace_id(), fresh.span().span_context().trace_id());
+            assert_eq!(span.trace_state().header(), state, "{headers:?}");
+        }
+    }
 }

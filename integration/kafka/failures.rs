@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 #![expect(clippy::result_large_err, reason = "the client's own result types")]
 
+mod returned;
+
 use std::time::Duration;
 
 use integration::kafka::{

@@ -223,3 +223,49 @@ async fn the_stock_propagators_carry_a_trace_and_its_baggage_end_to_end() {
     ];
     assert_eq!(wire_headers(&received), texts(&written));
 }
+
+/// An agent writes a trace with its state, and a service behind it appends a traceparent alone, as
+/// Python's instrumentation does behind Java's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tracestate_stays_with_the_traceparent_that_it_came_with() {
+    let agent = texts(&[("traceparent", FRESH), ("tracestate", "agent=1")]);
+    let rows = [
+        (texts(&[("traceparent", STALE)]), ""),
+        (
+            texts(&[("traceparent", STALE), ("tracestate", "own=2")]),
+            "own=2",
+        ),
+    ];
+    let recorder = Recorder::new();
+    let settings = [
+        (recorder.telemetry(), true),
+        (recorder.telemetry().propagator(stock()), false),
+    ];
+
+    for (telemetry, is_ours) in settings {
+        for (appended, expected) in &rows {
+            recorder.clear();
+            let (orders, group) = (topic("orders").await, unique("group"));
+            send_raw(&orders, &[&agent[..], appended].concat()).await;
+            let consumer = consumer_in(&group, &telemetry, &orders);
+            let received = next(&consumer).await;
+            received
+                .process(async |_| {
+                    let context = Context::current();
+                    let state = context.span().span_context().trace_state().header();
+                    assert_eq!(state, *expected);
+                })
+                .await;
+
+            let stale = named(STALE);
+            let expected = process_span(&received, &group)
+                .child_of(&stale)
+                .link(&stale);
+            let expected = match is_ours {
+                true => expected.link(&named(FRESH)),
+                false => expected,
+            };
+            expected.assert(&recorder.span(&format!("process {orders}")));
+        }
+    }
+}

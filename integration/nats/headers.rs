@@ -7,7 +7,9 @@ use integration::nats::wire::Wire;
 use integration::nats::{client, header_map, in_time, received_headers, stream};
 use integration::unique;
 use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use otel_messaging::{nats, w3c};
 
 use crate::shop::{self, FRESH, STALE};
@@ -86,5 +88,73 @@ async fn a_context_is_stored_in_a_stream() {
 
     for headers in [message.headers.as_ref(), Some(&stored.headers)] {
         assert_eq!(traceparent(&read(headers)), FRESH);
+    }
+}
+
+/// An agent writes a trace with its state, and a service behind it adds a traceparent alone, as
+/// Python's instrumentation does behind Java's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tracestate_stays_with_the_traceparent_that_it_came_with() {
+    let (client, subject) = (client().await, unique("orders"));
+    let mut orders = client.subscribe(subject.clone()).await.expect("orders");
+    let rows: [(&[(&str, &str)], &str, &str); 5] = [
+        (
+            &[("traceparent", FRESH), ("tracestate", "agent=1")],
+            FRESH,
+            "agent=1",
+        ),
+        (
+            &[
+                ("traceparent", STALE),
+                ("tracestate", "agent=1"),
+                ("traceparent", FRESH),
+            ],
+            FRESH,
+            "",
+        ),
+        (
+            &[
+                ("traceparent", STALE),
+                ("tracestate", "agent=1"),
+                ("traceparent", FRESH),
+                ("tracestate", "own=2"),
+            ],
+            FRESH,
+            "own=2",
+        ),
+        (
+            &[
+                ("Traceparent", STALE),
+                ("Tracestate", "agent=1"),
+                ("traceparent", FRESH),
+            ],
+            FRESH,
+            "",
+        ),
+        (
+            &[
+                ("Traceparent", STALE),
+                ("traceparent", FRESH),
+                ("tracestate", "own=2"),
+            ],
+            FRESH,
+            "own=2",
+        ),
+    ];
+    let stock = TraceContextPropagator::new();
+    let propagators: [&dyn TextMapPropagator; 2] = [&w3c::Propagator::new(), &stock];
+
+    for (headers, expected, state) in rows {
+        client
+            .publish_with_headers(subject.clone(), header_map(headers), "two books".into())
+            .await
+            .expect("a publish");
+        let message = in_time(orders.next()).await.expect("a message");
+        for propagator in propagators {
+            let context = nats::extract(propagator, message.headers.as_ref());
+            assert_eq!(traceparent(&context), expected, "{headers:?}");
+            let span = context.span().span_context().clone();
+            assert_eq!(span.trace_state().header(), state, "{headers:?}");
+        }
     }
 }

@@ -71,7 +71,13 @@
 //! | all other headers | kept, byte for byte and in order | left alone |
 //!
 //! What would push a message over the client's `message.max.bytes` is left out and counted in
-//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context.
+//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. A topic's
+//! `max.message.bytes` no client knows; where it is less,
+//! [`max_message_bytes`](crate::policy::Rule::max_message_bytes) says so, without compression and for
+//! a message that travels in a batch of its own. A message with a context that is refused for its size
+//! is counted as `refused_for_size`.
+//!
+//! A message that is not delivered comes back with the headers that it was given, byte for byte.
 
 mod carrier;
 mod consumer;

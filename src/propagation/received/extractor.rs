@@ -14,7 +14,7 @@ use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Headers as an [`Extractor`], for propagators other than our own.
 ///
-/// The W3C names follow the same rule as for our own codec; of any other name the last value
+/// The W3C names follow the same rule as for our own codec, under one spelling; of any other name the last value
 /// counts, and where names have no order among each other, of several other spellings the greatest.
 /// Values that are not UTF-8 count as absent.
 pub(in crate::propagation) struct HeaderExtractor<'a, H> {
@@ -39,19 +39,20 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
     }
 
     fn w3c(&self, key: &str) -> Option<&[&'a [u8]]> {
-        match key {
-            TRACEPARENT => Some(self.w3c.traceparent_text.as_slice()),
-            TRACESTATE => Some(&self.w3c.incoming.tracestate),
-            BAGGAGE => Some(&self.w3c.incoming.baggage),
-            _ => None,
-        }
+        Some(match field(key.as_bytes())? {
+            TRACESTATE => &self.w3c.incoming.tracestate,
+            BAGGAGE => &self.w3c.incoming.baggage,
+            _ => self.w3c.traceparent_text.as_slice(),
+        })
     }
 
     fn named(&self) -> &Named<'a> {
         self.named.get_or_init(|| {
             let mut named = Named::default();
             self.headers.for_each(&mut |name, value| {
-                if let Ok(name) = str::from_utf8(name) {
+                if let Some(field) = field(name) {
+                    named.add(field, None);
+                } else if let Ok(name) = str::from_utf8(name) {
                     named.add(name, str::from_utf8(value).ok());
                 }
             });
@@ -124,6 +125,12 @@ impl<H: Headers> Extractor for HeaderExtractor<'_, H> {
         };
         (!texts.is_empty()).then_some(texts)
     }
+}
+
+/// The W3C name that a name is, in whatever case.
+fn field(name: &[u8]) -> Option<&'static str> {
+    let mut fields = [TRACEPARENT, TRACESTATE, BAGGAGE].into_iter();
+    fields.find(|field| field.as_bytes().eq_ignore_ascii_case(name))
 }
 
 fn texts<'a>(values: &[&'a [u8]]) -> impl DoubleEndedIterator<Item = &'a str> {

@@ -26,7 +26,9 @@ fn headers() -> Vec<(&'static [u8], &'static [u8])> {
         (b"B3", b"3"),
         (b"X-Trace", b"upper-2"),
         (b"X-Trace", b"\xff"),
+        (b"Traceparent", SECOND.as_bytes()),
         (b"traceparent", FIRST.as_bytes()),
+        (b"Tracestate", b"second=1"),
         (b"traceparent", b"broken"),
     ]
 }
@@ -40,7 +42,15 @@ fn each_name_is_told_once_and_the_exact_one_is_found_first() {
     let headers = Raw::<true>(headers());
     let extractor = HeaderExtractor::new(&headers);
 
-    let names = ["b3", "X-Trace", "x-trace", "X-TRACE", "B3", "traceparent"];
+    let names = [
+        "b3",
+        "X-Trace",
+        "x-trace",
+        "X-TRACE",
+        "B3",
+        "traceparent",
+        "tracestate",
+    ];
     assert_eq!(extractor.keys(), names);
     let rows = [
         ("b3", Some("2"), &["1", "2"][..]),
@@ -58,7 +68,9 @@ fn each_name_is_told_once_and_the_exact_one_is_found_first() {
             &["upper-1", "capitals", "upper-2"],
         ),
         ("traceparent", Some(FIRST), &[FIRST]),
+        ("TraceParent", Some(FIRST), &[FIRST]),
         ("tracestate", None, &[]),
+        ("Tracestate", None, &[]),
         ("x-trac", None, &[]),
         ("", None, &[]),
     ];

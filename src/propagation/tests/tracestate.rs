@@ -219,6 +219,11 @@ fn other_propagators_are_shown_no_tracestate_of_another_trace_either() {
     let own = Arc::new(w3c::Propagator::new());
     let agent = [(PARENT, FIRST), (STATE, "a=1"), ("baggage", "tenant=blue")];
     let appended = [&agent[..], &[(PARENT, SECOND)]].concat();
+    let spelled = [
+        ("Traceparent", FIRST),
+        ("Tracestate", "a=1"),
+        (PARENT, SECOND),
+    ];
     let appended_both = [&appended[..], &[(STATE, "b=2")]].concat();
 
     for propagation in [
@@ -229,6 +234,7 @@ fn other_propagators_are_shown_no_tracestate_of_another_trace_either() {
             (&agent[..], 1, "a=1"),
             (&appended, 2, ""),
             (&appended_both, 2, "b=2"),
+            (&spelled, 2, ""),
         ];
         for (headers, trace, state) in rows {
             let list = list(headers);
