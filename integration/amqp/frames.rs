@@ -82,7 +82,7 @@ async fn a_context_that_does_not_fit_is_left_out_and_counted_and_the_connection_
 
     for (room, problem, names) in rows {
         let recorder = Recorder::new();
-        let producer = Producer::wrap(&recorder.telemetry(), channel.clone()).connection(&known);
+        let producer = Producer::wrap(&recorder.telemetry(), &known, channel.clone());
         let properties = BasicProperties::default().with_headers(leaving(room));
         let publish = producer.basic_publish(
             "".into(),
@@ -131,7 +131,7 @@ async fn each_message_of_a_batch_has_the_room_of_its_own_frame() {
         let recorder = Recorder::new();
         let policy = Policy::new().rule(Rule::of("*").create_spans(has_creates));
         let telemetry = recorder.telemetry().policy(policy);
-        let producer = Producer::wrap(&telemetry, channel.clone()).connection(&known);
+        let producer = Producer::wrap(&telemetry, &known, channel.clone());
         let messages = rooms.map(|room| {
             let properties = BasicProperties::default().with_headers(leaving(room));
             Publish::new("", orders.clone(), b"two books").properties(properties)
