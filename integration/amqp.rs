@@ -24,6 +24,8 @@ mod replies;
 mod shop;
 #[path = "amqp/situations.rs"]
 mod situations;
+#[path = "amqp/waiting.rs"]
+mod waiting;
 
 integration::scenarios!(integration::amqp::Rabbit);
 integration::scenarios_of_sent_batches!(integration::amqp::Rabbit);
