@@ -12,6 +12,8 @@ mod foreign;
 mod frames;
 #[path = "amqp/headers.rs"]
 mod headers;
+#[path = "amqp/names.rs"]
+mod names;
 #[path = "amqp/producers.rs"]
 mod producers;
 #[path = "amqp/recovery.rs"]

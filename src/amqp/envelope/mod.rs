@@ -4,6 +4,7 @@ mod attempt;
 mod connection;
 mod destination;
 mod error_type;
+mod made_up;
 mod sent_at;
 
 use std::sync::Arc;
