@@ -59,8 +59,7 @@ async fn main() -> Result<()> {
 
 async fn take_orders(shop: &Service, orders: &ShortString) -> Result<()> {
     let tracer = shop.provider.tracer(shop.name);
-    let producer = amqp::Producer::wrap(&shop.telemetry, shop.channel.clone());
-    let producer = producer.connection(&shop.known);
+    let producer = amqp::Producer::wrap(&shop.telemetry, &shop.known, shop.channel.clone());
     for order in ORDERS {
         let request = tracer
             .span_builder("POST /orders")
@@ -97,7 +96,7 @@ async fn store_orders(store: &Service, orders: &ShortString) -> Result<()> {
             FieldTable::default(),
         )
         .await?;
-    let consumer = amqp::Consumer::wrap(&store.telemetry, consumer).connection(&store.known);
+    let consumer = amqp::Consumer::wrap(&store.telemetry, &store.known, consumer);
     let mut batches = consumer.batches(3, Duration::from_millis(100), sleep);
     let mut stored = 0;
     // A real service would loop for ever.

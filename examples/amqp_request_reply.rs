@@ -108,6 +108,7 @@ struct Service {
     provider: SdkTracerProvider,
     recorded: InMemorySpanExporter,
     telemetry: Telemetry,
+    known: amqp::ConnectionInfo,
     channel: Channel,
     producer: amqp::Producer,
 }
@@ -135,8 +136,9 @@ impl Service {
             name,
             provider,
             recorded,
-            producer: amqp::Producer::wrap(&telemetry, channel.clone()).connection(&known),
+            producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
             channel,
+            known,
             telemetry,
         })
     }
@@ -161,7 +163,7 @@ impl Service {
                 FieldTable::default(),
             )
             .await?;
-        Ok(amqp::Consumer::wrap(&self.telemetry, consumer))
+        Ok(amqp::Consumer::wrap(&self.telemetry, &self.known, consumer))
     }
 
     async fn publish(

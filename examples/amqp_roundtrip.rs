@@ -189,7 +189,7 @@ impl Service {
             name,
             provider,
             recorded,
-            producer: amqp::Producer::wrap(&telemetry, channel.clone()).connection(&known),
+            producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
             channel,
             known,
             telemetry,
@@ -222,7 +222,7 @@ impl Service {
                 FieldTable::default(),
             )
             .await?;
-        Ok(amqp::Consumer::wrap(&self.telemetry, consumer).connection(&self.known))
+        Ok(amqp::Consumer::wrap(&self.telemetry, &self.known, consumer))
     }
 
     /// Does `work` in a span of the application's own.

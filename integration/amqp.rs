@@ -12,6 +12,8 @@ mod foreign;
 mod frames;
 #[path = "amqp/headers.rs"]
 mod headers;
+#[path = "amqp/names.rs"]
+mod names;
 #[path = "amqp/producers.rs"]
 mod producers;
 #[path = "amqp/recovery.rs"]
@@ -24,6 +26,8 @@ mod replies;
 mod shop;
 #[path = "amqp/situations.rs"]
 mod situations;
+#[path = "amqp/waiting.rs"]
+mod waiting;
 
 integration::scenarios!(integration::amqp::Rabbit);
 integration::scenarios_of_sent_batches!(integration::amqp::Rabbit);

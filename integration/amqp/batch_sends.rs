@@ -24,7 +24,7 @@ use otel_messaging::{Telemetry, w3c};
 async fn producer(telemetry: &Telemetry) -> Producer {
     let connection = connection().await;
     let channel = confirming(&connection).await;
-    Producer::wrap(telemetry, channel).connection(&known(&connection))
+    Producer::wrap(telemetry, known(&connection), channel)
 }
 
 fn mandatory(queue: &str) -> Publish<'static> {
@@ -181,7 +181,7 @@ async fn without_confirms_the_span_ends_when_all_are_written_and_says_so() {
     let connection = connection().await;
     let channel = connection.create_channel().await.expect("a channel");
     let orders = queue(&channel, "orders").await.to_string();
-    let producer = Producer::wrap(&recorder.telemetry(), channel).connection(&known(&connection));
+    let producer = Producer::wrap(&recorder.telemetry(), known(&connection), channel);
 
     let nobodys = unique("nobodys");
     let queues = [&*orders, &nobodys];

@@ -158,7 +158,7 @@ async fn an_error_ends_the_batch_and_is_the_next_item() {
     let channel = confirming(&connection).await;
     let orders = queue(&channel, "orders").await;
     let consumer = consume(&channel, &orders).await;
-    let consumer = Consumer::wrap(&recorder.telemetry(), consumer);
+    let consumer = Consumer::wrap(&recorder.telemetry(), (&connection, &cable.url()), consumer);
     let mut batches = consumer.batches(100, 2 * PATIENCE, sleep);
     for _ in 0..2 {
         publish(&channel, &orders, BasicProperties::default()).await;

@@ -138,7 +138,7 @@ async fn a_message_that_is_asked_for_is_like_one_that_is_delivered() {
     let rule = Rule::of("*").receive_spans(true).lag(true);
     let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
     let shop = Shop::open(&telemetry).await;
-    let getter = Consumer::wrap(&telemetry, shop.channel().clone()).connection(&shop.known);
+    let getter = Consumer::wrap(&telemetry, &shop.known, shop.channel().clone());
     let nothing = getter
         .basic_get(shop.orders.clone(), BasicGetOptions::default())
         .await;
@@ -215,8 +215,7 @@ async fn a_wait_for_a_delivery_is_a_span_where_the_policy_wants_it() {
 async fn a_delegate_works_in_the_process_span_and_its_outcome_ends_it() {
     let recorder = Recorder::new();
     let shop = Shop::open(&recorder.telemetry()).await;
-    let consumer = Consumer::wrap(&recorder.telemetry(), shop.channel().clone())
-        .connection(&shop.known)
+    let consumer = Consumer::wrap(&recorder.telemetry(), &shop.known, shop.channel().clone())
         .basic_consume(
             shop.orders.clone(),
             "".into(),

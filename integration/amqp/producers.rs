@@ -12,7 +12,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ErrorKind, ExchangeKind};
 use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _};
 use otel_messaging::Telemetry;
-use otel_messaging::amqp::{Producer, PublisherConfirm};
+use otel_messaging::amqp::{ConnectionInfo, Producer, PublisherConfirm};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
@@ -22,7 +22,7 @@ use crate::headers::{TRACEPARENT, context};
 async fn producer(telemetry: &Telemetry) -> Producer {
     let connection = connection().await;
     let channel = confirming(&connection).await;
-    Producer::wrap(telemetry, channel).connection(&known(&connection))
+    Producer::wrap(telemetry, known(&connection), channel)
 }
 
 async fn publish(
@@ -126,7 +126,7 @@ async fn without_confirms_the_span_ends_when_the_message_is_written() {
     let connection = connection().await;
     let channel = connection.create_channel().await.expect("a channel");
     let queue = queue(&channel, "orders").await;
-    let producer = Producer::wrap(&recorder.telemetry(), channel).connection(&known(&connection));
+    let producer = Producer::wrap(&recorder.telemetry(), known(&connection), channel);
 
     let confirm = publish(&producer, "", queue.as_str()).await;
 
@@ -262,7 +262,11 @@ async fn routing_keys_without_number_stand_behind_a_template() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_for_nobody_through_the_default_exchange_names_it() {
     let recorder = Recorder::new();
-    let producer = Producer::wrap(&recorder.telemetry(), channel().await);
+    let producer = Producer::wrap(
+        &recorder.telemetry(),
+        ConnectionInfo::new(),
+        channel().await,
+    );
 
     let confirm = producer.basic_publish(
         "".into(),

@@ -11,14 +11,18 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, KeyValue};
-use otel_messaging::amqp::{Consumer, Producer};
+use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer};
 use otel_messaging::testing::Recorder;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_python_consumer_reads_what_we_write() {
     let recorder = Recorder::new();
-    let producer = Producer::wrap(&recorder.telemetry(), channel().await);
+    let producer = Producer::wrap(
+        &recorder.telemetry(),
+        ConnectionInfo::new(),
+        channel().await,
+    );
     let queue = queue(producer.inner(), "to-python").await;
     let ambient = Context::new().with_baggage([KeyValue::new("tenant", "blue sky + more")]);
 
@@ -64,7 +68,7 @@ async fn we_continue_the_trace_of_a_python_producer_be_it_in_text_or_in_bytes() 
     let channel = channel().await;
     let queue = queue(&channel, "from-python").await;
     let consumer = consume(&channel, &queue).await;
-    let mut consumer = Consumer::wrap(&recorder.telemetry(), consumer);
+    let mut consumer = Consumer::wrap(&recorder.telemetry(), ConnectionInfo::new(), consumer);
 
     let report = python("amqp_produce.py", &[&url(), queue.as_str()]).await;
     for is_text in [true, false] {

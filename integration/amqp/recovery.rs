@@ -40,7 +40,7 @@ async fn a_consumer_goes_on_after_its_connection_was_lost() {
     let publishing = channel().await;
     let orders = queue(&publishing, "orders").await;
     let consumer = consume(&consuming, &orders).await;
-    let mut consumer = Consumer::wrap(&recorder.telemetry(), consumer).connection(&known);
+    let mut consumer = Consumer::wrap(&recorder.telemetry(), &known, consumer);
     let trace = context(&[("traceparent", TRACEPARENT)]);
     let creation = trace.span().span_context().clone();
 
@@ -107,7 +107,7 @@ async fn a_publisher_goes_on_after_its_connection_was_lost() {
     let cable = Cable::lay().await;
     let (channel, known) = over(&cable, recovering()).await;
     let orders = queue(&channel, "orders").await;
-    let producer = Producer::wrap(&recorder.telemetry(), channel).connection(&known);
+    let producer = Producer::wrap(&recorder.telemetry(), &known, channel);
 
     cable.cut();
     let error = send(&producer, &orders).await;
@@ -143,7 +143,7 @@ async fn without_recovery_the_error_is_an_item_and_the_last() {
     let (channel, known) = over(&cable, ConnectionProperties::default()).await;
     let orders = queue(&channel, "orders").await;
     let consumer = consume(&channel, &orders).await;
-    let mut consumer = Consumer::wrap(&recorder.telemetry(), consumer).connection(&known);
+    let mut consumer = Consumer::wrap(&recorder.telemetry(), &known, consumer);
 
     cable.cut();
     let mut items = Vec::new();

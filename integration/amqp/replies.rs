@@ -88,8 +88,7 @@ async fn replies_without_a_queue_have_few_names() {
         ..BasicConsumeOptions::default()
     };
     let reply_to = ShortString::from("amq.rabbitmq.reply-to");
-    let mut answers = Consumer::wrap(&recorder.telemetry(), shop.channel().clone())
-        .connection(&shop.known)
+    let mut answers = Consumer::wrap(&recorder.telemetry(), &shop.known, shop.channel().clone())
         .basic_consume(reply_to.clone(), "".into(), options, FieldTable::default())
         .await
         .expect("a consumer");

@@ -30,7 +30,7 @@ impl Shop {
         Self {
             telemetry: telemetry.clone(),
             orders: queue(&channel, "orders").await,
-            producer: Producer::wrap(telemetry, channel).connection(&known),
+            producer: Producer::wrap(telemetry, &known, channel),
             known,
         }
     }
@@ -46,7 +46,7 @@ impl Shop {
 
     pub(crate) async fn consumer_of(&self, queue: &ShortString) -> Consumer {
         let consumer = consume(self.channel(), queue).await;
-        Consumer::wrap(&self.telemetry, consumer).connection(&self.known)
+        Consumer::wrap(&self.telemetry, &self.known, consumer)
     }
 
     /// Makes an exchange that did not exist, and is gone with its last binding.

@@ -13,7 +13,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use otel_messaging::testing::Recorder;
 use otel_messaging::{kafka, w3c};
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::CommitMode;
 use rdkafka::message::{Message as _, OwnedHeaders, OwnedMessage, Timestamp};
 use rdkafka::producer::FutureRecord;
 

@@ -15,7 +15,7 @@ use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, TraceS
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::CommitMode;
 use rdkafka::producer::{FutureRecord, Producer as _};
 
 use crate::wire::{

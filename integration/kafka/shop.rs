@@ -7,7 +7,7 @@ use integration::kafka::{PATIENCE, consumer, next, producer, topic};
 use opentelemetry::trace::Status;
 use otel_messaging::kafka;
 use otel_messaging::testing::Recorder;
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::CommitMode;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::FutureRecord;

@@ -27,9 +27,8 @@
 //! let channel = connection.create_channel().await?;
 //! channel.confirm_select(ConfirmSelectOptions::default()).await?;
 //! let telemetry = Telemetry::new();
-//! let known = amqp::ConnectionInfo::of(&connection).uri(uri);
 //!
-//! let producer = amqp::Producer::wrap(&telemetry, channel.clone()).connection(&known);
+//! let producer = amqp::Producer::wrap(&telemetry, (&connection, uri), channel.clone());
 //! producer
 //!     .basic_publish(
 //!         "".into(),
@@ -49,7 +48,7 @@
 //!         FieldTable::default(),
 //!     )
 //!     .await?;
-//! let mut orders = amqp::Consumer::wrap(&telemetry, consumer).connection(&known);
+//! let mut orders = amqp::Consumer::wrap(&telemetry, (&connection, uri), consumer);
 //! while let Some(order) = orders.next().await {
 //!     let order = match order {
 //!         Ok(order) => order,

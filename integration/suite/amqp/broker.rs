@@ -40,7 +40,7 @@ impl Broker for Rabbit {
         let known = known(&connection);
         Self {
             telemetry: telemetry.clone(),
-            producer: Producer::wrap(telemetry, channel.clone()).connection(&known),
+            producer: Producer::wrap(telemetry, &known, channel.clone()),
             channel,
             known,
             consumers: RefCell::default(),
@@ -50,7 +50,7 @@ impl Broker for Rabbit {
     async fn declare(&self, name: &str) -> String {
         let queue = queue(&self.channel, name).await;
         let consumer = consume(&self.channel, &queue).await;
-        let consumer = Consumer::wrap(&self.telemetry, consumer).connection(&self.known);
+        let consumer = Consumer::wrap(&self.telemetry, &self.known, consumer);
         let name = queue.to_string();
         let mut consumers = self.consumers.borrow_mut();
         consumers.insert(name.clone(), consumer);

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use lapin::message::Delivery;
+use opentelemetry::Context;
 
 use super::{Consumer, Source};
 use crate::{Outcome, Received};
@@ -76,6 +77,9 @@ impl Consumer<lapin::Consumer> {
 }
 
 /// A delegate of the user's as one of the client's.
+///
+/// The client calls it on a thread of its own, inside a `tracing` span of its own, and for what has
+/// come before on the thread that set it: whatever is current there is about no message.
 struct Traced<D> {
     delegate: D,
     source: Arc<Source>,
@@ -86,6 +90,7 @@ impl<D: ConsumerDelegate + 'static> lapin::ConsumerDelegate for Traced<D> {
         &self,
         delivery: lapin::message::DeliveryResult,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let _nothing = Context::new().attach();
         let delivery = match delivery {
             Ok(Some(delivery)) => delivery,
             Ok(None) => return without_outcome(self.delegate.on_new_delivery(Ok(None))),
@@ -102,6 +107,7 @@ impl<D: ConsumerDelegate + 'static> lapin::ConsumerDelegate for Traced<D> {
     }
 
     fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let _nothing = Context::new().attach();
         self.delegate.drop_prefetched_messages()
     }
 }

@@ -38,10 +38,11 @@ pub struct Consumer<C = lapin::Consumer> {
 }
 
 impl<C: Traceable> Consumer<C> {
-    /// Wraps a client. Its queue is read from it.
-    pub fn wrap(telemetry: &Telemetry, client: C) -> Self {
+    /// Wraps a client of a connection, which is `(&connection, uri)` or a [`ConnectionInfo`]. The
+    /// queue is read from the client.
+    pub fn wrap(telemetry: &Telemetry, connection: impl Into<ConnectionInfo>, client: C) -> Self {
         let source = Source {
-            client: ConnectionInfo::new().client(telemetry),
+            client: connection.into().client(telemetry),
             queue: client.queue(),
             is_temporary: false,
             receive_name: C::RECEIVE_NAME,
@@ -56,27 +57,17 @@ impl<C: Traceable> Consumer<C> {
 }
 
 impl<C> Consumer<C> {
-    /// Sets what is to be known of the client's connection. Unset: nothing is known.
-    pub fn connection(self, connection: &ConnectionInfo) -> Self {
-        let client = connection.client(&self.source.client.telemetry);
-        self.with(|source| source.client = client)
-    }
-
     /// Marks the queue as one that is gone with its user, an exclusive one for instance, and keeps
     /// its name out of the names of spans and out of metrics. Unset: that is so for queues that the
     /// server has named.
-    pub fn temporary_queue(self) -> Self {
-        self.with(|source| source.is_temporary = true)
+    pub fn temporary_queue(mut self) -> Self {
+        Arc::make_mut(&mut self.source).is_temporary = true;
+        self
     }
 
     /// The client itself; what is received through it directly is not traced.
     pub const fn inner(&self) -> &C {
         &self.client
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Source)) -> Self {
-        change(Arc::make_mut(&mut self.source));
-        self
     }
 }
 

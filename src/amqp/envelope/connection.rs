@@ -10,12 +10,15 @@ use opentelemetry::StringValue;
 use super::SYSTEM;
 use crate::Telemetry;
 use crate::envelope::{Client, Server, shared};
+use crate::policy::Rule;
 
-/// What the connections of lapin take from a RabbitMQ as it is installed; lapin itself asks for no
-/// limit.
-const DEFAULT_FRAME_MAX: FrameSize = 131_072;
+/// What every connection takes, by the protocol; RabbitMQ as it is installed takes 131,072.
+const FRAME_MIN: FrameSize = 4096;
 
 /// What is to be known of a connection; lapin's channels and consumers do not tell it.
+///
+/// A connection with the URI that it was made from says it all: wherever one of these is asked for,
+/// `(&connection, uri)` will do. To say more, or to hand it on to where the connection is not:
 ///
 /// ```no_run
 /// use lapin::{Connection, ConnectionProperties};
@@ -27,7 +30,7 @@ const DEFAULT_FRAME_MAX: FrameSize = 131_072;
 /// let known = amqp::ConnectionInfo::of(&connection).uri(uri).client_id("billing");
 ///
 /// let channel = connection.create_channel().await?;
-/// let producer = amqp::Producer::wrap(&Telemetry::new(), channel).connection(&known);
+/// let producer = amqp::Producer::wrap(&Telemetry::new(), &known, channel);
 /// # Ok(())
 /// # }
 /// ```
@@ -40,12 +43,13 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Nothing is known.
+    /// Nothing is known, for a channel whose connection is out of reach. A frame is taken to hold
+    /// what it does on every connection, 4,096 bytes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the largest size of a frame from the connection. Unset: RabbitMQ's own, 131,072 bytes.
+    /// Takes the largest size of a frame from the connection.
     ///
     /// The headers of a message have to fit into one frame; if they do not, the server closes the
     /// connection. Context that would not fit is left out.
@@ -87,11 +91,30 @@ impl ConnectionInfo {
         Arc::new(client)
     }
 
-    /// Largest frame of the connection as it is now: it may have recovered to another server.
-    pub(in crate::amqp) fn frame_max(&self) -> FrameSize {
-        self.configuration
-            .as_ref()
-            .map_or(DEFAULT_FRAME_MAX, |known| known.frame_max())
+    /// Largest frame that may hold the headers of a message: one that the connection takes as it is
+    /// now, since it may have recovered to another server, and that with the body is within the
+    /// limit of the destination, if the user knows of one.
+    pub(in crate::amqp) fn header_frame(&self, rule: &Rule, body: &[u8]) -> FrameSize {
+        let known = self.configuration.as_ref();
+        let frame_max = known.map_or(FRAME_MIN, |known| known.frame_max());
+        let left = rule
+            .message_limit()
+            .map(|limit| limit.saturating_sub(body.len()));
+        left.and_then(|left| FrameSize::try_from(left).ok())
+            .map_or(frame_max, |left| left.min(frame_max))
+    }
+}
+
+/// A connection, and the URI that it was made from.
+impl<U: AsRef<str> + ?Sized> From<(&Connection, &U)> for ConnectionInfo {
+    fn from((connection, uri): (&Connection, &U)) -> Self {
+        Self::of(connection).uri(uri.as_ref())
+    }
+}
+
+impl From<&Self> for ConnectionInfo {
+    fn from(known: &Self) -> Self {
+        known.clone()
     }
 }
 
@@ -121,7 +144,22 @@ mod tests {
     }
 
     #[test]
-    fn without_a_connection_the_limit_is_that_of_rabbitmq_as_it_is_installed() {
-        assert_eq!(ConnectionInfo::new().frame_max(), 131_072);
+    fn a_message_has_the_frame_that_every_connection_takes_or_what_its_body_leaves_of_a_limit() {
+        let limited = |bytes| Rule::of("*").max_message_bytes(bytes);
+        let rows = [
+            (Rule::of("*"), 100_000, 4096),
+            (limited(1 << 40), 100_000, 4096),
+            (limited(104_096), 100_000, 4096),
+            (limited(104_095), 100_000, 4095),
+            (limited(100_001), 100_000, 1),
+            (limited(100_000), 100_000, 0),
+            (limited(0), 100_000, 0),
+        ];
+
+        for (rule, body, expected) in rows {
+            let body = vec![0; body];
+            let frame = ConnectionInfo::new().header_frame(&rule, &body);
+            assert_eq!(frame, expected, "{rule:?}");
+        }
     }
 }

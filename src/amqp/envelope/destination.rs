@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::made_up::Part;
 use crate::envelope::Name;
-
-/// Beginnings of names that the server makes up: of queues, and of where the reply to one request
-/// goes.
-const MADE_UP: [&str; 2] = ["amq.gen", "amq.rabbitmq.reply-to"];
 
 /// A destination by its name, and what stands for it where names have to be few.
 #[derive(Debug)]
@@ -22,17 +19,19 @@ impl<'a> Destination<'a> {
     ///
     /// Spec: RabbitMQ § Span attributes, `messaging.destination.name` of producers, 1.44.0.
     pub(super) fn published(exchange: &'a str, routing_key: &'a str) -> Self {
-        let is_made_up = made_up(routing_key).is_some();
+        let to = Part::of_key(routing_key, exchange);
+        let is_temporary = to.is_made_up;
+        let few = [Part::of(exchange).few, to.few, Cow::Borrowed("")];
         Self {
-            text: or_default(joined([exchange, routing_key, ""])),
-            template: is_made_up.then(|| joined([exchange, beginning(routing_key), ""])),
-            is_temporary: is_made_up,
-            is_anonymous: is_made_up,
+            template: template(few, [exchange, routing_key, ""], is_temporary),
+            text: named([exchange, routing_key, ""]),
+            is_temporary,
+            is_anonymous: is_temporary,
         }
     }
 
     /// Destination of a message that was received from a queue, which is temporary where the user
-    /// says so or the server made its name up.
+    /// says so or its name was made up.
     ///
     /// Spec: RabbitMQ § Span attributes, `messaging.destination.name` of consumers, 1.44.0.
     pub(super) fn received(
@@ -41,26 +40,23 @@ impl<'a> Destination<'a> {
         queue: &'a str,
         is_temporary: bool,
     ) -> Self {
-        let is_made_up = made_up(queue).is_some();
-        let template = || {
-            let is_named = is_made_up || !is_temporary;
-            let key_is_queue = routing_key == queue && !is_named;
-            let key = if key_is_queue {
-                ""
-            } else {
-                beginning(routing_key)
-            };
-            let queue = if is_named { beginning(queue) } else { "" };
-            joined([exchange, key, once(key, queue)])
+        let from = Part::of(queue);
+        let is_left_out = is_temporary && !from.is_made_up;
+        let to = match is_left_out && routing_key == queue {
+            true => Cow::Borrowed(""),
+            false => Part::of_key(routing_key, exchange).few,
         };
-        let is_temporary = is_temporary || is_made_up;
+        let from_few = match is_left_out || from.few == to {
+            true => Cow::Borrowed(""),
+            false => from.few,
+        };
+        let is_temporary = is_temporary || from.is_made_up;
+        let parts = [exchange, routing_key, once(routing_key, queue)];
         Self {
-            text: or_default(joined([exchange, routing_key, once(routing_key, queue)])),
-            template: is_temporary
-                .then(template)
-                .filter(|template| !template.is_empty()),
+            template: template([Part::of(exchange).few, to, from_few], parts, is_temporary),
+            text: named(parts),
             is_temporary,
-            is_anonymous: is_made_up,
+            is_anonymous: from.is_made_up,
         }
     }
 
@@ -79,37 +75,37 @@ fn once<'a>(routing_key: &str, queue: &'a str) -> &'a str {
     if queue == routing_key { "" } else { queue }
 }
 
-/// The part of a name that says that the server made it up.
-fn made_up(name: &str) -> Option<&'static str> {
-    let is_beginning = |beginning: &&str| {
-        let rest = name.strip_prefix(beginning);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '.']))
-    };
-    MADE_UP.into_iter().find(is_beginning)
+/// What stands for these parts, if that is anything else or they are gone with their user.
+fn template<'a>(
+    few: [Cow<'a, str>; 3],
+    parts: [&str; 3],
+    is_temporary: bool,
+) -> Option<Cow<'a, str>> {
+    let is_needed = is_temporary || few != parts;
+    is_needed
+        .then(|| joined(few))
+        .filter(|template| !template.is_empty())
 }
 
-fn beginning(name: &str) -> &str {
-    made_up(name).unwrap_or(name)
-}
-
-fn joined<'a>(parts: [&'a str; 3]) -> Cow<'a, str> {
-    let mut parts = parts.into_iter().filter(|part| !part.is_empty());
-    let mut name = Cow::Borrowed(parts.next().unwrap_or_default());
-    for part in parts {
-        let name = name.to_mut();
-        name.push(':');
-        name.push_str(part);
-    }
-    name
-}
-
-/// The exchange that has no name, where a message has no routing key either.
-fn or_default(name: Cow<'_, str>) -> Cow<'_, str> {
+/// The exchange that has no name has one where a message has no routing key either.
+fn named(parts: [&str; 3]) -> Cow<'_, str> {
+    let name = joined(parts.map(Cow::Borrowed));
     if name.is_empty() {
         Cow::Borrowed("amq.default")
     } else {
         name
     }
+}
+
+fn joined(parts: [Cow<'_, str>; 3]) -> Cow<'_, str> {
+    let mut parts = parts.into_iter().filter(|part| !part.is_empty());
+    let mut name = parts.next().unwrap_or_default();
+    for part in parts {
+        let name = name.to_mut();
+        name.push(':');
+        name.push_str(&part);
+    }
+    name
 }
 
 #[cfg(test)]
@@ -151,13 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn of_a_name_that_the_server_made_up_only_the_beginning_is_in_the_template() {
+    fn of_a_name_that_was_made_up_only_the_beginning_is_in_the_template() {
         let reply = "amq.rabbitmq.reply-to.g1h2";
         let reply_to = "amq.rabbitmq.reply-to";
         let queue = "amq.gen-JzTY20BRgKO";
         let rows = [
             (Destination::published("", reply), reply_to),
             (Destination::published("logs", queue), "logs:amq.gen"),
+            (
+                Destination::published("", "spring.gen-1Rx9HOqvTAaHeeZrQWu8Pg"),
+                "spring.gen",
+            ),
             (Destination::received("", queue, queue, false), "amq.gen"),
             (Destination::received("", reply, reply_to, false), reply_to),
             (
@@ -170,8 +170,56 @@ mod tests {
             assert_eq!(destination.template.as_deref(), Some(expected));
             assert!(destination.is_temporary && destination.is_anonymous);
         }
-        assert!(!Destination::published("", "amq.general").is_anonymous);
-        assert!(!Destination::published("", "amq.topic").is_anonymous);
+    }
+
+    #[test]
+    fn where_routing_keys_are_no_names_or_hold_an_id_the_template_is_without() {
+        let id = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        let order = format!("order.{id}");
+        let key = "order.4711";
+        let received = |exchange, routing_key, queue| {
+            Destination::received(exchange, routing_key, queue, false)
+        };
+        let rows = [
+            (Destination::published("amq.topic", key), "amq.topic"),
+            (
+                Destination::published("amq.topic", "amq.gen-JzTY20BRgKO"),
+                "amq.topic",
+            ),
+            (received("amq.topic", key, "audit"), "amq.topic:audit"),
+            (received("amq.topic", "audit", "audit"), "amq.topic:audit"),
+            (Destination::published("logs", &order), "logs:order.{uuid}"),
+            (received("", &order, &order), "order.{uuid}"),
+            (received("logs", &order, "audit"), "logs:order.{uuid}:audit"),
+            (received("logs", "info", &order), "logs:info:order.{uuid}"),
+            (Destination::published(&order, "info"), "order.{uuid}:info"),
+        ];
+
+        for (destination, expected) in rows {
+            assert_eq!(destination.template.as_deref(), Some(expected));
+            assert!(!destination.is_temporary && !destination.is_anonymous);
+        }
+    }
+
+    #[test]
+    fn of_a_temporary_queue_with_an_id_nothing_stays() {
+        let queue = "tenant-6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        let rows = [
+            (Destination::received("", queue, queue, true), None),
+            (
+                Destination::received("logs", "info", queue, true),
+                Some("logs:info"),
+            ),
+            (
+                Destination::received("amq.topic", "order.4711", queue, true),
+                Some("amq.topic"),
+            ),
+        ];
+
+        for (destination, expected) in rows {
+            assert_eq!(destination.template.as_deref(), expected);
+            assert!(destination.is_temporary && !destination.is_anonymous);
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@ mod attempt;
 mod connection;
 mod destination;
 mod error_type;
+mod made_up;
+mod sent_at;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use lapin::BasicProperties;
 use lapin::message::{BasicGetMessage, Delivery};
@@ -17,6 +19,7 @@ use self::attempt::attempt;
 pub use self::connection::ConnectionInfo;
 use self::destination::Destination as Parties;
 pub(super) use self::error_type::{answer, error_type};
+use self::sent_at::sent_at;
 use crate::envelope::{Client, Destination};
 use crate::policy::Rule;
 use crate::received::sealed::Parts;
@@ -125,8 +128,7 @@ impl Parts for Delivery {
     }
 
     fn sent_at(&self) -> Option<SystemTime> {
-        let seconds = (*self.properties.timestamp())?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        sent_at(&self.properties)
     }
 
     fn is_redelivered(&self) -> bool {

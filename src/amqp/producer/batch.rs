@@ -5,14 +5,14 @@ use std::mem;
 
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
-use lapin::types::ShortString;
+use lapin::types::{FrameSize, ShortString};
 use lapin::{BasicProperties, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 use super::Producer;
 use crate::ambient::ambient;
 use crate::amqp::carrier::MessageHeaders;
-use crate::amqp::envelope::{CONFIRMATION, ConnectionInfo, answer, content, error_type, published};
+use crate::amqp::envelope::{CONFIRMATION, answer, content, error_type, published};
 use crate::policy::Rule;
 use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
@@ -142,8 +142,13 @@ impl Producer {
             headers: MessageHeaders::of(&message.properties),
         });
         let mut outgoing: Vec<_> = outgoing.collect();
+        let known = outgoing.iter().zip(&*messages);
+        let frames = known.map(|(outgoing, message)| {
+            let rule = &outgoing.destination.rule;
+            self.connection.header_frame(rule, message.payload)
+        });
         let details = Messages {
-            connection: &self.connection,
+            frames: frames.collect(),
             messages,
         };
         let sending =
@@ -161,14 +166,16 @@ impl Producer {
 
 /// What messages of a batch say of themselves.
 struct Messages<'a> {
-    connection: &'a ConnectionInfo,
+    /// The largest that may hold the headers of each.
+    frames: Vec<FrameSize>,
     messages: &'a [Publish<'a>],
 }
 
 impl Details<MessageHeaders<'_>> for Messages<'_> {
     fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
-        self.messages.get(index).map_or(0, |message| {
-            headers.room(self.connection.frame_max(), &message.properties)
+        let message = self.frames.get(index).zip(self.messages.get(index));
+        message.map_or(0, |(&frame, message)| {
+            headers.room(frame, &message.properties)
         })
     }
 

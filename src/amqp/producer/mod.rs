@@ -34,21 +34,18 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Wraps a channel.
-    pub fn wrap(telemetry: &Telemetry, channel: Channel) -> Self {
-        let connection = ConnectionInfo::new();
+    /// Wraps a channel of a connection, which is `(&connection, uri)` or a [`ConnectionInfo`].
+    pub fn wrap(
+        telemetry: &Telemetry,
+        connection: impl Into<ConnectionInfo>,
+        channel: Channel,
+    ) -> Self {
+        let connection = connection.into();
         Self {
             client: connection.client(telemetry),
             channel,
             connection,
         }
-    }
-
-    /// Sets what is to be known of the channel's connection. Unset: nothing is known.
-    pub fn connection(mut self, connection: &ConnectionInfo) -> Self {
-        self.client = connection.client(&self.client.telemetry);
-        self.connection = connection.clone();
-        self
     }
 
     /// The channel itself; what is published through it directly is not traced.
@@ -82,8 +79,13 @@ impl Producer {
     ) -> impl Future<Output = lapin::Result<PublisherConfirm>> {
         let called = Context::current();
         async move {
-            let (sending, properties) =
-                self.start(ambient(called), &exchange, &routing_key, properties);
+            let (sending, properties) = self.start(
+                ambient(called),
+                &exchange,
+                &routing_key,
+                payload,
+                properties,
+            );
             let has_confirms = self.channel.status().confirm();
             let written = self
                 .channel
@@ -114,6 +116,7 @@ impl Producer {
         ambient: Context,
         exchange: &ShortString,
         routing_key: &ShortString,
+        payload: &[u8],
         properties: BasicProperties,
     ) -> (Option<Sending>, BasicProperties) {
         let destination = published(&self.client, exchange, routing_key);
@@ -127,7 +130,8 @@ impl Producer {
         };
         let mut carrier = MessageHeaders::of(&properties);
         let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
-            carrier.room(self.connection.frame_max(), &properties)
+            let frame = self.connection.header_frame(&destination.rule, payload);
+            carrier.room(frame, &properties)
         });
         if let Some(sending) = &sending {
             sending
