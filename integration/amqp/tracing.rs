@@ -4,7 +4,6 @@
 
 use std::future;
 use std::pin::Pin;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -12,6 +11,7 @@ use futures::channel::mpsc;
 use integration::amqp::{
     Cable, PATIENCE, confirming, connection, consume, known, process_span, publish, queue,
 };
+use integration::scenario::RECORDER;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -19,25 +19,13 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use opentelemetry::Context;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-    TracerProvider as _,
 };
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::amqp::{self, Consumer, ConsumerDelegate, DeliveryResult};
-use otel_messaging::testing::Recorder;
 use otel_messaging::w3c;
 use tracing::{Instrument as _, info_span};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
 
-/// What this process records: of our wrappers, and by way of `tracing`.
-static RECORDER: LazyLock<Recorder> = LazyLock::new(|| {
-    let recorder = Recorder::new();
-    let tracer = recorder.tracer_provider().tracer("application");
-    let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-    let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO);
-    tracing::subscriber::set_global_default(subscriber.with(layer)).expect("the first one");
-    recorder
-});
+integration::scenarios_of_tracing!(integration::amqp::Rabbit);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_delegate_is_given_is_in_the_trace_of_its_message_and_in_no_other() {

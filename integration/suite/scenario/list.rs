@@ -106,3 +106,16 @@ macro_rules! scenarios_of_settling {
         }
     };
 }
+
+/// The same for programs whose `tracing` spans are recorded too.
+#[macro_export]
+macro_rules! scenarios_of_tracing {
+    ($broker:ty) => {
+        $crate::scenarios! {
+            @against $broker:
+            a_batch_in_an_instrumented_function_is_a_root
+            a_span_of_tracing_for_each_message_is_the_parent
+            an_instrumented_consumer_cuts_no_trace
+        }
+    };
+}

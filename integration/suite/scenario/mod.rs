@@ -15,6 +15,7 @@ mod sampling;
 mod sends;
 mod settling;
 mod traces;
+mod tracing;
 
 use std::collections::HashMap;
 
@@ -41,6 +42,7 @@ pub use self::sampling::*;
 pub use self::sends::*;
 pub use self::settling::*;
 pub use self::traces::*;
+pub use self::tracing::*;
 
 /// A list with a member that OpenTelemetry's own type cannot hold.
 const TRACESTATE: &str = "foo@@bar=1,rojo=00f067aa0ba902b7";
