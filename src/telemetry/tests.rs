@@ -34,11 +34,29 @@ impl Subscriber for Count {
     fn exit(&self, _: &Id) {}
 }
 
-/// The environment is for a process as a whole: the test runs itself in one of its own.
+/// Set in the process of its own that a test runs itself in.
+const IS_CHILD: &str = "OTEL_MESSAGING_TEST_ALONE";
+
+/// Runs a test in a process of its own, with this in its environment.
+fn alone(test: &str, environment: &[(&str, &str)]) {
+    let itself = env::current_exe().expect("the test's own program");
+    let output = Command::new(itself)
+        .args(["--exact", &format!("telemetry::tests::{test}")])
+        .env(IS_CHILD, "yes")
+        .envs(environment.iter().copied())
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{environment:?}: {told}"
+    );
+}
+
+/// The environment is for a process as a whole.
 #[test]
 fn the_environment_limits_links_as_it_does_for_the_sdk() {
     const LIMIT: &str = "OTEL_SPAN_LINK_COUNT_LIMIT";
-    const IS_CHILD: &str = "OTEL_MESSAGING_LIMITED";
     if env::var_os(IS_CHILD).is_some() {
         let sdk = opentelemetry_sdk::trace::Config::default().span_limits;
         let ours = Telemetry::new().most_links();
@@ -46,7 +64,6 @@ fn the_environment_limits_links_as_it_does_for_the_sdk() {
         assert_eq!(Telemetry::new().max_links(3).most_links(), 3);
         return;
     }
-    let itself = env::current_exe().expect("the test's own program");
     for limit in [
         "7",
         "0",
@@ -57,21 +74,33 @@ fn the_environment_limits_links_as_it_does_for_the_sdk() {
         "many",
         "",
     ] {
-        let output = Command::new(&itself)
-            .args([
-                "--exact",
-                "telemetry::tests::the_environment_limits_links_as_it_does_for_the_sdk",
-            ])
-            .env(IS_CHILD, "yes")
-            .env(LIMIT, limit)
-            .output()
-            .expect("it runs");
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && told.contains("1 passed"),
-            "{limit:?}: {told}"
+        let test = "the_environment_limits_links_as_it_does_for_the_sdk";
+        alone(test, &[(LIMIT, limit)]);
+    }
+}
+
+/// What has been told is remembered for a process as a whole.
+#[test]
+fn a_panic_of_telemetry_code_is_told_once_for_each_component() {
+    if env::var_os(IS_CHILD).is_none() {
+        return alone(
+            "a_panic_of_telemetry_code_is_told_once_for_each_component",
+            &[],
         );
     }
+    let reports = Count::default();
+    let telemetry = Telemetry::new();
+    let panics = || -> Option<()> { std::panic::resume_unwind(Box::new("in telemetry code")) };
+
+    tracing::subscriber::with_default(reports.clone(), || {
+        for component in [Component::Propagator, Component::Classifier] {
+            for _ in 0..3 {
+                assert_eq!(telemetry.caught(component, panics), None);
+            }
+        }
+    });
+
+    assert_eq!(reports.0.load(Ordering::Relaxed), 2);
 }
 
 #[test]
