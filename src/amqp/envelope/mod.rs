@@ -18,7 +18,7 @@ use opentelemetry::KeyValue;
 use self::attempt::attempt;
 pub use self::connection::ConnectionInfo;
 use self::destination::Destination as Parties;
-pub(super) use self::error_type::{answer, error_type};
+pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_for_size};
 use self::sent_at::sent_at;
 use crate::envelope::{Client, Destination};
 use crate::policy::Rule;
