@@ -95,7 +95,7 @@
 //! | of | in the template |
 //! |---|---|
 //! | a name that the server made up: `amq.gen-…`, `amq.rabbitmq.reply-to.…` | its beginning, `amq.gen`; it is marked as temporary and anonymous |
-//! | one that a client made up: `spring.gen-…` (Spring AMQP), `orders.anonymous.…` (Spring Cloud Stream), `easynetq.response.…`, `…_bus_…` (MassTransit), `amq_0x…` (aio-pika) | the same |
+//! | one that a client made up: `spring.gen-…` (Spring AMQP), `orders.anonymous.…` (Spring Cloud Stream), `easynetq.response.…`, `…_bus_…` (`MassTransit`), `amq_0x…` (aio-pika) | the same |
 //! | a name with a UUID in it, with hyphens or without | `{uuid}` in its place |
 //! | a routing key on `amq.topic`, `amq.fanout`, `amq.headers`, `amq.match` or `amq.rabbitmq.trace`, where it is not what queues are found by, or only in part | nothing |
 //! | a queue that the user calls [temporary](Consumer::temporary_queue) | nothing |
