@@ -1,7 +1,9 @@
 //! Messages whose headers leave little room in a frame for a context, or none.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use integration::amqp::{CLIENT_ID, CONFIRMATION, confirming, consume, next, publish, queue, url};
+use integration::amqp::{
+    CLIENT_ID, CONFIRMATION, Cable, confirming, consume, next, publish, queue, url,
+};
 use integration::metrics::problems;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -272,6 +274,50 @@ async fn of_an_unknown_connection_no_more_is_taken_for_granted_than_the_protocol
     problems()
         .of(problem_of("baggage_left_out", "publish", &orders), 1)
         .assert(&recorder);
+}
+
+/// A proxy between the two can agree on other frames with the broker than with the client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_for_size_is_counted_as_a_problem_and_a_limit_for_the_destination_prevents_it() {
+    let direct = confirming(&connect(&url()).await).await;
+    let orders = queue(&direct, "orders").await;
+    let mut consumer = consume(&direct, &orders).await;
+    let cable = Cable::narrow(4096).await;
+    let url = cable.url();
+
+    for is_batch in [false, true] {
+        for limit in [None, Some(FRAME_MIN)] {
+            let connection = connect(&url).await;
+            let channel = confirming(&connection).await;
+            let recorder = Recorder::new();
+            let policy = limit.map(|bytes| Rule::of("orders*").max_message_bytes(bytes));
+            let telemetry = recorder
+                .telemetry()
+                .policy(policy.map_or_else(Policy::new, |rule| Policy::new().rule(rule)));
+            let producer = Producer::wrap(&telemetry, (&connection, &url), channel);
+
+            let sent = match is_batch {
+                false => vec![send(&producer, &orders).await],
+                true => send_two(&producer, &orders).await,
+            };
+
+            let count = u64::try_from(sent.len()).expect("few");
+            let problem = |problem, verb| problem_there(problem, verb, &orders, &url);
+            if limit.is_none() {
+                let refused = problem("refused_for_size", "publish");
+                problems().of(refused, count).assert(&recorder);
+                assert!(sent.iter().all(|sent| sent.is_err()), "{sent:?}");
+                continue;
+            }
+            let verb = if is_batch { "create" } else { "publish" };
+            let left_out = problem("baggage_left_out", verb);
+            problems().of(left_out, count).assert(&recorder);
+            for sent in sent {
+                assert_eq!(sent.expect("the connection lives"), Confirmation::Ack(None));
+                expect_no_burden(&mut consumer).await;
+            }
+        }
+    }
 }
 
 /// What the first one is good for. RabbitMQ lets a frame be a few bytes larger than it says.

@@ -87,10 +87,21 @@
 //!
 //! A producer's is `exchange:routing_key`, a consumer's `exchange:routing_key:queue`, each without
 //! the parts that are empty; a queue that is named like the routing key is named once. Nothing at all
-//! is `amq.default`. Where routing keys are without number, set a
-//! [template](crate::policy::Rule::template). Of names that the server makes up only `amq.gen` or
-//! `amq.rabbitmq.reply-to` is in the names of spans and in metrics, and a queue that the user calls
-//! [temporary](Consumer::temporary_queue) is not at all.
+//! is `amq.default`.
+//!
+//! The names of spans and metrics have a template instead where the name itself tells that it is one
+//! of many. Of each part there is
+//!
+//! | of | in the template |
+//! |---|---|
+//! | a name that the server made up: `amq.gen-…`, `amq.rabbitmq.reply-to.…` | its beginning, `amq.gen`; it is marked as temporary and anonymous |
+//! | one that a client made up: `spring.gen-…` (Spring AMQP), `orders.anonymous.…` (Spring Cloud Stream), `easynetq.response.…`, `…_bus_…` (`MassTransit`), `amq_0x…` (aio-pika) | the same |
+//! | a name with a UUID in it, with hyphens or without | `{uuid}` in its place |
+//! | a routing key on `amq.topic`, `amq.fanout`, `amq.headers`, `amq.match` or `amq.rabbitmq.trace`, where it is not what queues are found by, or only in part | nothing |
+//! | a queue that the user calls [temporary](Consumer::temporary_queue) | nothing |
+//!
+//! Nobody tells a client what kind an exchange of the user's is. Where routing keys are without
+//! number, set a [template](crate::policy::Rule::template).
 //!
 //! # Deliveries that come again
 //!
@@ -98,6 +109,13 @@
 //! `x-delivery-count` and `x-death`, of which those deaths count that follow a delivery. Whatever is
 //! past the first attempt is [redelivered](crate::policy::Rule::redelivered) to a policy. The context
 //! is that of the first producer, however often a message comes.
+//!
+//! # Time in queue
+//!
+//! It counts from the `timestamp` property, which has whole seconds. Brokers from 3.12 on can be told
+//! to set that and the header `timestamp_in_ms` (`message_interceptors.incoming.set_header_timestamp`);
+//! then it counts from the millisecond. A header of another second than the property is one that was
+//! forwarded, and counts only where there is no property.
 //!
 //! # What the headers of a message become
 //!
@@ -107,9 +125,20 @@
 //! | the same, of any other type or malformed | | count as absent |
 //! | all other headers | kept, of whatever type | left alone |
 //!
-//! The headers of a message have to fit into one frame, and the broker closes the connection if they
-//! do not. What would make them too large is left out and counted in
-//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context.
+//! # Sizes
+//!
+//! The headers of a message have to fit into one frame, and the broker closes the connection with all
+//! its channels if they do not. What would make them too large is left out and counted in
+//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. That is
+//! why whoever is wrapped says of [which connection](ConnectionInfo) it is.
+//!
+//! The broker's own limit, `max_message_size`, is one for the body alone, so that no context pushes a
+//! message over it. What stands behind the broker may count otherwise: a proxy with smaller frames, a
+//! shovel to another system. [`max_message_bytes`](crate::policy::Rule::max_message_bytes) of a
+//! destination is a limit for the body and the frame of its headers together. A refusal for size
+//! (`CONTENT_TOO_LARGE`, `FRAME_ERROR`, or `PRECONDITION_FAILED` with a text that speaks of the message
+//! size) is counted as `refused_for_size` for each message with a context of ours that was under way:
+//! the broker closes the channel or the connection, and does not say for which one.
 
 mod carrier;
 mod consumer;

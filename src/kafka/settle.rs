@@ -153,7 +153,7 @@ impl ClientInfo {
     fn finish(&self, mut running: Running, result: KafkaResult<()>) -> KafkaResult<()> {
         running.record(|| self.cluster_id());
         if let Err(error) = &result {
-            running.fail(error_type(error), error.to_string());
+            running.fail(error_type(error), &error.to_string());
         }
         result
     }

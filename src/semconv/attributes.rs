@@ -8,6 +8,7 @@ use crate::Telemetry;
 use crate::envelope::{Destination, Envelope};
 use crate::policy::Rule;
 use crate::propagation::Headers;
+use crate::semconv::text::{text, tidy};
 
 /// The messaging system, as the conventions name it.
 pub const MESSAGING_SYSTEM: &str = "messaging.system";
@@ -150,7 +151,10 @@ pub(crate) fn partition_id(partition: i32) -> KeyValue {
     KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, text)
 }
 
-/// The headers that a rule wants as attributes, each with all its values.
+/// Most values of headers that a span has as attributes.
+const MAX_CAPTURED: usize = 64;
+
+/// The headers that a rule wants as attributes, each with all its values, as far as there is room.
 pub(crate) fn captured<H: Headers>(
     headers: &H,
     rule: &Rule,
@@ -158,14 +162,17 @@ pub(crate) fn captured<H: Headers>(
 ) -> impl Iterator<Item = KeyValue> + use<H> {
     let mut found: BTreeMap<String, Vec<StringValue>> = BTreeMap::new();
     if rule.captures_headers() {
+        let mut room = MAX_CAPTURED;
         headers.for_each(&mut |name, value| {
-            if let Ok(name) = str::from_utf8(name)
+            if room > 0
+                && let Ok(name) = str::from_utf8(name)
                 && rule.captures(name)
                 && !telemetry.writes(name)
                 && let Ok(value) = str::from_utf8(value)
             {
-                let values = found.entry(name.to_lowercase()).or_default();
-                values.push(value.to_owned().into());
+                room -= 1;
+                let values = found.entry(tidy(name).to_lowercase()).or_default();
+                values.push(text(value));
             }
         });
     }

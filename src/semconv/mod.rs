@@ -10,6 +10,7 @@ pub mod metrics;
 pub(crate) mod operation;
 pub(crate) mod outcome;
 pub(crate) mod span_name;
+pub(crate) mod text;
 
 /// Schema URL of every span and metric that this crate makes.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";

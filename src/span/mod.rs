@@ -23,6 +23,7 @@ use crate::semconv::attributes::{
 };
 use crate::semconv::operation::Operation;
 use crate::semconv::span_name::span_name;
+use crate::semconv::text::tidy;
 use crate::telemetry::{Component, Moment, Started, Telemetry};
 
 /// An operation that has begun: its span, where it has one, and what its metrics need.
@@ -226,15 +227,11 @@ impl Running {
     /// Records a failure; the operation still has to end.
     ///
     /// Spec: recording-errors § Recording errors on spans, 1.44.0.
-    pub(crate) fn fail(
-        &mut self,
-        error_type: impl Into<Cow<'static, str>>,
-        description: impl Into<Cow<'static, str>>,
-    ) {
+    pub(crate) fn fail(&mut self, error_type: impl Into<Cow<'static, str>>, description: &str) {
         let error_type = error_type.into();
         self.on_span(|span| {
             span.set_attribute(of_error(error_type.clone()));
-            span.set_status(Status::error(description));
+            span.set_status(Status::error(tidy(description).into_owned()));
         });
         self.error_type = Some(error_type);
     }

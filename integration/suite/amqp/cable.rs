@@ -1,8 +1,11 @@
-//! A way to the broker that can be cut.
+//! A way to the broker that can be cut, or that is narrower than the client is told.
 
 use std::net::SocketAddr;
 
+use lapin::types::FrameSize;
 use lapin::uri::AMQPUri;
+use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -18,6 +21,16 @@ pub struct Cable {
 impl Cable {
     /// Lays a cable to the broker of `AMQP_URL`.
     pub async fn lay() -> Self {
+        Self::with(None).await
+    }
+
+    /// Lays one over which the broker takes no larger frames than these, though the client does not
+    /// learn of it, as with a proxy between two that agree on frames with it one by one.
+    pub async fn narrow(frame_max: FrameSize) -> Self {
+        Self::with(Some(frame_max)).await
+    }
+
+    async fn with(frame_max: Option<FrameSize>) -> Self {
         let uri: AMQPUri = url().parse().expect("a URI");
         let broker = (uri.authority.host, uri.authority.port);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -25,13 +38,16 @@ impl Cable {
         let cuts = watch::Sender::new(());
         let until = cuts.clone();
         tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
+            while let Ok((client, _)) = listener.accept().await {
                 let mut cut = until.subscribe();
                 let broker = broker.clone();
                 tokio::spawn(async move {
-                    let mut server = TcpStream::connect(broker).await.expect("the broker");
+                    let server = TcpStream::connect(broker).await.expect("the broker");
+                    let (mut from_client, mut to_client) = client.into_split();
+                    let (mut from_server, mut to_server) = server.into_split();
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = pass_on(&mut from_client, &mut to_server, frame_max) => {}
+                        _ = io::copy(&mut from_server, &mut to_client) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -51,5 +67,33 @@ impl Cable {
     /// Cuts all connections; new ones can be made.
     pub fn cut(&self) {
         self.cuts.send_replace(());
+    }
+}
+
+/// Class and method of the client's answer to what the broker proposes for the connection.
+const TUNE_OK: [u8; 4] = [0, 10, 0, 31];
+
+/// Passes on what the client says. With another frame size in its answer, if there is one.
+async fn pass_on(
+    client: &mut OwnedReadHalf,
+    server: &mut OwnedWriteHalf,
+    mut frame_max: Option<FrameSize>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let length = client.read(&mut buffer).await?;
+        let said = buffer.get_mut(..length).unwrap_or_default();
+        if said.is_empty() {
+            return Ok(());
+        }
+        if let Some(narrow) = frame_max
+            && let Some(at) = said.windows(4).position(|window| window == TUNE_OK)
+            // Behind the number of channels.
+            && let Some(agreed) = said.get_mut(at + 6..at + 10)
+        {
+            agreed.copy_from_slice(&narrow.to_be_bytes());
+            frame_max = None;
+        }
+        server.write_all(said).await?;
     }
 }

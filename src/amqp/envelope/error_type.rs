@@ -1,4 +1,4 @@
-//! `error.type` of what can become of a message.
+//! What can become of a message: its `error.type`, and whether its size is to blame.
 
 use lapin::message::BasicReturnMessage;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError as Hard, AMQPSoftError as Soft};
@@ -47,6 +47,39 @@ pub(in crate::amqp) fn answer(confirmation: &Confirmation) -> (&'static str, Opt
 /// `error.type` of a message that the broker took and gave back, `no-route` mostly.
 fn returned(message: &BasicReturnMessage) -> &'static str {
     AMQPErrorKind::from_id(message.reply_code).map_or(OTHER, |kind| reply_code(&kind))
+}
+
+/// Whether the broker refuses a message for its size. With the channel or the connection, all that
+/// were on their way there are refused: it does not say which one was too large.
+///
+/// RabbitMQ has one code for whatever condition a message fails to meet, and says which in the text.
+pub(in crate::amqp) fn is_for_size(error: &Error) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else {
+        return false;
+    };
+    match error.kind() {
+        AMQPErrorKind::Soft(Soft::PRECONDITIONFAILED) => {
+            error.get_message().as_str().contains("message size")
+        }
+        kind => is_size(kind),
+    }
+}
+
+/// Whether the broker gives a message back for its size.
+pub(in crate::amqp) fn is_returned_for_size(confirmation: &Confirmation) -> bool {
+    match confirmation {
+        Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)) => {
+            AMQPErrorKind::from_id(message.reply_code).is_some_and(|kind| is_size(&kind))
+        }
+        Confirmation::Ack(None) | Confirmation::Nack(None) | Confirmation::NotRequested => false,
+    }
+}
+
+const fn is_size(kind: &AMQPErrorKind) -> bool {
+    matches!(
+        kind,
+        AMQPErrorKind::Soft(Soft::CONTENTTOOLARGE) | AMQPErrorKind::Hard(Hard::FRAMEERROR)
+    )
 }
 
 const fn reply_code(kind: &AMQPErrorKind) -> &'static str {
@@ -102,6 +135,39 @@ mod tests {
             let error = Error::from(ErrorKind::ProtocolError(error));
             assert_eq!(error_type(&error), name.to_lowercase());
         }
+    }
+
+    #[test]
+    fn a_broker_says_by_code_or_by_text_that_a_message_is_too_large() {
+        let rows = [
+            (311, "CONTENT_TOO_LARGE", true),
+            (
+                501,
+                "FRAME_ERROR - type 2, all octets = <<>>: {frame_too_large,5101,4088}",
+                true,
+            ),
+            (
+                406,
+                "PRECONDITION_FAILED - message size 134217729 is larger than max size 134217728",
+                true,
+            ),
+            (
+                406,
+                "PRECONDITION_FAILED - message size 2049 is larger than configured max size 2048",
+                true,
+            ),
+            (406, "PRECONDITION_FAILED - unknown delivery tag 7", false),
+            (404, "NOT_FOUND - no exchange 'message size'", false),
+            (541, "INTERNAL_ERROR", false),
+        ];
+
+        for (code, text, expected) in rows {
+            let error = AMQPError::from_id(code, text.into()).expect("a reply code");
+            let error = Error::from(ErrorKind::ProtocolError(error));
+            assert_eq!(is_for_size(&error), expected, "{text}");
+        }
+        let text = io::Error::other("message size");
+        assert!(!is_for_size(&Error::from(text)), "nothing of the broker's");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use opentelemetry::KeyValue;
 use self::attempt::attempt;
 pub use self::connection::ConnectionInfo;
 use self::destination::Destination as Parties;
-pub(super) use self::error_type::{answer, error_type};
+pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_for_size};
 use self::sent_at::sent_at;
 use crate::envelope::{Client, Destination};
 use crate::policy::Rule;
@@ -26,6 +26,7 @@ use crate::received::sealed::Parts;
 use crate::semconv::attributes::{
     DELIVERY_ATTEMPT, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
 };
+use crate::semconv::text::text;
 use crate::telemetry::Moment;
 
 /// Routing key of the message, where it has one.
@@ -64,7 +65,7 @@ pub(super) fn content(
 ) -> impl Iterator<Item = KeyValue> + use<> {
     let attribute = |key, value: Option<&ShortString>| {
         let value = value.filter(|value| !value.as_str().is_empty())?;
-        Some(KeyValue::new(key, value.as_str().to_owned()))
+        Some(KeyValue::new(key, text(value.as_str())))
     };
     [
         attribute(

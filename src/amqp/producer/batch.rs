@@ -12,7 +12,9 @@ use opentelemetry::{Context, KeyValue};
 use super::Producer;
 use crate::ambient::ambient;
 use crate::amqp::carrier::MessageHeaders;
-use crate::amqp::envelope::{CONFIRMATION, answer, content, error_type, published};
+use crate::amqp::envelope::{
+    CONFIRMATION, answer, content, error_type, is_for_size, is_returned_for_size, published,
+};
 use crate::policy::Rule;
 use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
@@ -244,6 +246,9 @@ fn counted<T>(
     result: lapin::Result<T>,
 ) -> lapin::Result<T> {
     if let Err(error) = &result {
+        if is_for_size(error) {
+            sending.refused_for_size(index);
+        }
         sending.failed(index, error_type(error).into());
     }
     result
@@ -252,6 +257,9 @@ fn counted<T>(
 /// Counts the messages of which the broker has said something.
 fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirmation>]) {
     for (index, result) in results.iter().enumerate() {
+        if result.as_ref().is_ok_and(is_returned_for_size) {
+            sending.refused_for_size(index);
+        }
         match result.as_ref().map(|confirmation| answer(confirmation).1) {
             Ok(Some(error_type)) => sending.failed(index, error_type.into()),
             Ok(None) => sending.delivered(index, None),

@@ -14,7 +14,10 @@ use opentelemetry::{Context, KeyValue};
 
 pub use self::batch::Publish;
 use super::carrier::MessageHeaders;
-use super::envelope::{CONFIRMATION, ConnectionInfo, answer, content, error_type, published};
+use super::envelope::{
+    CONFIRMATION, ConnectionInfo, answer, content, error_type, is_for_size, is_returned_for_size,
+    published,
+};
 use crate::Telemetry;
 use crate::ambient::ambient;
 use crate::envelope::{Client, Envelope};
@@ -177,6 +180,9 @@ impl PublisherConfirm {
             Ok(confirmation) => answer(confirmation),
             Err(error) => return fail(sending, error),
         };
+        if confirmed.as_ref().is_ok_and(is_returned_for_size) {
+            sending.refused_for_size();
+        }
         let running = sending.running_mut();
         running.record(|| [KeyValue::new(CONFIRMATION, confirmation)]);
         if let Some(error_type) = error {
@@ -186,8 +192,11 @@ impl PublisherConfirm {
 }
 
 fn fail(mut sending: Sending, error: &lapin::Error) {
+    if is_for_size(error) {
+        sending.refused_for_size();
+    }
     let running = sending.running_mut();
-    running.fail(error_type(error), error.to_string());
+    running.fail(error_type(error), &error.to_string());
 }
 
 impl Future for PublisherConfirm {

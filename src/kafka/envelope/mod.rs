@@ -16,6 +16,7 @@ use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
 use crate::policy::Rule;
 use crate::received::sealed::Parts;
+use crate::semconv::text::text;
 use crate::telemetry::Moment;
 
 /// Key of the message, where it is text.
@@ -136,7 +137,7 @@ pub(super) fn content(
     let key = key
         .filter(|_| rule.wants_message_key())
         .and_then(key_text)
-        .map(|key| KeyValue::new(MESSAGING_KAFKA_MESSAGE_KEY, key.to_owned()));
+        .map(|key| KeyValue::new(MESSAGING_KAFKA_MESSAGE_KEY, text(key)));
     let tombstone = (!has_payload).then(|| KeyValue::new(MESSAGING_KAFKA_MESSAGE_TOMBSTONE, true));
     key.into_iter().chain(tombstone)
 }

@@ -123,7 +123,7 @@ impl SendingRecord {
                 sending.refused_for_size();
             }
             let running = sending.running_mut();
-            running.fail(error_type(error), error.to_string());
+            running.fail(error_type(error), &error.to_string());
         }
         mem::take(&mut self.given)
     }

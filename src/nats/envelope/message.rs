@@ -13,6 +13,7 @@ use crate::envelope::{Client, Destination};
 use crate::policy::Rule;
 use crate::received::sealed::Parts;
 use crate::semconv::attributes::{DELIVERY_ATTEMPT, MESSAGING_MESSAGE_ID};
+use crate::semconv::text::text;
 
 /// What receiving is called: all that the client receives is the next of a stream.
 const NEXT: &str = "next";
@@ -154,5 +155,5 @@ impl Parts for StreamMessage {
 /// The id by which a stream knows a message that it has already.
 pub(crate) fn message_id(headers: Option<&HeaderMap>) -> Option<KeyValue> {
     let id = headers?.get(NATS_MESSAGE_ID)?;
-    Some(KeyValue::new(MESSAGING_MESSAGE_ID, id.as_str().to_owned()))
+    Some(KeyValue::new(MESSAGING_MESSAGE_ID, text(id.as_str())))
 }

@@ -23,6 +23,7 @@ use super::carrier::MessageHeaders;
 use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
 use crate::semconv::attributes::count;
+use crate::semconv::text::text;
 
 /// Stream that holds the message. Not registered in the conventions.
 pub const STREAM: &str = "otel_messaging.nats.stream";
@@ -206,7 +207,7 @@ impl ConsumerInfo {
 pub(super) fn position(stream: &str, sequence: u64) -> impl Iterator<Item = KeyValue> + use<> {
     let sequence = i64::try_from(sequence).ok();
     let sequence = sequence.map(|sequence| KeyValue::new(STREAM_SEQUENCE, sequence));
-    [KeyValue::new(STREAM, stream.to_owned())]
+    [KeyValue::new(STREAM, text(stream))]
         .into_iter()
         .chain(sequence)
 }
@@ -219,7 +220,7 @@ pub(super) fn of_acks<E>(results: &[Result<PublishAck, E>]) -> impl Iterator<Ite
     let stream = acks
         .next()
         .filter(|first| acks.all(|ack| ack.stream == first.stream));
-    let stream = stream.map(|ack| KeyValue::new(STREAM, ack.stream.clone()));
+    let stream = stream.map(|ack| KeyValue::new(STREAM, text(&ack.stream)));
     let duplicates = (duplicates > 0).then(|| count(DUPLICATES, duplicates));
     stream.into_iter().chain(duplicates)
 }

@@ -205,7 +205,7 @@ fn failed(sending: Option<Sending>, error: PublishError) -> PublishError {
         let description = error.to_string();
         sending
             .running_mut()
-            .fail(of_jetstream_publish(&error), description);
+            .fail(of_jetstream_publish(&error), &description);
     }
     error
 }

@@ -323,7 +323,7 @@ pub(super) fn end<T, E: fmt::Display>(
     if let (Some(mut sending), Err(error)) = (sending, &result) {
         sending
             .running_mut()
-            .fail(error_type(error), error.to_string());
+            .fail(error_type(error), &error.to_string());
     }
     result
 }

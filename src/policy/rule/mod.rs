@@ -178,7 +178,7 @@ impl Rule {
     ///
     /// The attribute is `messaging.header.{name}`, a list of texts, with the name in lower case; the
     /// conventions do not have it. Context headers are never captured, and no values that are not
-    /// UTF-8.
+    /// UTF-8. A span has at most 64 values, of at most 256 bytes each.
     pub fn capture_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let patterns = names.into_iter().map(HeaderPattern::new);
         self.capture_headers = Some(patterns.collect());

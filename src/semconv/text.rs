@@ -1,0 +1,89 @@
+//! Text from messages, as it may stand in names and attributes.
+
+use std::borrow::Cow;
+
+use opentelemetry::StringValue;
+
+/// Longest text from a message, in bytes.
+const MAX_BYTES: usize = 256;
+
+/// What stands for the rest of a text that is too long.
+const CUT: char = '…';
+
+/// Text that came with a message as the value of an attribute: short, and without what would forge a
+/// line in a terminal or a log.
+pub(crate) fn text(text: &str) -> StringValue {
+    StringValue::from(tidy(text).into_owned())
+}
+
+/// The same as text.
+pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_BYTES && !text.chars().any(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut tidied = String::with_capacity(MAX_BYTES);
+    for character in text.chars() {
+        let before = tidied.len();
+        if acts(character) {
+            tidied.extend(character.escape_default());
+        } else {
+            tidied.push(character);
+        }
+        if tidied.len() > MAX_BYTES - CUT.len_utf8() {
+            tidied.truncate(before);
+            tidied.push(CUT);
+            break;
+        }
+    }
+    Cow::Owned(tidied)
+}
+
+/// Whether a character does something to the text around it instead of being shown.
+fn acts(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            // Ends of lines and of paragraphs, and what turns the direction of a text.
+            '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_text_stays_and_what_acts_is_escaped() {
+        let rows = [
+            ("", ""),
+            ("orders.eu", "orders.eu"),
+            ("größe ✓", "größe ✓"),
+            ("a\\b", "a\\b"),
+            ("forged\r\nline", "forged\\r\\nline"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\0\u{7f}\u{85}", "\\u{0}\\u{7f}\\u{85}"),
+            ("a\u{202e}b\u{2028}c", "a\\u{202e}b\\u{2028}c"),
+        ];
+
+        for (given, expected) in rows {
+            assert_eq!(text(given).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn long_text_is_cut_at_a_character_and_shows_it() {
+        let longest = "k".repeat(MAX_BYTES);
+        assert_eq!(tidy(&longest), longest);
+        for one in ["k", "ö", "✓", "😀", "\u{1b}"] {
+            for bytes in [MAX_BYTES + 1, 900_000] {
+                let tidied = tidy(&one.repeat(bytes)).into_owned();
+                assert!(tidied.len() <= MAX_BYTES, "{} bytes", tidied.len());
+                assert!(tidied.len() > MAX_BYTES - 16, "{} bytes", tidied.len());
+                assert!(tidied.ends_with(CUT), "{tidied}");
+                assert!(!tidied.contains('\u{1b}'));
+            }
+        }
+    }
+}
