@@ -229,6 +229,11 @@ pub(crate) struct MetricAttributes {
 }
 
 impl MetricAttributes {
+    #[cfg(test)]
+    pub(crate) fn of_messages(&self) -> &[KeyValue] {
+        &self.messages
+    }
+
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
         let client = envelope.client;
         let mut messages = vec![
@@ -243,8 +248,8 @@ impl MetricAttributes {
             };
             messages.extend(name.map(|name| KeyValue::new(key, name)));
         }
-        if let Some(server) = &client.server {
-            messages.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
+        if let Some(server) = client.server() {
+            messages.push(KeyValue::new(SERVER_ADDRESS, server.address));
             messages.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
         }
         let is_send = envelope.operation.is_producing();

@@ -37,7 +37,7 @@ mod ambient;
 mod batch;
 #[path = "../../src/diagnosis.rs"]
 mod diagnosis;
-#[path = "../../src/envelope.rs"]
+#[path = "../../src/envelope/mod.rs"]
 mod envelope;
 #[path = "../../src/link.rs"]
 mod link;

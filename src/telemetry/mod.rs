@@ -54,6 +54,7 @@ pub struct Telemetry {
     classifier: Classifier,
     keeps_existing_context: bool,
     max_links: usize,
+    max_names: usize,
     diagnosis: Arc<Diagnosis>,
 }
 
@@ -71,6 +72,7 @@ impl Telemetry {
             classifier: Arc::new(by_type_name),
             keeps_existing_context: false,
             max_links: default_max_links(),
+            max_names: 500,
             diagnosis: Arc::new(Diagnosis::new()),
         }
     }
@@ -187,6 +189,19 @@ impl Telemetry {
         self
     }
 
+    /// Sets how many destinations a client may meet of its own accord and still use their names in
+    /// names of spans and on metrics. Unset: 500.
+    ///
+    /// Further ones are left out there and keep their name as an attribute of spans, and one warning
+    /// says so: names that are without number want a [template](crate::policy::Rule::template).
+    /// Destinations that have one do not count, and those that stay in use may have a name late, as
+    /// many again. With 0 no destination has a name there without a template.
+    #[must_use]
+    pub const fn max_destination_names(mut self, names: usize) -> Self {
+        self.max_names = names;
+        self
+    }
+
     /// Starts a span inside `parent`.
     pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
         self.caught(Component::Tracer, || self.tracer.start(builder, parent))
@@ -255,6 +270,10 @@ impl Telemetry {
     pub(crate) fn classify(&self, error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
         self.caught(Component::Classifier, || (self.classifier)(error))
             .unwrap_or_else(|| by_type_name(error))
+    }
+
+    pub(crate) const fn max_names(&self) -> usize {
+        self.max_names
     }
 
     pub(crate) const fn most_links(&self) -> usize {

@@ -87,7 +87,7 @@ impl ConnectionInfo {
     pub(in crate::amqp) fn client(&self, telemetry: &Telemetry) -> Arc<Client> {
         let mut client = Client::new(telemetry, SYSTEM);
         client.id.clone_from(&self.client_id);
-        client.server.clone_from(&self.server);
+        client.set_server(self.server.clone());
         Arc::new(client)
     }
 

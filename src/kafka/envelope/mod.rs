@@ -54,7 +54,7 @@ impl ClientInfo {
         let mut known = core::Client::new(telemetry, SYSTEM);
         known.id = id.as_deref().map(shared);
         known.consumer_group = group.as_deref().map(shared);
-        known.server = servers.as_deref().and_then(only_server);
+        known.set_server(servers.as_deref().and_then(only_server));
         Self {
             message_max_bytes: native::config(client, c"message.max.bytes")
                 .and_then(|bytes| bytes.parse().ok())

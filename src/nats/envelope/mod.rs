@@ -86,7 +86,7 @@ impl Connection {
     fn known(&self, telemetry: &Telemetry, group: Option<&str>) -> Arc<core::Client> {
         let mut known = core::Client::new(telemetry, SYSTEM);
         known.consumer_group = group.map(shared);
-        known.server = self.client.try_server_info().as_ref().and_then(only_server);
+        known.set_server(self.client.try_server_info().as_ref().and_then(only_server));
         Arc::new(known)
     }
 

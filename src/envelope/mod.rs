@@ -1,19 +1,20 @@
 //! All that the core may know of a client, of its destinations and of one message.
 
-use std::collections::HashMap;
+mod destinations;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use opentelemetry::{Context, StringValue};
 
+use self::destinations::Destinations;
 use crate::Telemetry;
 use crate::ambient::MetSpans;
 use crate::metrics::MetricAttributes;
 use crate::policy::{Record, Rule};
 use crate::semconv::operation::Operation;
-
-/// Most destinations that a client remembers. Of the others, such as a subject for each order, the
-/// rules are looked up each time.
-const REMEMBERED: usize = 1000;
+use crate::semconv::text::tidy;
+use crate::telemetry::Component;
 
 /// What is known of a client that was wrapped.
 #[derive(Debug)]
@@ -25,13 +26,15 @@ pub(crate) struct Client {
     pub(crate) id: Option<StringValue>,
     /// Consumer group.
     pub(crate) consumer_group: Option<StringValue>,
-    /// The broker, where just one is known.
-    pub(crate) server: Option<Server>,
+    /// The broker, where just one is known, as far as the client is connected to it now.
+    server: RwLock<Option<Server>>,
+    /// How often that has changed.
+    servers: AtomicU64,
     /// Spans that were current when it was used.
     pub(crate) met: MetSpans,
     /// What the policy says of operations on several destinations.
     rule: Rule,
-    destinations: RwLock<HashMap<Box<str>, Arc<Destination>>>,
+    destinations: Destinations,
 }
 
 impl Client {
@@ -45,30 +48,48 @@ impl Client {
             system,
             id: None,
             consumer_group: None,
-            server: None,
+            server: RwLock::default(),
+            servers: AtomicU64::new(0),
             rule: telemetry.rules().of(""),
-            destinations: RwLock::default(),
+            destinations: Destinations::new(telemetry.max_names()),
+        }
+    }
+
+    /// The broker, where just one is known.
+    pub(crate) fn server(&self) -> Option<Server> {
+        let server = self.server.read();
+        server.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The client is connected to this broker now.
+    pub(crate) fn set_server(&self, server: Option<Server>) {
+        let known = self.server.write();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        if *known != server {
+            *known = server;
+            self.servers.fetch_add(1, Ordering::Release);
         }
     }
 
     /// What holds for a destination, looked up once and then remembered.
     pub(crate) fn destination(&self, name: Name<'_>) -> Arc<Destination> {
-        // What is behind the lock is whole at any time, so that a panic elsewhere does no harm.
-        let remembered = self.destinations.read();
-        let remembered = remembered.unwrap_or_else(PoisonError::into_inner);
-        if let Some(destination) = remembered.get(name.text) {
-            return Arc::clone(destination);
+        let look_up = || Destination::new(self.telemetry.rules().of(name.text), name);
+        if name.is_temporary {
+            return Arc::new(look_up());
         }
-        let is_full = remembered.len() >= REMEMBERED;
-        drop(remembered);
-
-        let destination = Arc::new(Destination::new(self.telemetry.rules().of(name.text), name));
-        if !is_full && !name.is_temporary {
-            let destinations = self.destinations.write();
-            let mut destinations = destinations.unwrap_or_else(PoisonError::into_inner);
-            destinations.insert(name.text.into(), Arc::clone(&destination));
-        }
-        destination
+        let limited = |unnamed: &Destination| {
+            self.telemetry.caught(Component::Log, || {
+                tracing::warn!(
+                    system = self.system,
+                    names = self.destinations.max_names(),
+                    destination = unnamed.name.as_str(),
+                    "this client has met many names of destinations: further ones are left out of \
+                     names of spans and of metrics; set what stands for them by `Rule::template`, \
+                     for a pattern that matches this one, or raise `Telemetry::max_destination_names`"
+                );
+            });
+        };
+        self.destinations.get(name.text, look_up, limited)
     }
 
     /// What stands for all of these destinations: the one that they are, or the template that they
@@ -135,8 +156,18 @@ pub(crate) struct Destination {
     pub(crate) is_anonymous: bool,
     /// It stands for several, which have only the template in common.
     pub(crate) is_many: bool,
+    /// Its client has met so many names that this one does not count as one of few.
+    is_one_too_many: bool,
     /// Attributes of metrics, for each operation that there was.
-    metric_attributes: RwLock<Vec<(&'static str, Arc<MetricAttributes>)>>,
+    metric_attributes: RwLock<Vec<KnownAttributes>>,
+}
+
+/// Attributes of metrics of one operation, with how often the server had changed by then.
+#[derive(Debug)]
+struct KnownAttributes {
+    operation_name: &'static str,
+    servers: u64,
+    attributes: Arc<MetricAttributes>,
 }
 
 impl Destination {
@@ -145,6 +176,7 @@ impl Destination {
         Self {
             name: shared(name.text),
             template: template.or_else(|| name.template.map(shared)),
+            is_one_too_many: false,
             rule,
             is_temporary: name.is_temporary,
             is_anonymous: name.is_anonymous,
@@ -162,6 +194,7 @@ impl Destination {
             is_temporary: one.is_temporary,
             is_anonymous: one.is_anonymous,
             is_many: true,
+            is_one_too_many: false,
             metric_attributes: RwLock::default(),
         }
     }
@@ -172,9 +205,14 @@ impl Destination {
     pub(crate) const fn low_cardinality_name(&self) -> Option<&StringValue> {
         match &self.template {
             Some(template) => Some(template),
-            None if self.is_temporary || self.is_anonymous => None,
+            None if self.is_temporary || self.is_anonymous || self.is_one_too_many => None,
             None => Some(&self.name),
         }
+    }
+
+    /// Whether nothing but its own name could stand for it where names have to be few.
+    const fn needs_a_name(&self) -> bool {
+        self.template.is_none() && !self.is_temporary && !self.is_anonymous
     }
 }
 
@@ -217,28 +255,88 @@ impl<'a> Envelope<'a> {
         let Some(destination) = self.destination else {
             return Arc::new(MetricAttributes::of(self));
         };
+        let servers = self.client.servers.load(Ordering::Acquire);
+        let is_known = |known: &&KnownAttributes| {
+            known.operation_name == self.operation_name && known.servers == servers
+        };
         let known = destination.metric_attributes.read();
         let known = known.unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, attributes)) = known.iter().find(|(name, _)| *name == self.operation_name) {
-            return Arc::clone(attributes);
+        if let Some(known) = known.iter().find(is_known) {
+            return Arc::clone(&known.attributes);
         }
         drop(known);
         let attributes = Arc::new(MetricAttributes::of(self));
         let known = destination.metric_attributes.write();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        known.push((self.operation_name, Arc::clone(&attributes)));
+        known.retain(|known| known.operation_name != self.operation_name);
+        known.push(KnownAttributes {
+            operation_name: self.operation_name,
+            servers,
+            attributes: Arc::clone(&attributes),
+        });
         attributes
     }
 }
 
 /// Counted, so that every span can have it without a copy.
 pub(crate) fn shared(text: &str) -> StringValue {
-    StringValue::from(Arc::<str>::from(text))
+    StringValue::from(Arc::<str>::from(tidy(text)))
 }
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::KeyValue;
+
     use super::*;
+    use crate::semconv::attributes::at_start;
+
+    #[test]
+    fn spans_and_metrics_name_the_server_that_the_client_is_connected_to() {
+        let client = Arc::new(Client::new(&Telemetry::new(), "nats"));
+        let destination = client.destination(Name::lasting("orders"));
+        let envelope = Envelope {
+            client: &client,
+            operation: Operation::Send,
+            operation_name: "publish",
+            destination: Some(&destination),
+            partition: None,
+            batch: None,
+        };
+        let server = |address| Server {
+            address: shared(address),
+            port: 4222,
+        };
+
+        for address in [Some("a"), Some("b"), Some("b"), None] {
+            client.set_server(address.map(server));
+
+            let named = |attributes: &[KeyValue]| {
+                let address = attributes
+                    .iter()
+                    .find(|one| one.key.as_str() == "server.address");
+                address.map(|one| one.value.to_string())
+            };
+            let expected = address.map(str::to_owned);
+            assert_eq!(named(&at_start(&envelope)), expected);
+            assert_eq!(named(envelope.metric_attributes().of_messages()), expected);
+        }
+        let known = destination.metric_attributes.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(known.len(), 1);
+    }
+
+    #[test]
+    fn a_name_from_outside_is_short_and_does_nothing_to_a_terminal() {
+        let client = Client::new(&Telemetry::new(), "rabbitmq");
+        let name = ["\u{1b}[2J", &"k".repeat(900_000)].concat();
+
+        let destination = client.destination(Name::lasting(&name));
+
+        assert!(destination.name.as_str().starts_with("\\u{1b}[2Jkkk"));
+        assert!(destination.name.as_str().len() <= 256);
+        let again = client.destination(Name::lasting(&name));
+        assert!(Arc::ptr_eq(&destination, &again), "known by its whole name");
+    }
 
     #[test]
     fn several_destinations_are_known_by_what_stands_for_all_of_them() {
