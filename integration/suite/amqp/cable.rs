@@ -45,9 +45,17 @@ impl Cable {
                     let server = TcpStream::connect(broker).await.expect("the broker");
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
+                    // Each goes on without the other: whoever hangs up may have been told why.
+                    let there = async {
+                        pass_on(&mut from_client, &mut to_server, frame_max).await?;
+                        to_server.shutdown().await
+                    };
+                    let back = async {
+                        io::copy(&mut from_server, &mut to_client).await?;
+                        to_client.shutdown().await
+                    };
                     tokio::select! {
-                        _ = pass_on(&mut from_client, &mut to_server, frame_max) => {}
-                        _ = io::copy(&mut from_server, &mut to_client) => {}
+                        _ = async { tokio::join!(there, back) } => {}
                         _ = cut.changed() => {}
                     }
                 });
