@@ -28,6 +28,8 @@ mod headers;
 mod metrics;
 #[path = "kafka/numbered.rs"]
 mod numbered;
+#[path = "kafka/offsets.rs"]
+mod offsets;
 #[path = "kafka/oversize.rs"]
 mod oversize;
 #[path = "kafka/policy.rs"]

@@ -90,7 +90,7 @@ pub use rdkafka;
 
 pub use self::carrier::{MessageHeaders, extract, inject};
 pub use self::consumer::{
-    Batches, Consumer, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,
+    Batches, Consumer, ConsumerClient, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,
 };
 pub use self::envelope::{
     MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,

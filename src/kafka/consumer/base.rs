@@ -1,6 +1,7 @@
 //! The blocking client, [`BaseConsumer`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
@@ -23,6 +24,26 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
         let since = self.info.wait();
         let polled = self.client.poll(timeout)?;
         Some(polled.map(|message| self.received(message, since)))
+    }
+
+    /// Sets what is called when the empty queue of the consumer gets a message, as
+    /// [`BaseConsumer::set_nonempty_callback`] does, in place of what was set before.
+    ///
+    /// # Errors
+    ///
+    /// The callback itself, and nothing is set, where the consumer has other handles: its clones, and
+    /// the queues of its partitions. The client wants to be changed by one alone.
+    pub fn set_nonempty_callback<F>(&mut self, callback: F) -> Result<(), F>
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        match Arc::get_mut(&mut self.client) {
+            Some(client) => {
+                client.set_nonempty_callback(callback);
+                Ok(())
+            }
+            None => Err(callback),
+        }
     }
 
     /// The messages as an iterator, as [`BaseConsumer::iter`] has them; it waits for each, and never

@@ -84,8 +84,10 @@ impl<'a, X: ConsumerContext> Batches<'a, X> {
 }
 
 impl<M: MessageHeaders> Batch<M> {
-    /// What to commit when all messages are processed: for each partition the offset after the last
-    /// message.
+    /// What to commit when all messages are processed: for each partition the offset after its last
+    /// message here, as if each message was committed in turn.
+    ///
+    /// That is not the highest offset where the consumer was sent back while the batch was taken.
     ///
     /// # Errors
     ///
@@ -93,10 +95,8 @@ impl<M: MessageHeaders> Batch<M> {
     pub fn offsets(&self) -> KafkaResult<TopicPartitionList> {
         let mut ends = BTreeMap::new();
         for message in self {
-            let end: &mut i64 = ends
-                .entry((message.topic(), message.partition()))
-                .or_default();
-            *end = message.offset().saturating_add(1).max(*end);
+            let end = message.offset().saturating_add(1);
+            ends.insert((message.topic(), message.partition()), end);
         }
         let mut offsets = TopicPartitionList::with_capacity(ends.len());
         for ((topic, partition), end) in ends {
@@ -148,6 +148,36 @@ mod tests {
         };
         let messages: Vec<Item> = (0..MESSAGES as i64).map(message).collect();
         stream::iter(messages)
+    }
+
+    #[test]
+    fn the_offsets_of_a_batch_are_what_committing_each_message_in_turn_would_leave() {
+        let client: FutureProducer = ClientConfig::new().create().expect("a client");
+        let info = Arc::new(ClientInfo::read(&Telemetry::new(), client.client()));
+        let message = |(topic, partition, offset): (&str, i32, i64)| {
+            let time = Timestamp::NotAvailable;
+            let topic = topic.to_owned();
+            let message = OwnedMessage::new(None, None, topic, time, partition, offset, None);
+            Received::hand_over(message, &info, None, |_| None)
+        };
+        let seek_back = [("orders", 0, 7), ("orders", 0, 8), ("orders", 0, 3)];
+        let made_anew = [("orders", 1, 900), ("payments", 1, 5), ("orders", 1, 0)];
+        let messages = seek_back.into_iter().chain(made_anew).map(message);
+
+        let offsets = Batch::from(messages.collect::<Vec<_>>()).offsets();
+
+        let offsets = offsets.expect("offsets");
+        let elements = offsets.elements();
+        let shown = elements.iter().map(|one| {
+            let offset = one.offset().to_raw();
+            (one.topic(), one.partition(), offset)
+        });
+        let expected = [
+            ("orders", 0, Some(4)),
+            ("orders", 1, Some(1)),
+            ("payments", 1, Some(6)),
+        ];
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test]

@@ -29,8 +29,9 @@ use crate::{Received, Telemetry};
 ///
 /// It receives as the client that it wraps does. The methods of rdkafka's
 /// [`Consumer`](rd::Consumer) trait (`subscribe`, `seek`, `commit_message`, ...) work on it when the
-/// trait is in scope, as `Consumer as _`; those that commit make a span. Cloning is cheap and gives
-/// another handle to the same client.
+/// trait is in scope, as `Consumer as _`; those that commit make a span.
+/// [`commit_message`](Self::commit_message) takes what was received and knows its process span.
+/// Cloning is cheap and gives another handle to the same client.
 #[must_use = "a consumer stops when its last handle is dropped"]
 pub struct Consumer<C = StreamConsumer> {
     pub(super) client: Arc<C>,
@@ -41,7 +42,7 @@ impl<C> Consumer<C> {
     /// Wraps a client. Its client id, group and servers are read from it.
     pub fn wrap<X>(telemetry: &Telemetry, client: C) -> Self
     where
-        C: rd::Consumer<X>,
+        C: rd::Consumer<X> + ConsumerClient,
         X: ConsumerContext,
     {
         Self {
@@ -98,6 +99,37 @@ where
             is_part_of_wait: false,
         }
     }
+}
+
+/// A client of rdkafka's that messages are received by: a [`BaseConsumer`](rd::BaseConsumer) or a
+/// [`StreamConsumer`].
+///
+/// What is wrapped already is none: each commit would have two spans.
+///
+/// ```compile_fail,E0277
+/// use otel_messaging::{Telemetry, kafka};
+///
+/// fn wrapped_twice(consumer: kafka::Consumer) {
+///     let _consumer = kafka::Consumer::wrap(&Telemetry::new(), consumer);
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no client of rdkafka's that could be wrapped",
+    label = "neither a `BaseConsumer` nor a `StreamConsumer`"
+)]
+pub trait ConsumerClient: sealed::Sealed {}
+
+impl<C: sealed::Sealed> ConsumerClient for C {}
+
+mod sealed {
+    use rdkafka::consumer::{BaseConsumer, ConsumerContext, StreamConsumer};
+
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+
+    impl<X: ConsumerContext> Sealed for BaseConsumer<X> {}
+
+    impl<X: ConsumerContext, R> Sealed for StreamConsumer<X, R> {}
 }
 
 /// What every way of receiving does with a message.
