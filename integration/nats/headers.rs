@@ -97,7 +97,13 @@ async fn a_context_is_stored_in_a_stream() {
 async fn a_tracestate_stays_with_the_traceparent_that_it_came_with() {
     let (client, subject) = (client().await, unique("orders"));
     let mut orders = client.subscribe(subject.clone()).await.expect("orders");
-    let rows: [(&[(&str, &str)], &str, &str); 5] = [
+    /// Headers, and of the context that they come to traceparent and tracestate.
+    type Row = (
+        &'static [(&'static str, &'static str)],
+        &'static str,
+        &'static str,
+    );
+    let rows: [Row; 5] = [
         (
             &[("traceparent", FRESH), ("tracestate", "agent=1")],
             FRESH,

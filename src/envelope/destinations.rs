@@ -151,7 +151,7 @@ mod tests {
 
         fn remembered(&self) -> usize {
             let generations = self.destinations.generations.read();
-            let generations = generations.expect("no panic before");
+            let generations = generations.unwrap_or_else(PoisonError::into_inner);
             generations.young.len() + generations.old.len()
         }
     }

@@ -9,6 +9,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::consumer::Consumer;
 use super::envelope::{ClientInfo, error_type, offset};
+use crate::Received;
 use crate::ambient::active_span;
 use crate::envelope::Envelope;
 use crate::received::start_settle;
@@ -50,7 +51,7 @@ mod sealed {
     use opentelemetry::trace::SpanContext;
     use rdkafka::message::BorrowedMessage;
 
-    use crate::Received;
+    use super::Received;
 
     #[expect(unnameable_types, reason = "nobody else is to implement it")]
     pub trait Delivered {

@@ -4,7 +4,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// When something began, by the wall clock and by one that is never set.
 #[derive(Clone, Copy, Debug)]
-#[expect(unnameable_types, reason = "nobody but us makes or reads it")]
+#[allow(
+    unnameable_types,
+    unreachable_pub,
+    reason = "a sealed trait of one of the clients has it, which nobody else can call"
+)]
 pub struct Moment {
     wall: SystemTime,
     instant: Instant,

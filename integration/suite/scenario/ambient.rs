@@ -135,9 +135,10 @@ pub async fn a_span_that_was_opened_since_is_the_parent<B: Broker>() {
     }
 }
 
-/// A worker that is given messages by another task, and the loop around a function that receives
-/// within a span of its own, are known once they are met: only their first message can pass for one
-/// that the span was opened for.
+/// A worker that is given messages by another task is known once it is met.
+///
+/// So is the loop around a function that receives within a span of its own. Only their first message
+/// can pass for one that the span was opened for.
 pub async fn a_workers_span_is_known_from_its_second_message_on<B: Broker>() {
     let orders = Orders::<B>::with(orders()).await;
     let worker = opened(&orders.recorder, "worker");
