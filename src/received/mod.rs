@@ -1,17 +1,19 @@
 //! [`Received`]: a message and the context that it was created in.
 
 pub(crate) mod sealed;
+mod settle;
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
-use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
+use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
 use self::sealed::Parts;
+pub(crate) use self::settle::start_settle;
 use crate::ambient::{Delivered, active_span, ambient, without_span};
 use crate::envelope::{Destination, Envelope};
 use crate::link::InBatch;
@@ -292,32 +294,6 @@ impl<M: Message> Received<M> {
         active_span(ambient).is_some_and(|span| met.was_active(span.span_id(), self.delivered))
     }
 
-    /// Remembers the span that the message is processed in.
-    pub(crate) fn is_processed_in(&self, span: Option<SpanContext>) {
-        if span.is_some() {
-            let processed_in = self.processed_in.lock();
-            *processed_in.unwrap_or_else(PoisonError::into_inner) = span;
-        }
-    }
-
-    /// The span that the message is processed in, or was last.
-    pub(crate) fn processed_in(&self) -> Option<SpanContext> {
-        let processed_in = self.processed_in.lock();
-        processed_in.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Starts settling the message.
-    pub(crate) fn start_settle(&self, operation_name: &'static str, ambient: &Context) -> Running {
-        let processed_in = self.processed_in();
-        start_settle(
-            &self.message,
-            &self.source,
-            processed_in,
-            operation_name,
-            ambient,
-        )
-    }
-
     /// What the message carries, read onto `base`. What is wrong with it is reported once.
     pub(crate) fn carried(
         &self,
@@ -354,43 +330,6 @@ impl<M: Message> Received<M> {
     pub(crate) const fn message_mut(&mut self) -> &mut M {
         &mut self.message
     }
-}
-
-/// Starts settling one message: in its process span, where that is known, else in what is current,
-/// with a link to the context that the message was created in.
-///
-/// Spec: messaging-spans § Consumer spans, 1.44.0.
-pub(crate) fn start_settle<M: Message>(
-    message: &M,
-    source: &M::Source,
-    processed_in: Option<SpanContext>,
-    operation_name: &'static str,
-    ambient: &Context,
-) -> Running {
-    let destination = message.destination(source);
-    let envelope = Envelope {
-        client: M::client(source),
-        operation: Operation::Settle,
-        operation_name,
-        destination: Some(&destination),
-        partition: message.partition(),
-        batch: None,
-    };
-    if !envelope.has_span() {
-        return Running::without_span(&envelope, ambient);
-    }
-    let rule = &destination.rule;
-    let carried = extract(message, source, &Context::new(), rule);
-    let trust = trust(message, rule);
-    let relation = Relation {
-        parent: match processed_in {
-            Some(process) => ambient.with_remote_span_context(process),
-            None => ambient.clone(),
-        },
-        links: links_to(carried.creation, carried.conflicting, trust),
-        beside: None,
-    };
-    Running::start(&envelope, relation)
 }
 
 /// What must not go out again from the handler of a message.
