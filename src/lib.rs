@@ -56,7 +56,8 @@
 //!   read counts as absent.
 //! - A panic of telemetry code that is not ours (a sampler, a span processor, a propagator, an error
 //!   classifier, the text of an error) ends there: the message goes out, the result comes back. It is
-//!   logged once and counted. A handler's own panic goes on.
+//!   logged once and counted. A handler's own panic goes on. (Built with `panic = "abort"`, any panic
+//!   ends the program.)
 //! - A trace is not cut: by a consumer loop with a span of its own, by a provider that was shut down,
 //!   or by sending a message on after its handler has ended.
 //! - Where telemetry is suppressed in the current context, messages go out and come in as if this

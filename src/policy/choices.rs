@@ -34,7 +34,9 @@ pub enum Incoming {
     /// context goes on as in `Continue`.
     LinkOnly,
     /// For senders who are not trusted: the process span starts a trace of its own and links to the
-    /// identity of the creation context. Its sampled flag, tracestate and baggage are dropped.
+    /// identity of the creation context. Its sampled flag, tracestate and baggage are dropped, and do
+    /// not go out again with headers that the handler forwards. After the handler has ended nobody
+    /// knows any more where such headers are from: see [`Carried`].
     Restart,
     /// As if the message carried no context.
     Ignore,
