@@ -161,6 +161,74 @@ pub async fn captured_headers_are_attributes<B: Broker>() {
         .assert(&recorder.span(&broker.process_name(&orders)));
 }
 
+/// Text from a message does nothing to a terminal, and neither a value nor all of them are large.
+pub async fn captured_headers_are_short_and_few<B: Broker>() {
+    let recorder = Recorder::new();
+    let policy = Policy::new().rule(Rule::of("orders*").capture_headers(["x-*"]));
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let mut headers = vec![
+        header("x-forged", "\u{1b}[2J\u{202e}"),
+        header("x-long", &"l".repeat(5000)),
+    ];
+    headers.extend((0..100).map(|number| header(&format!("x-{number:03}"), "1")));
+    let order = Message {
+        headers,
+        ..Message::new("order-7")
+    };
+
+    broker.send(&orders, &order).await;
+    let received = broker.receive(&orders).await;
+    received.process(async |_| ()).await;
+
+    let names = [broker.send_name(&orders), broker.process_name(&orders)];
+    for span in names.map(|name| recorder.span(&name)) {
+        let captured: Vec<_> = span
+            .attributes
+            .iter()
+            .filter(|one| one.key.as_str().starts_with("messaging.header."))
+            .collect();
+        assert_eq!(captured.len(), 64);
+        for one in captured {
+            let Value::Array(Array::String(values)) = &one.value else {
+                unreachable!("a list of texts: {one:?}");
+            };
+            for value in values {
+                assert!(value.as_str().len() <= 256, "{one:?}");
+                let acts = |character: char| character.is_control() || character == '\u{202e}';
+                assert!(!value.as_str().contains(acts), "{one:?}");
+            }
+        }
+    }
+}
+
+/// Of names that are without number those beyond the limit are on spans as attribute alone.
+pub async fn a_client_names_no_more_destinations_than_it_may<B: Broker>() {
+    let recorder = Recorder::new();
+    let telemetry = recorder.telemetry().max_destination_names(1);
+    let broker = B::connect(&telemetry).await;
+    let (few, many) = (broker.declare("few").await, broker.declare("many").await);
+    let order = Message::new("order-7");
+
+    let first = broker.send(&few, &order).await;
+    let further = broker.send(&many, &order).await;
+
+    let send = broker.send_name(&few);
+    let expected = broker.send_span(&few, &order, &first);
+    expected.assert(&recorder.span(&send));
+    let verb = send.split(' ').next().unwrap_or_default();
+    broker
+        .send_span(&many, &order, &further)
+        .named(verb)
+        .assert(&recorder.span(verb));
+    let without_name = broker.sent(&many).into_iter();
+    let without_name = without_name.filter(|one| one.key.as_str() != "messaging.destination.name");
+    sent_messages()
+        .of(broker.sent(&few), 1)
+        .of(without_name, 1)
+        .assert(&recorder);
+}
+
 fn texts<const N: usize>(texts: [&'static str; N]) -> Value {
     Value::Array(Array::String(texts.map(Into::into).to_vec()))
 }

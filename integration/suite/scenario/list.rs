@@ -44,7 +44,9 @@ macro_rules! scenarios {
             baggage_of_a_message_stays_and_merges
             baggage_passes_by_the_lists_of_its_destinations
             baggage_that_was_not_let_in_is_not_forwarded
+            a_client_names_no_more_destinations_than_it_may
             captured_headers_are_attributes
+            captured_headers_are_short_and_few
             each_attempt_is_timed_under_its_error
             each_attempt_over_retry_destinations_links_to_the_one_before_it
             fan_back_shows_the_batch_in_the_traces_of_its_messages

@@ -184,3 +184,20 @@ impl Parts for BasicGetMessage {
         self.delivery.attributes(source, rule)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_keys_do_nothing_to_a_terminal() {
+        let properties = BasicProperties::default()
+            .with_message_id("7\r\nforged".into())
+            .with_correlation_id("\u{1b}[2J".into());
+
+        let attributes = content(&"a\nb".into(), &properties);
+
+        let values: Vec<_> = attributes.map(|one| one.value.to_string()).collect();
+        assert_eq!(values, ["a\\nb", "7\\r\\nforged", "\\u{1b}[2J"]);
+    }
+}

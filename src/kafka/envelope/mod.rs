@@ -205,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_any_size_is_a_short_attribute() {
+        let key = "k".repeat(900_000);
+
+        let mut attributes = content(&Rule::of("orders"), Some(key.as_bytes()), true);
+
+        let value = attributes.next().map(|one| one.value.to_string());
+        assert!(value.is_some_and(|value| value.len() <= 256));
+    }
+
+    #[test]
     fn a_key_is_an_attribute_only_where_it_is_text() {
         let keys: [(&[u8], Option<&str>); 4] = [
             (b"order-7", Some("order-7")),
