@@ -26,6 +26,8 @@ pub mod codec;
 pub mod counting;
 pub mod harness;
 pub mod header_map;
+pub mod hostile;
+pub mod linear;
 pub mod messages;
 pub mod sample;
 pub mod stock;
@@ -94,6 +96,20 @@ pub mod amqp {
             .extract(&Context::new(), properties.headers().as_ref(), |_| true)
             .context
     }
+
+    /// What becomes of headers that are sent on.
+    pub(crate) fn forward(
+        propagation: &Propagation,
+        context: &Context,
+        properties: &BasicProperties,
+    ) -> Option<FieldTable> {
+        let mut headers = MessageHeaders::of(properties);
+        propagation.extract(&Context::new(), Some(&headers), |_| true);
+        propagation.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
+            headers.room(u32::MAX, properties)
+        });
+        headers.changed()
+    }
 }
 
 /// The same for Kafka.
@@ -105,10 +121,14 @@ pub mod kafka {
     mod native;
     mod settle;
 
+    use std::ffi::CString;
+
     use opentelemetry::Context;
     use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
 
     use self::carrier::RecordHeaders;
+    use self::native::RawHeader;
+    use crate::hostile::Header;
     use crate::propagation::{CarriedHeaders, Propagation};
     use crate::sample::{KEY, PAYLOAD};
 
@@ -124,6 +144,32 @@ pub mod kafka {
         Propagation::W3c
             .extract(&Context::new(), Some(headers), |_| true)
             .context
+    }
+
+    /// What becomes of headers that are sent on, and refused.
+    pub(crate) fn forward(
+        propagation: &Propagation,
+        context: &Context,
+        headers: Option<OwnedHeaders>,
+    ) -> Option<OwnedHeaders> {
+        let mut headers = RecordHeaders::of(headers);
+        propagation.extract(&Context::new(), Some(&headers), |_| true);
+        propagation.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
+            headers.room(usize::MAX, None, None)
+        });
+        let (sent, given) = headers.into_parts();
+        given.restored(sent)
+    }
+
+    /// A list of headers of any bytes.
+    pub(crate) fn headers(headers: &[Header]) -> OwnedHeaders {
+        let mut list = OwnedHeaders::new();
+        for (name, value) in headers {
+            let name = CString::new(&**name).expect("no NUL");
+            let (name, value) = (name.as_c_str(), value.as_deref());
+            native::append(&mut list, &RawHeader { name, value });
+        }
+        list
     }
 }
 
@@ -152,5 +198,15 @@ pub mod nats {
         Propagation::W3c
             .extract(&Context::new(), Some(headers), |_| true)
             .context
+    }
+
+    /// What becomes of headers that are sent on.
+    pub(crate) fn forward(propagation: &Propagation, context: &Context, headers: &mut HeaderMap) {
+        let mut carrier = MessageHeaders::new(headers);
+        propagation.extract(&Context::new(), Some(&carrier), |_| true);
+        propagation.inject(context, &mut carrier, CarriedHeaders::REPLACED, |carrier| {
+            carrier.room(usize::MAX, 0)
+        });
+        carrier.finish();
     }
 }
