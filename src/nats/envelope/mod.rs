@@ -261,7 +261,34 @@ fn only_server(server: &ServerInfo) -> Option<Server> {
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::ErrorCode;
+    use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+
     use super::*;
+
+    #[test]
+    fn a_refusal_for_size_is_told_from_others() {
+        let by_stream = |number: ErrorCode| {
+            let refused = toml::from_str(&format!("code = 400\nerr_code = {}", number.0));
+            refused.map(|refused: jetstream::Error| {
+                let error = PublishError::with_source(PublishErrorKind::Other, refused);
+                is_for_size(&of_jetstream_publish(&error))
+            })
+        };
+        let by_client = PublishError::new(PublishErrorKind::MaxPayloadExceeded);
+        let full = PublishError::new(PublishErrorKind::MaxAckPending);
+
+        let rows = [
+            (ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, true),
+            (ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM, true),
+            (ErrorCode::STREAM_STORE_FAILED, false),
+        ];
+        for (number, expected) in rows {
+            assert_eq!(by_stream(number), Ok(expected), "{number:?}");
+        }
+        assert!(is_for_size(&of_jetstream_publish(&by_client)));
+        assert!(!is_for_size(&of_jetstream_publish(&full)));
+    }
 
     #[test]
     fn a_server_is_known_only_where_it_is_the_only_one_and_names_an_address() {
