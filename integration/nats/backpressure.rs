@@ -38,8 +38,8 @@ async fn refusing(orders: &Orders, recorder: &Recorder, room: usize) -> (Produce
         .max_ack_inflight(room)
         .backpressure_on_inflight(false)
         .build(client().await);
-    let telemetry = recorder.telemetry().max_links(1000);
-    (Producer::wrap(&telemetry, context), orders.subject("7"))
+    let producer = Producer::wrap(&recorder.telemetry(), context);
+    (producer, orders.subject("7"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,6 +61,10 @@ async fn a_context_that_refuses_what_it_has_no_room_for_loses_no_message_of_a_ba
             .attribute("messaging.message.id", id.to_string())
             .assert(create);
     }
+    let publish = recorder.span(&format!("publish {subject}"));
+    let expected = publish_span(SpanKind::Client, Some(&subject), 1000)
+        .attribute("otel_messaging.nats.stream", orders.name.clone());
+    linking(expected, &creates[..128]).assert(&publish);
     for sequence in [1, 11, 12, 1000] {
         let stored = orders.stream.get_raw_message(sequence).await;
         let headers = stored.expect("the message").headers;

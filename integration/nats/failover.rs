@@ -7,8 +7,8 @@ use async_nats::jetstream::context::Context;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
 use async_nats::message::OutboundMessage;
-use async_nats::service::ServiceExt as _;
 use async_nats::service::endpoint::Endpoint;
+use async_nats::service::{Service, ServiceExt as _};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures::StreamExt as _;
 use futures::future::join;
@@ -77,13 +77,16 @@ struct Core {
     orders: Messages<Subscriber>,
     pairs: Batches<Subscriber>,
     requests: Messages<Endpoint>,
+    /// Its endpoints end with it.
+    _service: Service,
 }
 
 impl Core {
     async fn start(telemetry: &Telemetry, client: &Client) -> Self {
         let consumer = nats::Consumer::wrap(telemetry, client.clone());
         let service = client.service_builder().start("stock", "1.0.0").await;
-        let endpoint = service.expect("a service").endpoint("stock").await;
+        let service = service.expect("a service");
+        let endpoint = service.endpoint("stock").await;
         let orders = consumer.subscribe("orders").await;
         let pairs = consumer
             .queue_subscribe("pairs", "billing".to_owned())
@@ -91,6 +94,7 @@ impl Core {
         Self {
             producer: nats::Producer::wrap(telemetry, client.clone()),
             requests: consumer.endpoint("stock", endpoint.expect("an endpoint")),
+            _service: service,
             orders: orders.expect("a subscription"),
             pairs: pairs.expect("a subscription").batches(2, LONG),
         }

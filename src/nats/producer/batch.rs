@@ -18,7 +18,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::message::OutboundMessage;
 use opentelemetry::{Context, KeyValue};
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::{PUBLISH, Producer, jetstream};
 use crate::ambient::ambient;
@@ -84,8 +84,8 @@ impl jetstream::Producer {
     /// the context lets: while it has no room, acknowledgements are taken. That is so whether the
     /// context itself waits for room or refuses what it has none for
     /// ([`backpressure_on_inflight`](client::ContextBuilder::backpressure_on_inflight)): none fails
-    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending). Where a context that refuses has
-    /// given all of its room to others, the next message is tried again every 10 milliseconds.
+    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending). What was refused is tried again with
+    /// each acknowledgement, and every 10 milliseconds, since others may have the room.
     ///
     /// ```
     /// use async_nats::jetstream::message::PublishMessage;
@@ -215,7 +215,7 @@ impl Details<MessageHeaders<'_>> for Messages<'_> {
     }
 }
 
-/// Between two tries to hand a message over while others have all of the room.
+/// Longest time between two tries to hand a message over that there is no room for.
 const PAUSE: Duration = Duration::from_millis(10);
 
 type Ack = <client::PublishAckFuture as IntoFuture>::IntoFuture;
@@ -268,22 +268,19 @@ impl Acks {
         .await
     }
 
-    /// Waits until one more acknowledgement is taken, or where there is none to come, so that others
-    /// have the room, for a while: nobody tells when they are done.
+    /// Waits until one more acknowledgement is taken, and no longer than for a while: others may have
+    /// the room, and nobody tells when they are done.
     async fn wait_for_room(&mut self) {
-        if self.awaited.is_empty() {
-            return sleep(PAUSE).await;
-        }
         let before = self.results.len();
-        poll_fn(|task| {
-            // What is left is waited for later.
+        let taken = poll_fn(|task| {
             let _ = self.poll(task);
             match self.results.len() > before {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }
-        })
-        .await;
+        });
+        // Either way it is time to try again.
+        let _ = timeout(PAUSE, taken).await;
     }
 
     fn push(
