@@ -7,6 +7,8 @@
     reason = "a test panics where it fails"
 )]
 
+#[path = "nats/backpressure.rs"]
+mod backpressure;
 #[path = "nats/batch_sends.rs"]
 mod batch_sends;
 #[path = "nats/batch_settling.rs"]
@@ -37,6 +39,8 @@ mod shop;
 mod stored;
 #[path = "nats/subscriptions.rs"]
 mod subscriptions;
+#[path = "nats/traits.rs"]
+mod traits;
 
 mod core {
     integration::scenarios!(integration::nats::broker::Core);

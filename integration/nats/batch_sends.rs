@@ -26,7 +26,7 @@ use crate::shop::{FRESH, Orders, STALE, fresh, named, only, traceparent};
 const PRODUCER: SpanKind = SpanKind::Producer;
 const CLIENT: SpanKind = SpanKind::Client;
 
-fn order(payload: &'static str) -> PublishMessage {
+pub(crate) fn order(payload: &'static str) -> PublishMessage {
     PublishMessage::build().payload(payload.into())
 }
 
@@ -40,7 +40,7 @@ fn message(subject: &str, payload: Vec<u8>, headers: Option<HeaderMap>) -> Outbo
 }
 
 /// The whole span of creating one message.
-fn create_span(subject: &str) -> ExpectedSpan {
+pub(crate) fn create_span(subject: &str) -> ExpectedSpan {
     server_attributes(ExpectedSpan::new(format!("create {subject}"), PRODUCER))
         .attribute("messaging.operation.name", "create")
         .attribute("messaging.operation.type", "create")
@@ -48,7 +48,7 @@ fn create_span(subject: &str) -> ExpectedSpan {
 }
 
 /// The whole span of publishing so many messages, to one subject or to several.
-fn publish_span(kind: SpanKind, subject: Option<&str>, messages: i64) -> ExpectedSpan {
+pub(crate) fn publish_span(kind: SpanKind, subject: Option<&str>, messages: i64) -> ExpectedSpan {
     let name = subject.map_or_else(
         || "publish".to_owned(),
         |subject| format!("publish {subject}"),
@@ -63,14 +63,17 @@ fn publish_span(kind: SpanKind, subject: Option<&str>, messages: i64) -> Expecte
     }
 }
 
-fn spans_of(recorder: &Recorder, operation: &str) -> Vec<SpanData> {
+pub(crate) fn spans_of(recorder: &Recorder, operation: &str) -> Vec<SpanData> {
     let spans = recorder.spans().into_iter();
     spans
         .filter(|span| span.name.starts_with(operation))
         .collect()
 }
 
-fn linking<'a>(span: ExpectedSpan, spans: impl IntoIterator<Item = &'a SpanData>) -> ExpectedSpan {
+pub(crate) fn linking<'a>(
+    span: ExpectedSpan,
+    spans: impl IntoIterator<Item = &'a SpanData>,
+) -> ExpectedSpan {
     let spans = spans.into_iter();
     spans.fold(span, |span, linked| span.link(&linked.span_context))
 }
@@ -207,23 +210,6 @@ async fn messages_of_one_template_are_known_by_it_and_without_create_spans_keep_
     let own = Some(traceparent(&named(FRESH)));
     let carried = [stored(&orders, 1).await, stored(&orders, 2).await];
     assert_eq!(carried, [own.clone(), own]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_messages_than_may_be_on_their_way_wait_for_acknowledgements() {
-    let recorder = Recorder::new();
-    let orders = Orders::open().await;
-    let context = ContextBuilder::new()
-        .max_ack_inflight(2)
-        .build(client().await);
-    let producer = jetstream::Producer::wrap(&recorder.telemetry(), context);
-
-    let messages = (0..50).map(|id| (orders.subject(&id.to_string()), order("two books")));
-    let results = in_time(producer.publish_batch(messages)).await;
-
-    let sequences = results.into_iter().map(|ack| ack.expect("an ack").sequence);
-    assert_eq!(sequences.collect::<Vec<_>>(), (1..=50).collect::<Vec<_>>());
-    assert_eq!(recorder.counter_total("messaging.client.sent.messages"), 50);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! Servers that stop and start, by the program that `NATS_SERVER` names.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+mod failover;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 

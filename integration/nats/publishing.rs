@@ -1,18 +1,13 @@
 //! Publishing: when a span ends, and what it says then.
 
-use std::time::Duration;
-
 use async_nats::HeaderMap;
 use async_nats::client::PublishErrorKind;
-use async_nats::client::traits::{Publisher, Requester, TimeoutProvider};
 use async_nats::jetstream::context::PublishErrorKind as JetStreamErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream;
-use async_nats::message::OutboundMessage;
-use futures::StreamExt as _;
 use futures::future::join_all;
 use integration::nats::broker::{acknowledged, publish_span};
-use integration::nats::{client, header_map, in_time, subscribed};
+use integration::nats::{client, in_time};
 use integration::unique;
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
@@ -48,62 +43,6 @@ async fn what_the_client_refuses_is_an_error_of_the_span() {
     publish_span(PRODUCER, &*subject)
         .error("max_payload_exceeded")
         .assert(&recorder.span(&format!("publish {subject}")));
-}
-
-/// Code of the user's that knows no more than the client's own traits.
-async fn by_the_traits<P>(producer: &P, subject: &str) -> bool
-where
-    P: Publisher + Requester + TimeoutProvider,
-{
-    let message = OutboundMessage {
-        subject: subject.into(),
-        payload: "first".into(),
-        reply: None,
-        headers: Some(header_map(&[("x-step", "first")])),
-    };
-    producer.publish_message(message).await.expect("a publish");
-    producer
-        .publish_with_reply(subject.to_owned(), "answers", "second".into())
-        .await
-        .expect("a publish");
-    let soon = producer.timeout().is_some();
-    let request = async_nats::Request::new().timeout(Some(Duration::from_millis(50)));
-    producer
-        .send_request(subject.to_owned(), request)
-        .await
-        .expect_err("nobody answers");
-    soon
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_clients_own_traits_go_through_us() {
-    let recorder = Recorder::new();
-    let (subject, receiver) = (unique("orders"), client().await);
-    let mut messages = receiver
-        .subscribe(subject.clone())
-        .await
-        .expect("a subscription");
-    subscribed(&receiver).await;
-    let producer = Producer::wrap(&recorder.telemetry(), client().await);
-
-    assert!(by_the_traits(&producer, &subject).await);
-
-    let spans = recorder.spans();
-    assert_eq!(spans.len(), 3);
-    let steps = [Some("first"), None, None];
-    let replies = [None, Some("answers")];
-    for (at, span) in spans.iter().enumerate() {
-        let message = in_time(messages.next()).await.expect("a message");
-        let headers = message.headers.as_ref();
-        assert_eq!(
-            only(headers, "traceparent"),
-            Some(&*traceparent(&span.span_context))
-        );
-        assert_eq!(only(headers, "x-step"), steps[at]);
-        if let Some(reply) = replies.get(at) {
-            assert_eq!(message.reply.as_deref(), *reply);
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

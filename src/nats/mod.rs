@@ -49,9 +49,9 @@
 //!
 //! | client | wrapped by | gives |
 //! |---|---|---|
-//! | `Client`, to send | [`Producer`] | `publish`, `request` and their kin, `publish_batch`, and the client's own `Publisher`, `Requester` and `TimeoutProvider` |
+//! | `Client`, to send | [`Producer`] | `publish`, `request` and their kin, `publish_batch`, and the client's own `Publisher`, `Requester`, `Subscriber` and `TimeoutProvider` |
 //! | `Client`, to subscribe | [`Consumer`] | `subscribe`, `queue_subscribe`; `endpoint` of a micro-service; `stored` messages |
-//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish`, `publish_batch` |
+//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish`, `publish_batch`, and all of the context's own traits; a span of their `Publisher` ends when the client has taken the message |
 //! | `PullConsumer` | [`jetstream::Consumer`] | `messages`, `stream`, `fetch`, `batch`, `sequence` |
 //! | `PushConsumer`, both ordered ones | [`jetstream::Consumer`] | `messages` |
 //!
@@ -73,7 +73,8 @@
 //! those published to subjects without a template, their spans have no destination, and the link or the
 //! create span of each has its own.
 //!
-//! The server is known where it is the only one and names an address of its own.
+//! The server is known where it is the only one and names an address of its own; after a reconnect it
+//! is the one that the client is connected to then.
 //!
 //! # Batches
 //!
@@ -117,8 +118,11 @@
 //!
 //! Headers count toward the server's `max_payload`, and a stream takes no more than 64 KiB of them.
 //! What would push a message over either is left out and counted in
-//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. The
-//! `max_message_size` of a stream is known to the server alone.
+//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context.
+//!
+//! A stream's own `max_message_size`, which counts the block of headers and the payload, no client
+//! knows; [`max_message_bytes`](crate::policy::Rule::max_message_bytes) says so. A message with a
+//! context of ours that a stream or the client refuses for its size is counted as `refused_for_size`.
 //!
 //! A server from 2.11 on takes part if its account has `msg_trace` set: a sampled `traceparent` makes it
 //! trace the message's path through the servers too. With `Nats-Trace-Dest` it says that

@@ -3,25 +3,28 @@
 //!
 //! NATS is not registered in the conventions. Its system is `nats`, as in other languages.
 
+mod connects;
 mod error_type;
 mod message;
 mod subject;
 
 use crate::telemetry::Moment;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::{Client, ServerInfo, jetstream};
+use async_nats::{Client, ServerInfo, Statistics, jetstream};
 use opentelemetry::KeyValue;
 
+use self::connects::Connects;
 pub(super) use self::error_type::{of_jetstream_publish, of_publish, of_request, of_settle};
 pub(super) use self::message::message_id;
 pub(super) use self::subject::Patterns;
 use super::carrier::MessageHeaders;
 use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
+use crate::policy::Rule;
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
 
@@ -43,51 +46,55 @@ const SYSTEM: &str = "nats";
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
+    statistics: Arc<Statistics>,
     /// What the subjects begin with that the client makes up for answers.
     inbox: Box<str>,
-    /// How often the client had connected when `takes_headers` was looked up.
-    connects: AtomicU64,
+    connects: Connects,
+    /// Whether the server knows headers.
     takes_headers: AtomicBool,
+    known: Arc<core::Client>,
 }
 
 impl Connection {
-    fn of(client: Client) -> Self {
+    fn of(telemetry: &Telemetry, client: Client, group: Option<&str>) -> Self {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+        let mut known = core::Client::new(telemetry, SYSTEM);
+        known.consumer_group = group.map(shared);
         Self {
+            statistics: client.statistics(),
             inbox: inbox.into(),
-            connects: AtomicU64::new(0),
+            connects: Connects::new(),
             takes_headers: AtomicBool::new(true),
+            known: Arc::new(known),
             client,
         }
     }
 
-    /// Bytes that headers may still take before the message is refused.
-    pub(super) fn room(&self, headers: &MessageHeaders<'_>, payload: usize) -> usize {
-        if self.takes_headers() {
-            headers.room(self.client.max_payload(), payload)
-        } else {
-            0
-        }
+    /// Follows the client to the server that it is connected to by now.
+    ///
+    /// Asking the client copies all that it knows of the server, so that it is done once for each
+    /// connection.
+    fn follow(&self) {
+        self.connects.follow(
+            || self.statistics.connects.load(Ordering::Relaxed),
+            || self.client.try_server_info(),
+            |server| {
+                self.takes_headers.store(server.headers, Ordering::Relaxed);
+                self.known.set_server(only_server(server));
+            },
+        );
     }
 
-    /// Whether the server that the client is connected to knows headers. Asking the client copies
-    /// all that it knows of the server, so that it is done once for each connection.
-    fn takes_headers(&self) -> bool {
-        let connects = self.client.statistics().connects.load(Ordering::Relaxed);
-        if self.connects.swap(connects, Ordering::Relaxed) != connects {
-            let server = self.client.try_server_info();
-            let takes_headers = server.is_none_or(|server| server.headers);
-            self.takes_headers.store(takes_headers, Ordering::Relaxed);
+    /// Bytes that headers may still take before a message to a destination with this rule is refused.
+    pub(super) fn room(&self, rule: &Rule, headers: &MessageHeaders<'_>, payload: usize) -> usize {
+        if !self.takes_headers.load(Ordering::Relaxed) {
+            return 0;
         }
-        self.takes_headers.load(Ordering::Relaxed)
-    }
-
-    fn known(&self, telemetry: &Telemetry, group: Option<&str>) -> Arc<core::Client> {
-        let mut known = core::Client::new(telemetry, SYSTEM);
-        known.consumer_group = group.map(shared);
-        known.set_server(self.client.try_server_info().as_ref().and_then(only_server));
-        Arc::new(known)
+        let of_server = self.client.max_payload();
+        let of_rule = rule.message_limit();
+        let limit = of_rule.map_or(of_server, |of_rule| of_rule.min(of_server));
+        headers.room(limit, payload)
     }
 
     /// A subject as the core knows it; `pattern` is what it was subscribed by.
@@ -112,14 +119,16 @@ pub(super) struct ClientInfo {
 
 impl ClientInfo {
     pub(super) fn read(telemetry: &Telemetry, client: Client) -> Self {
-        let connection = Connection::of(client);
+        let connection = Connection::of(telemetry, client, None);
         Self {
-            client: connection.known(telemetry, None),
+            client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
         }
     }
 
+    /// The subject of a message that is about to be sent.
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
+        self.connection.follow();
         self.client.destination(self.connection.name(subject, None))
     }
 }
@@ -140,15 +149,17 @@ impl Subscription {
         patterns: Patterns,
         group: Option<&str>,
     ) -> Self {
-        let connection = Connection::of(client);
+        let connection = Connection::of(telemetry, client, group);
         Self {
-            client: connection.known(telemetry, group),
+            client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
             patterns,
         }
     }
 
+    /// The subject of a message that was received, or of an answer to it.
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
+        self.connection.follow();
         let pattern = self.patterns.of(subject);
         self.client
             .destination(self.connection.name(subject, pattern))
@@ -212,6 +223,15 @@ pub(super) fn position(stream: &str, sequence: u64) -> impl Iterator<Item = KeyV
         .chain(sequence)
 }
 
+/// Whether an `error.type` says that a message was refused for its size: by the client for the
+/// server's limit, or by a stream for its own or for that of headers.
+pub(super) fn is_for_size(error_type: &str) -> bool {
+    matches!(
+        error_type,
+        "max_payload_exceeded" | "jetstream_10054" | "jetstream_10097"
+    )
+}
+
 /// What a stream said of messages that were sent together: which it is, if all of them are in one, and
 /// how many it had before.
 pub(super) fn of_acks<E>(results: &[Result<PublishAck, E>]) -> impl Iterator<Item = KeyValue> {
@@ -241,7 +261,34 @@ fn only_server(server: &ServerInfo) -> Option<Server> {
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::ErrorCode;
+    use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+
     use super::*;
+
+    #[test]
+    fn a_refusal_for_size_is_told_from_others() {
+        let by_stream = |number: ErrorCode| {
+            let refused = toml::from_str(&format!("code = 400\nerr_code = {}", number.0));
+            refused.map(|refused: jetstream::Error| {
+                let error = PublishError::with_source(PublishErrorKind::Other, refused);
+                is_for_size(&of_jetstream_publish(&error))
+            })
+        };
+        let by_client = PublishError::new(PublishErrorKind::MaxPayloadExceeded);
+        let full = PublishError::new(PublishErrorKind::MaxAckPending);
+
+        let rows = [
+            (ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, true),
+            (ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM, true),
+            (ErrorCode::STREAM_STORE_FAILED, false),
+        ];
+        for (number, expected) in rows {
+            assert_eq!(by_stream(number), Ok(expected), "{number:?}");
+        }
+        assert!(is_for_size(&of_jetstream_publish(&by_client)));
+        assert!(!is_for_size(&of_jetstream_publish(&full)));
+    }
 
     #[test]
     fn a_server_is_known_only_where_it_is_the_only_one_and_names_an_address() {

@@ -1,24 +1,31 @@
 //! Sending many messages under one call.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::{self, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use async_nats::ToSubject;
 use async_nats::client::PublishError;
 use async_nats::client::traits::Publisher as _;
-use async_nats::jetstream::context::{self as client, PublishError as JetStreamError};
+use async_nats::jetstream::context::{
+    self as client, PublishError as JetStreamError, PublishErrorKind,
+};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::message::OutboundMessage;
 use opentelemetry::{Context, KeyValue};
+use tokio::time::timeout;
 
 use super::{PUBLISH, Producer, jetstream};
 use crate::ambient::ambient;
+use crate::envelope::Destination;
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::envelope::{
-    ClientInfo, Connection, message_id, of_acks, of_jetstream_publish, of_publish,
+    ClientInfo, Connection, is_for_size, message_id, of_acks, of_jetstream_publish, of_publish,
 };
 use crate::policy::Rule;
 use crate::sending::batch::{Details, Outgoing, SendingBatch};
@@ -55,7 +62,7 @@ impl Producer {
                 let result = self.client.publish_message(message).await;
                 match &result {
                     Ok(()) => sending.delivered(index, None),
-                    Err(error) => sending.failed(index, of_publish(error).into()),
+                    Err(error) => fail(&mut sending, index, of_publish(error).into()),
                 }
                 results.push(result);
             }
@@ -74,7 +81,11 @@ impl jetstream::Producer {
     /// PRODUCER and all messages carry its context.
     ///
     /// A message that fails does not hinder those behind it. No more are on their way at a time than
-    /// the context lets: while it has no room, acknowledgements are taken.
+    /// the context lets: while it has no room, acknowledgements are taken. That is so whether the
+    /// context itself waits for room or refuses what it has none for
+    /// ([`backpressure_on_inflight`](client::ContextBuilder::backpressure_on_inflight)): none fails
+    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending). What was refused is tried again with
+    /// each acknowledgement, and every 10 milliseconds, since others may have the room.
     ///
     /// ```
     /// use async_nats::jetstream::message::PublishMessage;
@@ -118,18 +129,14 @@ impl jetstream::Producer {
         });
         let mut messages: Vec<_> = messages.collect();
         async move {
-            let sending = start(&self.info, ambient(called), &mut messages);
+            let sending = start(&self.core.info, ambient(called), &mut messages);
             let mut acks = Acks {
                 sending,
                 awaited: VecDeque::new(),
                 results: Vec::with_capacity(messages.len()),
             };
             for message in messages {
-                let headers = message.headers.unwrap_or_default();
-                let publish = PublishMessage::build().payload(message.payload);
-                let publish = publish.headers(headers);
-                let publishing = self.client.send_publish(message.subject, publish);
-                acks.take_while(publishing).await;
+                acks.publish(&self.client, message).await;
             }
             poll_fn(|task| acks.poll(task)).await;
             acks.results()
@@ -141,10 +148,14 @@ impl jetstream::Producer {
 fn start(info: &ClientInfo, ambient: Context, messages: &mut [OutboundMessage]) -> SendingBatch {
     let details = Messages {
         connection: &info.connection,
-        messages: messages.iter().map(Sent::of).collect(),
+        messages: messages
+            .iter()
+            .map(|message| Sent::of(info, message))
+            .collect(),
     };
-    let outgoing = messages.iter_mut().map(|message| Outgoing {
-        destination: info.destination(&message.subject),
+    let outgoing = messages.iter_mut().zip(&details.messages);
+    let outgoing = outgoing.map(|(message, sent)| Outgoing {
+        destination: Arc::clone(&sent.destination),
         partition: None,
         headers: MessageHeaders::new(message.headers.get_or_insert_default()),
     });
@@ -156,6 +167,13 @@ fn start(info: &ClientInfo, ambient: Context, messages: &mut [OutboundMessage]) 
     sending
 }
 
+fn fail(sending: &mut SendingBatch, index: usize, error_type: Cow<'static, str>) {
+    if is_for_size(&error_type) {
+        sending.refused_for_size(index);
+    }
+    sending.failed(index, error_type);
+}
+
 /// What messages of a batch say of themselves.
 struct Messages<'a> {
     connection: &'a Connection,
@@ -164,13 +182,15 @@ struct Messages<'a> {
 
 /// What one of them says, whose headers are being written.
 struct Sent {
+    destination: Arc<Destination>,
     payload: usize,
     id: Option<KeyValue>,
 }
 
 impl Sent {
-    fn of(message: &OutboundMessage) -> Self {
+    fn of(info: &ClientInfo, message: &OutboundMessage) -> Self {
         Self {
+            destination: info.destination(&message.subject),
             payload: message.payload.len(),
             id: message_id(message.headers.as_ref()),
         }
@@ -180,7 +200,10 @@ impl Sent {
 impl Details<MessageHeaders<'_>> for Messages<'_> {
     fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
         let message = self.messages.get(index);
-        message.map_or(0, |message| self.connection.room(headers, message.payload))
+        message.map_or(0, |message| {
+            let rule = &message.destination.rule;
+            self.connection.room(rule, headers, message.payload)
+        })
     }
 
     fn attributes(&self, index: usize, _: &Rule) -> Vec<KeyValue> {
@@ -192,6 +215,9 @@ impl Details<MessageHeaders<'_>> for Messages<'_> {
     }
 }
 
+/// Longest time between two tries to hand a message over that there is no room for.
+const PAUSE: Duration = Duration::from_millis(10);
+
 type Ack = <client::PublishAckFuture as IntoFuture>::IntoFuture;
 
 /// The acknowledgements of messages, in the order of these.
@@ -202,12 +228,28 @@ struct Acks {
 }
 
 impl Acks {
+    /// Hands a message over as soon as there is room for it.
+    async fn publish(&mut self, client: &client::Context, message: OutboundMessage) {
+        let headers = message.headers.unwrap_or_default();
+        let publish = PublishMessage::build().payload(message.payload);
+        let publish = publish.headers(headers);
+        loop {
+            // A context does not tell whether it refuses what it has no room for, and then the message
+            // is gone. Of the copy the headers alone are more than a count.
+            let publishing = client.send_publish(message.subject.clone(), publish.clone());
+            if self.take_while(publishing).await {
+                return;
+            }
+            self.wait_for_room().await;
+        }
+    }
+
     /// Hands a message over, and takes acknowledgements meanwhile: there may be room only when they
-    /// are taken.
+    /// are taken. `false` where the message was refused for want of room.
     async fn take_while(
         &mut self,
         publishing: impl Future<Output = Result<client::PublishAckFuture, JetStreamError>>,
-    ) {
+    ) -> bool {
         let mut publishing = pin!(publishing);
         poll_fn(|task| {
             let Poll::Ready(published) = publishing.as_mut().poll(task) else {
@@ -215,10 +257,30 @@ impl Acks {
                 let _ = self.poll(task);
                 return Poll::Pending;
             };
-            self.push(published, task);
-            Poll::Ready(())
+            let refused = published.as_ref().err();
+            let is_full =
+                refused.is_some_and(|error| error.kind() == PublishErrorKind::MaxAckPending);
+            if !is_full {
+                self.push(published, task);
+            }
+            Poll::Ready(!is_full)
         })
-        .await;
+        .await
+    }
+
+    /// Waits until one more acknowledgement is taken, and no longer than for a while: others may have
+    /// the room, and nobody tells when they are done.
+    async fn wait_for_room(&mut self) {
+        let before = self.results.len();
+        let taken = poll_fn(|task| {
+            let _ = self.poll(task);
+            match self.results.len() > before {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        // Either way it is time to try again.
+        let _ = timeout(PAUSE, taken).await;
     }
 
     fn push(
@@ -250,7 +312,7 @@ impl Acks {
             let index = self.results.len();
             match &result {
                 Ok(_) => self.sending.delivered(index, None),
-                Err(error) => self.sending.failed(index, of_jetstream_publish(error)),
+                Err(error) => fail(&mut self.sending, index, of_jetstream_publish(error)),
             }
             self.results.push(result);
         }

@@ -2,21 +2,20 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use async_nats::jetstream::Context as Client;
 use async_nats::jetstream::context::{self as client, PublishError};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::message::{OutboundMessage, PublishMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, ToSubject};
 use bytes::Bytes;
 use opentelemetry::{Context, KeyValue};
 
-use super::{Outgoing, PUBLISH};
+use super::{Outgoing, PUBLISH, Producer as Core, fail};
 use crate::Telemetry;
 use crate::ambient::ambient;
-use crate::nats::envelope::{ClientInfo, DUPLICATE, of_jetstream_publish, position};
+use crate::nats::envelope::{DUPLICATE, of_jetstream_publish, position};
 use crate::sending::Sending;
 
 /// A JetStream context whose messages carry the context of their span.
@@ -26,7 +25,8 @@ use crate::sending::Sending;
 #[derive(Clone)]
 pub struct Producer {
     pub(super) client: Client,
-    pub(super) info: Arc<ClientInfo>,
+    /// Its client, for what streams have no part in.
+    pub(super) core: Core,
 }
 
 impl Producer {
@@ -34,7 +34,7 @@ impl Producer {
     #[must_use]
     pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
         Self {
-            info: Arc::new(ClientInfo::read(telemetry, client.client())),
+            core: Core::wrap(telemetry, client.client()),
             client,
         }
     }
@@ -108,26 +108,36 @@ impl Producer {
         let called = Context::current();
         async move {
             let message = message.outbound_message(subject);
-            let (subject, payload) = (message.subject, message.payload);
-            let mut headers = message.headers.unwrap_or_default();
-            let info = &self.info;
-            let destination = info.destination(&subject);
-            let outgoing = Outgoing {
-                operation_name: PUBLISH,
-                client: &info.client,
-                connection: &info.connection,
-                destination: &destination,
-            };
-            let sending = outgoing.start(ambient(called), &mut headers, payload.len());
+            let (ack, sending) = self.hand_over(called, message).await?;
+            Ok(PublishAckFuture {
+                ack: Ack::Unasked(Some(ack)),
+                sending,
+            })
+        }
+    }
 
-            let message = PublishMessage::build().payload(payload).headers(headers);
-            match self.client.send_publish(subject, message).await {
-                Ok(ack) => Ok(PublishAckFuture {
-                    ack: Ack::Unasked(Some(ack)),
-                    sending,
-                }),
-                Err(error) => Err(failed(sending, error)),
-            }
+    /// Gives the client a message with its context.
+    pub(super) async fn hand_over(
+        &self,
+        called: Context,
+        message: OutboundMessage,
+    ) -> Result<(client::PublishAckFuture, Option<Sending>), PublishError> {
+        let (subject, payload) = (message.subject, message.payload);
+        let mut headers = message.headers.unwrap_or_default();
+        let info = &self.core.info;
+        let destination = info.destination(&subject);
+        let outgoing = Outgoing {
+            operation_name: PUBLISH,
+            client: &info.client,
+            connection: &info.connection,
+            destination: &destination,
+        };
+        let sending = outgoing.start(ambient(called), &mut headers, payload.len());
+
+        let message = PublishMessage::build().payload(payload).headers(headers);
+        match self.client.send_publish(subject, message).await {
+            Ok(ack) => Ok((ack, sending)),
+            Err(error) => Err(failed(sending, error)),
         }
     }
 }
@@ -135,7 +145,7 @@ impl Producer {
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
-            .field("info", &self.info)
+            .field("info", &self.core.info)
             .finish_non_exhaustive()
     }
 }
@@ -202,10 +212,7 @@ fn acknowledged(sending: Option<Sending>, ack: &PublishAck) {
 
 fn failed(sending: Option<Sending>, error: PublishError) -> PublishError {
     if let Some(mut sending) = sending {
-        let description = error.to_string();
-        sending
-            .running_mut()
-            .fail(of_jetstream_publish(&error), &description);
+        fail(&mut sending, of_jetstream_publish(&error), &error);
     }
     error
 }

@@ -2,20 +2,22 @@
 
 mod batch;
 pub(super) mod jetstream;
+mod traits;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::client::traits::{Publisher, Requester, TimeoutProvider};
-use async_nats::client::{FlushError, PublishError, RequestError};
+use async_nats::client::traits::{Publisher, Requester, Subscriber, TimeoutProvider};
+use async_nats::client::{FlushError, PublishError, RequestError, SubscribeError};
 use async_nats::message::OutboundMessage;
 use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
 use bytes::Bytes;
 use opentelemetry::Context;
 
 use super::carrier::MessageHeaders;
-use super::envelope::{ClientInfo, Connection, message_id, of_publish, of_request};
+use super::envelope::{ClientInfo, Connection, is_for_size, message_id, of_publish, of_request};
 use crate::Telemetry;
 use crate::ambient::ambient;
 use crate::envelope::{self as core, Destination, Envelope};
@@ -263,6 +265,17 @@ impl Requester for Producer {
     }
 }
 
+/// What is received by these subscriptions is not traced: [`Consumer`](crate::nats::Consumer) has those
+/// that are.
+impl Subscriber for Producer {
+    fn subscribe<S: ToSubject>(
+        &self,
+        subject: S,
+    ) -> impl Future<Output = Result<async_nats::Subscriber, SubscribeError>> {
+        self.client.subscribe(subject)
+    }
+}
+
 impl TimeoutProvider for Producer {
     fn timeout(&self) -> Option<Duration> {
         self.client.timeout()
@@ -304,7 +317,8 @@ impl Outgoing<'_> {
         };
         let mut carrier = MessageHeaders::new(headers);
         let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
-            self.connection.room(carrier, payload)
+            let rule = &self.destination.rule;
+            self.connection.room(rule, carrier, payload)
         });
         carrier.finish();
         if let Some(sending) = &sending {
@@ -321,9 +335,14 @@ pub(super) fn end<T, E: fmt::Display>(
     error_type: fn(&E) -> &'static str,
 ) -> Result<T, E> {
     if let (Some(mut sending), Err(error)) = (sending, &result) {
-        sending
-            .running_mut()
-            .fail(error_type(error), &error.to_string());
+        fail(&mut sending, error_type(error).into(), error);
     }
     result
+}
+
+fn fail(sending: &mut Sending, error_type: Cow<'static, str>, error: &impl fmt::Display) {
+    if is_for_size(&error_type) {
+        sending.refused_for_size();
+    }
+    sending.running_mut().fail(error_type, &error.to_string());
 }

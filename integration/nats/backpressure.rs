@@ -1,0 +1,142 @@
+//! Batches for which a context has no room at once.
+
+use std::time::Duration;
+
+use async_nats::jetstream::ContextBuilder;
+use futures::future::poll_fn;
+use integration::metrics::{of_type, operation_duration, sent_messages};
+use integration::nats::broker::measured;
+use integration::nats::{client, in_time};
+use opentelemetry::trace::SpanKind;
+use otel_messaging::nats::jetstream::Producer;
+use otel_messaging::testing::Recorder;
+use tokio::time::timeout;
+
+use crate::batch_sends::{create_span, linking, order, publish_span, spans_of};
+use crate::shop::{Orders, traceparent};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_messages_than_may_be_on_their_way_wait_for_acknowledgements() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    let context = ContextBuilder::new()
+        .max_ack_inflight(2)
+        .build(client().await);
+    let producer = Producer::wrap(&recorder.telemetry(), context);
+
+    let messages = (0..50).map(|id| (orders.subject(&id.to_string()), order("two books")));
+    let results = in_time(producer.publish_batch(messages)).await;
+
+    let sequences = results.into_iter().map(|ack| ack.expect("an ack").sequence);
+    assert_eq!(sequences.collect::<Vec<_>>(), (1..=50).collect::<Vec<_>>());
+    assert_eq!(recorder.counter_total("messaging.client.sent.messages"), 50);
+}
+
+/// A context that does not wait for room by itself.
+async fn refusing(orders: &Orders, recorder: &Recorder, room: usize) -> (Producer, String) {
+    let context = ContextBuilder::new()
+        .max_ack_inflight(room)
+        .backpressure_on_inflight(false)
+        .build(client().await);
+    let producer = Producer::wrap(&recorder.telemetry(), context);
+    (producer, orders.subject("7"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_context_that_refuses_what_it_has_no_room_for_loses_no_message_of_a_batch() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    let (producer, subject) = refusing(&orders, &recorder, 10).await;
+
+    let messages = (0..1000).map(|id| (subject.clone(), order("").message_id(id.to_string())));
+    let results = in_time(producer.publish_batch(messages)).await;
+
+    let sequences = results.into_iter().map(|ack| ack.expect("an ack").sequence);
+    let expected = (1..=1000).collect::<Vec<_>>();
+    assert_eq!(sequences.collect::<Vec<_>>(), expected);
+    let creates = spans_of(&recorder, "create");
+    assert_eq!(creates.len(), 1000);
+    for (id, create) in creates.iter().enumerate() {
+        create_span(&subject)
+            .attribute("messaging.message.id", id.to_string())
+            .assert(create);
+    }
+    let publish = recorder.span(&format!("publish {subject}"));
+    let expected = publish_span(SpanKind::Client, Some(&subject), 1000)
+        .attribute("otel_messaging.nats.stream", orders.name.clone());
+    linking(expected, &creates[..128]).assert(&publish);
+    for sequence in [1, 11, 12, 1000] {
+        let stored = orders.stream.get_raw_message(sequence).await;
+        let headers = stored.expect("the message").headers;
+        let create = &creates[usize::try_from(sequence).expect("a few") - 1];
+        let carried = headers.get("traceparent").map(ToString::to_string);
+        assert_eq!(carried, Some(traceparent(&create.span_context)));
+    }
+    let sent = || measured("publish", &subject);
+    sent_messages().of(sent(), 1000).assert(&recorder);
+    operation_duration()
+        .of(of_type(sent(), "send"), 1)
+        .assert(&recorder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_others_have_the_room_a_batch_tries_again_now_and_then() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    let (producer, subject) = refusing(&orders, &recorder, 2).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let bare = producer.inner().publish(subject.clone(), "before".into());
+        held.push(bare.await.expect("room"));
+    }
+
+    let messages = (0..5).map(|_| (subject.clone(), order("two books")));
+    let mut publishing = Box::pin(producer.publish_batch(messages));
+    let mut polls = 0;
+    let counted = poll_fn(|task| {
+        polls += 1;
+        publishing.as_mut().poll(task)
+    });
+    let waited = timeout(Duration::from_millis(100), counted).await;
+    assert!(waited.is_err(), "there is no room");
+    assert!((2..=40).contains(&polls), "{polls}");
+    let last = held.pop();
+    in_time(last.expect("two").into_future())
+        .await
+        .expect("an ack");
+    let results = in_time(publishing).await;
+
+    // The first of those before holds its room still.
+    let sequences = results.into_iter().map(|ack| ack.expect("an ack").sequence);
+    assert_eq!(sequences.collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+    drop(held);
+    let creates = spans_of(&recorder, "create");
+    assert_eq!(creates.len(), 5);
+    let expected = publish_span(SpanKind::Client, Some(&subject), 5)
+        .attribute("otel_messaging.nats.stream", orders.name.clone());
+    linking(expected, &creates).assert(&recorder.span(&format!("publish {subject}")));
+    let sent = measured("publish", &subject);
+    sent_messages().of(sent, 5).assert(&recorder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_dropped_while_others_have_the_room_has_sent_nothing() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    let (producer, subject) = refusing(&orders, &recorder, 1).await;
+    let bare = producer.inner().publish(subject.clone(), "before".into());
+    let held = bare.await.expect("room");
+
+    let messages = (0..2).map(|_| (subject.clone(), order("two books")));
+    let publishing = producer.publish_batch(messages);
+    let waited = timeout(Duration::from_millis(30), publishing).await;
+
+    assert!(waited.is_err(), "there is no room");
+    held.await.expect("an ack");
+    let creates = spans_of(&recorder, "create");
+    let expected = publish_span(SpanKind::Client, Some(&subject), 2);
+    linking(expected, &creates).assert(&recorder.span(&format!("publish {subject}")));
+    assert_eq!(recorder.counter_total("messaging.client.sent.messages"), 0);
+    let state = orders.stream.get_info().await.expect("its state").state;
+    assert_eq!(state.messages, 1);
+}

@@ -1,0 +1,125 @@
+//! The traits of a JetStream context, for code that knows no more of it than them.
+
+use std::time::Duration;
+
+use async_nats::client::traits as core;
+use async_nats::client::{PublishError as CorePublishError, RequestError as CoreRequestError};
+use async_nats::jetstream::context::traits::{
+    ClientProvider, Publisher, RequestSender, Requester, TimeoutProvider,
+};
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, RequestError};
+use async_nats::jetstream::message::{OutboundMessage, PublishMessage};
+use async_nats::{Client, Message, Request, ToSubject, message};
+use bytes::Bytes;
+use opentelemetry::Context;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::jetstream::Producer;
+use super::{REQUEST, end};
+use crate::nats::envelope::of_request;
+
+/// The trait promises the client's own acknowledgement, which knows of no span: so the span ends when
+/// the client has taken the message, and says nothing of the stream. Those of the methods of the same
+/// name that [`Producer`] has itself end with the acknowledgement; where both are in reach, these are
+/// called.
+impl Publisher for Producer {
+    fn publish<S: ToSubject>(
+        &self,
+        subject: S,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
+        let message = PublishMessage::build().payload(payload);
+        self.publish_message(message.outbound_message(subject))
+    }
+
+    fn publish_message(
+        &self,
+        message: OutboundMessage,
+    ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
+        let called = Context::current();
+        async move {
+            let (ack, _ends) = self.hand_over(called, message).await?;
+            Ok(ack)
+        }
+    }
+}
+
+/// Calls of JetStream's own interface, which have no span.
+impl Requester for Producer {
+    fn request<S, T, V>(
+        &self,
+        subject: S,
+        payload: &T,
+    ) -> impl Future<Output = Result<V, RequestError>>
+    where
+        S: ToSubject,
+        T: ?Sized + Serialize,
+        V: DeserializeOwned,
+    {
+        self.client.request(subject, payload)
+    }
+}
+
+/// Calls of JetStream's own interface, which have no span.
+impl RequestSender for Producer {
+    fn send_request<S: ToSubject>(
+        &self,
+        subject: S,
+        request: Request,
+    ) -> impl Future<Output = Result<(), CorePublishError>> {
+        self.client.send_request(subject, request)
+    }
+}
+
+/// What is sent by this client directly is not traced.
+impl ClientProvider for Producer {
+    fn client(&self) -> Client {
+        self.client.client()
+    }
+}
+
+impl TimeoutProvider for Producer {
+    fn timeout(&self) -> Duration {
+        TimeoutProvider::timeout(&self.client)
+    }
+}
+
+/// As [`nats::Producer`](crate::nats::Producer) publishes: nobody acknowledges.
+impl core::Publisher for Producer {
+    fn publish_with_reply<S: ToSubject, R: ToSubject>(
+        &self,
+        subject: S,
+        reply: R,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), CorePublishError>> {
+        self.core.publish_with_reply(subject, reply, payload)
+    }
+
+    fn publish_message(
+        &self,
+        message: message::OutboundMessage,
+    ) -> impl Future<Output = Result<(), CorePublishError>> {
+        core::Publisher::publish_message(&self.core, message)
+    }
+}
+
+/// As [`nats::Producer`](crate::nats::Producer) requests, with the timeout of the context where it has
+/// one.
+impl core::Requester for Producer {
+    fn send_request<S: ToSubject>(
+        &self,
+        subject: S,
+        mut request: Request,
+    ) -> impl Future<Output = Result<Message, CoreRequestError>> {
+        let called = Context::current();
+        async move {
+            let subject = subject.to_subject();
+            let payload = request.payload.as_ref().map_or(0, Bytes::len);
+            let headers = request.headers.get_or_insert_default();
+            let sending = self.core.start(REQUEST, called, &subject, headers, payload);
+            let result = core::Requester::send_request(&self.client, subject, request);
+            end(sending, result.await, of_request)
+        }
+    }
+}
