@@ -271,6 +271,33 @@ async fn jetstream_names_the_server_that_its_client_has_gone_to() {
     consumed.assert(&recorder);
 }
 
+/// What was wrapped before there was a server knows it as soon as there is one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_later_is_named() {
+    let recorder = Recorder::new();
+    let mut server = Server::start("").await;
+    server.stop().await;
+    let options = ConnectOptions::new().retry_on_initial_connect();
+    let client = options.connect(server.url()).await;
+    let client = client.expect("a client without a connection");
+    let producer = nats::Producer::wrap(&recorder.telemetry(), client.clone());
+
+    for is_there in [false, true] {
+        if is_there {
+            server.start_again().await;
+            in_time(client.flush()).await.expect("a connection");
+        }
+        recorder.clear();
+        let published = producer.publish("orders", "two books".into());
+        published.await.expect("a publish");
+
+        let span = recorder.span("publish orders");
+        let named = server.attributes();
+        let named = named.map(|expected| span.attributes.contains(&expected));
+        assert_eq!(named, [is_there; 2]);
+    }
+}
+
 /// There are so many spans, and each names this server.
 fn expect_all_at(recorder: &Recorder, server: &Server, count: usize) {
     let spans = recorder.spans();

@@ -19,10 +19,11 @@ use super::jetstream::Producer;
 use super::{REQUEST, end};
 use crate::nats::envelope::of_request;
 
-/// The trait promises the client's own acknowledgement, which knows of no span: so the span ends when
-/// the client has taken the message, and says nothing of the stream. Those of the methods of the same
-/// name that [`Producer`] has itself end with the acknowledgement; where both are in reach, these are
-/// called.
+/// Their spans end when the client has taken the message, and say nothing of the stream: the trait
+/// promises the client's own acknowledgement, which knows of no span.
+///
+/// The methods that [`Producer`] has itself have spans that end with the acknowledgement. They are the
+/// ones that are called where both are in reach.
 impl Publisher for Producer {
     fn publish<S: ToSubject>(
         &self,
