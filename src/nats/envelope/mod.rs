@@ -16,7 +16,9 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::{Client, ServerInfo, jetstream};
 use opentelemetry::KeyValue;
 
-pub(super) use self::error_type::{of_jetstream_publish, of_publish, of_request, of_settle};
+pub(super) use self::error_type::{
+    of_answer, of_jetstream_publish, of_publish, of_request, of_settle,
+};
 pub(super) use self::message::message_id;
 pub(super) use self::subject::Patterns;
 use super::carrier::MessageHeaders;
