@@ -33,6 +33,8 @@ mod requests;
 mod settling;
 #[path = "nats/shop.rs"]
 mod shop;
+#[path = "nats/status.rs"]
+mod status;
 #[path = "nats/stored.rs"]
 mod stored;
 #[path = "nats/subscriptions.rs"]
