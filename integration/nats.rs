@@ -19,6 +19,8 @@ mod consumers;
 mod foreign;
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/names.rs"]
+mod names;
 #[path = "nats/numbered.rs"]
 mod numbered;
 #[path = "nats/old_server.rs"]

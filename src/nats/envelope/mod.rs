@@ -21,6 +21,7 @@ pub(super) use self::error_type::{
 };
 pub(super) use self::message::message_id;
 pub(super) use self::subject::Patterns;
+use self::subject::{INBOX, is_inbox, template};
 use super::carrier::MessageHeaders;
 use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
@@ -93,16 +94,34 @@ impl Connection {
     }
 
     /// A subject as the core knows it; `pattern` is what it was subscribed by.
-    fn name<'a>(&'a self, subject: &'a str, pattern: Option<&'a str>) -> Name<'a> {
+    fn destination(
+        &self,
+        client: &core::Client,
+        subject: &str,
+        pattern: Option<&str>,
+        is_reply: bool,
+    ) -> Arc<Destination> {
         let rest = subject.strip_prefix(&*self.inbox);
-        let is_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
-        Name {
+        let is_own_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
+        let known = is_own_inbox.then_some(&*self.inbox).or(pattern);
+        let template = match known {
+            Some(known) => Some(known.into()),
+            None => template(subject).filter(|template| is_one_of_few(client, template)),
+        };
+        client.destination(Name {
             text: subject,
-            template: if is_inbox { Some(&self.inbox) } else { pattern },
-            is_temporary: is_inbox,
+            template: template.as_deref(),
+            is_temporary: is_reply || is_own_inbox || is_inbox(subject),
             is_anonymous: false,
-        }
+        })
     }
+}
+
+/// Whether a template that a subject tells is one that its client may still name: whoever asks
+/// chooses where the answer goes, so that there may be any number of them.
+fn is_one_of_few(client: &core::Client, template: &str) -> bool {
+    let named = || client.destination(Name::lasting(template));
+    template == INBOX || named().low_cardinality_name().is_some()
 }
 
 /// What is known of a client that sends.
@@ -122,7 +141,8 @@ impl ClientInfo {
     }
 
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
-        self.client.destination(self.connection.name(subject, None))
+        let Self { client, connection } = self;
+        connection.destination(client, subject, None, false)
     }
 }
 
@@ -152,8 +172,13 @@ impl Subscription {
 
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
         let pattern = self.patterns.of(subject);
-        self.client
-            .destination(self.connection.name(subject, pattern))
+        self.connection
+            .destination(&self.client, subject, pattern, false)
+    }
+
+    /// Where the answer to a request goes, which the subscription did not ask for.
+    pub(super) fn reply_destination(&self, reply: &str) -> Arc<Destination> {
+        self.connection.destination(&self.client, reply, None, true)
     }
 
     fn stream(&self) -> Option<&str> {
