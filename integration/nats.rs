@@ -21,6 +21,8 @@ mod consumers;
 mod foreign;
 #[path = "nats/headers.rs"]
 mod headers;
+#[path = "nats/names.rs"]
+mod names;
 #[path = "nats/numbered.rs"]
 mod numbered;
 #[path = "nats/old_server.rs"]
@@ -35,6 +37,8 @@ mod requests;
 mod settling;
 #[path = "nats/shop.rs"]
 mod shop;
+#[path = "nats/status.rs"]
+mod status;
 #[path = "nats/stored.rs"]
 mod stored;
 #[path = "nats/subscriptions.rs"]

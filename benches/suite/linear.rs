@@ -101,7 +101,8 @@ impl Run<'_> {
         bytes: impl Fn() -> usize,
         run: impl Fn(&Propagation),
     ) {
-        let propagators: [(&str, fn() -> Propagation); 4] = [
+        type Made = fn() -> Propagation;
+        let propagators: [(&str, Made); 4] = [
             ("own", || Propagation::W3c),
             ("own-as-any", || {
                 Propagation::Custom(Arc::new(crate::w3c::Propagator::new()))

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use async_nats::Request;
 use async_nats::client::RequestErrorKind;
+use async_nats::client::traits::Requester;
 use async_nats::service::ServiceExt as _;
 use async_nats::service::error::Error;
+use async_nats::{HeaderMap, Request};
 use futures::StreamExt as _;
-use integration::metrics::sent_messages;
-use integration::nats::broker::{Subject, process_span, publish_span, request_span};
+use integration::metrics::{and, sent_messages};
+use integration::nats::broker::{Subject, measured, process_span, publish_span, request_span};
 use integration::nats::{client, in_time, server, subscribed, url};
 use integration::unique;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanKind;
+use opentelemetry::trace::{SpanKind, Status};
 use otel_messaging::nats::{Consumer, Producer};
 use otel_messaging::testing::Recorder;
 
@@ -174,6 +175,10 @@ async fn a_micro_service_answers_in_the_trace_of_the_request() {
     let handled = named(&format!("process {subject}"));
     let answered = named("publish _INBOX");
     assert_eq!([asked.len(), handled.len(), answered.len()], [2, 2, 2]);
+    request_span(&*subject).assert(asked[0]);
+    request_span(&*subject)
+        .error("service_error_404")
+        .assert(asked[1]);
     for ((ask, handle), (publish, answer)) in asked
         .iter()
         .zip(&handled)
@@ -191,6 +196,71 @@ async fn a_micro_service_answers_in_the_trace_of_the_request() {
             Some(&*traceparent(&publish.span_context))
         );
     }
+}
+
+/// The answer is the client's own, whatever it says; that the request has failed is on its span.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_that_a_micro_service_answers_is_one_of_the_request_by_whatever_call() {
+    let recorder = Recorder::new();
+    let (name, serving) = (unique("stock"), client().await);
+    let service = serving.service_builder().start(&name, "1.0.0").await;
+    let subject = format!("{name}.get");
+    let service = service.expect("a service");
+    let endpoint = service.endpoint(&subject).await;
+    let mut endpoint = endpoint.expect("an endpoint");
+    subscribed(&serving).await;
+    let asking = Producer::wrap(&recorder.telemetry(), client().await);
+    let text = || format!("no \u{1b}book {}", "k".repeat(900));
+
+    let answers = async {
+        for code in [400, 400, 400, 10_077] {
+            let request = in_time(endpoint.next()).await.expect("a request");
+            let status = text();
+            let answered = request.respond(Err(Error { status, code })).await;
+            answered.expect("an answer");
+        }
+    };
+    let ask = async {
+        let headers = HeaderMap::new();
+        let by_trait = Requester::send_request(&asking, subject.clone(), Request::new());
+        [
+            asking.request(subject.clone(), "which?".into()).await,
+            asking
+                .request_with_headers(subject.clone(), headers, "which?".into())
+                .await,
+            by_trait.await,
+            asking.send_request(subject.clone(), Request::new()).await,
+        ]
+    };
+    let (answers, ()) = tokio::join!(ask, answers);
+
+    let error_types = [
+        "service_error_400",
+        "service_error_400",
+        "service_error_400",
+    ];
+    let error_types = error_types.into_iter().chain(["service_error"]);
+    let spans = recorder.spans();
+    assert_eq!(spans.len(), answers.len());
+    for ((span, answer), error_type) in spans.iter().zip(answers).zip(error_types) {
+        request_span(&*subject).error(error_type).assert(span);
+        let Status::Error { description } = &span.status else {
+            panic!("no error: {span:?}");
+        };
+        assert!(
+            description.starts_with("no \\u{1b}book kkk"),
+            "{description}"
+        );
+        assert!(description.len() <= 256);
+        let answer = answer.expect("an answer");
+        let said = only(answer.headers.as_ref(), "Nats-Service-Error");
+        assert_eq!(said.map(str::len), Some(text().len()));
+    }
+    let failed = |error_type| and(measured("request", &subject), "error.type", error_type);
+    sent_messages()
+        .of(failed("service_error_400"), 3)
+        .of(failed("service_error"), 1)
+        .assert(&recorder);
 }
 
 /// However many inboxes there are, they are one in metrics, by the prefix that the client gives them.

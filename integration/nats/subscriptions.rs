@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use integration::metrics::consumed_messages;
 use integration::nats::broker::{DURABLE, Subject, process_span};
+use integration::nats::wire::{Wire, block};
 use integration::nats::{client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;
@@ -176,6 +177,46 @@ async fn a_subscription_ends_as_the_clients_own_does() {
     ];
     assert_eq!(left, [2, 0, 0]);
     assert_eq!(recorder.counter_total(CONSUMED), 5);
+}
+
+/// The client reads no header that is not text: it connects anew, and knows nothing of the message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_goes_on_behind_a_header_that_drops_the_connection() {
+    let recorder = Recorder::new();
+    let subject = unique("orders");
+    let (connects, mut connected) = tokio::sync::mpsc::unbounded_channel();
+    let receiver = async_nats::ConnectOptions::new()
+        .event_callback(move |event| {
+            if matches!(event, async_nats::Event::Connected) {
+                let _ = connects.send(());
+            }
+            async {}
+        })
+        .connect(integration::nats::url())
+        .await
+        .expect("a connection");
+    let consumer = Consumer::wrap(&recorder.telemetry(), receiver);
+    let mut messages = consumer
+        .subscribe(subject.clone())
+        .await
+        .expect("a subscription");
+    subscribed(consumer.inner()).await;
+    in_time(connected.recv()).await.expect("a connection");
+
+    let binary = b"NATS/1.0\r\ntraceparent: \xff\r\n\r\n";
+    let mut wire = Wire::connect().await;
+    wire.publish(&subject, binary, b"two books").await;
+    in_time(connected.recv()).await.expect("another connection");
+    subscribed(consumer.inner()).await;
+    let traceparent = format!("traceparent: {FRESH}");
+    wire.publish(&subject, &block(&[&*traceparent]), b"a lamp")
+        .await;
+    let order = in_time(messages.next()).await.expect("a message");
+    order.process(async |_| ()).await;
+
+    assert_eq!(order.payload, "a lamp");
+    of_fresh(process_span(&*subject)).assert(&recorder.span(&format!("process {subject}")));
+    assert_eq!(recorder.counter_total(CONSUMED), 1);
 }
 
 /// The client drops what a consumer is too slow for. What it hands over has its spans, and no more.

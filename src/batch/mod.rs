@@ -152,7 +152,7 @@ impl<M: Message> Batch<M> {
             let parted = members(rule.fans_back_to()).parted();
             let around = Ambient {
                 context: &ambient,
-                is_about_it: !self.0.iter().any(|one| one.was_active_before(&ambient)),
+                is_about_it: !self.messages().any(|one| one.was_active_before(&ambient)),
                 choice: rule.chosen_parent(),
             };
             let mut relation = if envelope.has_span() {
@@ -164,7 +164,7 @@ impl<M: Message> Batch<M> {
             let mut running = Running::start(envelope, relation);
             running.record(|| parted.common);
             running.is_batch(parted.fan_back);
-            for message in &self.0 {
+            for message in self.messages() {
                 message.is_processed_in(running.span_context());
             }
             ProcessSpan::of(running)
@@ -179,11 +179,17 @@ impl<M: Message> Batch<M> {
             let destination = one.message().destination(one.source());
             destination.rule.may_refuse()
         };
-        if self.0.iter().any(may_refuse) {
+        if self.messages().any(may_refuse) {
             members(0).parted().not_let_in.put_into(ambient.clone())
         } else {
             ambient.clone()
         }
+    }
+
+    /// Without what the broker only says of one.
+    fn messages(&self) -> impl Iterator<Item = &Received<M>> + Clone {
+        let is_message = |one: &&Received<M>| !one.message().is_status();
+        self.0.iter().filter(is_message)
     }
 
     /// What the messages have in common, and what each carries, with at most so many traces for the way
@@ -193,9 +199,9 @@ impl<M: Message> Batch<M> {
         operation: Operation,
         use_them: impl FnOnce(&Envelope<'_>, &dyn Fn(usize) -> Members) -> T,
     ) -> Option<T> {
-        let first = self.0.first()?;
-        let destinations = self.0.iter();
-        let destinations: Vec<_> = destinations
+        let first = self.messages().next()?;
+        let destinations: Vec<_> = self
+            .messages()
             .map(|one| one.message().destination(one.source()))
             .collect();
         let client = M::client(first.source());
@@ -204,8 +210,7 @@ impl<M: Message> Batch<M> {
         let partition = first.message().partition();
         let is_one_partition = destination.is_some_and(|destination| !destination.is_many)
             && self
-                .0
-                .iter()
+                .messages()
                 .all(|other| other.message().partition() == partition);
         let envelope = Envelope {
             client,
@@ -216,11 +221,11 @@ impl<M: Message> Batch<M> {
             },
             destination,
             partition: partition.filter(|_| is_one_partition),
-            batch: Some(self.0.len()),
+            batch: Some(destinations.len()),
         };
         let members = |most_origins| {
-            let mut members = Members::of(self.0.len(), most_origins);
-            for (message, destination) in self.0.iter().zip(&destinations) {
+            let mut members = Members::of(destinations.len(), most_origins);
+            for (message, destination) in self.messages().zip(&destinations) {
                 members.add(message, destination, &envelope);
             }
             members

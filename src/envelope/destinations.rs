@@ -1,9 +1,11 @@
 //! The destinations that a client remembers, and how many of them may have a name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use opentelemetry::StringValue;
 
 use super::Destination;
 
@@ -13,9 +15,10 @@ const GENERATION: usize = 500;
 /// The destinations that a client remembers.
 ///
 /// Those that are asked for stay; of the others, such as a subject for each order, the rules are
-/// looked up again. Names come from messages, so that there may be any number: those met first have
-/// one, and of the others those that stay in use, as many again, so that what comes first cannot take
-/// the names of what matters for ever. That is all for the life of the client.
+/// looked up again. Names come from messages, so that there may be any number: those met first may
+/// stand where names have to be few, and of the others those that stay in use, as many again, so that
+/// what comes first cannot take the place of what matters for ever. That is all for the life of the
+/// client. A template that many share counts once, and one that the policy sets not at all.
 #[derive(Debug)]
 pub(super) struct Destinations {
     max_names: usize,
@@ -28,9 +31,9 @@ struct Generations {
     young: HashMap<Box<str>, Arc<Destination>>,
     /// The generation before: who is not asked for again while the young one grows is forgotten.
     old: HashMap<Box<str>, Arc<Destination>>,
-    /// How many have a name because they came first.
-    first: usize,
-    /// How many have one because they stayed in use.
+    /// Names and templates that stand where names have to be few.
+    few: HashSet<StringValue>,
+    /// How many of them are there because they stayed in use.
     late: usize,
 }
 
@@ -47,63 +50,88 @@ impl Destinations {
         self.max_names
     }
 
-    /// The destination of this name, by `look_up` where it is not remembered. The first that may have
-    /// no name where names have to be few is `limited`.
+    /// The destination of this name, by `look_up` where it is not remembered. The first that nothing
+    /// may stand for where names have to be few is `limited`.
     pub(super) fn get(
         &self,
         name: &str,
-        look_up: impl Fn() -> Destination,
+        look_up: impl FnOnce() -> Destination,
         limited: impl FnOnce(&Destination),
     ) -> Arc<Destination> {
-        // What is behind the lock is whole at any time, so that a panic elsewhere does no harm.
-        let generations = self.generations.read();
-        let generations = generations.unwrap_or_else(PoisonError::into_inner);
+        let generations = self.read();
         if let Some(destination) = generations.young.get(name) {
             return Arc::clone(destination);
         }
-        let is_old = generations.old.contains_key(name);
         drop(generations);
 
         // Nobody else shall wait for it.
-        let looked_up = (!is_old).then(&look_up);
-        let generations = self.generations.write();
-        let mut generations = generations.unwrap_or_else(PoisonError::into_inner);
-        let destination = match (generations.old.remove(name), looked_up) {
-            (Some(known), _) => generations.kept(known, self.max_names, look_up),
-            (None, Some(met)) => generations.met(met, self.max_names),
-            (None, None) => generations.met(look_up(), self.max_names),
-        };
+        let mut destination = look_up();
+        let mut generations = self.write();
+        let is_kept = generations.old.remove(name).is_some();
+        destination.is_one_too_many = !generations.lets(&destination, self.max_names, is_kept);
+        let destination = Arc::new(destination);
         generations.remember(name, &destination);
         drop(generations);
-        if destination.is_one_too_many && !self.is_told.swap(true, Ordering::Relaxed) {
-            limited(&destination);
-        }
+        self.tell(&destination, limited);
         destination
+    }
+
+    /// The same for one that is gone with its user, and is not worth remembering.
+    pub(super) fn passing(
+        &self,
+        mut destination: Destination,
+        limited: impl FnOnce(&Destination),
+    ) -> Arc<Destination> {
+        let is_let = self.read().has(&destination);
+        destination.is_one_too_many =
+            !is_let && !self.write().lets(&destination, self.max_names, false);
+        self.tell(&destination, limited);
+        Arc::new(destination)
+    }
+
+    fn tell(&self, destination: &Destination, limited: impl FnOnce(&Destination)) {
+        if destination.is_one_too_many && !self.is_told.swap(true, Ordering::Relaxed) {
+            limited(destination);
+        }
+    }
+
+    // What is behind the lock is whole at any time, so that a panic elsewhere does no harm.
+
+    fn read(&self) -> RwLockReadGuard<'_, Generations> {
+        let generations = self.generations.read();
+        generations.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Generations> {
+        let generations = self.generations.write();
+        generations.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Generations {
-    /// One that is met for the first time, or after it was forgotten.
-    fn met(&mut self, mut destination: Destination, max_names: usize) -> Arc<Destination> {
-        if destination.needs_a_name() {
-            destination.is_one_too_many = self.first >= max_names;
-            self.first += usize::from(!destination.is_one_too_many);
-        }
-        Arc::new(destination)
+    /// Whether what stands for a destination is among the few already, or does not have to be.
+    fn has(&self, destination: &Destination) -> bool {
+        let Some(name) = destination.low_cardinality_name() else {
+            return true;
+        };
+        destination.rule.has_template() || self.few.contains(name)
     }
 
-    /// One that was asked for again after a while.
-    fn kept(
-        &mut self,
-        known: Arc<Destination>,
-        max_names: usize,
-        look_up: impl FnOnce() -> Destination,
-    ) -> Arc<Destination> {
-        if !known.is_one_too_many || self.late >= max_names {
-            return known;
+    /// Whether what stands for a destination may be among the few, for one that is met now, or was
+    /// kept in use.
+    fn lets(&mut self, destination: &Destination, max_names: usize, is_kept: bool) -> bool {
+        if self.has(destination) {
+            return true;
         }
-        self.late += 1;
-        Arc::new(look_up())
+        let first = self.few.len().saturating_sub(self.late);
+        if first >= max_names {
+            if !is_kept || self.late >= max_names {
+                return false;
+            }
+            self.late += 1;
+        }
+        self.few.extend(destination.low_cardinality_name().cloned());
+        true
     }
 
     fn remember(&mut self, name: &str, destination: &Arc<Destination>) {
@@ -150,8 +178,7 @@ mod tests {
         }
 
         fn remembered(&self) -> usize {
-            let generations = self.destinations.generations.read();
-            let generations = generations.unwrap_or_else(PoisonError::into_inner);
+            let generations = self.destinations.read();
             generations.young.len() + generations.old.len()
         }
     }
@@ -168,15 +195,51 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_template_takes_no_name_from_others() {
-        let client = Client::of(1);
+    fn a_template_that_many_share_counts_once_and_many_templates_are_many() {
+        let client = Client::of(2);
         for number in 0..10 {
             let few = client.few(&format!("orders.{number}"), Some("orders.*"));
             assert_eq!(few.as_deref(), Some("orders.*"));
         }
 
         assert_eq!(client.few("health", None).as_deref(), Some("health"));
+        assert_eq!(
+            client.few("logs:eu:amq.gen-7", Some("logs:eu:amq.gen")),
+            None
+        );
         assert_eq!(client.few("audit", None), None);
+    }
+
+    #[test]
+    fn a_template_of_the_policy_is_always_used() {
+        let destinations = Destinations::new(0);
+        let rule = || Rule::of("orders.7").template("orders.{id}");
+        let look_up = || Destination::new(rule(), Name::lasting("orders.7"));
+
+        let destination =
+            destinations.get("orders.7", look_up, |_| unreachable!("it is one of few"));
+
+        let few = destination.low_cardinality_name();
+        assert_eq!(few.map(StringValue::as_str), Some("orders.{id}"));
+    }
+
+    #[test]
+    fn destinations_that_pass_are_not_remembered_and_their_templates_are_bounded() {
+        let destinations = Destinations::new(2);
+        let mut named = HashSet::new();
+        for number in 0..100 {
+            let (text, template) = (format!("q-{number}"), format!("t-{}", number % 10));
+            let name = Name {
+                template: Some(&template),
+                is_temporary: true,
+                ..Name::lasting(&text)
+            };
+            let passing = destinations.passing(Destination::new(Rule::of(&text), name), |_| ());
+            named.extend(passing.low_cardinality_name().cloned());
+        }
+
+        assert_eq!(named.len(), 2);
+        assert_eq!(destinations.read().young.len(), 0);
     }
 
     #[test]

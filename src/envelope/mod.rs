@@ -74,9 +74,6 @@ impl Client {
     /// What holds for a destination, looked up once and then remembered.
     pub(crate) fn destination(&self, name: Name<'_>) -> Arc<Destination> {
         let look_up = || Destination::new(self.telemetry.rules().of(name.text), name);
-        if name.is_temporary {
-            return Arc::new(look_up());
-        }
         let limited = |unnamed: &Destination| {
             self.telemetry.caught(Component::Log, || {
                 tracing::warn!(
@@ -89,7 +86,11 @@ impl Client {
                 );
             });
         };
-        self.destinations.get(name.text, look_up, limited)
+        if name.is_temporary {
+            self.destinations.passing(look_up(), limited)
+        } else {
+            self.destinations.get(name.text, look_up, limited)
+        }
     }
 
     /// What stands for all of these destinations: the one that they are, or the template that they
@@ -156,7 +157,7 @@ pub(crate) struct Destination {
     pub(crate) is_anonymous: bool,
     /// It stands for several, which have only the template in common.
     pub(crate) is_many: bool,
-    /// Its client has met so many names that this one does not count as one of few.
+    /// Its client has met so many names that what stands for this one does not count as one of few.
     is_one_too_many: bool,
     /// Attributes of metrics, for each operation that there was.
     metric_attributes: RwLock<Vec<KnownAttributes>>,
@@ -194,7 +195,7 @@ impl Destination {
             is_temporary: one.is_temporary,
             is_anonymous: one.is_anonymous,
             is_many: true,
-            is_one_too_many: false,
+            is_one_too_many: one.is_one_too_many,
             metric_attributes: RwLock::default(),
         }
     }
@@ -204,15 +205,11 @@ impl Destination {
     /// Spec: messaging-spans § Span name, 1.44.0.
     pub(crate) const fn low_cardinality_name(&self) -> Option<&StringValue> {
         match &self.template {
+            _ if self.is_one_too_many => None,
             Some(template) => Some(template),
-            None if self.is_temporary || self.is_anonymous || self.is_one_too_many => None,
+            None if self.is_temporary || self.is_anonymous => None,
             None => Some(&self.name),
         }
-    }
-
-    /// Whether nothing but its own name could stand for it where names have to be few.
-    const fn needs_a_name(&self) -> bool {
-        self.template.is_none() && !self.is_temporary && !self.is_anonymous
     }
 }
 

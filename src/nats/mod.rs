@@ -9,12 +9,17 @@
 //! | [`jetstream::Producer::publish_batch`] | as above | when it is polled | with the last acknowledgement |
 //! | [`Batches::recv`](Batches) | `next {subject}`, CLIENT | when the wait begins | with the last message of the batch |
 //! | [`Received::process`], [`Received::start_process`] | `process {subject}`, CONSUMER | when the handler is called | with the handler's outcome |
-//! | `respond` of a micro-service's request | `publish _INBOX`, PRODUCER | when the answer is handed to the client | when the client has taken it |
+//! | `respond` of a micro-service's request | `publish {reply subject}`, PRODUCER | when the answer is handed to the client | when the client has taken it |
 //! | `ack`, `ack_with` | `ack`, `nak` or `term {subject}`, CLIENT | with the call | when the client has taken it; nobody says whether it arrived |
 //! | `double_ack`, `double_ack_with` | `double_ack`, `double_nak` or `double_term {subject}`, CLIENT | with the call | with the server's answer |
 //!
 //! A receive operation is called `next`; that of a single message has a span where the
 //! [`policy`](crate::policy) asks for one. Calls of JetStream's own interface, such as asking for the next batch, have none.
+//!
+//! What the server says of a message, such as the status 503 where nobody listens, is given to the
+//! application as the client gives it, but is no message: it is not counted, and processing it has no
+//! span. An answer of a micro-service with `Nats-Service-Error` or its code comes back as any other,
+//! and the span of the request is an error, `service_error_400` for instance.
 //!
 //! ```no_run
 //! use futures::StreamExt as _;
@@ -64,10 +69,18 @@
 //! | | |
 //! |---|---|
 //! | a [`template`](crate::policy::Rule::template) of the policy | first of all |
-//! | the prefix of inboxes, `_INBOX` | for inboxes, which are temporary too |
+//! | the prefix of the client's inboxes, `_INBOX` unless it was set | for the client's own inboxes |
 //! | the pattern that was subscribed to, or the filter of a consumer | where it has wildcards |
 //! | the name of the stream | for a consumer without a filter, and for stored messages |
+//! | `_INBOX`, or another first token | for subjects below one that begins with an underscore, which are inboxes by NATS' practice: `_R_shop` for `_R_shop.7` |
+//! | the first two tokens and `.>` | for longer subjects that begin with `$`, the server's own: `$KV.orders.>` for a key of a bucket, `$JS.ACK.>` |
+//! | nothing | for where the answer of a micro-service goes, if nothing above says more |
 //! | the subject itself | else; so give what you publish to many subjects a template |
+//!
+//! Inboxes are temporary, and so is where the answer of a micro-service goes. As many subjects as
+//! [`max_destination_names`](crate::Telemetry::max_destination_names) says stand for themselves, with
+//! the templates of other inboxes and of subjects with `$` among them, since whoever asks chooses where
+//! the answer goes. Further ones are left out of names of spans and of metrics.
 //!
 //! Messages of several subjects are known by what stands for all of them; where nothing does, as for
 //! those published to subjects without a template, their spans have no destination, and the link or the
@@ -114,6 +127,7 @@
 //! | `Xraceparent`, which servers before 2.14 make of `traceparent` | never, and goes with it | where there is no `traceparent` in any case |
 //! | two different traceparents | never | the last one that parses; the other is linked and counted |
 //! | malformed values | kept if they are not ours | count as absent |
+//! | values that are not UTF-8 | never | not at all, see below |
 //! | all other headers | kept; their order is the client's, which has none among different names | left alone |
 //!
 //! Headers count toward the server's `max_payload`, and a stream takes no more than 64 KiB of them.
@@ -123,6 +137,10 @@
 //! A stream's own `max_message_size`, which counts the block of headers and the payload, no client
 //! knows; [`max_message_bytes`](crate::policy::Rule::max_message_bytes) says so. A message with a
 //! context of ours that a stream or the client refuses for its size is counted as `refused_for_size`.
+//!
+//! Over a header that is not UTF-8 async-nats drops the connection and connects again, wrapped or not.
+//! That message and what was behind it on a core subscription are gone. A stream delivers it again, so
+//! that a JetStream consumer hangs at that message.
 //!
 //! A server from 2.11 on takes part if its account has `msg_trace` set: a sampled `traceparent` makes it
 //! trace the message's path through the servers too. With `Nats-Trace-Dest` it says that

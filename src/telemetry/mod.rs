@@ -189,13 +189,14 @@ impl Telemetry {
         self
     }
 
-    /// Sets how many destinations a client may meet of its own accord and still use their names in
-    /// names of spans and on metrics. Unset: 500.
+    /// Sets how many names of destinations, or templates of names, a client may meet and use in names
+    /// of spans and on metrics. Unset: 500.
     ///
     /// Further ones are left out there and keep their name as an attribute of spans, and one warning
-    /// says so: names that are without number want a [template](crate::policy::Rule::template).
-    /// Destinations that have one do not count, and those that stay in use may have a name late, as
-    /// many again. With 0 no destination has a name there without a template.
+    /// says so: names that are without number want a [template](crate::policy::Rule::template). One
+    /// that the policy sets does not count; one that many destinations share counts once. Destinations
+    /// that stay in use may have a name late, as many again. With 0 none has one that the policy does
+    /// not set.
     #[must_use]
     pub const fn max_destination_names(mut self, names: usize) -> Self {
         self.max_names = names;

@@ -102,7 +102,7 @@ impl Received<Request> {
                     operation_name: "publish",
                     client: &subscription.client,
                     connection: &subscription.connection,
-                    destination: &subscription.destination(reply),
+                    destination: &subscription.reply_destination(reply),
                 };
                 let payload = response.as_ref().map_or(0, Bytes::len);
                 outgoing.start(ambient(called), &mut headers, payload)

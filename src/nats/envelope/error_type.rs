@@ -6,6 +6,8 @@
 //! | `max_payload_exceeded` | the message is larger than the server takes |
 //! | `send_failed` | the client has stopped |
 //! | `no_responders` | nobody listens to the subject of a request |
+//! | `service_error_` with the service's code, `service_error_400` for one | a micro-service answers with an error of a code of up to three digits |
+//! | `service_error` | a micro-service answers with an error of another code, or of none |
 //! | `timeout` | no answer to a request, no acknowledgement by a stream, in time |
 //! | `stream_not_found` | no stream listens to the subject |
 //! | `wrong_last_message_id`, `wrong_last_sequence` | the stream is not where the publisher expects it |
@@ -20,12 +22,18 @@ use std::io;
 
 use async_nats::client::{PublishError, PublishErrorKind, RequestError, RequestErrorKind};
 use async_nats::jetstream::context as jetstream;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
+use async_nats::{HeaderMap, HeaderValue};
 
 use crate::semconv::outcome::OTHER;
 
 const TIMEOUT: &str = "timeout";
 const INVALID_SUBJECT: &str = "invalid_subject";
 const MAX_PAYLOAD_EXCEEDED: &str = "max_payload_exceeded";
+const SERVICE_ERROR: &str = "service_error";
+
+/// Digits of a micro-service's error code that is one of few, as those of HTTP are.
+const MAX_DIGITS: usize = 3;
 
 pub(crate) fn of_publish(error: &PublishError) -> &'static str {
     match error.kind() {
@@ -42,6 +50,27 @@ pub(crate) fn of_request(error: &RequestError) -> &'static str {
         RequestErrorKind::InvalidSubject => INVALID_SUBJECT,
         RequestErrorKind::MaxPayloadExceeded => MAX_PAYLOAD_EXCEEDED,
         RequestErrorKind::Other => OTHER,
+    }
+}
+
+/// What a micro-service says that went wrong with the request that it answers: the type of the error,
+/// and its text.
+pub(crate) fn of_answer(headers: Option<&HeaderMap>) -> Option<(Cow<'static, str>, &str)> {
+    let headers = headers?;
+    let code = headers.get(NATS_SERVICE_ERROR_CODE);
+    let text = headers.get(NATS_SERVICE_ERROR);
+    code.or(text)?;
+    let text = text.map_or("", HeaderValue::as_str);
+    Some((of_code(code.map_or("", HeaderValue::as_str)), text))
+}
+
+fn of_code(code: &str) -> Cow<'static, str> {
+    let is_number = code.bytes().all(|digit| digit.is_ascii_digit());
+    let is_short = (1..=MAX_DIGITS).contains(&code.len());
+    if is_number && is_short {
+        format!("{SERVICE_ERROR}_{code}").into()
+    } else {
+        SERVICE_ERROR.into()
     }
 }
 
@@ -104,6 +133,40 @@ mod tests {
         assert_eq!(by_server, Ok("jetstream_10077".into()));
         assert_eq!(of_jetstream_publish(&by_client), "invalid_subject");
         assert_eq!(of_jetstream_publish(&bare), "_OTHER");
+    }
+
+    #[test]
+    fn what_a_micro_service_answers_is_an_error_where_it_says_so() {
+        let rows = [
+            (None, None, None),
+            (
+                Some("400"),
+                Some("no id"),
+                Some(("service_error_400", "no id")),
+            ),
+            (Some("7"), None, Some(("service_error_7", ""))),
+            (None, Some("no id"), Some(("service_error", "no id"))),
+            (Some(""), Some(""), Some(("service_error", ""))),
+            (Some("10077"), Some("gone"), Some(("service_error", "gone"))),
+            (Some("-1"), None, Some(("service_error", ""))),
+            (Some("a\u{1b}b"), None, Some(("service_error", ""))),
+            (Some("４００"), None, Some(("service_error", ""))),
+        ];
+
+        assert_eq!(of_answer(None), None);
+        for (code, text, expected) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert("X-Other", "400");
+            let code = code.map(|code| (NATS_SERVICE_ERROR_CODE, code));
+            let text = text.map(|text| (NATS_SERVICE_ERROR, text));
+            for (name, value) in code.into_iter().chain(text) {
+                headers.insert(name, value);
+            }
+
+            let found = of_answer(Some(&headers));
+            let found = found.as_ref().map(|(of_type, text)| (&**of_type, *text));
+            assert_eq!(found, expected, "{headers:?}");
+        }
     }
 
     #[test]

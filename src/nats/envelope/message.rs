@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::{HeaderMap, Message, jetstream, service};
+use async_nats::{HeaderMap, Message, StatusCode, jetstream, service};
 use opentelemetry::KeyValue;
 
 use super::{Subscription, position};
@@ -37,6 +37,11 @@ impl Parts for Message {
 
     fn headers(&self) -> Option<&HeaderMap> {
         self.headers.as_ref()
+    }
+
+    /// JetStream's consumers read what the server says of a wait by themselves and hand out none.
+    fn is_status(&self) -> bool {
+        self.status.is_some_and(|status| status != StatusCode::OK)
     }
 
     fn attributes(&self, _: &Subscription, _: &Rule) -> Vec<KeyValue> {
@@ -104,6 +109,10 @@ impl Parts for service::Request {
 
     fn headers(&self) -> Option<&HeaderMap> {
         self.message.headers.as_ref()
+    }
+
+    fn is_status(&self) -> bool {
+        self.message.is_status()
     }
 
     fn attributes(&self, source: &Subscription, rule: &Rule) -> Vec<KeyValue> {

@@ -18,9 +18,12 @@ use async_nats::{Client, ServerInfo, Statistics, jetstream};
 use opentelemetry::KeyValue;
 
 use self::connects::Connects;
-pub(super) use self::error_type::{of_jetstream_publish, of_publish, of_request, of_settle};
+pub(super) use self::error_type::{
+    of_answer, of_jetstream_publish, of_publish, of_request, of_settle,
+};
 pub(super) use self::message::message_id;
 pub(super) use self::subject::Patterns;
+use self::subject::{is_inbox, template};
 use super::carrier::MessageHeaders;
 use crate::Telemetry;
 use crate::envelope::{self as core, Destination, Name, Server, shared};
@@ -97,16 +100,28 @@ impl Connection {
         headers.room(limit, payload)
     }
 
-    /// A subject as the core knows it; `pattern` is what it was subscribed by.
-    fn name<'a>(&'a self, subject: &'a str, pattern: Option<&'a str>) -> Name<'a> {
+    /// A subject as the core knows it, at the server that the client is connected to; `pattern` is what
+    /// it was subscribed by.
+    fn destination(
+        &self,
+        subject: &str,
+        pattern: Option<&str>,
+        is_reply: bool,
+    ) -> Arc<Destination> {
+        self.follow();
         let rest = subject.strip_prefix(&*self.inbox);
-        let is_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
-        Name {
+        let is_own_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
+        let known = is_own_inbox.then_some(&*self.inbox).or(pattern);
+        let template = match known {
+            Some(known) => Some(known.into()),
+            None => template(subject),
+        };
+        self.known.destination(Name {
             text: subject,
-            template: if is_inbox { Some(&self.inbox) } else { pattern },
-            is_temporary: is_inbox,
+            template: template.as_deref(),
+            is_temporary: is_reply || is_own_inbox || is_inbox(subject),
             is_anonymous: false,
-        }
+        })
     }
 }
 
@@ -128,8 +143,7 @@ impl ClientInfo {
 
     /// The subject of a message that is about to be sent.
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
-        self.connection.follow();
-        self.client.destination(self.connection.name(subject, None))
+        self.connection.destination(subject, None, false)
     }
 }
 
@@ -159,10 +173,13 @@ impl Subscription {
 
     /// The subject of a message that was received, or of an answer to it.
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
-        self.connection.follow();
         let pattern = self.patterns.of(subject);
-        self.client
-            .destination(self.connection.name(subject, pattern))
+        self.connection.destination(subject, pattern, false)
+    }
+
+    /// Where the answer to a request goes, which the subscription did not ask for.
+    pub(super) fn reply_destination(&self, reply: &str) -> Arc<Destination> {
+        self.connection.destination(reply, None, true)
     }
 
     fn stream(&self) -> Option<&str> {

@@ -17,7 +17,9 @@ use bytes::Bytes;
 use opentelemetry::Context;
 
 use super::carrier::MessageHeaders;
-use super::envelope::{ClientInfo, Connection, is_for_size, message_id, of_publish, of_request};
+use super::envelope::{
+    ClientInfo, Connection, is_for_size, message_id, of_answer, of_publish, of_request,
+};
 use crate::Telemetry;
 use crate::ambient::ambient;
 use crate::envelope::{self as core, Destination, Envelope};
@@ -144,7 +146,8 @@ impl Producer {
     /// # Errors
     ///
     /// The client's own error, as it came. On the span `error.type` is `no_responders` where nobody
-    /// listens and `timeout` where nobody answers.
+    /// listens and `timeout` where nobody answers. An answer of a micro-service that says that it is
+    /// an error comes back as any answer does, and is one on the span.
     ///
     /// # Cancel safety
     ///
@@ -189,8 +192,8 @@ impl Producer {
             let payload = request.payload.as_ref().map_or(0, Bytes::len);
             let headers = request.headers.get_or_insert_default();
             let sending = self.start(REQUEST, called, &subject, headers, payload);
-            let result = self.client.send_request(subject, request);
-            end(sending, result.await, of_request)
+            let result = self.client.send_request(subject, request).await;
+            answered(sending, result)
         }
     }
 
@@ -326,6 +329,19 @@ impl Outgoing<'_> {
         }
         sending
     }
+}
+
+/// Ends the span of a request, if there is one, with the client's result and with what is in it.
+pub(super) fn answered(
+    mut sending: Option<Sending>,
+    result: Result<Message, RequestError>,
+) -> Result<Message, RequestError> {
+    if let (Some(sending), Ok(answer)) = (&mut sending, &result)
+        && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
+    {
+        sending.running_mut().fail(error_type, text);
+    }
+    end(sending, result, of_request)
 }
 
 /// Ends the span, if there is one, with the client's result.

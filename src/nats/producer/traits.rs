@@ -16,8 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::jetstream::Producer;
-use super::{REQUEST, end};
-use crate::nats::envelope::of_request;
+use super::{REQUEST, answered};
 
 /// Their spans end when the client has taken the message, and say nothing of the stream: the trait
 /// promises the client's own acknowledgement, which knows of no span.
@@ -120,7 +119,7 @@ impl core::Requester for Producer {
             let headers = request.headers.get_or_insert_default();
             let sending = self.core.start(REQUEST, called, &subject, headers, payload);
             let result = core::Requester::send_request(&self.client, subject, request);
-            end(sending, result.await, of_request)
+            answered(sending, result.await)
         }
     }
 }

@@ -119,6 +119,11 @@ impl Rule {
             .is_some_and(|patterns| patterns.iter().any(|one| one.matches(name)))
     }
 
+    /// Whether the user says what stands for the destination.
+    pub(crate) const fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
     pub(crate) fn template_text(&self) -> Option<StringValue> {
         self.template.clone().map(StringValue::from)
     }
