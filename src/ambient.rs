@@ -1,6 +1,7 @@
 //! What is current where an operation is called, and whether that can be about a message.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -61,12 +62,20 @@ pub(crate) struct Delivered {
 #[derive(Debug, Default)]
 pub(crate) struct MetSpans {
     deliveries: AtomicU64,
-    /// Each with how many deliveries there had been; those met last come first.
-    met: Mutex<VecDeque<(SpanId, u64)>>,
+    met: Mutex<Generations>,
 }
 
-/// Spans that are remembered: more than there are loops and workers with a span of their own.
-const REMEMBERED: usize = 64;
+/// Spans, each with how many deliveries there had been when it was met first. There are two
+/// generations, so that spans of single messages, which are met once, do not push out those of loops
+/// and workers.
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<SpanId, u64>,
+    old: HashMap<SpanId, u64>,
+}
+
+/// Spans of one generation.
+const GENERATION: usize = 1000;
 
 impl MetSpans {
     /// A message is delivered while `current` is.
@@ -94,16 +103,16 @@ impl MetSpans {
     fn first_met(&self, span: SpanId) -> u64 {
         let met = self.met.lock();
         let mut met = met.unwrap_or_else(PoisonError::into_inner);
-        let place = met.iter().position(|(known, _)| *known == span);
-        let known = match place.and_then(|place| met.remove(place)) {
-            Some(known) => known,
-            None => {
-                met.truncate(REMEMBERED - 1);
-                (span, self.deliveries.load(Ordering::Relaxed))
-            }
-        };
-        met.push_front(known);
-        known.1
+        if let Some(first_met) = met.young.get(&span) {
+            return *first_met;
+        }
+        let known = met.old.remove(&span);
+        let first_met = known.unwrap_or_else(|| self.deliveries.load(Ordering::Relaxed));
+        if met.young.len() >= GENERATION {
+            met.old = mem::take(&mut met.young);
+        }
+        met.young.insert(span, first_met);
+        first_met
     }
 }
 
@@ -165,12 +174,16 @@ mod tests {
     #[test]
     fn of_many_spans_those_that_come_again_are_remembered() {
         let spans = MetSpans::default();
-        let worker = SpanId::from(u64::MAX);
-        spans.meet(&inside(u64::MAX));
-        for span in 1..1000 {
+        let workers = (1..=200).map(|number| u64::MAX - number);
+        for worker in workers.clone() {
+            spans.meet(&inside(worker));
+        }
+        for (span, worker) in (1..100_000).zip(workers.cycle()) {
             let delivered = spans.delivered(&Context::new());
             assert!(!spans.was_active(SpanId::from(span), delivered));
-            assert!(spans.was_active(worker, delivered));
+            assert!(spans.was_active(SpanId::from(worker), delivered));
         }
+        let met = spans.met.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(met.young.len() + met.old.len() <= 2 * GENERATION);
     }
 }

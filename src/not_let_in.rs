@@ -9,15 +9,16 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 
 use crate::envelope::Destination;
 use crate::policy::Incoming;
-use crate::propagation::Extracted;
+use crate::propagation::{Carried, CarriedHeaders, Extracted};
 
 /// What the messages that are being handled were not allowed to bring in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NotLetIn {
-    /// Contexts that are not trusted, each with what becomes of it.
+    /// The contexts of these messages, each with what becomes of it.
     contexts: HashMap<(TraceId, SpanId), Incoming>,
-    /// Whether any message is not trusted, be it one without a context.
-    has_untrusted: bool,
+    /// What becomes of any other, where a message is not trusted: a stranger may have sent more
+    /// contexts than those that count.
+    others: Incoming,
     /// Where messages came from whose baggage was let in by a list.
     listed: Vec<Arc<Destination>>,
 }
@@ -28,14 +29,17 @@ impl NotLetIn {
         context.get()
     }
 
-    /// Remembers what was not let in with a message from `destination`.
+    /// Whether a message from `source` that is handled in `ambient` has to be remembered.
+    pub(crate) fn is_needed(ambient: &Context, source: &Destination) -> bool {
+        source.rule.may_refuse() || Self::of(ambient).is_some()
+    }
+
+    /// Remembers what was not let in with a message from `source`.
     pub(crate) fn add(&mut self, carried: &Extracted, trust: Incoming, source: &Arc<Destination>) {
-        if matches!(trust, Incoming::Restart | Incoming::Ignore) {
-            self.has_untrusted = true;
-            let contexts = [&carried.creation, &carried.conflicting];
-            let identities = contexts.into_iter().flatten().map(identity);
-            self.contexts.extend(identities.map(|one| (one, trust)));
-        }
+        let contexts = [&carried.creation, &carried.conflicting];
+        let identities = contexts.into_iter().flatten().map(identity);
+        self.contexts.extend(identities.map(|one| (one, trust)));
+        self.others = stricter(self.others, trust);
         let is_known = || self.listed.iter().any(|other| Arc::ptr_eq(other, source));
         if source.rule.restricts_accepted_baggage() && !is_known() {
             self.listed.push(Arc::clone(source));
@@ -44,42 +48,59 @@ impl NotLetIn {
 
     /// `context` with what is remembered here, beside what is remembered there.
     pub(crate) fn put_into(mut self, context: Context) -> Context {
-        if !self.has_untrusted && self.listed.is_empty() {
-            return context;
-        }
-        if let Some(outer) = Self::of(&context) {
-            for (identity, trust) in &outer.contexts {
-                self.contexts.entry(*identity).or_insert(*trust);
+        match Self::of(&context) {
+            Some(outer) => {
+                for (identity, trust) in &outer.contexts {
+                    self.contexts.entry(*identity).or_insert(*trust);
+                }
+                self.others = stricter(self.others, outer.others);
+                self.listed.extend(outer.listed.iter().cloned());
             }
-            self.has_untrusted |= outer.has_untrusted;
-            self.listed.extend(outer.listed.iter().cloned());
+            None if !self.restricts_baggage() => return context,
+            None => {}
         }
         context.with_value(self)
     }
 
-    /// How far a context is trusted that a message carries which is sent now. Where that is none, all
-    /// else that it carries may be from a message that is not trusted.
+    /// How far a context is trusted that a message carries which is sent now, and all that it carries
+    /// beside.
     pub(crate) fn trust(&self, creation: Option<&SpanContext>) -> Incoming {
-        let unnamed = if self.has_untrusted {
-            Incoming::Ignore
-        } else {
-            Incoming::Continue
-        };
-        creation.map_or(unnamed, |creation| {
-            let known = self.contexts.get(&identity(creation));
-            known.copied().unwrap_or_default()
-        })
+        let known = creation.and_then(|creation| self.contexts.get(&identity(creation)));
+        known.copied().unwrap_or(self.others)
     }
 
-    /// Whether baggage passes by a list.
-    pub(crate) const fn restricts_baggage(&self) -> bool {
-        self.has_untrusted || !self.listed.is_empty()
+    /// What becomes of carried headers of which nobody reads what they say.
+    pub(crate) fn headers(&self) -> CarriedHeaders {
+        CarriedHeaders {
+            trace: match self.others {
+                Incoming::Continue => Carried::Replaced,
+                _ => Carried::Removed,
+            },
+            baggage: match self.restricts_baggage() {
+                true => Carried::Removed,
+                false => Carried::Replaced,
+            },
+        }
+    }
+
+    /// Whether baggage passes by a list, or not at all.
+    pub(crate) fn restricts_baggage(&self) -> bool {
+        self.others != Incoming::Continue || !self.listed.is_empty()
     }
 
     /// Whether a member of baggage was let in.
     pub(crate) fn accepts(&self, member: &str) -> bool {
         let mut sources = self.listed.iter();
         sources.all(|source| source.rule.accepts(member))
+    }
+}
+
+/// The one that lets less of a stranger's context pass; what is linked to only is trusted.
+const fn stricter(one: Incoming, other: Incoming) -> Incoming {
+    match (one, other) {
+        (Incoming::Ignore, _) | (_, Incoming::Ignore) => Incoming::Ignore,
+        (Incoming::Restart, _) | (_, Incoming::Restart) => Incoming::Restart,
+        _ => Incoming::Continue,
     }
 }
 

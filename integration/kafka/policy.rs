@@ -13,11 +13,12 @@ use integration::metrics::{
 };
 use integration::unique;
 use opentelemetry::trace::SpanKind;
-use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry::{Array, Context, KeyValue, Value};
 use otel_messaging::policy::{Incoming, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
+use otel_messaging::{kafka, w3c};
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedHeaders, Headers as _, Message};
 use rdkafka::producer::FutureProducer;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -298,4 +299,47 @@ async fn of_captured_headers_each_value_that_is_text_is_told_in_order() {
         .child_of(&send.span_context)
         .link(&send.span_context)
         .assert(&recorder.span(&format!("process {orders}")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_wrapper_what_is_not_trusted_is_not_forwarded_either() {
+    for incoming in [Incoming::Restart, Incoming::Ignore] {
+        let recorder = Recorder::new();
+        let orders = topic("orders").await;
+        let policy = Policy::new().rule(Rule::of("orders*").incoming(incoming));
+        let consumer = consumer_in(
+            &unique("group"),
+            &recorder.telemetry().policy(policy),
+            &orders,
+        );
+        let headers = [
+            header("traceparent", FRESH),
+            header("tracestate", "evil=1"),
+            header("baggage", "tenant=evil"),
+            header("note", "1"),
+        ];
+        send_raw(&orders, &headers).await;
+        let received = next(&consumer).await;
+
+        let propagator = w3c::Propagator::new();
+        let forwarded = received
+            .process(async |order| {
+                let headers = order.headers().map(BorrowedHeaders::detach);
+                let headers = headers.ok_or("no headers")?;
+                let headers = kafka::inject(&propagator, &Context::current(), headers);
+                Ok::<_, &str>(headers)
+            })
+            .await
+            .expect("headers that were sent");
+
+        let process = recorder.span(&format!("process {orders}")).span_context;
+        let own = format!("00-{}-{}-01", process.trace_id(), process.span_id());
+        let forwarded: Vec<_> = forwarded
+            .iter()
+            .map(|header| (header.key, header.value))
+            .collect();
+        let expected: [(&str, Option<&[u8]>); 2] =
+            [("note", Some(b"1")), ("traceparent", Some(own.as_bytes()))];
+        assert_eq!(forwarded, expected);
+    }
 }

@@ -253,14 +253,14 @@ async fn prefixes_without_number_are_no_names_and_a_policy_can_give_them_one() {
     let recorder = Recorder::new();
     let policy = Policy::new().rule(Rule::of("_X_*").template("answers"));
     let telemetry = recorder.telemetry().policy(policy);
-    let telemetry = telemetry.max_destination_names(1);
+    let telemetry = telemetry.max_destination_names(2);
     let producer = Producer::wrap(&telemetry, client().await);
 
     let inboxes = [
         ("_R_1.7", Some("_R_1")),
+        ("_INBOX_3.7", Some("_INBOX")),
         ("_R_2.7", None),
         ("_R_1.8", Some("_R_1")),
-        ("_INBOX_3.7", Some("_INBOX")),
         ("_X_4.7", Some("answers")),
     ];
     for (inbox, _) in inboxes {

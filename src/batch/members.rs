@@ -21,7 +21,8 @@ pub(super) struct Members {
     /// What all messages so far say; `None` before the first.
     common: Option<Vec<KeyValue>>,
     origins: Origins,
-    not_let_in: NotLetIn,
+    /// What they were not allowed to bring in, where that has to be remembered.
+    not_let_in: Option<NotLetIn>,
 }
 
 /// The same, parted.
@@ -33,17 +34,17 @@ pub(super) struct Parted {
     /// The traces that the messages are from.
     pub(super) fan_back: FanBack,
     /// What the messages were not allowed to bring in.
-    pub(super) not_let_in: NotLetIn,
+    pub(super) not_let_in: Option<NotLetIn>,
 }
 
 impl Members {
     /// None yet of so many; at most so many traces are remembered for the way back.
-    pub(super) fn of(messages: usize, most_origins: usize) -> Self {
+    pub(super) fn of(messages: usize, most_origins: usize, not_let_in: Option<NotLetIn>) -> Self {
         Self {
             links: Vec::with_capacity(messages),
             common: None,
             origins: Origins::at_most(most_origins),
-            not_let_in: NotLetIn::default(),
+            not_let_in,
         }
     }
 
@@ -56,7 +57,9 @@ impl Members {
         let rule = &destination.rule;
         let carried = message.carried(&Context::new(), envelope, rule);
         let trust = message.trust(rule);
-        self.not_let_in.add(&carried, trust, destination);
+        if let Some(not_let_in) = &mut self.not_let_in {
+            not_let_in.add(&carried, trust, destination);
+        }
         if rule.recorded() != Record::Full {
             self.common = Some(Vec::new());
             return;

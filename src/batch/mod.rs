@@ -12,6 +12,7 @@ pub use self::batches::Batches;
 use self::members::{Members, Parted};
 use crate::ambient::ambient;
 use crate::envelope::Envelope;
+use crate::not_let_in::NotLetIn;
 use crate::policy::Record;
 use crate::received::{Message, Received};
 use crate::relation::{Ambient, Relation};
@@ -53,11 +54,11 @@ impl<M: Message> Batch<M> {
         }
         let batch = Self(messages);
         if !ambient.is_telemetry_suppressed() {
-            batch.with_members(Operation::Receive, |envelope, members| {
+            batch.with_members(Operation::Receive, &ambient, |envelope, members| {
                 if envelope.has_span() {
                     let Parted { links, common, .. } = members(0).parted();
                     let relation = Relation {
-                        parent: ambient,
+                        parent: ambient.clone(),
                         links,
                         beside: None,
                     };
@@ -144,7 +145,7 @@ impl<M: Message> Batch<M> {
         if ambient.is_telemetry_suppressed() {
             return ProcessSpan::unrecorded(ambient);
         }
-        let started = self.with_members(Operation::Process, |envelope, members| {
+        let started = self.with_members(Operation::Process, &ambient, |envelope, members| {
             let rule = envelope.rule();
             if rule.recorded() == Record::Off {
                 return ProcessSpan::unrecorded(self.without_a_span(&ambient, members));
@@ -160,7 +161,9 @@ impl<M: Message> Batch<M> {
             } else {
                 Relation::inside(ambient.clone())
             };
-            relation.parent = parted.not_let_in.put_into(relation.parent);
+            if let Some(not_let_in) = parted.not_let_in {
+                relation.parent = not_let_in.put_into(relation.parent);
+            }
             let mut running = Running::start(envelope, relation);
             running.record(|| parted.common);
             running.is_batch(parted.fan_back);
@@ -175,14 +178,14 @@ impl<M: Message> Batch<M> {
     /// The context of a handler of messages of which nothing is recorded: what they were not allowed
     /// to bring in shall not go out all the same.
     fn without_a_span(&self, ambient: &Context, members: &dyn Fn(usize) -> Members) -> Context {
-        let may_refuse = |one: &Received<M>| {
-            let destination = one.message().destination(one.source());
-            destination.rule.may_refuse()
+        let is_needed = |one: &Received<M>| {
+            NotLetIn::is_needed(ambient, &one.message().destination(one.source()))
         };
-        if self.messages().any(may_refuse) {
-            members(0).parted().not_let_in.put_into(ambient.clone())
-        } else {
-            ambient.clone()
+        let is_needed = self.messages().any(is_needed);
+        let not_let_in = is_needed.then(|| members(0).parted().not_let_in).flatten();
+        match not_let_in {
+            Some(not_let_in) => not_let_in.put_into(ambient.clone()),
+            None => ambient.clone(),
         }
     }
 
@@ -197,6 +200,7 @@ impl<M: Message> Batch<M> {
     fn with_members<T>(
         &self,
         operation: Operation,
+        ambient: &Context,
         use_them: impl FnOnce(&Envelope<'_>, &dyn Fn(usize) -> Members) -> T,
     ) -> Option<T> {
         let first = self.messages().next()?;
@@ -223,8 +227,11 @@ impl<M: Message> Batch<M> {
             partition: partition.filter(|_| is_one_partition),
             batch: Some(destinations.len()),
         };
+        let mut rules = destinations.iter();
+        let is_needed = rules.any(|destination| NotLetIn::is_needed(ambient, destination));
         let members = |most_origins| {
-            let mut members = Members::of(destinations.len(), most_origins);
+            let not_let_in = is_needed.then(NotLetIn::default);
+            let mut members = Members::of(destinations.len(), most_origins, not_let_in);
             for (message, destination) in self.messages().zip(&destinations) {
                 members.add(message, destination, &envelope);
             }

@@ -200,6 +200,11 @@ impl Destination {
         }
     }
 
+    /// Its template, where that is one of few.
+    pub(crate) fn usable_template(&self) -> Option<&StringValue> {
+        self.template.as_ref().filter(|_| !self.is_one_too_many)
+    }
+
     /// What stands for it where names have to be few.
     ///
     /// Spec: messaging-spans § Span name, 1.44.0.

@@ -24,7 +24,30 @@ impl<C> Consumer<C> {
     /// `commit {topic}` span.
     ///
     /// The span belongs to the process span of a [`Received`] message, if there is or was one, else
-    /// to the current span. Of the client's own message only the latter is known.
+    /// to the current span. Of the client's own message only the latter is known. Boxes and counted
+    /// pointers do as references do; what else derefs to a message is for the method of the client's
+    /// own trait.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use otel_messaging::kafka::{Consumer, Received};
+    /// use rdkafka::consumer::CommitMode;
+    /// use rdkafka::error::KafkaResult;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// fn commit(
+    ///     consumer: &Consumer,
+    ///     order: &Received<BorrowedMessage<'_>>,
+    ///     shared: &Arc<Received<BorrowedMessage<'_>>>,
+    ///     bare: &Box<BorrowedMessage<'_>>,
+    /// ) -> KafkaResult<()> {
+    ///     consumer.commit_message(order, CommitMode::Async)?;
+    ///     consumer.commit_message(&order, CommitMode::Async)?;
+    ///     consumer.commit_message(shared, CommitMode::Async)?;
+    ///     consumer.commit_message(bare, CommitMode::Async)
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -48,6 +71,9 @@ pub trait Committable: sealed::Delivered {}
 impl<M: sealed::Delivered + ?Sized> Committable for M {}
 
 mod sealed {
+    use std::rc::Rc;
+    use std::sync::Arc;
+
     use opentelemetry::trace::SpanContext;
     use rdkafka::message::BorrowedMessage;
 
@@ -81,15 +107,22 @@ mod sealed {
         }
     }
 
-    impl<D: Delivered + ?Sized> Delivered for &D {
-        fn message(&self) -> &BorrowedMessage<'_> {
-            (**self).message()
-        }
+    /// What points to a message would be dereferenced to it by the client's own method.
+    macro_rules! pointers {
+        ($($pointer:ty),+) => {
+            $(impl<D: Delivered + ?Sized> Delivered for $pointer {
+                fn message(&self) -> &BorrowedMessage<'_> {
+                    (**self).message()
+                }
 
-        fn processed_in(&self) -> Option<SpanContext> {
-            (**self).processed_in()
-        }
+                fn processed_in(&self) -> Option<SpanContext> {
+                    (**self).processed_in()
+                }
+            })+
+        };
     }
+
+    pointers!(&D, &mut D, Arc<D>, Box<D>, Rc<D>);
 }
 
 impl ClientInfo {

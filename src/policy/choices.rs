@@ -35,8 +35,10 @@ pub enum Incoming {
     LinkOnly,
     /// For senders who are not trusted: the process span starts a trace of its own and links to the
     /// identity of the creation context. Its sampled flag, tracestate and baggage are dropped, and do
-    /// not go out again with headers that the handler forwards. After the handler has ended nobody
-    /// knows any more where such headers are from: see [`Carried`].
+    /// not go out again with headers that the handler forwards. That goes for whatever context a
+    /// message has that is sent inside the handler, by whomever it was put there. After the handler
+    /// has ended nobody knows any more where such headers are from (see [`Carried`]), unless they
+    /// are sent in [the message's context](crate::Received::context).
     Restart,
     /// As if the message carried no context.
     Ignore,

@@ -20,6 +20,7 @@ use self::received::{Found, HeaderExtractor};
 pub(crate) use self::written::{Carried, CarriedHeaders, Injected};
 use self::written::{Written, inject_w3c};
 use crate::diagnosis::Problem;
+use crate::not_let_in::NotLetIn;
 use crate::telemetry::globals::with_propagator;
 use crate::telemetry::{Component, Telemetry, caught};
 use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
@@ -119,7 +120,7 @@ impl Telemetry {
     }
 
     /// Writes `context` into `headers`, and does with what they carry as it is told.
-    pub(crate) fn inject<H: HeadersMut>(
+    pub(crate) fn inject<H: Headers + HeadersMut>(
         &self,
         context: &Context,
         headers: &mut H,
@@ -162,7 +163,7 @@ impl Propagation {
     ///
     /// `room` is asked, after stale headers are gone, how many bytes may be added. What does not
     /// fit is left out: baggage first, then tracestate, then all.
-    pub(crate) fn inject<H: HeadersMut>(
+    pub(crate) fn inject<H: Headers + HeadersMut>(
         &self,
         context: &Context,
         headers: &mut H,
@@ -257,14 +258,17 @@ fn read(
 }
 
 /// Writes `context` into `headers` with any propagator, whatever the size.
+///
+/// In the handler of a message that is not trusted nothing of what headers carry goes on.
 pub(crate) fn inject_with(
     propagator: &dyn TextMapPropagator,
     context: &Context,
-    headers: &mut impl HeadersMut,
+    headers: &mut (impl Headers + HeadersMut),
 ) {
+    let carried = NotLetIn::of(context).map_or(CarriedHeaders::REPLACED, NotLetIn::headers);
     let written = caught(Component::Propagator, || Written::by(propagator, context));
     let written = written.unwrap_or_default();
-    written.into_headers(headers, CarriedHeaders::REPLACED, |_| usize::MAX);
+    written.into_headers(headers, carried, |_| usize::MAX);
 }
 
 fn extract_w3c(

@@ -3,7 +3,7 @@
 use opentelemetry::Context;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 
-use super::{FIELDS, HeadersMut};
+use super::{FIELDS, Headers, HeadersMut};
 use crate::diagnosis::Problem;
 use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 
@@ -59,53 +59,51 @@ const fn is_baggage(name: &str) -> bool {
     name.eq_ignore_ascii_case(BAGGAGE)
 }
 
-pub(super) fn inject_w3c<H: HeadersMut>(
+pub(super) fn inject_w3c<H: Headers + HeadersMut>(
     context: &Context,
     headers: &mut H,
     carried: CarriedHeaders,
     room: impl FnOnce(&H) -> usize,
 ) -> Injected {
     let outgoing = w3c::Outgoing::from_context(context);
-    let traceparent = outgoing.traceparent.as_ref().map(|text| text.as_slice());
-    let tracestate = outgoing.tracestate.as_deref().map(str::as_bytes);
-    let baggage = outgoing.baggage.as_deref().map(str::as_bytes);
     let fields = [
         (
             TRACEPARENT,
-            traceparent.filter(|_| carried.trace != Carried::Kept),
+            outgoing.traceparent.as_ref().map(|text| text.as_slice()),
         ),
         (
             TRACESTATE,
-            tracestate.filter(|_| carried.trace != Carried::Kept),
+            outgoing.tracestate.as_deref().map(str::as_bytes),
         ),
-        (
-            BAGGAGE,
-            baggage.filter(|_| carried.baggage != Carried::Kept),
-        ),
+        (BAGGAGE, outgoing.baggage.as_deref().map(str::as_bytes)),
     ];
-    let [(_, traceparent), _, (_, baggage)] = fields;
-    // What names the trace belongs together: with a new traceparent the old list goes too.
-    let names: &[&str] = match (
-        carried.trace.goes(traceparent.is_some()),
-        carried.baggage.goes(baggage.is_some()),
-    ) {
-        (true, true) => &[TRACEPARENT, TRACESTATE, BAGGAGE],
-        (true, false) => &[TRACEPARENT, TRACESTATE],
-        (false, true) => &[BAGGAGE],
-        (false, false) => return Injected::default(),
+    let fields = || {
+        let fields = fields.iter();
+        fields.filter_map(|(name, value)| Some((*name, (*value)?)))
     };
-    let is_replacement = headers.remove(names);
-    append_fitting(headers, is_replacement, room, || {
-        fields
-            .iter()
-            .filter_map(|(name, value)| Some((*name, (*value)?)))
-    })
+    // What names the trace belongs together: with a new traceparent the old list goes too.
+    let names = Names {
+        trace: &[TRACEPARENT, TRACESTATE],
+        baggage: &[BAGGAGE],
+        both: &FIELDS,
+    };
+    write(headers, names, fields, carried, room)
 }
 
 impl Carried {
     /// Whether the header goes, where something is written or is not.
     fn goes(self, is_written: bool) -> bool {
         self == Self::Removed || self == Self::Replaced && is_written
+    }
+}
+
+impl CarriedHeaders {
+    const fn of(self, name: &str) -> Carried {
+        if is_baggage(name) {
+            self.baggage
+        } else {
+            self.trace
+        }
     }
 }
 
@@ -126,46 +124,31 @@ impl Written {
         written
     }
 
-    pub(super) fn into_headers<H: HeadersMut>(
-        mut self,
+    pub(super) fn into_headers<H: Headers + HeadersMut>(
+        self,
         headers: &mut H,
         carried: CarriedHeaders,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
-        let of = |name: &str| {
-            if is_baggage(name) {
-                carried.baggage
-            } else {
-                carried.trace
-            }
-        };
-        self.fields.retain(|(name, _)| of(name) != Carried::Kept);
-        let (baggage, trace): (Vec<_>, Vec<_>) =
-            self.fields.iter().partition(|(name, _)| is_baggage(name));
-        let goes = |name: &&str| {
-            let is_written = if is_baggage(name) {
-                !baggage.is_empty()
-            } else {
-                !trace.is_empty()
-            };
-            of(name).goes(is_written)
-        };
         let set = self.fields.iter().map(|(name, _)| name.as_str());
         let names = self.names.iter().map(String::as_str).chain(set);
         // Whatever the propagator calls its own, what is forbidden does not go out by our names.
         let forbidden = FIELDS
             .into_iter()
-            .filter(|name| of(name) == Carried::Removed);
-        let names: Vec<&str> = names.filter(goes).chain(forbidden).collect();
-        if names.is_empty() {
-            return Injected::default();
-        }
-        let is_replacement = headers.remove(&names);
-        append_fitting(headers, is_replacement, room, || {
-            self.fields
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        })
+            .filter(|name| carried.of(name) == Carried::Removed);
+        let both: Vec<&str> = names.chain(forbidden).collect();
+        let (baggage, trace): (Vec<&str>, Vec<&str>) =
+            both.iter().partition(|name| is_baggage(name));
+        let names = Names {
+            trace: &trace,
+            baggage: &baggage,
+            both: &both,
+        };
+        let fields = || {
+            let fields = self.fields.iter();
+            fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
+        };
+        write(headers, names, fields, carried, room)
     }
 }
 
@@ -178,41 +161,82 @@ impl Injector for Written {
     }
 }
 
-/// Appends what `fields` yields as far as it fits, and tells what became of the headers.
-fn append_fitting<'a, H, F>(
+/// The names that a propagator may write.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    trace: &'a [&'a str],
+    baggage: &'a [&'a str],
+    both: &'a [&'a str],
+}
+
+/// Writes what `fields` yields as far as it fits, and tells what became of the headers. A header that
+/// the message carries makes room only for one that is written.
+fn write<'a, H, F>(
     headers: &mut H,
-    is_replacement: bool,
-    room: impl FnOnce(&H) -> usize,
+    names: Names<'_>,
     fields: impl Fn() -> F,
+    carried: CarriedHeaders,
+    room: impl FnOnce(&H) -> usize,
 ) -> Injected
 where
-    H: HeadersMut,
+    H: Headers + HeadersMut,
     F: Iterator<Item = (&'a str, &'a [u8])>,
 {
-    const STEPS: [(&[&str], Option<Problem>); 3] = [
-        (&[], None),
-        (&[BAGGAGE], Some(Problem::BaggageLeftOut)),
-        (&[BAGGAGE, TRACESTATE], Some(Problem::TracestateLeftOut)),
+    /// What is left out, and what that is called.
+    type Step = (fn(&str) -> bool, Option<Problem>);
+    const STEPS: [Step; 4] = [
+        (|_| false, None),
+        (|name| name == BAGGAGE, Some(Problem::BaggageLeftOut)),
+        (
+            |name| name == BAGGAGE || name == TRACESTATE,
+            Some(Problem::TracestateLeftOut),
+        ),
+        (|_| true, Some(Problem::ContextLeftOut)),
     ];
-    let mut injected = Injected {
-        has_written: false,
-        is_replacement,
-        left_out: None,
+    let wanted = || fields().filter(|(name, _)| carried.of(name) != Carried::Kept);
+    let room = match wanted().next() {
+        Some(_) => room(headers),
+        None => 0,
     };
-    if fields().next().is_none() {
-        return injected;
-    }
-    let room = room(headers);
-    for (left_out, problem) in STEPS {
-        let kept = || fields().filter(|(name, _)| !left_out.contains(name));
+    for (is_left_out, problem) in STEPS {
+        let kept = || wanted().filter(|(name, _)| !is_left_out(name));
+        let going = match (
+            carried
+                .trace
+                .goes(kept().any(|(name, _)| !is_baggage(name))),
+            carried
+                .baggage
+                .goes(kept().any(|(name, _)| is_baggage(name))),
+        ) {
+            (true, true) => names.both,
+            (true, false) => names.trace,
+            (false, true) => names.baggage,
+            (false, false) => &[],
+        };
         let cost: usize = kept().map(|(name, value)| H::cost(name, value)).sum();
-        if cost <= room {
-            injected.has_written = kept().next().is_some();
-            kept().for_each(|(name, value)| headers.append(name, value));
-            injected.left_out = problem;
-            return injected;
+        if cost > room && cost > room.saturating_add(cost_of(headers, going)) {
+            continue;
         }
+        let has_written = kept().next().is_some();
+        let is_replacement = !going.is_empty() && headers.remove(going);
+        kept().for_each(|(name, value)| headers.append(name, value));
+        return Injected {
+            has_written,
+            is_replacement,
+            left_out: problem,
+        };
     }
-    injected.left_out = Some(Problem::ContextLeftOut);
-    injected
+    Injected::default()
+}
+
+/// Bytes of the headers of these names, in whatever case.
+fn cost_of<H: Headers + HeadersMut>(headers: &H, names: &[&str]) -> usize {
+    let mut cost = 0;
+    headers.for_each(&mut |name, value| {
+        let is_one = |one: &&&str| one.as_bytes().eq_ignore_ascii_case(name);
+        if let Some(name) = names.iter().find(is_one) {
+            cost += H::cost(name, value);
+        }
+    });
+    cost
 }

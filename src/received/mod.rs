@@ -149,7 +149,7 @@ impl<M: Message> Received<M> {
             let rule = &destination.rule;
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
             let trust = self.trust(rule);
-            let not_let_in = not_let_in(&carried, trust, &destination);
+            let not_let_in = not_let_in(&Context::new(), &carried, trust, &destination);
             let context = match trust {
                 Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
@@ -255,7 +255,7 @@ impl<M: Message> Received<M> {
         let trust = self.trust(rule);
         if !envelope.has_span() {
             let carried = self.carried(&ambient, &envelope, rule);
-            let not_let_in = not_let_in(&carried, trust, &destination);
+            let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
             let context = passed_on(ambient, carried, trust, self.message.is_stored());
             let context = not_let_in.put_into(context);
             return match rule.recorded() {
@@ -269,7 +269,7 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &envelope, rule);
-        let not_let_in = not_let_in(&carried, trust, &destination);
+        let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
         let mut relation = if batch.is_some() && carried.creation.is_none() {
             Relation::inside(ambient)
         } else {
@@ -333,9 +333,16 @@ impl<M: Message> Received<M> {
 }
 
 /// What must not go out again from the handler of a message.
-fn not_let_in(carried: &Extracted, trust: Incoming, source: &Arc<Destination>) -> NotLetIn {
+fn not_let_in(
+    ambient: &Context,
+    carried: &Extracted,
+    trust: Incoming,
+    source: &Arc<Destination>,
+) -> NotLetIn {
     let mut not_let_in = NotLetIn::default();
-    not_let_in.add(carried, trust, source);
+    if NotLetIn::is_needed(ambient, source) {
+        not_let_in.add(carried, trust, source);
+    }
     not_let_in
 }
 

@@ -70,7 +70,8 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
     ]);
     if let Some(destination) = envelope.destination {
         attributes.extend(destination_name(destination));
-        if let Some(template) = &destination.template {
+        // A template is there to be one of few.
+        if let Some(template) = destination.usable_template() {
             attributes.push(KeyValue::new(
                 MESSAGING_DESTINATION_TEMPLATE,
                 template.clone(),

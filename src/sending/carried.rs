@@ -38,7 +38,8 @@ impl CarriedContext {
         // Where no span is active, the carried one may be; then all else that is current stays.
         let base = match active_span(ambient) {
             Some(_) => Context::new(),
-            None => ambient.clone(),
+            None if ambient.baggage().is_empty() => ambient.clone(),
+            None => ambient.with_baggage(Baggage::new()),
         };
         let not_let_in = NotLetIn::of(ambient);
         let accepts =
@@ -52,7 +53,8 @@ impl CarriedContext {
             (Incoming::Restart, policy::Carried::Continue) => policy::Carried::LinkOnly,
             (_, by_rule) => by_rule,
         };
-        let is_refused = trust != Incoming::Continue || may == policy::Carried::Ignore;
+        let is_stranger = matches!(trust, Incoming::Restart | Incoming::Ignore);
+        let is_refused = is_stranger || may == policy::Carried::Ignore;
         Self {
             restricts_baggage: is_refused
                 || rule.restricts_sent_baggage()
@@ -97,13 +99,14 @@ impl CarriedContext {
     /// active there the carried one, with the baggage of both.
     pub(super) fn parent(&self, ambient: &Context) -> Context {
         let is_parent = self.continues() && active_span(ambient).is_none();
-        let context = if is_parent {
-            &self.extracted.context
-        } else {
-            ambient
-        };
-        match self.merged_baggage(ambient) {
-            Some(merged) => context.with_baggage(merged),
+        let merged = self.merged_baggage(ambient);
+        if !is_parent {
+            return merged.map_or_else(|| ambient.clone(), |merged| ambient.with_baggage(merged));
+        }
+        let context = &self.extracted.context;
+        let ambients = || copied(ambient.baggage().iter());
+        match merged.or_else(|| (!ambient.baggage().is_empty()).then(ambients)) {
+            Some(baggage) => context.with_baggage(baggage),
             None => context.clone(),
         }
     }
@@ -170,7 +173,7 @@ impl CarriedContext {
     }
 
     /// Leaves the message with the context that it carries, but for what baggage is forbidden.
-    pub(super) fn keep<H: HeadersMut>(
+    pub(super) fn keep<H: Headers + HeadersMut>(
         &self,
         envelope: &Envelope<'_>,
         headers: &mut H,
@@ -186,7 +189,7 @@ impl CarriedContext {
     }
 
     /// Writes `context` into the headers of the message.
-    pub(super) fn inject<H: HeadersMut>(
+    pub(super) fn inject<H: Headers + HeadersMut>(
         &self,
         envelope: &Envelope<'_>,
         context: &Context,

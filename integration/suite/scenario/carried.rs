@@ -5,9 +5,9 @@ use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use opentelemetry_sdk::trace::{Sampler, SpanData};
-use otel_messaging::policy::{Carried, Incoming, Policy, Record, Rule};
+use otel_messaging::policy::{Carried, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
-use otel_messaging::{Batch, LinkedSampler, Received};
+use otel_messaging::{LinkedSampler, Received};
 
 use super::sends::creates;
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::{BatchSender, Broker, Header, Message};
 
 /// An order that somebody sends on, with headers from before.
-fn forwarded(headers: Vec<Header>) -> Message {
+pub(super) fn forwarded(headers: Vec<Header>) -> Message {
     Message {
         headers,
         ..Message::new("order-7")
@@ -76,7 +76,7 @@ impl<B: Broker> Sent<B> {
     }
 }
 
-fn orders() -> Rule {
+pub(super) fn orders() -> Rule {
     Rule::of("orders*")
 }
 
@@ -202,87 +202,6 @@ pub async fn kept_back_baggage_does_not_go_out_with_the_message<B: Broker>() {
     }
 }
 
-/// What came in from a stranger does not go out again when the handler forwards all headers,
-/// whatever is recorded of either.
-pub async fn what_is_not_trusted_is_not_forwarded<B: Broker>() {
-    let records = [Record::Full, Record::PropagateOnly, Record::Off];
-    for incoming in [Incoming::Restart, Incoming::Ignore] {
-        for received in records {
-            for sent in records {
-                let policy = Policy::new()
-                    .rule(orders().incoming(incoming).record(received))
-                    .rule(Rule::of("payments*").record(sent));
-                assert_not_forwarded::<B>(policy, incoming).await;
-            }
-        }
-    }
-}
-
-async fn assert_not_forwarded<B: Broker>(policy: Policy, incoming: Incoming) {
-    let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
-    let orders = broker.declare("orders").await;
-    let payments = broker.declare("payments").await;
-    let baggage_alone = || vec![header("baggage", "tenant=evil")];
-    for headers in [upstream_headers(), baggage_alone()] {
-        recorder.clear();
-        let has_trace = headers.len() > 1;
-        send_bare(&broker, &orders, headers).await;
-        let order = broker.receive(&orders).await;
-        let mut onward = broker.headers(&order);
-        onward.push(header("note", "1"));
-        order
-            .process(async |_| {
-                broker.send(&payments, &forwarded(onward.clone())).await;
-            })
-            .await;
-
-        let payment = broker.receive(&payments).await;
-        assert_eq!(values(&broker, &payment, "note"), ["1"]);
-        assert_eq!(values(&broker, &payment, "baggage"), [""; 0]);
-        assert_eq!(values(&broker, &payment, "tracestate"), [""; 0]);
-        let trace = upstream_span().trace_id().to_string();
-        for traceparent in values(&broker, &payment, "traceparent") {
-            assert!(!traceparent.contains(&trace), "{traceparent}");
-        }
-        let spans = recorder.spans();
-        let send = broker.send_name(&payments);
-        for span in spans.iter().filter(|span| span.name == send) {
-            let links = &span.links.links;
-            let expected = usize::from(incoming == Incoming::Restart && has_trace);
-            assert_eq!(links.len(), expected, "{links:?}");
-            for link in links {
-                assert!(!link.span_context.is_sampled());
-            }
-        }
-    }
-}
-
-/// Baggage that was not let in does not go out again either.
-pub async fn baggage_that_was_not_let_in_is_not_forwarded<B: Broker>() {
-    for sent in [Record::Full, Record::PropagateOnly, Record::Off] {
-        let recorder = Recorder::new();
-        let policy = Policy::new()
-            .rule(orders().accept_baggage(["order"]))
-            .rule(Rule::of("payments*").record(sent));
-        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
-        let orders = broker.declare("orders").await;
-        let payments = broker.declare("payments").await;
-        let headers = vec![header("baggage", "order=7,tenant=evil")];
-        send_bare(&broker, &orders, headers).await;
-        let order = broker.receive(&orders).await;
-        let onward = broker.headers(&order);
-        order
-            .process(async |_| {
-                broker.send(&payments, &forwarded(onward.clone())).await;
-            })
-            .await;
-
-        let payment = broker.receive(&payments).await;
-        assert_eq!(values(&broker, &payment, "baggage"), ["order=7"]);
-    }
-}
-
 /// A stranger's flag on a message that is sent on does not decide that its send span is kept.
 pub async fn a_forged_flag_on_a_forwarded_message_decides_nothing<B: Broker>() {
     let sampler = LinkedSampler::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
@@ -339,54 +258,5 @@ pub async fn of_a_batch_each_message_goes_on_in_its_own_trace<B: BatchSender>() 
         assert_eq!(tracestate(&broker, first), [TRACESTATE]);
         let baggage = [first, second].map(|one| values(&broker, one, "baggage"));
         assert_eq!(baggage, [[BAGGAGE], ["tenant=red"]]);
-    }
-}
-
-/// The same strangers, when the handler of a batch forwards its messages in a batch, or in the
-/// context of one of them.
-pub async fn what_a_batch_is_not_to_trust_is_not_forwarded<B: BatchSender>() {
-    let records = [Record::Full, Record::PropagateOnly, Record::Off];
-    for incoming in [Incoming::Restart, Incoming::Ignore] {
-        for (received, sent) in records
-            .into_iter()
-            .zip(records)
-            .chain([(Record::Full, Record::Off), (Record::Off, Record::Full)])
-        {
-            let recorder = Recorder::new();
-            let policy = Policy::new()
-                .rule(orders().incoming(incoming).record(received))
-                .rule(Rule::of("payments*").record(sent));
-            let broker = B::connect(&recorder.telemetry().policy(policy)).await;
-            let orders = broker.declare("orders").await;
-            let payments = broker.declare("payments").await;
-            let mut messages = Vec::new();
-            for headers in [upstream_headers(), vec![header("baggage", "tenant=evil")]] {
-                send_bare(&broker, &orders, headers).await;
-                messages.push(broker.receive(&orders).await);
-            }
-            let onward: Vec<_> = messages
-                .iter()
-                .map(|message| forwarded(broker.headers(message)))
-                .collect();
-            Batch::from(messages)
-                .process(async |batch| {
-                    broker.send_batch(&payments, &onward).await;
-                    for (order, payment) in batch.iter().zip(&onward) {
-                        let sending = broker.send(&payments, payment);
-                        sending.with_context(order.context().clone()).await;
-                    }
-                })
-                .await;
-
-            for _ in 0..4 {
-                let payment = broker.receive(&payments).await;
-                assert_eq!(values(&broker, &payment, "baggage"), [""; 0]);
-                assert_eq!(values(&broker, &payment, "tracestate"), [""; 0]);
-                let trace = upstream_span().trace_id().to_string();
-                for traceparent in values(&broker, &payment, "traceparent") {
-                    assert!(!traceparent.contains(&trace), "{traceparent}");
-                }
-            }
-        }
     }
 }

@@ -14,6 +14,7 @@ mod retries;
 mod sampling;
 mod sends;
 mod settling;
+mod strangers;
 mod traces;
 mod tracing;
 
@@ -41,6 +42,7 @@ pub use self::retries::*;
 pub use self::sampling::*;
 pub use self::sends::*;
 pub use self::settling::*;
+pub use self::strangers::*;
 pub use self::traces::*;
 pub use self::tracing::*;
 

@@ -4,8 +4,9 @@ mod extractor;
 mod tracestate;
 
 use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::propagation::TextMapCompositePropagator;
 use opentelemetry::trace::{SpanId, TraceId};
-use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
 use super::*;
 
@@ -261,7 +262,7 @@ fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
     ];
 
     for (room, written, expected) in rows {
-        let mut headers = list(&[("traceparent", SECOND)]);
+        let mut headers = list(&[]);
         let injected =
             Propagation::W3c.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| room);
         assert_eq!(
@@ -269,6 +270,29 @@ fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
             (written, expected),
             "{room} bytes"
         );
+    }
+}
+
+#[test]
+fn what_does_not_fit_leaves_on_the_message_what_it_would_have_replaced() {
+    let context = full_context();
+    let carried = [("baggage", "a=1"), ("traceparent", SECOND)];
+    let stock = TextMapCompositePropagator::new(vec![
+        Box::new(BaggagePropagator::new()),
+        Box::new(TraceContextPropagator::new()),
+    ]);
+    for propagation in [Propagation::W3c, Propagation::Custom(Arc::new(stock))] {
+        let mut headers = list(&carried);
+        let injected = propagation.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
+        // The new traceparent takes the room of the old one, and the rest has none.
+        assert_eq!(headers, list(&[("baggage", "a=1"), ("traceparent", FIRST)]));
+        assert_eq!(injected.left_out, Some(Problem::TracestateLeftOut));
+
+        let mut headers = list(&carried[..1]);
+        let injected = propagation.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
+        assert_eq!(headers, list(&carried[..1]));
+        assert_eq!(injected.left_out, Some(Problem::ContextLeftOut));
+        assert!(!injected.has_written && !injected.is_replacement);
     }
 }
 
