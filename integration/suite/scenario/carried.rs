@@ -1,9 +1,9 @@
 //! What becomes of a context that a message to be sent carries already.
 
-use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SpanData};
 use otel_messaging::policy::{Carried, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
@@ -199,6 +199,37 @@ pub async fn kept_back_baggage_does_not_go_out_with_the_message<B: Broker>() {
             let sent = Sent::<B>::by(others, on_message, current).await;
             assert_eq!(sent.values("baggage"), ["order=7"]);
         }
+    }
+}
+
+/// A message that keeps its context keeps its own baggage, as far as that may be sent, and gets none
+/// of what is current.
+pub async fn a_kept_context_takes_no_current_baggage_along<B: Broker>() {
+    let kept = "00-11111111111111111111111111111111-2222222222222222-01";
+    let headers = vec![
+        header("traceparent", kept),
+        header("baggage", "order=7,secret=1"),
+    ];
+    let current = Context::new().with_baggage([KeyValue::new("tenant", "blue")]);
+    let rows = [
+        (orders(), "order=7,secret=1"),
+        (orders().send_baggage(["order", "tenant"]), "order=7"),
+    ];
+
+    for (rule, expected) in rows {
+        let recorder = Recorder::new();
+        let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
+        let broker = B::connect(&telemetry.keep_existing_context()).await;
+        let orders = broker.declare("orders").await;
+        let order = forwarded(headers.clone());
+        broker
+            .send(&orders, &order)
+            .with_context(current.clone())
+            .await;
+
+        let received = broker.receive(&orders).await;
+        assert_eq!(values(&broker, &received, "baggage"), [expected]);
+        assert_eq!(values(&broker, &received, "traceparent"), [kept]);
     }
 }
 

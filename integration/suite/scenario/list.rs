@@ -23,6 +23,7 @@ macro_rules! scenarios {
             a_guard_in_a_loop_continues_the_trace_of_its_message_too
             a_handler_error_is_recorded_and_returned
             a_handlers_panic_goes_on_where_telemetry_panics_too
+            a_kept_context_takes_no_current_baggage_along
             a_message_is_counted_once_and_timed_as_its_spans
             a_message_that_is_not_sampled_is_counted_all_the_same
             a_panic_is_recorded_and_goes_on
