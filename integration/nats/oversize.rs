@@ -3,6 +3,8 @@
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
+use async_nats::service::ServiceExt as _;
+use async_nats::service::error::Error;
 use futures::StreamExt as _;
 use integration::metrics::{problem, problems};
 use integration::nats::broker::{measured, publish_span};
@@ -13,7 +15,7 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
-use otel_messaging::nats::{Producer, jetstream};
+use otel_messaging::nats::{Consumer, Producer, jetstream};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 
@@ -185,4 +187,47 @@ async fn what_is_too_large_without_a_context_of_ours_is_no_problem_of_it() {
     assert!(sent.is_err() && published.is_err());
     let left_out = problem(measured("publish", &subject), "context_left_out");
     problems().of(left_out, 2).assert(&recorder);
+}
+
+/// The client writes the error of a micro-service into headers of its own, behind ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_error_of_a_micro_service_that_fits_without_a_context_goes_out_without_it() {
+    let recorder = Recorder::new();
+    let (name, serving) = (unique("stock"), client().await);
+    let service = serving.service_builder().start(&name, "1.0.0").await;
+    let service = service.expect("a service");
+    let endpoint = service.endpoint(&name).await.expect("an endpoint");
+    let consumer = Consumer::wrap(&recorder.telemetry(), serving.clone());
+    let mut requests = consumer.endpoint(&name, endpoint);
+    subscribed(&serving).await;
+    let asking = client().await;
+    let own = "Nats-Service-Error: \r\nNats-Service-Error-Code: 404\r\n";
+    let fitting = serving.max_payload() - CONTEXT - own.len();
+    let bare = serving.max_payload() - "NATS/1.0\r\n\r\n".len() - own.len();
+
+    for (size, has_context, problems) in [
+        (fitting, true, 0),
+        (fitting + 1, false, 1),
+        (bare, false, 2),
+    ] {
+        let ask = asking.request(name.clone(), "how many?".into());
+        let responder = async {
+            let request = in_time(requests.next()).await.expect("a request");
+            let status = "k".repeat(size);
+            request.respond(Err(Error { status, code: 404 })).await
+        };
+        let (answer, responded) = tokio::join!(ask, responder);
+
+        responded.expect("it fits");
+        let answer = answer.expect("an answer");
+        let headers = answer.headers.as_ref();
+        let said = only(headers, "Nats-Service-Error");
+        assert_eq!(said.map(str::len), Some(size));
+        assert_eq!(
+            only(headers, "traceparent").is_some(),
+            has_context,
+            "{size}"
+        );
+        assert_eq!(recorder.counter_total(PROBLEMS), problems, "{size}");
+    }
 }

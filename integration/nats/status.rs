@@ -1,9 +1,11 @@
 //! What the server says of a message, which is none.
 
 use async_nats::StatusCode;
+use async_nats::service::ServiceExt as _;
 use futures::StreamExt as _;
 use integration::metrics::{consumed_messages, process_duration};
 use integration::nats::broker::{Subject, process_span, receive_span};
+use integration::nats::wire::Wire;
 use integration::nats::{PATIENCE, client, in_time, subscribed};
 use integration::unique;
 use opentelemetry::context::FutureExt as _;
@@ -139,4 +141,31 @@ async fn a_status_in_a_batch_is_neither_counted_nor_linked() {
         _ => one,
     });
     process_duration().of(processed, 1).assert(&recorder);
+}
+
+/// Nobody keeps others from sending a status by themselves; 200 is what every message could say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_micro_service_may_be_sent_a_status_too_and_a_message_may_say_that_it_is_one() {
+    let recorder = Recorder::new();
+    let (name, serving) = (unique("stock"), client().await);
+    let service = serving.service_builder().start(&name, "1.0.0").await;
+    let service = service.expect("a service");
+    let subject = format!("{name}.get");
+    let endpoint = service.endpoint(&subject).await.expect("an endpoint");
+    let consumer = Consumer::wrap(&recorder.telemetry(), serving.clone());
+    let mut requests = consumer.endpoint(&subject, endpoint);
+    subscribed(&serving).await;
+
+    let mut wire = Wire::connect().await;
+    for block in ["NATS/1.0 503\r\n\r\n", "NATS/1.0 200\r\n\r\n"] {
+        wire.publish(&subject, block.as_bytes(), b"which?").await;
+        let request = in_time(requests.next()).await.expect("a request");
+        request.process(async |_| ()).await;
+    }
+
+    let [span] = &recorder.spans()[..] else {
+        panic!("one span");
+    };
+    process_span(&*subject).assert(span);
+    assert_eq!(recorder.counter_total(CONSUMED), 1);
 }

@@ -6,7 +6,6 @@ mod pull;
 mod service;
 mod stored;
 
-use crate::telemetry::Moment;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
 use super::envelope::{Patterns, Subscription};
+use crate::telemetry::Moment;
 use crate::{Received, Telemetry};
 
 /// A client whose subscriptions give messages that know the context that they were created in.
@@ -202,9 +202,9 @@ pub trait Delivered: sealed::HandOver {}
 impl<T: sealed::HandOver> Delivered for T {}
 
 pub(super) mod sealed {
-    use crate::telemetry::Moment;
     use std::sync::Arc;
 
+    use crate::telemetry::Moment;
     use crate::{Message, Received};
 
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]

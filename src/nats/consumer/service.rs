@@ -1,13 +1,12 @@
 //! Requests to micro-services.
 
-use crate::telemetry::Moment;
 use std::sync::Arc;
 
 use async_nats::HeaderMap;
 use async_nats::client::PublishError;
-use async_nats::service::Request;
 use async_nats::service::endpoint::Endpoint;
 use async_nats::service::error::Error;
+use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
 use bytes::Bytes;
 use opentelemetry::Context;
 
@@ -15,8 +14,11 @@ use super::sealed::HandOver;
 use super::{Consumer, Messages};
 use crate::Received;
 use crate::ambient::ambient;
+use crate::nats::carrier::MessageHeaders;
 use crate::nats::envelope::{Subscription, of_publish};
 use crate::nats::producer::{Outgoing, end};
+use crate::propagation::HeadersMut as _;
+use crate::telemetry::Moment;
 
 impl Consumer {
     /// The requests to an endpoint of a micro-service, which was added under `subject`, prefixes of
@@ -104,12 +106,24 @@ impl Received<Request> {
                     connection: &subscription.connection,
                     destination: &subscription.reply_destination(reply),
                 };
-                let payload = response.as_ref().map_or(0, Bytes::len);
-                outgoing.start(ambient(called), &mut headers, payload)
+                outgoing.start(ambient(called), &mut headers, size(&response))
             });
             let request: &Request = self;
             let result = request.respond_with_headers(response, headers).await;
             end(sending, result, of_publish)
+        }
+    }
+}
+
+/// Bytes of an answer that are not among its headers yet: its payload, or the headers that the client
+/// makes of an error when ours are written.
+fn size(response: &Result<Bytes, Error>) -> usize {
+    match response {
+        Ok(payload) => payload.len(),
+        Err(Error { status, code }) => {
+            let code = code.to_string();
+            MessageHeaders::cost(NATS_SERVICE_ERROR, status.as_bytes())
+                + MessageHeaders::cost(NATS_SERVICE_ERROR_CODE, code.as_bytes())
         }
     }
 }

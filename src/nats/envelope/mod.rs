@@ -8,7 +8,6 @@ mod error_type;
 mod message;
 mod subject;
 
-use crate::telemetry::Moment;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,6 +29,7 @@ use crate::envelope::{self as core, Destination, Name, Server, shared};
 use crate::policy::Rule;
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
+use crate::telemetry::Moment;
 
 /// Stream that holds the message. Not registered in the conventions.
 pub const STREAM: &str = "otel_messaging.nats.stream";

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What stands for inboxes, whoever made them up.
-pub(crate) const INBOX: &str = "_INBOX";
+const INBOX: &str = "_INBOX";
 
 /// Whether NATS' practice tells that it is an inbox, which is gone with its user: a subject below one
 /// that begins with an underscore, `_INBOX.…` or `_R_.…` for instance.
