@@ -91,13 +91,16 @@ async fn a_context_is_stored_in_a_stream() {
     }
 }
 
+/// Headers, and the traceparent and tracestate that count.
+type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 /// An agent writes a trace with its state, and a service behind it adds a traceparent alone, as
 /// Python's instrumentation does behind Java's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tracestate_stays_with_the_traceparent_that_it_came_with() {
     let (client, subject) = (client().await, unique("orders"));
     let mut orders = client.subscribe(subject.clone()).await.expect("orders");
-    let rows: [(&[(&str, &str)], &str, &str); 5] = [
+    let rows: [Row<'_>; 5] = [
         (
             &[("traceparent", FRESH), ("tracestate", "agent=1")],
             FRESH,
