@@ -66,7 +66,6 @@ fn amqp(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
         _ => table(headers),
     });
     let bytes = || table.1;
-    let table = &*table;
     run.each("amqp", "read", hostile, bytes, |propagation| {
         (run.measured)(&mut || read(propagation, &table.0));
     });
@@ -91,6 +90,8 @@ fn nats(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
     });
 }
 
+type Made = fn() -> Propagation;
+
 impl Run<'_> {
     /// Does an operation with each propagator for which it is chosen.
     fn each(
@@ -101,7 +102,7 @@ impl Run<'_> {
         bytes: impl Fn() -> usize,
         run: impl Fn(&Propagation),
     ) {
-        let propagators: [(&str, fn() -> Propagation); 4] = [
+        let propagators: [(&str, Made); 4] = [
             ("own", || Propagation::W3c),
             ("own-as-any", || {
                 Propagation::Custom(Arc::new(crate::w3c::Propagator::new()))
