@@ -89,6 +89,12 @@ impl Hostile {
             Self::LongMember => vec![long("baggage", "a=", "%41%zz", length)],
             Self::LongProperties => vec![long("baggage", "a=1", ";p=%zz;", length)],
             Self::LongOther => vec![long("X-Step", "", "x", length)],
+            // Whole rounds, and a tail that leaves no tracestate to its traceparent: what is first and
+            // last decides what else counts, and shall do so in the same way for any number.
+            Self::Mixed => (0..count - count % ROUND)
+                .map(|number| self.header(number))
+                .chain((1..ROUND).map(|number| Self::Traceparents.header(number)))
+                .collect(),
             several => (0..count).map(|number| several.header(number)).collect(),
         }
     }
@@ -119,8 +125,7 @@ impl Hostile {
             Self::Null => (spelling("traceparent", number).into(), None),
             _ => {
                 // The long ones are for themselves.
-                let kinds = Self::ALL.len() - 7;
-                Self::ALL[number % kinds].header(number / kinds)
+                Self::ALL[number % ROUND].header(number / ROUND)
             }
         }
     }
@@ -148,3 +153,6 @@ fn long(name: &str, begin: &str, more: &str, length: usize) -> Header {
         .collect();
     (name.into(), Some(value.into_bytes()))
 }
+
+/// Headers of a round of [`Hostile::Mixed`].
+const ROUND: usize = Hostile::ALL.len() - 7;
