@@ -66,9 +66,9 @@ fn amqp(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
         _ => table(headers),
     });
     let bytes = || table.1;
-    let table = &*table;
     run.each("amqp", "read", hostile, bytes, |propagation| {
-        (run.measured)(&mut || read(propagation, &table.0));
+        let table = &table.0;
+        (run.measured)(&mut || read(propagation, table));
     });
     run.each("amqp", "forward", hostile, bytes, |propagation| {
         let context = sample::trace_and_baggage();
@@ -82,7 +82,8 @@ fn nats(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
     let map = LazyCell::new(|| map(headers));
     let bytes = || map.1;
     run.each("nats", "read", hostile, bytes, |propagation| {
-        (run.measured)(&mut || read(propagation, &map.0));
+        let map = &map.0;
+        (run.measured)(&mut || read(propagation, map));
     });
     run.each("nats", "forward", hostile, bytes, |propagation| {
         let context = sample::trace_and_baggage();
