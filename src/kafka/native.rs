@@ -114,7 +114,7 @@ pub(super) fn config<C: ClientContext>(client: &Client<C>, name: &CStr) -> Optio
 }
 
 /// The end of a partition as the client knows it from its last fetch: the offset of the message
-/// that will be next. It asks nobody.
+/// that will be next. It asks no broker, but takes the client's locks.
 pub(super) fn high_watermark<C: ClientContext>(
     client: &Client<C>,
     topic: &str,

@@ -4,7 +4,6 @@ mod batches;
 mod delegate;
 mod get;
 
-use crate::telemetry::Moment;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use lapin::types::ShortString;
 pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
 use super::envelope::{ConnectionInfo, Source};
+use crate::telemetry::Moment;
 use crate::{Received, Telemetry};
 
 /// A consumer whose deliveries know the context that they were created in.

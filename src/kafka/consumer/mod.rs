@@ -6,7 +6,6 @@ mod client;
 mod queue;
 mod received;
 
-use crate::telemetry::Moment;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ pub use self::batches::Batches;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
 use super::envelope::ClientInfo;
 use super::native;
+use crate::telemetry::Moment;
 use crate::{Received, Telemetry};
 
 /// A consumer whose messages know the context that they were created in.
