@@ -6,7 +6,7 @@ use async_nats::message::OutboundMessage;
 use async_nats::service::ServiceExt as _;
 use futures::StreamExt as _;
 use integration::metrics::{consumed_messages, sent_messages};
-use integration::nats::broker::{Subject, acknowledged, process_span, publish_span};
+use integration::nats::broker::{Subject, acknowledged, measured, process_span, publish_span};
 use integration::nats::{client, in_time, server, stream_of, subscribed, url};
 use integration::unique;
 use opentelemetry::KeyValue;
@@ -278,5 +278,49 @@ async fn prefixes_without_number_are_no_names_and_a_policy_can_give_them_one() {
         .of(counted_as("publish", None), 1)
         .of(counted_as("publish", Some("_INBOX")), 1)
         .of(counted_as("publish", Some("answers")), 1)
+        .assert(&recorder);
+}
+
+/// Where each job has a subject of its own, or a pattern, somebody subscribes for each job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_subscriptions_of_a_client_have_as_many_names_as_one() {
+    let recorder = Recorder::new();
+    let telemetry = recorder.telemetry().max_destination_names(2);
+    let consumer = Consumer::wrap(&telemetry, client().await);
+    let jobs = unique("jobs");
+    let [first, second] = ["1", "2"].map(|job| format!("{jobs}.{job}"));
+    let [third, fourth] = ["3", "4"].map(|job| format!("{jobs}.{job}.done"));
+    let [pattern, further] = ["3", "4"].map(|job| format!("{jobs}.{job}.*"));
+    let unnamed = |subject: &str| process_span(subject).named("process");
+    let rows = [
+        (&first, &first, process_span(&*first)),
+        (
+            &pattern,
+            &third,
+            process_span(Subject::one_of(&third, &pattern)),
+        ),
+        (&second, &second, unnamed(&second)),
+        (&further, &fourth, unnamed(&fourth)),
+        (&first, &first, process_span(&*first)),
+    ];
+
+    for (subscribed_to, subject, expected) in rows {
+        recorder.clear();
+        let done = consumer.subscribe(subscribed_to.clone()).await;
+        let mut done = done.expect("a subscription");
+        let published = consumer.inner().publish(subject.clone(), "done".into());
+        published.await.expect("a publish");
+        let done = in_time(done.next()).await.expect("a message");
+        done.process(async |_| ()).await;
+
+        let [span] = &recorder.spans()[..] else {
+            panic!("one span");
+        };
+        expected.assert(span);
+    }
+    consumed_messages()
+        .of(measured("next", &first), 2)
+        .of(counted_as("next", Some(&pattern)), 1)
+        .of(counted_as("next", None), 2)
         .assert(&recorder);
 }

@@ -21,9 +21,23 @@ const GENERATION: usize = 500;
 /// client. A template that many share counts once, and one that the policy sets not at all.
 #[derive(Debug)]
 pub(super) struct Destinations {
-    max_names: usize,
-    is_told: AtomicBool,
+    names: Arc<Names>,
     generations: RwLock<Generations>,
+}
+
+/// What stands where names have to be few, of one client or of several that are one for the user.
+#[derive(Debug)]
+pub(crate) struct Names {
+    max: usize,
+    is_told: AtomicBool,
+    few: RwLock<Few>,
+}
+
+#[derive(Debug, Default)]
+struct Few {
+    few: HashSet<StringValue>,
+    /// How many of them are there because they stayed in use.
+    late: usize,
 }
 
 #[derive(Debug, Default)]
@@ -31,23 +45,18 @@ struct Generations {
     young: HashMap<Box<str>, Arc<Destination>>,
     /// The generation before: who is not asked for again while the young one grows is forgotten.
     old: HashMap<Box<str>, Arc<Destination>>,
-    /// Names and templates that stand where names have to be few.
-    few: HashSet<StringValue>,
-    /// How many of them are there because they stayed in use.
-    late: usize,
 }
 
 impl Destinations {
-    pub(super) fn new(max_names: usize) -> Self {
+    pub(super) fn new(names: Arc<Names>) -> Self {
         Self {
-            max_names,
-            is_told: AtomicBool::new(false),
+            names,
             generations: RwLock::default(),
         }
     }
 
-    pub(super) const fn max_names(&self) -> usize {
-        self.max_names
+    pub(super) fn max_names(&self) -> usize {
+        self.names.max
     }
 
     /// The destination of this name, by `look_up` where it is not remembered. The first that nothing
@@ -68,7 +77,7 @@ impl Destinations {
         let mut destination = look_up();
         let mut generations = self.write();
         let is_kept = generations.old.remove(name).is_some();
-        destination.is_one_too_many = !generations.lets(&destination, self.max_names, is_kept);
+        destination.is_one_too_many = !self.names.lets(&destination, is_kept);
         let destination = Arc::new(destination);
         generations.remember(name, &destination);
         drop(generations);
@@ -82,15 +91,13 @@ impl Destinations {
         mut destination: Destination,
         limited: impl FnOnce(&Destination),
     ) -> Arc<Destination> {
-        let is_let = self.read().has(&destination);
-        destination.is_one_too_many =
-            !is_let && !self.write().lets(&destination, self.max_names, false);
+        destination.is_one_too_many = !self.names.lets(&destination, false);
         self.tell(&destination, limited);
         Arc::new(destination)
     }
 
     fn tell(&self, destination: &Destination, limited: impl FnOnce(&Destination)) {
-        if destination.is_one_too_many && !self.is_told.swap(true, Ordering::Relaxed) {
+        if destination.is_one_too_many && !self.names.is_told.swap(true, Ordering::Relaxed) {
             limited(destination);
         }
     }
@@ -108,32 +115,56 @@ impl Destinations {
     }
 }
 
-impl Generations {
-    /// Whether what stands for a destination is among the few already, or does not have to be.
-    fn has(&self, destination: &Destination) -> bool {
-        let Some(name) = destination.low_cardinality_name() else {
-            return true;
-        };
-        destination.rule.has_template() || self.few.contains(name)
+impl Names {
+    pub(crate) fn at_most(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            is_told: AtomicBool::new(false),
+            few: RwLock::default(),
+        })
     }
 
     /// Whether what stands for a destination may be among the few, for one that is met now, or was
     /// kept in use.
-    fn lets(&mut self, destination: &Destination, max_names: usize, is_kept: bool) -> bool {
-        if self.has(destination) {
+    fn lets(&self, destination: &Destination, is_kept: bool) -> bool {
+        let Some(name) = destination.low_cardinality_name() else {
+            return true;
+        };
+        if destination.rule.has_template() {
+            return true;
+        }
+        let few = self.few.read();
+        if few
+            .unwrap_or_else(PoisonError::into_inner)
+            .few
+            .contains(name)
+        {
+            return true;
+        }
+        let few = self.few.write();
+        let mut few = few.unwrap_or_else(PoisonError::into_inner);
+        few.lets(name, self.max, is_kept)
+    }
+}
+
+impl Few {
+    fn lets(&mut self, name: &StringValue, max: usize, is_kept: bool) -> bool {
+        if self.few.contains(name) {
             return true;
         }
         let first = self.few.len().saturating_sub(self.late);
-        if first >= max_names {
-            if !is_kept || self.late >= max_names {
+        if first >= max {
+            if !is_kept || self.late >= max {
                 return false;
             }
             self.late += 1;
         }
-        self.few.extend(destination.low_cardinality_name().cloned());
+        self.few.insert(name.clone());
         true
     }
+}
 
+impl Generations {
     fn remember(&mut self, name: &str, destination: &Arc<Destination>) {
         if self.young.len() >= GENERATION {
             self.old = mem::take(&mut self.young);
@@ -158,7 +189,7 @@ mod tests {
     impl Client {
         fn of(max_names: usize) -> Self {
             Self {
-                destinations: Destinations::new(max_names),
+                destinations: Destinations::new(Names::at_most(max_names)),
                 told: AtomicBool::new(false),
             }
         }
@@ -212,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_template_of_the_policy_is_always_used() {
-        let destinations = Destinations::new(0);
+        let destinations = Destinations::new(Names::at_most(0));
         let rule = || Rule::of("orders.7").template("orders.{id}");
         let look_up = || Destination::new(rule(), Name::lasting("orders.7"));
 
@@ -225,7 +256,7 @@ mod tests {
 
     #[test]
     fn destinations_that_pass_are_not_remembered_and_their_templates_are_bounded() {
-        let destinations = Destinations::new(2);
+        let destinations = Destinations::new(Names::at_most(2));
         let mut named = HashSet::new();
         for number in 0..100 {
             let (text, template) = (format!("q-{number}"), format!("t-{}", number % 10));

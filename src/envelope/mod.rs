@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use opentelemetry::{Context, StringValue};
 
 use self::destinations::Destinations;
+pub(crate) use self::destinations::Names;
 use crate::Telemetry;
 use crate::ambient::MetSpans;
 use crate::metrics::MetricAttributes;
@@ -39,6 +40,12 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(telemetry: &Telemetry, system: &'static str) -> Self {
+        let names = Names::at_most(telemetry.max_names());
+        Self::one_of(&names, telemetry, system)
+    }
+
+    /// One of several that are one client for the user, with as many names as one.
+    pub(crate) fn one_of(names: &Arc<Names>, telemetry: &Telemetry, system: &'static str) -> Self {
         let met = MetSpans::default();
         // A loop's span, for instance, which wraps the consumer that it then receives from.
         met.meet(&Context::current());
@@ -51,7 +58,7 @@ impl Client {
             server: RwLock::default(),
             servers: AtomicU64::new(0),
             rule: telemetry.rules().of(""),
-            destinations: Destinations::new(telemetry.max_names()),
+            destinations: Destinations::new(Arc::clone(names)),
         }
     }
 

@@ -79,8 +79,9 @@
 //!
 //! Inboxes are temporary, and so is where the answer of a micro-service goes. Whatever stands for a
 //! subject, unless the policy says it, is one of as many as
-//! [`max_destination_names`](crate::Telemetry::max_destination_names) lets a client have: whoever asks
-//! chooses where the answer goes. Further ones are left out of names of spans and of metrics.
+//! [`max_destination_names`](crate::Telemetry::max_destination_names) lets a client have, of all its
+//! subscriptions together: whoever asks chooses where the answer goes. Further ones are left out of
+//! names of spans and of metrics.
 //!
 //! Messages of several subjects are known by what stands for all of them; where nothing does, as for
 //! those published to subjects without a template, their spans have no destination, and the link or the

@@ -18,7 +18,8 @@ use futures_core::Stream;
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
-use super::envelope::{Patterns, Subscription};
+use super::envelope::{Patterns, Subscription, names_of_one};
+use crate::envelope::Names;
 use crate::telemetry::Moment;
 use crate::{Received, Telemetry};
 
@@ -30,6 +31,8 @@ use crate::{Received, Telemetry};
 pub struct Consumer {
     client: Client,
     telemetry: Telemetry,
+    /// Those of all its subscriptions.
+    names: Arc<Names>,
 }
 
 impl Consumer {
@@ -39,6 +42,7 @@ impl Consumer {
         Self {
             client,
             telemetry: telemetry.clone(),
+            names: names_of_one(telemetry),
         }
     }
 
@@ -82,9 +86,13 @@ impl Consumer {
     }
 
     fn subscription(&self, subject: &str, group: Option<&str>) -> Arc<Subscription> {
-        let client = self.client.clone();
-        let patterns = Patterns::one(subject);
-        Arc::new(Subscription::new(&self.telemetry, client, patterns, group))
+        Arc::new(Subscription::new(
+            &self.telemetry,
+            self.client.clone(),
+            Patterns::one(subject),
+            group,
+            &self.names,
+        ))
     }
 }
 

@@ -31,6 +31,7 @@ impl Consumer {
             self.client.clone(),
             Patterns::of_consumer(Vec::new(), stream),
             None,
+            &self.names,
         ));
         Received::hand_over(message, &subscription, None, |_| None)
     }

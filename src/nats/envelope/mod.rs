@@ -25,7 +25,7 @@ pub(super) use self::subject::Patterns;
 use self::subject::{is_inbox, template};
 use super::carrier::MessageHeaders;
 use crate::Telemetry;
-use crate::envelope::{self as core, Destination, Name, Server, shared};
+use crate::envelope::{self as core, Destination, Name, Names, Server, shared};
 use crate::policy::Rule;
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
@@ -59,10 +59,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn of(telemetry: &Telemetry, client: Client, group: Option<&str>) -> Self {
+    fn of(telemetry: &Telemetry, client: Client, group: Option<&str>, names: &Arc<Names>) -> Self {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
-        let mut known = core::Client::new(telemetry, SYSTEM);
+        let mut known = core::Client::one_of(names, telemetry, SYSTEM);
         known.consumer_group = group.map(shared);
         Self {
             statistics: client.statistics(),
@@ -134,7 +134,8 @@ pub(super) struct ClientInfo {
 
 impl ClientInfo {
     pub(super) fn read(telemetry: &Telemetry, client: Client) -> Self {
-        let connection = Connection::of(telemetry, client, None);
+        let names = names_of_one(telemetry);
+        let connection = Connection::of(telemetry, client, None, &names);
         Self {
             client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
@@ -162,8 +163,9 @@ impl Subscription {
         client: Client,
         patterns: Patterns,
         group: Option<&str>,
+        names: &Arc<Names>,
     ) -> Self {
-        let connection = Connection::of(telemetry, client, group);
+        let connection = Connection::of(telemetry, client, group, names);
         Self {
             client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
@@ -221,6 +223,7 @@ impl ConsumerInfo {
                 message.context.client(),
                 self.patterns.clone(),
                 self.group.as_deref(),
+                &names_of_one(&self.telemetry),
             ))
         })
     }
@@ -229,6 +232,11 @@ impl ConsumerInfo {
     pub(super) fn wait(&self) -> Option<Moment> {
         self.telemetry.begin_of_wait()
     }
+}
+
+/// The names of one client for the user, however many subscriptions it has.
+pub(super) fn names_of_one(telemetry: &Telemetry) -> Arc<Names> {
+    Names::at_most(telemetry.max_names())
 }
 
 /// Where a stream keeps a message.
