@@ -22,17 +22,20 @@ pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut tidied = String::with_capacity(MAX_BYTES);
+    let mut end = 0;
     for character in text.chars() {
-        let before = tidied.len();
         if acts(character) {
             tidied.extend(character.escape_default());
         } else {
             tidied.push(character);
         }
-        if tidied.len() > MAX_BYTES - CUT.len_utf8() {
-            tidied.truncate(before);
+        if tidied.len() > MAX_BYTES {
+            tidied.truncate(end);
             tidied.push(CUT);
             break;
+        }
+        if tidied.len() <= MAX_BYTES - CUT.len_utf8() {
+            end = tidied.len();
         }
     }
     Cow::Owned(tidied)
@@ -76,6 +79,8 @@ mod tests {
     fn long_text_is_cut_at_a_character_and_shows_it() {
         let longest = "k".repeat(MAX_BYTES);
         assert_eq!(tidy(&longest), longest);
+        let escaped = "k".repeat(MAX_BYTES - 2);
+        assert_eq!(tidy(&format!("{escaped}\n")), format!("{escaped}\\n"));
         for one in ["k", "ö", "✓", "😀", "\u{1b}"] {
             for bytes in [MAX_BYTES + 1, 900_000] {
                 let tidied = tidy(&one.repeat(bytes)).into_owned();
