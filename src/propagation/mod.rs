@@ -161,8 +161,8 @@ impl Propagation {
 
     /// Writes `context` into `headers`, and does with what they carry as it is told.
     ///
-    /// `room` is asked, after stale headers are gone, how many bytes may be added. What does not
-    /// fit is left out: baggage first, then tracestate, then all.
+    /// `room` is asked how many bytes may be added to the headers as they are; those that give way
+    /// make room too. What does not fit is left out: baggage first, then tracestate, then all.
     pub(crate) fn inject<H: Headers + HeadersMut>(
         &self,
         context: &Context,

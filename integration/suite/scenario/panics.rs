@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{
     SamplingResult, SdkTracerProvider, ShouldSample, Span, SpanData, SpanProcessor,
 };
 use otel_messaging::testing::Recorder;
-use otel_messaging::{Batch, Telemetry};
+use otel_messaging::{Batch, Received, Telemetry};
 
 use super::{send_bare, tenant, upstream_headers};
 use crate::{BatchSender, Broker, Message};
@@ -177,24 +177,30 @@ pub async fn telemetry_code_that_panics_costs_no_message_of_a_batch<B: BatchSend
     }
 }
 
-/// A tracer that panics leaves the trace of the message as it is.
-pub async fn a_tracer_that_panics_cuts_no_trace<B: Broker>() {
-    let recorder = Recorder::new();
-    let sampler = SdkTracerProvider::builder().with_sampler(Broken).build();
-    let telemetry = recorder.telemetry().tracer_provider(sampler);
-    let broker = B::connect(&telemetry).await;
+/// An order from elsewhere, and the payment that is sent in its handler, where its baggage is current.
+async fn paid_in_a_handler<B: Broker>(broker: &B) -> (Received<B::Message>, Received<B::Message>) {
     let orders = broker.declare("orders").await;
     let payments = broker.declare("payments").await;
-    send_bare(&broker, &orders, upstream_headers()).await;
+    send_bare(broker, &orders, upstream_headers()).await;
 
     let order = broker.receive(&orders).await;
     let seen = order.process(async |_| {
         broker.send(&payments, &Message::new("payment-7")).await;
         Ok::<_, String>(tenant())
     });
-
     assert_eq!(seen.await, Ok(Some("blue sky".to_owned())));
     let payment = broker.receive(&payments).await;
+    (order, payment)
+}
+
+/// A tracer that panics leaves the trace of the message as it is.
+pub async fn a_tracer_that_panics_cuts_no_trace<B: Broker>() {
+    let recorder = Recorder::new();
+    let sampler = SdkTracerProvider::builder().with_sampler(Broken).build();
+    let telemetry = recorder.telemetry().tracer_provider(sampler);
+    let broker = B::connect(&telemetry).await;
+    let (order, payment) = paid_in_a_handler(&broker).await;
+
     let carried = super::values(&broker, &payment, "traceparent");
     assert_eq!(carried, super::values(&broker, &order, "traceparent"));
 }
@@ -226,18 +232,8 @@ pub async fn a_provider_that_was_shut_down_cuts_no_trace<B: Broker>() {
     let telemetry = recorder.telemetry();
     recorder.tracer_provider().shutdown().expect("a shutdown");
     let broker = B::connect(&telemetry).await;
-    let orders = broker.declare("orders").await;
-    let payments = broker.declare("payments").await;
-    send_bare(&broker, &orders, upstream_headers()).await;
+    let (order, payment) = paid_in_a_handler(&broker).await;
 
-    let order = broker.receive(&orders).await;
-    let seen = order.process(async |_| {
-        broker.send(&payments, &Message::new("payment-7")).await;
-        Ok::<_, String>(tenant())
-    });
-
-    assert_eq!(seen.await, Ok(Some("blue sky".to_owned())));
-    let payment = broker.receive(&payments).await;
     for name in ["traceparent", "tracestate", "baggage"] {
         let carried = super::values(&broker, &payment, name);
         assert_eq!(carried, super::values(&broker, &order, name));
