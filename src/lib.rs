@@ -64,31 +64,19 @@
 //!   crate were not there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(
+#[cfg_attr(
     not(all(feature = "amqp", feature = "kafka", feature = "nats")),
     allow(
         dead_code,
         unused_imports,
-        reason = "some of the core serves one client alone"
+        reason = "some of it serves one client alone"
     )
 )]
-
-mod ambient;
-mod batch;
-mod diagnosis;
-mod envelope;
-mod link;
-mod metrics;
-mod not_let_in;
+mod engine;
 pub mod policy;
-mod propagation;
-mod received;
-mod relation;
 #[cfg(feature = "sdk")]
 mod sampler;
 pub mod semconv;
-mod sending;
-mod span;
 mod telemetry;
 pub mod w3c;
 
@@ -103,12 +91,12 @@ pub mod testing;
 
 pub use opentelemetry;
 
-pub use crate::batch::{Batch, Batches};
-pub use crate::received::{Message, Received};
+pub use crate::engine::batch::{Batch, Batches};
+pub use crate::engine::received::{Message, Received};
+pub use crate::engine::span::ProcessSpan;
 #[cfg(feature = "sdk")]
 pub use crate::sampler::LinkedSampler;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
-pub use crate::span::ProcessSpan;
 pub use crate::telemetry::Telemetry;
 
 #[cfg(all(doctest, feature = "kafka"))]

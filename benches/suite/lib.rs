@@ -33,41 +33,19 @@ pub mod sample;
 pub mod stock;
 pub mod table;
 
-#[path = "../../src/ambient.rs"]
-mod ambient;
-#[path = "../../src/batch/mod.rs"]
-mod batch;
-#[path = "../../src/diagnosis.rs"]
-mod diagnosis;
-#[path = "../../src/envelope/mod.rs"]
-mod envelope;
-#[path = "../../src/link.rs"]
-mod link;
-#[path = "../../src/metrics.rs"]
-mod metrics;
-#[path = "../../src/not_let_in.rs"]
-mod not_let_in;
+#[path = "../../src/engine/mod.rs"]
+mod engine;
 #[path = "../../src/policy/mod.rs"]
 mod policy;
-#[path = "../../src/propagation/mod.rs"]
-mod propagation;
-#[path = "../../src/received/mod.rs"]
-mod received;
-#[path = "../../src/relation.rs"]
-mod relation;
 #[path = "../../src/semconv/mod.rs"]
 mod semconv;
-#[path = "../../src/sending/mod.rs"]
-mod sending;
-#[path = "../../src/span/mod.rs"]
-mod span;
 #[path = "../../src/telemetry/mod.rs"]
 mod telemetry;
 #[path = "../../src/w3c/mod.rs"]
 mod w3c;
 
-use batch::{Batch, Batches};
-use received::Received;
+use engine::batch::{Batch, Batches};
+use engine::received::Received;
 use telemetry::Telemetry;
 
 /// What a wrapped producer and a received message do with headers, as functions.
@@ -80,7 +58,8 @@ pub mod amqp {
     use opentelemetry::Context;
 
     use self::carrier::MessageHeaders;
-    use crate::propagation::{CarriedHeaders, Propagation};
+    use crate::engine::propagation::CarriedHeaders;
+    use crate::telemetry::Propagation;
 
     /// The headers that take the place of those that the properties have, if any do.
     pub fn inject(context: &Context, properties: &BasicProperties) -> Option<FieldTable> {
@@ -128,9 +107,10 @@ pub mod kafka {
 
     use self::carrier::RecordHeaders;
     use self::native::RawHeader;
+    use crate::engine::propagation::CarriedHeaders;
     use crate::hostile::Header;
-    use crate::propagation::{CarriedHeaders, Propagation};
     use crate::sample::{KEY, PAYLOAD};
+    use crate::telemetry::Propagation;
 
     pub fn inject(context: &Context, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
         let mut headers = RecordHeaders::of(headers);
@@ -182,8 +162,9 @@ pub mod nats {
     use opentelemetry::Context;
 
     use self::carrier::MessageHeaders;
-    use crate::propagation::{CarriedHeaders, Propagation};
+    use crate::engine::propagation::CarriedHeaders;
     use crate::sample::PAYLOAD;
+    use crate::telemetry::Propagation;
 
     pub fn inject(context: &Context, mut headers: HeaderMap) -> HeaderMap {
         let mut carrier = MessageHeaders::new(&mut headers);

@@ -15,8 +15,9 @@ use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 
+use crate::engine::propagation::Headers;
 use crate::hostile::{Header, Hostile};
-use crate::propagation::{Headers, Propagation};
+use crate::telemetry::Propagation;
 use crate::{amqp, kafka, nats, sample, stock};
 
 /// How many headers there are, which operations are chosen, and how each is done and told.

@@ -8,12 +8,14 @@ use opentelemetry::trace::Link;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
-use crate::envelope::{Client, Destination, Envelope, Name};
+use crate::engine::client::Client;
+use crate::engine::destination::{Destination, Name};
+use crate::engine::operation::Envelope;
+use crate::engine::relation::Relation;
+use crate::engine::span::Running;
 use crate::policy::{Policy, Record, Rule};
-use crate::relation::Relation;
 use crate::sample::{CLIENT_ID, GROUP, TOPIC};
 use crate::semconv::operation::Operation;
-use crate::span::Running;
 use crate::telemetry::Telemetry;
 
 /// A client with a policy of so many rules, and metrics that nobody takes.

@@ -156,4 +156,4 @@ pub use self::envelope::{
 };
 pub use self::producer::{Producer, Publish, PublisherConfirm};
 pub use self::settle::Settleable;
-pub use crate::received::Received;
+pub use crate::engine::received::Received;

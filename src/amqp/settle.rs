@@ -5,8 +5,8 @@ use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use opentelemetry::{Context, KeyValue};
 
 use super::envelope::{SETTLED, delivery_tag, error_type};
-use crate::ambient::ambient;
-use crate::received::{Message, Received};
+use crate::engine::ambient::ambient;
+use crate::engine::received::{Message, Received};
 
 /// Whatever form a delivery has.
 pub trait Settleable: Message + sealed::Delivered {}

@@ -98,4 +98,4 @@ pub use self::envelope::{
 };
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
 pub use self::settle::Committable;
-pub use crate::received::Received;
+pub use crate::engine::received::Received;

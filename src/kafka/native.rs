@@ -15,7 +15,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders, Timestamp};
 
 use super::carrier::MessageHeaders;
-use crate::Received;
+use crate::engine::received::Received;
 
 /// One header of a message; the value of a null header is `None`.
 pub(super) struct RawHeader<'a> {

@@ -9,13 +9,13 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::consumer::Consumer;
 use super::envelope::{ClientInfo, error_type, offset};
-use crate::Received;
-use crate::ambient::active_span;
-use crate::envelope::Envelope;
-use crate::received::start_settle;
-use crate::relation::Relation;
+use crate::engine::operation::Envelope;
+use crate::engine::received::Received;
+use crate::engine::received::start_settle;
+use crate::engine::relation::Relation;
+use crate::engine::span::Running;
 use crate::semconv::operation::Operation;
-use crate::span::Running;
+use crate::telemetry::context::active_span;
 
 const COMMIT: &str = "commit";
 

@@ -166,4 +166,4 @@ pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
 pub use self::envelope::{DUPLICATE, DUPLICATES, STREAM, STREAM_SEQUENCE};
 pub use self::producer::Producer;
-pub use crate::received::Received;
+pub use crate::engine::received::Received;

@@ -5,8 +5,8 @@ use async_nats::jetstream::{AckKind, Message};
 use opentelemetry::Context;
 
 use super::envelope::{of_settle, position};
-use crate::Received;
-use crate::ambient::ambient;
+use crate::engine::ambient::ambient;
+use crate::engine::received::Received;
 
 impl Received<Message> {
     /// Acknowledges, as [`Message::ack`] does, in an `ack {subject}` span that belongs to the process

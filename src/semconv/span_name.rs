@@ -1,20 +1,9 @@
 //! Names of spans.
 
-use crate::envelope::Envelope;
-
 /// Name of a span: the operation's name, then what stands for the destination where names are few.
 ///
 /// Spec: messaging-spans § Span name, 1.44.0.
-pub(crate) fn span_name(envelope: &Envelope<'_>) -> String {
-    let destination = envelope.destination;
-    let destination = destination.and_then(|destination| destination.low_cardinality_name());
-    joined(
-        envelope.operation_name,
-        destination.map(|name| name.as_str()),
-    )
-}
-
-fn joined(operation_name: &str, destination: Option<&str>) -> String {
+pub(crate) fn span_name(operation_name: &str, destination: Option<&str>) -> String {
     match destination {
         Some(destination) => [operation_name, " ", destination].concat(),
         None => operation_name.to_owned(),
@@ -34,7 +23,7 @@ mod tests {
         ];
 
         for (operation_name, destination, expected) in names {
-            assert_eq!(joined(operation_name, destination), expected);
+            assert_eq!(span_name(operation_name, destination), expected);
         }
     }
 }

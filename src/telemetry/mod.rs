@@ -1,8 +1,12 @@
 //! [`Telemetry`]: what every wrapper is given, and the only reader of OpenTelemetry's globals.
 
 mod caught;
+pub(crate) mod context;
 pub(crate) mod globals;
+mod instruments;
+mod log_limiter;
 mod moment;
+mod propagation;
 #[cfg(test)]
 mod tests;
 mod tracer;
@@ -18,16 +22,19 @@ use opentelemetry::trace::{SpanBuilder, Tracer, TracerProvider};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 
 pub(crate) use self::caught::{Component, caught};
+use self::instruments::COMPONENT;
+pub(crate) use self::instruments::Instruments;
+use self::log_limiter::LogLimiter;
 pub(crate) use self::moment::Moment;
+pub(crate) use self::propagation::Propagation;
 use self::tracer::LateTracer;
 pub(crate) use self::tracer::Started;
-use crate::diagnosis::{Diagnosis, Problem};
-use crate::envelope::Envelope;
-use crate::metrics::{COMPONENT, Instruments};
 use crate::policy::Policy;
-use crate::propagation::Propagation;
 use crate::semconv::SCHEMA_URL;
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
+
+/// Kinds of problems that a message's context can have.
+pub(crate) const PROBLEM_KINDS: usize = 8;
 
 /// Where spans and metrics go, and how context travels: given to each wrapper at construction.
 ///
@@ -55,7 +62,7 @@ pub struct Telemetry {
     keeps_existing_context: bool,
     max_links: usize,
     max_names: usize,
-    diagnosis: Arc<Diagnosis>,
+    problem_lines: Arc<LogLimiter<PROBLEM_KINDS>>,
 }
 
 impl Telemetry {
@@ -73,7 +80,7 @@ impl Telemetry {
             keeps_existing_context: false,
             max_links: default_max_links(),
             max_names: 500,
-            diagnosis: Arc::new(Diagnosis::new()),
+            problem_lines: Arc::new(LogLimiter::new()),
         }
     }
 
@@ -242,21 +249,13 @@ impl Telemetry {
         result
     }
 
-    /// Counts problems with a message's context, and tells them where debug lines are enabled.
-    pub(crate) fn report(
-        &self,
-        problems: impl IntoIterator<Item = Problem>,
-        envelope: &Envelope<'_>,
-    ) {
-        for problem in problems {
-            self.measure(|instruments| instruments.problem(problem, envelope));
-            self.caught(Component::Log, || self.diagnosis.tell(problem, envelope));
-        }
-    }
-
     /// The begin of a wait for a message, where receiving may have a span.
     pub(crate) fn begin_of_wait(&self) -> Option<Moment> {
         self.times_waits.then(Moment::now)
+    }
+
+    pub(crate) fn problem_lines(&self) -> &LogLimiter<PROBLEM_KINDS> {
+        &self.problem_lines
     }
 
     pub(crate) fn rules(&self) -> &Policy {

@@ -8,9 +8,8 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer as _};
 
+use super::context::{active_span, copied};
 use super::globals;
-use crate::ambient::active_span;
-use crate::propagation::copied;
 
 /// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
 /// before a provider is set would stay without effect for ever.

@@ -17,7 +17,8 @@ use lapin::types::{AMQPValue, FieldTable, FrameSize, LongString, ShortString};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 
-use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
+use crate::engine::carriers::{extract_alone, inject_with};
+use crate::engine::propagation::{Headers, HeadersMut};
 
 /// Writes `context` into `headers` with any propagator, for messages that are published without a
 /// span of ours.

@@ -13,8 +13,9 @@ use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::*;
-use crate::diagnosis::Problem;
-use crate::propagation::{CarriedHeaders, Propagation};
+use crate::engine::propagation::CarriedHeaders;
+use crate::engine::propagation::Problem;
+use crate::telemetry::Propagation;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const STALE: &str = "00-11111111111111111111111111111111-1111111111111111-01";

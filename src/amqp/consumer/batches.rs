@@ -5,10 +5,10 @@ use std::time::Duration;
 use lapin::message::Delivery;
 
 use super::Consumer;
-use crate::Batch;
+use crate::engine::batch::{self, Batch};
 
 /// The deliveries of a consumer in batches, see [`Batches`](crate::Batches).
-pub type Batches = crate::Batches<Consumer, Delivery, lapin::Error>;
+pub type Batches = batch::Batches<Consumer, Delivery, lapin::Error>;
 
 impl Consumer<lapin::Consumer> {
     /// The deliveries in batches of at most `max`, each given out `within` so much time after its
@@ -44,7 +44,7 @@ impl Consumer<lapin::Consumer> {
     {
         let mut stream = self.clone();
         stream.is_part_of_wait = true;
-        crate::Batches::new(stream, max, within, move |duration| {
+        batch::Batches::new(stream, max, within, move |duration| {
             Box::pin(sleep(duration))
         })
     }

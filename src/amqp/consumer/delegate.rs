@@ -131,8 +131,8 @@ mod tests {
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 
     use super::*;
-    use crate::Telemetry;
     use crate::amqp::ConnectionInfo;
+    use crate::telemetry::Telemetry;
 
     /// Writes down what it is told.
     #[derive(Default)]

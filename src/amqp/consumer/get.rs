@@ -9,7 +9,7 @@ use lapin::types::{FieldTable, ShortString};
 
 use super::sealed::Sealed as _;
 use super::{Consumer, Source};
-use crate::Received;
+use crate::engine::received::Received;
 
 impl Consumer<Channel> {
     /// Takes one message out of a queue, as [`Channel::basic_get`] does; `None` if it is empty.

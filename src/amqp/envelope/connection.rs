@@ -8,9 +8,10 @@ use lapin::{Configuration, Connection};
 use opentelemetry::StringValue;
 
 use super::SYSTEM;
-use crate::Telemetry;
-use crate::envelope::{Client, Server, shared};
+use crate::engine::client::{Client, Server};
+use crate::engine::destination::shared;
 use crate::policy::Rule;
+use crate::telemetry::Telemetry;
 
 /// What every connection takes, by the protocol; RabbitMQ as it is installed takes 131,072.
 const FRAME_MIN: FrameSize = 4096;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::made_up::Part;
-use crate::envelope::Name;
+use crate::engine::destination::Name;
 
 /// A destination by its name, and what stands for it where names have to be few.
 #[derive(Debug)]

@@ -20,9 +20,10 @@ pub use self::connection::ConnectionInfo;
 use self::destination::Destination as Parties;
 pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_for_size};
 use self::sent_at::sent_at;
-use crate::envelope::{Client, Destination};
+use crate::engine::client::Client;
+use crate::engine::destination::Destination;
+use crate::engine::received::sealed::Parts;
 use crate::policy::Rule;
-use crate::received::sealed::Parts;
 use crate::semconv::attributes::{
     DELIVERY_ATTEMPT, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
 };

@@ -10,13 +10,13 @@ use lapin::{BasicProperties, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 use super::Producer;
-use crate::ambient::ambient;
 use crate::amqp::carrier::MessageHeaders;
 use crate::amqp::envelope::{
     CONFIRMATION, answer, content, error_type, is_for_size, is_returned_for_size, published,
 };
+use crate::engine::ambient::ambient;
+use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
 use crate::policy::Rule;
-use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
 /// A message to be published with others, in the client's own types.
 #[derive(Clone, Debug)]

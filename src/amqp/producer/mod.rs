@@ -18,11 +18,12 @@ use super::envelope::{
     CONFIRMATION, ConnectionInfo, answer, content, error_type, is_for_size, is_returned_for_size,
     published,
 };
-use crate::Telemetry;
-use crate::ambient::ambient;
-use crate::envelope::{Client, Envelope};
+use crate::engine::ambient::ambient;
+use crate::engine::client::Client;
+use crate::engine::operation::Envelope;
+use crate::engine::sending::Sending;
 use crate::semconv::operation::Operation;
-use crate::sending::Sending;
+use crate::telemetry::Telemetry;
 
 /// A channel whose messages carry the context of their send span.
 ///

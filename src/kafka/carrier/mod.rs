@@ -15,8 +15,9 @@ use rdkafka::message::{
 };
 
 use super::native::{self, RawHeader};
+use crate::engine::carriers::{extract_alone, inject_with};
+use crate::engine::propagation::{Headers, HeadersMut};
 use crate::policy::Rule;
-use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
 
 /// A Kafka message whose headers can be read as the broker delivered them.
 pub trait MessageHeaders: Message {

@@ -1,7 +1,7 @@
 //! What becomes of the headers of a record, and what comes back.
 
 use super::*;
-use crate::propagation::Propagation;
+use crate::telemetry::Propagation;
 use crate::w3c::Propagator;
 
 const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

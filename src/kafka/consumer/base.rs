@@ -9,7 +9,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::util::Timeout;
 
 use super::Consumer;
-use crate::Received;
+use crate::engine::received::Received;
 
 impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
     /// Waits for the next message, as [`BaseConsumer::poll`] does; `None` if none came in time.

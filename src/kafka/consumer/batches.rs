@@ -12,11 +12,11 @@ use rdkafka::util::AsyncRuntime;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Consumer, MessageStream, StreamPartitionQueue};
-use crate::Batch;
+use crate::engine::batch::{self, Batch};
 use crate::kafka::carrier::MessageHeaders;
 
 /// The messages of a Kafka consumer in batches, see [`Batches`](crate::Batches).
-pub type Batches<'a, X> = crate::Batches<MessageStream<'a, X>, BorrowedMessage<'a>, KafkaError>;
+pub type Batches<'a, X> = batch::Batches<MessageStream<'a, X>, BorrowedMessage<'a>, KafkaError>;
 
 impl<X, R> Consumer<StreamConsumer<X, R>>
 where
@@ -49,7 +49,7 @@ where
     /// }
     /// ```
     pub fn batches(&self, max: usize, within: Duration) -> Batches<'_, X> {
-        crate::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
+        batch::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
     }
 }
 
@@ -60,7 +60,7 @@ where
 {
     /// The messages of the partition in batches, as [`Consumer::batches`] has them.
     pub fn batches(&self, max: usize, within: Duration) -> Batches<'_, X> {
-        crate::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
+        batch::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
     async fn a_batch_of_messages_that_are_all_there_ends_in_time_too() {
         let within = Duration::from_millis(1);
         let mut batches =
-            crate::Batches::new(messages(), usize::MAX, within, delay::<TokioRuntime>);
+            batch::Batches::new(messages(), usize::MAX, within, delay::<TokioRuntime>);
 
         let batch = batches
             .next_batch()
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_for_messages_that_are_all_there_can_be_given_up_and_loses_none() {
         let (within, patience) = (Duration::from_secs(60), Duration::from_millis(1));
-        let mut batches = crate::Batches::new(messages(), MESSAGES, within, delay::<TokioRuntime>);
+        let mut batches = batch::Batches::new(messages(), MESSAGES, within, delay::<TokioRuntime>);
 
         let given_up = tokio::time::timeout(patience, batches.next_batch()).await;
         let batch = batches

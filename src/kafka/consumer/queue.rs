@@ -10,7 +10,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::util::{DefaultRuntime, Timeout};
 
 use super::{Consumer, MessageStream};
-use crate::Received;
+use crate::engine::received::Received;
 
 impl<X> Consumer<BaseConsumer<X>>
 where

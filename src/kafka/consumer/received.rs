@@ -2,7 +2,7 @@
 
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedMessage};
 
-use crate::Received;
+use crate::engine::received::Received;
 use crate::kafka::carrier::MessageHeaders;
 
 impl Received<BorrowedMessage<'_>> {

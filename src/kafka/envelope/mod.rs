@@ -12,12 +12,14 @@ use rdkafka::message::BorrowedHeaders;
 pub(super) use self::error_type::error_type;
 use super::carrier::MessageHeaders;
 use super::native;
-use crate::Telemetry;
-use crate::envelope::{self as core, Destination, Name, Server, shared};
+use crate::engine::client;
+use crate::engine::client::Server;
+use crate::engine::destination::{Destination, Name, shared};
+use crate::engine::received::sealed::Parts;
 use crate::policy::Rule;
-use crate::received::sealed::Parts;
 use crate::semconv::text::text;
 use crate::telemetry::Moment;
+use crate::telemetry::Telemetry;
 
 /// Key of the message, where it is text.
 pub const MESSAGING_KAFKA_MESSAGE_KEY: &str = "messaging.kafka.message.key";
@@ -39,7 +41,7 @@ const DEFAULT_MESSAGE_MAX_BYTES: usize = 1_000_000;
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "nobody but us reads it")]
 pub struct ClientInfo {
-    pub(super) client: Arc<core::Client>,
+    pub(super) client: Arc<client::Client>,
     /// Largest message that the client sends, in bytes, headers and overhead included.
     pub(super) message_max_bytes: usize,
     cluster_id: OnceLock<StringValue>,
@@ -51,7 +53,7 @@ impl ClientInfo {
             .or_else(|| native::config(client, c"metadata.broker.list"));
         let id = native::config(client, c"client.id").filter(|id| id != CLIENT_ID_UNSET);
         let group = native::config(client, c"group.id");
-        let mut known = core::Client::new(telemetry, SYSTEM);
+        let mut known = client::Client::new(telemetry, SYSTEM);
         known.id = id.as_deref().map(shared);
         known.consumer_group = group.as_deref().map(shared);
         known.set_server(servers.as_deref().and_then(only_server));
@@ -93,7 +95,7 @@ impl<M: MessageHeaders> Parts for M {
     type Source = ClientInfo;
     type Headers = BorrowedHeaders;
 
-    fn client(source: &ClientInfo) -> &Arc<core::Client> {
+    fn client(source: &ClientInfo) -> &Arc<client::Client> {
         &source.client
     }
 

@@ -15,11 +15,11 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 use super::Producer;
 use super::future::record as parts;
 use super::sending::{Record, is_for_size};
-use crate::ambient::ambient;
+use crate::engine::ambient::ambient;
+use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
 use crate::kafka::envelope::{ClientInfo, content, error_type};
 use crate::policy::Rule;
-use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
 /// How long the bare client waits for room in its queue before it asks again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(100);

@@ -14,7 +14,7 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
 use super::sending::{Record, SendingRecord};
-use crate::ambient::ambient;
+use crate::engine::ambient::ambient;
 
 impl<C, R> Producer<FutureProducer<C, R>>
 where

@@ -7,11 +7,11 @@ use opentelemetry::Context;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, OwnedHeaders, ToBytes};
 
-use crate::envelope::Envelope;
+use crate::engine::operation::Envelope;
+use crate::engine::sending::Sending;
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
 use crate::kafka::envelope::{ClientInfo, content, error_type, offset};
 use crate::semconv::operation::Operation;
-use crate::sending::Sending;
 
 /// What a record of any client says of itself, beside its headers.
 #[derive(Clone, Copy)]

@@ -17,7 +17,8 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use serde::de::value::StringDeserializer;
 
-use crate::propagation::{Headers, HeadersMut, extract_alone, inject_with};
+use crate::engine::carriers::{extract_alone, inject_with};
+use crate::engine::propagation::{Headers, HeadersMut};
 use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Writes `context` into `headers` with any propagator, for messages that are sent without a span of

@@ -13,10 +13,11 @@ use tokio::time::sleep;
 
 use super::sealed::{HandOver, Single};
 use super::{Delivered, Messages};
+use crate::engine::batch;
 use crate::{Batch, Received};
 
 /// The messages of one of the client's streams in batches, see [`Batches`](crate::Batches).
-pub type Batches<S> = crate::Batches<
+pub type Batches<S> = batch::Batches<
     Taken<S>,
     <<<S as Stream>::Item as HandOver>::Received as Single>::Message,
     <<<S as Stream>::Item as HandOver>::Received as Single>::Error,
@@ -58,13 +59,13 @@ where
     /// }
     /// ```
     pub fn batches(self, max: usize, within: Duration) -> Batches<S> {
-        crate::Batches::new(Taken(self), max, within, |duration| {
+        batch::Batches::new(Taken(self), max, within, |duration| {
             Box::pin(sleep(duration))
         })
     }
 }
 
-impl<S, E> crate::Batches<Taken<S>, jetstream::Message, E>
+impl<S, E> batch::Batches<Taken<S>, jetstream::Message, E>
 where
     S: Stream + Unpin,
     S::Item: Delivered,
@@ -85,7 +86,7 @@ where
     }
 }
 
-impl<S> crate::Batches<Taken<S>, Message, Infallible>
+impl<S> batch::Batches<Taken<S>, Message, Infallible>
 where
     S: Stream + Unpin,
     S::Item: Delivered,

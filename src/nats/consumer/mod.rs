@@ -19,7 +19,7 @@ pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
 use super::envelope::{Patterns, Subscription, names_of_one};
-use crate::envelope::Names;
+use crate::engine::destination::Names;
 use crate::telemetry::Moment;
 use crate::{Received, Telemetry};
 

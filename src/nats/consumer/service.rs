@@ -12,12 +12,12 @@ use opentelemetry::Context;
 
 use super::sealed::HandOver;
 use super::{Consumer, Messages};
-use crate::Received;
-use crate::ambient::ambient;
+use crate::engine::ambient::ambient;
+use crate::engine::propagation::HeadersMut as _;
+use crate::engine::received::Received;
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::envelope::{Subscription, of_publish};
 use crate::nats::producer::{Outgoing, end};
-use crate::propagation::HeadersMut as _;
 use crate::telemetry::Moment;
 
 impl Consumer {

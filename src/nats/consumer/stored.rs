@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_nats::jetstream::message::StreamMessage;
 
 use super::Consumer;
-use crate::Received;
+use crate::engine::received::Received;
 use crate::nats::envelope::{Patterns, Subscription};
 
 impl Consumer {

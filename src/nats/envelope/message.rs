@@ -9,9 +9,10 @@ use async_nats::{HeaderMap, Message, StatusCode, jetstream, service};
 use opentelemetry::KeyValue;
 
 use super::{Subscription, position};
-use crate::envelope::{Client, Destination};
+use crate::engine::client::Client;
+use crate::engine::destination::Destination;
+use crate::engine::received::sealed::Parts;
 use crate::policy::Rule;
-use crate::received::sealed::Parts;
 use crate::semconv::attributes::{DELIVERY_ATTEMPT, MESSAGING_MESSAGE_ID};
 use crate::semconv::text::text;
 

@@ -24,12 +24,14 @@ pub(super) use self::message::message_id;
 pub(super) use self::subject::Patterns;
 use self::subject::{is_inbox, template};
 use super::carrier::MessageHeaders;
-use crate::Telemetry;
-use crate::envelope::{self as core, Destination, Name, Names, Server, shared};
+use crate::engine::client;
+use crate::engine::client::Server;
+use crate::engine::destination::{Destination, Name, Names, shared};
 use crate::policy::Rule;
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
 use crate::telemetry::Moment;
+use crate::telemetry::Telemetry;
 
 /// Stream that holds the message. Not registered in the conventions.
 pub const STREAM: &str = "otel_messaging.nats.stream";
@@ -55,14 +57,14 @@ pub(super) struct Connection {
     connects: Connects,
     /// Whether the server knows headers.
     takes_headers: AtomicBool,
-    known: Arc<core::Client>,
+    known: Arc<client::Client>,
 }
 
 impl Connection {
     fn of(telemetry: &Telemetry, client: Client, group: Option<&str>, names: &Arc<Names>) -> Self {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
-        let mut known = core::Client::one_of(names, telemetry, SYSTEM);
+        let mut known = client::Client::one_of(names, telemetry, SYSTEM);
         known.consumer_group = group.map(shared);
         Self {
             statistics: client.statistics(),
@@ -128,7 +130,7 @@ impl Connection {
 /// What is known of a client that sends.
 #[derive(Debug)]
 pub(super) struct ClientInfo {
-    pub(super) client: Arc<core::Client>,
+    pub(super) client: Arc<client::Client>,
     pub(super) connection: Arc<Connection>,
 }
 
@@ -152,7 +154,7 @@ impl ClientInfo {
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "nobody but us reads it")]
 pub struct Subscription {
-    pub(super) client: Arc<core::Client>,
+    pub(super) client: Arc<client::Client>,
     pub(super) connection: Arc<Connection>,
     patterns: Patterns,
 }

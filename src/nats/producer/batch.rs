@@ -21,14 +21,14 @@ use opentelemetry::{Context, KeyValue};
 use tokio::time::timeout;
 
 use super::{PUBLISH, Producer, jetstream};
-use crate::ambient::ambient;
-use crate::envelope::Destination;
+use crate::engine::ambient::ambient;
+use crate::engine::destination::Destination;
+use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::envelope::{
     ClientInfo, Connection, is_for_size, message_id, of_acks, of_jetstream_publish, of_publish,
 };
 use crate::policy::Rule;
-use crate::sending::batch::{Details, Outgoing, SendingBatch};
 
 impl Producer {
     /// Publishes messages in their order, and returns what the client said of each, in that order

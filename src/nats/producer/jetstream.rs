@@ -13,10 +13,10 @@ use bytes::Bytes;
 use opentelemetry::{Context, KeyValue};
 
 use super::{Outgoing, PUBLISH, Producer as Core, fail};
-use crate::Telemetry;
-use crate::ambient::ambient;
+use crate::engine::ambient::ambient;
+use crate::engine::sending::Sending;
 use crate::nats::envelope::{DUPLICATE, of_jetstream_publish, position};
-use crate::sending::Sending;
+use crate::telemetry::Telemetry;
 
 /// A JetStream context whose messages carry the context of their span.
 ///

@@ -20,11 +20,13 @@ use super::carrier::MessageHeaders;
 use super::envelope::{
     ClientInfo, Connection, is_for_size, message_id, of_answer, of_publish, of_request,
 };
-use crate::Telemetry;
-use crate::ambient::ambient;
-use crate::envelope::{self as core, Destination, Envelope};
+use crate::engine::ambient::ambient;
+use crate::engine::client;
+use crate::engine::destination::Destination;
+use crate::engine::operation::Envelope;
+use crate::engine::sending::Sending;
 use crate::semconv::operation::Operation;
-use crate::sending::Sending;
+use crate::telemetry::Telemetry;
 
 const PUBLISH: &str = "publish";
 const REQUEST: &str = "request";
@@ -296,7 +298,7 @@ impl fmt::Debug for Producer {
 /// A message that is about to be sent.
 pub(super) struct Outgoing<'a> {
     pub(super) operation_name: &'static str,
-    pub(super) client: &'a Arc<core::Client>,
+    pub(super) client: &'a Arc<client::Client>,
     pub(super) connection: &'a Connection,
     pub(super) destination: &'a Arc<Destination>,
 }

@@ -8,7 +8,7 @@ use opentelemetry_sdk::trace::{
 };
 
 pub use self::metrics::Histogram;
-use crate::Telemetry;
+use crate::telemetry::Telemetry;
 
 /// Tracer and meter provider that keep what they record in memory.
 ///

@@ -1,0 +1,119 @@
+//! Which attributes a span has, and which of them from its start.
+
+use std::collections::BTreeMap;
+
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+
+use super::destination::Destination;
+use super::operation::Envelope;
+use super::propagation::Headers;
+use crate::policy::Rule;
+use crate::semconv::attributes::{
+    MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME,
+    MESSAGING_DESTINATION_ANONYMOUS, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
+    MESSAGING_DESTINATION_TEMPORARY, MESSAGING_HEADER, MESSAGING_OPERATION_NAME,
+    MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, SERVER_ADDRESS, SERVER_PORT, count, partition_id,
+};
+use crate::semconv::text::{text, tidy};
+use crate::telemetry::Telemetry;
+
+/// Attributes that samplers may decide on, so that a span has them from its start.
+///
+/// Spec: messaging-spans § Attributes, "important for making sampling decisions", 1.44.0.
+pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
+    let client = envelope.client;
+    let operation = envelope.operation;
+    let mut attributes = Vec::with_capacity(12);
+    attributes.extend([
+        KeyValue::new(MESSAGING_SYSTEM, client.system),
+        KeyValue::new(MESSAGING_OPERATION_NAME, envelope.operation_name),
+        KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type()),
+    ]);
+    if let Some(destination) = envelope.destination {
+        attributes.extend(destination_name(destination));
+        // A template is there to be one of few.
+        if let Some(template) = destination.usable_template() {
+            attributes.push(KeyValue::new(
+                MESSAGING_DESTINATION_TEMPLATE,
+                template.clone(),
+            ));
+        }
+        if destination.is_temporary {
+            attributes.push(KeyValue::new(MESSAGING_DESTINATION_TEMPORARY, true));
+        }
+        if destination.is_anonymous {
+            attributes.push(KeyValue::new(MESSAGING_DESTINATION_ANONYMOUS, true));
+        }
+    }
+    if let Some(partition) = envelope.partition {
+        attributes.push(partition_id(partition));
+    }
+    if let Some(messages) = envelope.batch {
+        attributes.push(count(MESSAGING_BATCH_MESSAGE_COUNT, messages));
+    }
+    if let Some(group) = client
+        .consumer_group
+        .as_ref()
+        .filter(|_| !operation.is_producing())
+    {
+        attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
+    }
+    if let Some(server) = client.server() {
+        attributes.push(KeyValue::new(SERVER_ADDRESS, server.address));
+        attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
+    }
+    attributes
+}
+
+/// Attributes of a span that is there for links alone.
+pub(crate) fn of_overflow(envelope: &Envelope<'_>) -> impl Iterator<Item = KeyValue> {
+    let system = KeyValue::new(MESSAGING_SYSTEM, envelope.client.system);
+    let destination = envelope.destination;
+    let destination = destination.and_then(|destination| destination_name(destination));
+    [system].into_iter().chain(destination)
+}
+
+/// The name of a destination; several have none in common.
+pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
+    let name = || KeyValue::new(MESSAGING_DESTINATION_NAME, destination.name.clone());
+    (!destination.is_many).then(name)
+}
+
+/// Attributes that are of no use to samplers, for spans that are recorded.
+///
+/// Spec: messaging-spans § Attributes, 1.44.0.
+pub(crate) fn when_recorded(envelope: &Envelope<'_>) -> Option<KeyValue> {
+    let client_id = envelope.client.id.as_ref()?;
+    Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
+}
+
+/// Most values of headers that a span has as attributes.
+const MAX_CAPTURED: usize = 64;
+
+/// The headers that a rule wants as attributes, each with all its values, as far as there is room.
+pub(crate) fn captured<H: Headers>(
+    headers: &H,
+    rule: &Rule,
+    telemetry: &Telemetry,
+) -> impl Iterator<Item = KeyValue> + use<H> {
+    let mut found: BTreeMap<String, Vec<StringValue>> = BTreeMap::new();
+    if rule.captures_headers() {
+        let mut room = MAX_CAPTURED;
+        headers.for_each(&mut |name, value| {
+            if room > 0
+                && let Ok(name) = str::from_utf8(name)
+                && rule.captures(name)
+                && !telemetry.writes(name)
+                && let Ok(value) = str::from_utf8(value)
+            {
+                room -= 1;
+                let values = found.entry(tidy(name).to_lowercase()).or_default();
+                values.push(text(value));
+            }
+        });
+    }
+    found.into_iter().map(|(name, values)| {
+        let key = [MESSAGING_HEADER, ".", &name].concat();
+        KeyValue::new(key, Value::Array(Array::String(values)))
+    })
+}

@@ -1,0 +1,113 @@
+//! What the messages of a batch carry, each of them and together.
+
+use std::sync::Arc;
+
+use opentelemetry::trace::{Link, SpanContext};
+use opentelemetry::{Context, KeyValue};
+
+use crate::engine::attributes::destination_name;
+use crate::engine::destination::Destination;
+use crate::engine::fan_back::{FanBack, Origins};
+use crate::engine::not_let_in::NotLetIn;
+use crate::engine::operation::Envelope;
+use crate::engine::received::{Message, Received};
+use crate::engine::relation::untrusted;
+use crate::policy::{Incoming, Record};
+use crate::semconv::attributes::partition_id;
+
+/// What the messages of a batch carry.
+pub(super) struct Members {
+    /// In the order of the messages, as yet with all that each says of itself.
+    links: Vec<Link>,
+    /// What all messages so far say; `None` before the first.
+    common: Option<Vec<KeyValue>>,
+    origins: Origins,
+    /// What they were not allowed to bring in, where that has to be remembered.
+    not_let_in: Option<NotLetIn>,
+}
+
+/// The same, parted.
+pub(super) struct Parted {
+    /// A link for each message that has a context, with what differs between the messages.
+    pub(super) links: Vec<Link>,
+    /// What does not differ.
+    pub(super) common: Vec<KeyValue>,
+    /// The traces that the messages are from.
+    pub(super) fan_back: FanBack,
+    /// What the messages were not allowed to bring in.
+    pub(super) not_let_in: Option<NotLetIn>,
+}
+
+impl Members {
+    /// None yet of so many; at most so many traces are remembered for the way back.
+    pub(super) fn of(messages: usize, most_origins: usize, not_let_in: Option<NotLetIn>) -> Self {
+        Self {
+            links: Vec::with_capacity(messages),
+            common: None,
+            origins: Origins::at_most(most_origins),
+            not_let_in,
+        }
+    }
+
+    pub(super) fn add<M: Message>(
+        &mut self,
+        message: &Received<M>,
+        destination: &Arc<Destination>,
+        envelope: &Envelope<'_>,
+    ) {
+        let rule = &destination.rule;
+        let carried = message.carried(&Context::new(), envelope, rule);
+        let trust = message.trust(rule);
+        if let Some(not_let_in) = &mut self.not_let_in {
+            not_let_in.add(&carried, trust, destination);
+        }
+        if rule.recorded() != Record::Full {
+            self.common = Some(Vec::new());
+            return;
+        }
+        let seen = |context: SpanContext| match trust {
+            Incoming::Continue | Incoming::LinkOnly => Some(context),
+            Incoming::Restart => Some(untrusted(context)),
+            Incoming::Ignore => None,
+        };
+        let creation = carried.creation.and_then(seen);
+        if matches!(trust, Incoming::Continue | Incoming::LinkOnly) {
+            self.origins.add(creation.as_ref());
+        }
+
+        let mut attributes = message.own_attributes(rule);
+        if envelope.destination.is_none_or(|common| common.is_many) {
+            attributes.extend(destination_name(destination));
+        }
+        if envelope.partition.is_none() {
+            attributes.extend(message.message().partition().map(partition_id));
+        }
+        match &mut self.common {
+            None => self.common = Some(attributes.clone()),
+            Some(common) => common.retain(|one| attributes.contains(one)),
+        }
+        self.links
+            .extend(creation.map(|creation| Link::new(creation, attributes, 0)));
+        let conflicting = carried.conflicting.and_then(seen);
+        self.links.extend(conflicting.map(Link::with_context));
+    }
+
+    /// Parts what differs between the messages from what does not.
+    ///
+    /// Spec: messaging-spans § Attributes, on batches, 1.44.0.
+    pub(super) fn parted(mut self) -> Parted {
+        let common = self.common.unwrap_or_default();
+        if !common.is_empty() {
+            let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
+            for link in &mut self.links {
+                link.attributes.retain(|one| !is_common(one));
+            }
+        }
+        Parted {
+            links: self.links,
+            common,
+            fan_back: self.origins.found,
+            not_let_in: self.not_let_in,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! [`Batch`]: messages that are handled together.
+
+mod batches;
+mod members;
+
+use std::fmt;
+use std::ops::Deref;
+
+use opentelemetry::Context;
+
+pub use self::batches::Batches;
+use self::members::{Members, Parted};
+use crate::engine::ambient::ambient;
+use crate::engine::not_let_in::NotLetIn;
+use crate::engine::operation::Envelope;
+use crate::engine::received::{Message, Received};
+use crate::engine::relation::{Ambient, Relation};
+use crate::engine::span::{ProcessSpan, Running};
+use crate::policy::Record;
+use crate::semconv::operation::Operation;
+use crate::semconv::outcome::Outcome;
+use crate::telemetry::Moment;
+
+/// Messages that are handled together. It derefs to them.
+///
+/// A wrapped consumer gives it, or it is made of messages that were received one by one:
+///
+/// ```
+/// # #[cfg(feature = "kafka")] mod example {
+/// use futures::StreamExt as _;
+/// use otel_messaging::{Batch, kafka};
+/// use rdkafka::error::KafkaResult;
+/// use rdkafka::message::BorrowedMessage;
+///
+/// # async fn store(orders: &Batch<BorrowedMessage<'_>>) -> anyhow::Result<()> { Ok(()) }
+/// async fn whatever_is_there(consumer: &kafka::Consumer) -> anyhow::Result<()> {
+///     let mut chunks = consumer.stream().ready_chunks(500);
+///     while let Some(orders) = chunks.next().await {
+///         let orders = orders.into_iter().collect::<KafkaResult<Vec<_>>>()?;
+///         Batch::from(orders).process(async |orders| store(orders).await).await?;
+///     }
+///     Ok(())
+/// }
+/// # }
+/// ```
+pub struct Batch<M: Message>(Vec<Received<M>>);
+
+impl<M: Message> Batch<M> {
+    /// Takes messages that the application waited for since then, and records the receiving.
+    pub(crate) fn received(mut messages: Vec<Received<M>>, since: Moment) -> Self {
+        let ambient = Context::current();
+        for message in &mut messages {
+            message.hand_over_again(&ambient);
+        }
+        let batch = Self(messages);
+        if !ambient.is_telemetry_suppressed() {
+            batch.with_members(Operation::Receive, &ambient, |envelope, members| {
+                if envelope.has_span() {
+                    let Parted { links, common, .. } = members(0).parted();
+                    let relation = Relation {
+                        parent: ambient.clone(),
+                        links,
+                        beside: None,
+                    };
+                    Running::since(since, envelope, relation).record(|| common);
+                }
+            });
+        }
+        batch
+    }
+
+    /// Processes the messages in one `process {destination}` span, and returns what the handler
+    /// returns.
+    ///
+    /// The span links to the creation context of every message, however many there are, and has none
+    /// of them for its parent. That is a span which was opened since the messages were delivered, or
+    /// nothing: one that was active before is linked. What differs between messages is on their links, what does not is on
+    /// the span. Beyond the limit of links (see
+    /// [`Telemetry::max_links`](crate::Telemetry::max_links)) messages with the same creation context
+    /// share a link, and what is still too much goes onto child spans of the name `links
+    /// {destination}`. How an error, a panic and dropping end it is as for a single message, and so
+    /// is what counts as current.
+    ///
+    /// What is sent inside belongs to the batch's span. To send in the trace of one message instead,
+    /// wrap the send in its context; to process one by itself, call its `process`:
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use opentelemetry::context::FutureExt as _;
+    /// use otel_messaging::Batch;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # async fn ship(order: &BorrowedMessage<'_>) -> Result<(), String> { Ok(()) }
+    /// # async fn notify(order: &BorrowedMessage<'_>) {}
+    /// async fn handle(orders: &Batch<BorrowedMessage<'_>>) {
+    ///     orders
+    ///         .process(async |orders| {
+    ///             for order in orders.iter() {
+    ///                 let shipped = order.process(async |order| ship(order).await).await;
+    ///                 if shipped.is_ok() {
+    ///                     notify(order).with_context(order.context().clone()).await;
+    ///                 }
+    ///             }
+    ///         })
+    ///         .await
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// A message's own span belongs to the message's trace, by the same rules as outside, and links
+    /// to the batch's span.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
+    pub fn process<'r, R, F, Fut>(
+        &'r self,
+        handler: F,
+    ) -> impl Future<Output = R> + use<'r, M, R, F, Fut>
+    where
+        F: FnOnce(&'r Self) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        let called = Context::current();
+        async move {
+            let process = self.start_in(ambient(called));
+            process.run(|| handler(self)).await
+        }
+    }
+
+    /// Starts the batch's `process {destination}` span, for control flow that a closure cannot
+    /// express.
+    pub fn start_process(&self) -> ProcessSpan {
+        self.start_in(Context::current())
+    }
+
+    /// The messages.
+    #[must_use]
+    pub fn into_inner(self) -> Vec<Received<M>> {
+        self.0
+    }
+
+    fn start_in(&self, ambient: Context) -> ProcessSpan {
+        if ambient.is_telemetry_suppressed() {
+            return ProcessSpan::unrecorded(ambient);
+        }
+        let started = self.with_members(Operation::Process, &ambient, |envelope, members| {
+            let rule = envelope.rule();
+            if rule.recorded() == Record::Off {
+                return ProcessSpan::unrecorded(self.without_a_span(&ambient, members));
+            }
+            let parted = members(rule.fans_back_to()).parted();
+            let around = Ambient {
+                context: &ambient,
+                is_about_it: !self.messages().any(|one| one.was_active_before(&ambient)),
+                choice: rule.chosen_parent(),
+            };
+            let mut relation = if envelope.has_span() {
+                Relation::handling_many(around, parted.links)
+            } else {
+                Relation::inside(ambient.clone())
+            };
+            if let Some(not_let_in) = parted.not_let_in {
+                relation.parent = not_let_in.put_into(relation.parent);
+            }
+            let mut running = Running::start(envelope, relation);
+            running.record(|| parted.common);
+            running.is_batch(parted.fan_back);
+            for message in self.messages() {
+                message.is_processed_in(running.span_context());
+            }
+            ProcessSpan::of(running)
+        });
+        started.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
+    }
+
+    /// The context of a handler of messages of which nothing is recorded: what they were not allowed
+    /// to bring in shall not go out all the same.
+    fn without_a_span(&self, ambient: &Context, members: &dyn Fn(usize) -> Members) -> Context {
+        let is_needed = |one: &Received<M>| {
+            NotLetIn::is_needed(ambient, &one.message().destination(one.source()))
+        };
+        let is_needed = self.messages().any(is_needed);
+        let not_let_in = is_needed.then(|| members(0).parted().not_let_in).flatten();
+        match not_let_in {
+            Some(not_let_in) => not_let_in.put_into(ambient.clone()),
+            None => ambient.clone(),
+        }
+    }
+
+    /// Without what the broker only says of one.
+    fn messages(&self) -> impl Iterator<Item = &Received<M>> + Clone {
+        let is_message = |one: &&Received<M>| !one.message().is_status();
+        self.0.iter().filter(is_message)
+    }
+
+    /// What the messages have in common, and what each carries, with at most so many traces for the way
+    /// back; `None` of no messages.
+    fn with_members<T>(
+        &self,
+        operation: Operation,
+        ambient: &Context,
+        use_them: impl FnOnce(&Envelope<'_>, &dyn Fn(usize) -> Members) -> T,
+    ) -> Option<T> {
+        let first = self.messages().next()?;
+        let destinations: Vec<_> = self
+            .messages()
+            .map(|one| one.message().destination(one.source()))
+            .collect();
+        let client = M::client(first.source());
+        let destination = client.common_destination(destinations.iter());
+        let destination = destination.as_ref();
+        let partition = first.message().partition();
+        let is_one_partition = destination.is_some_and(|destination| !destination.is_many)
+            && self
+                .messages()
+                .all(|other| other.message().partition() == partition);
+        let envelope = Envelope {
+            client,
+            operation,
+            operation_name: match operation {
+                Operation::Receive => M::receive_name(first.source()),
+                _ => "process",
+            },
+            destination,
+            partition: partition.filter(|_| is_one_partition),
+            batch: Some(destinations.len()),
+        };
+        let mut rules = destinations.iter();
+        let is_needed = rules.any(|destination| NotLetIn::is_needed(ambient, destination));
+        let members = |most_origins| {
+            let not_let_in = is_needed.then(NotLetIn::default);
+            let mut members = Members::of(destinations.len(), most_origins, not_let_in);
+            for (message, destination) in self.messages().zip(&destinations) {
+                members.add(message, destination, &envelope);
+            }
+            members
+        };
+        Some(use_them(&envelope, &members))
+    }
+}
+
+/// Messages that were received one by one.
+impl<M: Message> From<Vec<Received<M>>> for Batch<M> {
+    fn from(messages: Vec<Received<M>>) -> Self {
+        Self(messages)
+    }
+}
+
+impl<M: Message> Deref for Batch<M> {
+    type Target = [Received<M>];
+
+    fn deref(&self) -> &[Received<M>] {
+        &self.0
+    }
+}
+
+impl<M: Message> IntoIterator for Batch<M> {
+    type Item = Received<M>;
+    type IntoIter = std::vec::IntoIter<Received<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, M: Message> IntoIterator for &'a Batch<M> {
+    type Item = &'a Received<M>;
+    type IntoIter = std::slice::Iter<'a, Received<M>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<M: Message + fmt::Debug> fmt::Debug for Batch<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Batch").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,181 @@
+//! What is known of a client that was wrapped.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use opentelemetry::{Context, StringValue};
+
+use super::ambient::MetSpans;
+use super::destination::{Destination, Destinations, Name, Names};
+use crate::policy::Rule;
+use crate::telemetry::{Component, Telemetry};
+
+/// What is known of a client that was wrapped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) telemetry: Telemetry,
+    /// The messaging system, as the conventions name it.
+    pub(crate) system: &'static str,
+    /// Client id, where the user chose one.
+    pub(crate) id: Option<StringValue>,
+    /// Consumer group.
+    pub(crate) consumer_group: Option<StringValue>,
+    /// The broker, where just one is known, as far as the client is connected to it now.
+    server: RwLock<Option<Server>>,
+    /// How often that has changed.
+    server_changes: AtomicU64,
+    /// Spans that were current when it was used.
+    pub(crate) met: MetSpans,
+    /// What the policy says of operations on several destinations.
+    pub(super) rule: Rule,
+    destinations: Destinations,
+}
+
+impl Client {
+    pub(crate) fn new(telemetry: &Telemetry, system: &'static str) -> Self {
+        let names = Names::at_most(telemetry.max_names());
+        Self::one_of(&names, telemetry, system)
+    }
+
+    /// One of several that are one client for the user, with as many names as one.
+    pub(crate) fn one_of(names: &Arc<Names>, telemetry: &Telemetry, system: &'static str) -> Self {
+        let met = MetSpans::default();
+        // A loop's span, for instance, which wraps the consumer that it then receives from.
+        met.meet(&Context::current());
+        Self {
+            met,
+            telemetry: telemetry.clone(),
+            system,
+            id: None,
+            consumer_group: None,
+            server: RwLock::default(),
+            server_changes: AtomicU64::new(0),
+            rule: telemetry.rules().of(""),
+            destinations: Destinations::new(Arc::clone(names)),
+        }
+    }
+
+    /// The broker, where just one is known.
+    pub(crate) fn server(&self) -> Option<Server> {
+        let server = self.server.read();
+        server.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The client is connected to this broker now.
+    pub(crate) fn set_server(&self, server: Option<Server>) {
+        let known = self.server.write();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        if *known != server {
+            *known = server;
+            self.server_changes.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// How often the broker has changed, as far as that is known.
+    pub(super) fn server_changes(&self) -> u64 {
+        self.server_changes.load(Ordering::Acquire)
+    }
+
+    /// What holds for a destination, looked up once and then remembered.
+    pub(crate) fn destination(&self, name: Name<'_>) -> Arc<Destination> {
+        let look_up = || Destination::new(self.telemetry.rules().of(name.text), name);
+        let limited = |unnamed: &Destination| {
+            self.telemetry.caught(Component::Log, || {
+                tracing::warn!(
+                    system = self.system,
+                    names = self.destinations.max_names(),
+                    destination = unnamed.name.as_str(),
+                    "this client has met many names of destinations: further ones are left out of \
+                     names of spans and of metrics; set what stands for them by `Rule::template`, \
+                     for a pattern that matches this one, or raise `Telemetry::max_destination_names`"
+                );
+            });
+        };
+        if name.is_temporary {
+            self.destinations.passing(look_up(), limited)
+        } else {
+            self.destinations.get(name.text, look_up, limited)
+        }
+    }
+
+    /// What stands for all of these destinations: the one that they are, or the template that they
+    /// share.
+    pub(crate) fn common_destination<'a>(
+        &self,
+        mut destinations: impl Iterator<Item = &'a Arc<Destination>> + Clone,
+    ) -> Option<Arc<Destination>> {
+        let first = destinations.next()?;
+        let is_first =
+            |other: &Arc<Destination>| Arc::ptr_eq(first, other) || first.name == other.name;
+        if destinations.clone().all(is_first) {
+            return Some(Arc::clone(first));
+        }
+        let template = first.template.as_ref()?;
+        let is_shared = destinations.all(|other| other.template.as_ref() == Some(template));
+        is_shared.then(|| {
+            let rule = self.telemetry.rules().of(template.as_str());
+            Arc::new(Destination::many(rule, first, template))
+        })
+    }
+}
+
+/// Address of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) address: StringValue,
+    pub(crate) port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_outside_is_short_and_does_nothing_to_a_terminal() {
+        let client = Client::new(&Telemetry::new(), "rabbitmq");
+        let name = ["\u{1b}[2J", &"k".repeat(900_000)].concat();
+
+        let destination = client.destination(Name::lasting(&name));
+
+        assert!(destination.name.as_str().starts_with("\\u{1b}[2Jkkk"));
+        assert!(destination.name.as_str().len() <= 256);
+        let again = client.destination(Name::lasting(&name));
+        assert!(Arc::ptr_eq(&destination, &again), "known by its whole name");
+    }
+
+    #[test]
+    fn several_destinations_are_known_by_what_stands_for_all_of_them() {
+        let client = Client::new(&Telemetry::new(), "nats");
+        let one = |text| client.destination(Name::lasting(text));
+        let of = |text, template| {
+            let template = Some(template);
+            let lasting = Name::lasting(text);
+            client.destination(Name {
+                template,
+                ..lasting
+            })
+        };
+        let rows = [
+            (vec![], None),
+            (vec![one("a"), one("a")], Some(("a", false))),
+            (vec![one("a"), one("b")], None),
+            (vec![of("o.1", "o.*")], Some(("o.*", false))),
+            (
+                vec![of("o.1", "o.*"), of("o.2", "o.*")],
+                Some(("o.*", true)),
+            ),
+            (vec![of("o.1", "o.*"), of("p.1", "p.*")], None),
+            (vec![of("o.1", "o.*"), one("a")], None),
+            (vec![one("a"), of("o.1", "o.*")], None),
+        ];
+
+        for (destinations, expected) in rows {
+            let common = client.common_destination(destinations.iter());
+            let known = common.as_ref().map(|common| {
+                let name = common.low_cardinality_name();
+                (name.map_or("", StringValue::as_str), common.is_many)
+            });
+            assert_eq!(known, expected, "{destinations:?}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A topic, queue or subject, and what is the same for all of its messages.
+
+mod destinations;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use opentelemetry::{KeyValue, StringValue};
+
+pub(super) use self::destinations::Destinations;
+pub(crate) use self::destinations::Names;
+use crate::policy::Rule;
+use crate::semconv::text::tidy;
+
+/// A topic, queue or subject, as a client names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'a> {
+    pub(crate) text: &'a str,
+    /// What stands for it in span names and on metrics, where the client knows that it is one of
+    /// many.
+    pub(crate) template: Option<&'a str>,
+    /// It is gone with its user.
+    pub(crate) is_temporary: bool,
+    /// The broker chose its name.
+    pub(crate) is_anonymous: bool,
+}
+
+impl<'a> Name<'a> {
+    /// A name that says all.
+    pub(crate) const fn lasting(text: &'a str) -> Self {
+        Self {
+            text,
+            template: None,
+            is_temporary: false,
+            is_anonymous: false,
+        }
+    }
+}
+
+/// What is the same for all messages of a destination.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) name: StringValue,
+    /// What the policy says of it.
+    pub(crate) rule: Rule,
+    pub(crate) template: Option<StringValue>,
+    pub(crate) is_temporary: bool,
+    pub(crate) is_anonymous: bool,
+    /// It stands for several, which have only the template in common.
+    pub(crate) is_many: bool,
+    /// Its client has met so many names that what stands for this one does not count as one of few.
+    is_one_too_many: bool,
+    /// Attributes of metrics, for each operation that there was.
+    metric_attributes: RwLock<Vec<KnownAttributes>>,
+}
+
+/// Attributes of metrics of one operation, with how often the server had changed by then.
+#[derive(Debug)]
+struct KnownAttributes {
+    operation_name: &'static str,
+    server_changes: u64,
+    attributes: Arc<MetricAttributes>,
+}
+
+/// Attributes of an operation's metrics, but for the partition and the error.
+#[derive(Debug)]
+pub(super) struct MetricAttributes {
+    /// For counters of messages, and for durations of processing.
+    pub(super) messages: Vec<KeyValue>,
+    /// For the duration of this operation.
+    pub(super) operation: Vec<KeyValue>,
+}
+
+impl Destination {
+    pub(super) fn new(rule: Rule, name: Name<'_>) -> Self {
+        let template = rule.template_text();
+        Self {
+            name: shared(name.text),
+            template: template.or_else(|| name.template.map(shared)),
+            is_one_too_many: false,
+            rule,
+            is_temporary: name.is_temporary,
+            is_anonymous: name.is_anonymous,
+            is_many: false,
+            metric_attributes: RwLock::default(),
+        }
+    }
+
+    /// All those that a template stands for, of which this is one.
+    pub(super) fn many(rule: Rule, one: &Self, template: &StringValue) -> Self {
+        Self {
+            name: template.clone(),
+            rule,
+            template: Some(template.clone()),
+            is_temporary: one.is_temporary,
+            is_anonymous: one.is_anonymous,
+            is_many: true,
+            is_one_too_many: one.is_one_too_many,
+            metric_attributes: RwLock::default(),
+        }
+    }
+
+    /// Attributes of metrics of an operation on it, which are made once for each server.
+    pub(super) fn metric_attributes(
+        &self,
+        operation_name: &'static str,
+        server_changes: u64,
+        make: impl FnOnce() -> MetricAttributes,
+    ) -> Arc<MetricAttributes> {
+        let is_known = |known: &&KnownAttributes| {
+            known.operation_name == operation_name && known.server_changes == server_changes
+        };
+        let known = self.metric_attributes.read();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.iter().find(is_known) {
+            return Arc::clone(&known.attributes);
+        }
+        drop(known);
+        let attributes = Arc::new(make());
+        let known = self.metric_attributes.write();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.retain(|known| known.operation_name != operation_name);
+        known.push(KnownAttributes {
+            operation_name,
+            server_changes,
+            attributes: Arc::clone(&attributes),
+        });
+        attributes
+    }
+
+    /// Its template, where that is one of few.
+    pub(crate) fn usable_template(&self) -> Option<&StringValue> {
+        self.template.as_ref().filter(|_| !self.is_one_too_many)
+    }
+
+    /// What stands for it where names have to be few.
+    ///
+    /// Spec: messaging-spans § Span name, 1.44.0.
+    pub(crate) const fn low_cardinality_name(&self) -> Option<&StringValue> {
+        match &self.template {
+            _ if self.is_one_too_many => None,
+            Some(template) => Some(template),
+            None if self.is_temporary || self.is_anonymous => None,
+            None => Some(&self.name),
+        }
+    }
+}
+
+/// Counted, so that every span can have it without a copy.
+pub(crate) fn shared(text: &str) -> StringValue {
+    StringValue::from(Arc::<str>::from(tidy(text)))
+}

@@ -1,0 +1,198 @@
+//! What is counted and measured. It does not depend on whether a span is sampled.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::KeyValue;
+
+use super::destination::MetricAttributes;
+use super::operation::Envelope;
+use super::propagation::Problem;
+use crate::semconv::attributes::{
+    MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
+    MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, SERVER_ADDRESS,
+    SERVER_PORT, partition_id,
+};
+use crate::semconv::operation::Operation;
+use crate::telemetry::Instruments;
+
+/// What the problem was: one of [`Problem`]'s names.
+const PROBLEM: &str = "otel_messaging.context.problem";
+
+impl Instruments {
+    /// Records how long an operation took. The conventions measure no creating.
+    pub(crate) fn ended(
+        &self,
+        envelope: &Envelope<'_>,
+        elapsed: Duration,
+        error: Option<KeyValue>,
+    ) {
+        let duration = match envelope.operation {
+            Operation::Create => return,
+            Operation::Process => &self.process_duration,
+            _ => &self.operation_duration,
+        };
+        let attributes = attributes_of(envelope);
+        let seconds = elapsed.as_secs_f64();
+        let extra = [partition_of(envelope), error];
+        with(&attributes.operation, extra, |all| {
+            duration.record(seconds, all);
+        });
+    }
+
+    /// Counts a message that was to be sent.
+    pub(crate) fn sent(&self, envelope: &Envelope<'_>, error: Option<KeyValue>) {
+        let attributes = attributes_of(envelope);
+        let extra = [partition_of(envelope), error];
+        with(&attributes.messages, extra, |all| self.sent.add(1, all));
+    }
+
+    /// Counts messages that were handed over to the application.
+    pub(crate) fn consumed(&self, envelope: &Envelope<'_>, messages: u64) {
+        let attributes = attributes_of(envelope);
+        with(&attributes.messages, [partition_of(envelope)], |all| {
+            self.consumed.add(messages, all);
+        });
+    }
+
+    /// Measures how long a message waited that was sent at one time and handed over at another.
+    pub(crate) fn waited(&self, envelope: &Envelope<'_>, from: SystemTime, to: SystemTime) {
+        let attributes = attributes_of(envelope);
+        with(&attributes.messages, [partition_of(envelope)], |all| {
+            let waited = to.duration_since(from);
+            if waited.is_err() {
+                self.clock_skews.add(1, all);
+            }
+            self.time_in_queue
+                .record(waited.unwrap_or_default().as_secs_f64(), all);
+        });
+    }
+
+    /// Records how many messages are behind the one that is handed over. Without the partition it
+    /// would mean nothing, so that it has it in any case.
+    pub(crate) fn lag(&self, envelope: &Envelope<'_>, behind: u64) {
+        let attributes = attributes_of(envelope);
+        let partition = envelope.partition.map(partition_id);
+        with(&attributes.messages, [partition], |all| {
+            self.lag.record(behind, all);
+        });
+    }
+
+    pub(crate) fn problem(&self, problem: Problem, envelope: &Envelope<'_>) {
+        let attributes = attributes_of(envelope);
+        let problem = KeyValue::new(PROBLEM, problem.name());
+        with(&attributes.messages, [Some(problem)], |all| {
+            self.problems.add(1, all)
+        });
+    }
+}
+
+fn partition_of(envelope: &Envelope<'_>) -> Option<KeyValue> {
+    envelope
+        .destination
+        .filter(|destination| destination.rule.wants_partition_on_metrics())
+        .and(envelope.partition)
+        .map(partition_id)
+}
+
+/// All attributes as one list, which is only built if it has to be.
+fn with<const N: usize>(
+    known: &[KeyValue],
+    extra: [Option<KeyValue>; N],
+    record: impl FnOnce(&[KeyValue]),
+) {
+    if extra.iter().all(Option::is_none) {
+        record(known);
+    } else {
+        let extra = extra.into_iter().flatten();
+        let all: Vec<KeyValue> = known.iter().cloned().chain(extra).collect();
+        record(&all);
+    }
+}
+
+/// Attributes of metrics that are the same for all messages of the destination.
+fn attributes_of(operation: &Envelope<'_>) -> Arc<MetricAttributes> {
+    match operation.destination {
+        Some(destination) => destination.metric_attributes(
+            operation.operation_name,
+            operation.client.server_changes(),
+            || made_for(operation),
+        ),
+        None => Arc::new(made_for(operation)),
+    }
+}
+
+/// Spec: messaging-metrics, the attributes of each metric, 1.44.0.
+fn made_for(envelope: &Envelope<'_>) -> MetricAttributes {
+    let client = envelope.client;
+    let mut messages = vec![
+        KeyValue::new(MESSAGING_SYSTEM, client.system),
+        KeyValue::new(MESSAGING_OPERATION_NAME, envelope.operation_name),
+    ];
+    if let Some(destination) = envelope.destination {
+        let name = destination.low_cardinality_name().cloned();
+        let key = match destination.template {
+            Some(_) => MESSAGING_DESTINATION_TEMPLATE,
+            None => MESSAGING_DESTINATION_NAME,
+        };
+        messages.extend(name.map(|name| KeyValue::new(key, name)));
+    }
+    if let Some(server) = client.server() {
+        messages.push(KeyValue::new(SERVER_ADDRESS, server.address));
+        messages.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
+    }
+    let is_send = envelope.operation.is_producing();
+    if let Some(group) = client.consumer_group.as_ref().filter(|_| !is_send) {
+        messages.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
+    }
+    let mut operation = messages.clone();
+    if envelope.operation != Operation::Process {
+        let operation_type = envelope.operation.operation_type();
+        operation.push(KeyValue::new(MESSAGING_OPERATION_TYPE, operation_type));
+    }
+    MetricAttributes {
+        messages,
+        operation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::attributes::at_start;
+    use crate::engine::client::{Client, Server};
+    use crate::engine::destination::{Name, shared};
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn spans_and_metrics_name_the_server_that_the_client_is_connected_to() {
+        let client = Arc::new(Client::new(&Telemetry::new(), "nats"));
+        let destination = client.destination(Name::lasting("orders"));
+        let envelope = Envelope {
+            client: &client,
+            operation: Operation::Send,
+            operation_name: "publish",
+            destination: Some(&destination),
+            partition: None,
+            batch: None,
+        };
+        let server = |address| Server {
+            address: shared(address),
+            port: 4222,
+        };
+
+        for address in [Some("a"), Some("b"), Some("b"), None] {
+            client.set_server(address.map(server));
+
+            let named = |attributes: &[KeyValue]| {
+                let address = attributes
+                    .iter()
+                    .find(|one| one.key.as_str() == "server.address");
+                address.map(|one| one.value.to_string())
+            };
+            let expected = address.map(str::to_owned);
+            assert_eq!(named(&at_start(&envelope)), expected);
+            assert_eq!(named(&attributes_of(&envelope).messages), expected);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Creation context into and out of the headers of a message.
+//!
+//! The rules for names, duplicates and size are the same for every broker and stand here; a broker's
+//! carrier only says how its headers are walked, removed and appended.
+
+mod problem;
+mod received;
+#[cfg(test)]
+mod tests;
+mod written;
+
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
+
+pub(crate) use self::problem::Problem;
+use self::received::{Found, HeaderExtractor};
+pub(super) use self::written::Written;
+use self::written::inject_w3c;
+pub(crate) use self::written::{Carried, CarriedHeaders, Injected};
+use crate::telemetry::context::copied;
+use crate::telemetry::globals::with_propagator;
+use crate::telemetry::{Component, Propagation, Telemetry};
+use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
+
+/// Headers of a received message.
+pub(crate) trait Headers {
+    /// Whether the order of headers of different names says something.
+    const IS_ORDERED: bool = true;
+
+    /// Shows each header that has a value, in the order of the message.
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8]));
+}
+
+/// Headers of a message to be sent.
+pub(crate) trait HeadersMut {
+    /// Removes all headers of these names, in whatever case, and says whether there were any.
+    fn remove(&mut self, names: &[&str]) -> bool;
+
+    /// Adds a header at the end.
+    fn append(&mut self, name: &str, value: &[u8]);
+
+    /// Bytes that this header takes on the wire.
+    fn cost(name: &str, value: &[u8]) -> usize;
+}
+
+/// What the headers of a message say.
+#[derive(Debug)]
+pub(crate) struct Extracted {
+    /// The given context with all that the message carried.
+    pub(crate) context: Context,
+    /// The creation context, where the message has one.
+    pub(crate) creation: Option<SpanContext>,
+    /// Another, different creation context that the message also carries.
+    pub(crate) conflicting: Option<SpanContext>,
+    /// A context header that could not be read, or not all of it.
+    pub(crate) malformed: Option<&'static str>,
+}
+
+impl Extracted {
+    /// Nothing was carried.
+    fn nothing(base: &Context) -> Self {
+        Self {
+            context: base.clone(),
+            creation: None,
+            conflicting: None,
+            malformed: None,
+        }
+    }
+
+    /// What was wrong with the message's context.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> + use<> {
+        let unreadable = match self.malformed {
+            Some(header) => Some(Problem::Malformed(header)),
+            None => self.creation.is_none().then_some(Problem::Missing),
+        };
+        let conflicting = self.conflicting.is_some().then_some(Problem::Conflicting);
+        conflicting.into_iter().chain(unreadable)
+    }
+}
+
+/// The headers of W3C.
+const FIELDS: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];
+
+impl Telemetry {
+    /// Reads `headers` onto `base`, and of baggage what `accepts` takes.
+    pub(crate) fn extract(
+        &self,
+        base: &Context,
+        headers: Option<&impl Headers>,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Extracted {
+        self.caught(Component::Propagator, || {
+            self.propagation().extract(base, headers, accepts)
+        })
+        .unwrap_or_else(|| Extracted::nothing(base))
+    }
+
+    /// Writes `context` into `headers`, and does with what they carry as it is told.
+    pub(crate) fn inject<H: Headers + HeadersMut>(
+        &self,
+        context: &Context,
+        headers: &mut H,
+        carried: CarriedHeaders,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Injected {
+        self.caught(Component::Propagator, || {
+            self.propagation().inject(context, headers, carried, room)
+        })
+        .unwrap_or_else(|| Written::default().into_headers(headers, carried, |_| 0))
+    }
+
+    /// Whether a header of this name is one of context, in any case.
+    pub(crate) fn writes(&self, name: &str) -> bool {
+        let is_w3c = FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
+        is_w3c
+            || self.caught(Component::Propagator, || self.propagation().writes(name)) == Some(true)
+    }
+}
+
+impl Propagation {
+    /// Reads `headers` onto `base`, and of baggage what `accepts` takes.
+    pub(crate) fn extract(
+        &self,
+        base: &Context,
+        headers: Option<&impl Headers>,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Extracted {
+        let Some(headers) = headers else {
+            return Extracted::nothing(base);
+        };
+        match self {
+            Self::W3c => extract_w3c(base, headers, accepts),
+            Self::Global => with_propagator(|global| extract_with(global, base, headers, &accepts)),
+            Self::Custom(custom) => extract_with(&**custom, base, headers, accepts),
+        }
+    }
+
+    /// Writes `context` into `headers`, and does with what they carry as it is told.
+    ///
+    /// `room` is asked how many bytes may be added to the headers as they are; those that give way
+    /// make room too. What does not fit is left out: baggage first, then tracestate, then all.
+    pub(crate) fn inject<H: Headers + HeadersMut>(
+        &self,
+        context: &Context,
+        headers: &mut H,
+        carried: CarriedHeaders,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Injected {
+        // The propagator has done its work before the headers are changed, so that one that panics
+        // leaves them as they are.
+        let written = match self {
+            Self::W3c => return inject_w3c(context, headers, carried, room),
+            Self::Global => with_propagator(|global| Written::by(global, context)),
+            Self::Custom(custom) => Written::by(&**custom, context),
+        };
+        written.into_headers(headers, carried, room)
+    }
+
+    /// Whether the propagator has a field of this name, in any case.
+    fn writes(&self, name: &str) -> bool {
+        let is_field = |propagator: &dyn TextMapPropagator| {
+            let mut fields = propagator.fields();
+            fields.any(|field| field.eq_ignore_ascii_case(name))
+        };
+        match self {
+            Self::W3c => false,
+            Self::Global => with_propagator(is_field),
+            Self::Custom(custom) => is_field(&**custom),
+        }
+    }
+}
+
+/// Reads `headers` onto `base` with any propagator.
+fn extract_with(
+    propagator: &dyn TextMapPropagator,
+    base: &Context,
+    headers: &impl Headers,
+    accepts: impl Fn(&str) -> bool,
+) -> Extracted {
+    let carrier = HeaderExtractor::new(headers);
+    // On an empty base, so that a context which was not in the headers cannot pass for one that was.
+    let received = read(propagator, &Context::new(), &carrier);
+    let creation = received.span().span_context().clone();
+    let creation = (creation.is_valid() && creation.is_remote()).then_some(creation);
+    let context = read(propagator, base, &carrier);
+    Extracted {
+        context: with_accepted_baggage(context, &received, base, accepts),
+        malformed: carrier.malformed().filter(|_| creation.is_none()),
+        creation,
+        conflicting: None,
+    }
+}
+
+/// `context`, read onto `base`, without the members of baggage that are not let in.
+fn with_accepted_baggage(
+    context: Context,
+    received: &Context,
+    base: &Context,
+    accepts: impl Fn(&str) -> bool,
+) -> Context {
+    let all = received.baggage();
+    let accepted = || all.iter().filter(|(name, _)| accepts(name.as_str()));
+    match accepted().count() {
+        count if count == all.len() => context,
+        0 => context.with_baggage(copied(base.baggage().iter())),
+        _ => context.with_baggage(copied(accepted())),
+    }
+}
+
+fn read(
+    propagator: &dyn TextMapPropagator,
+    base: &Context,
+    carrier: &HeaderExtractor<'_, impl Headers>,
+) -> Context {
+    // OpenTelemetry's no-op propagator returns what is current, not the base that it is given.
+    let _current = base.clone().attach();
+    propagator.extract_with_context(base, carrier)
+}
+
+/// Reads `headers` with any propagator, onto nothing.
+pub(super) fn read_alone(propagator: &dyn TextMapPropagator, headers: &impl Headers) -> Context {
+    read(propagator, &Context::new(), &HeaderExtractor::new(headers))
+}
+
+fn extract_w3c(
+    base: &Context,
+    headers: &impl Headers,
+    accepts: impl Fn(&str) -> bool,
+) -> Extracted {
+    let found = Found::read(headers);
+    let w3c::Read { context, malformed } = found.incoming.onto(base, accepts);
+    Extracted {
+        creation: found
+            .incoming
+            .traceparent
+            .map(|_| context.span().span_context().clone()),
+        conflicting: found.conflicting.map(|earlier| {
+            SpanContext::new(
+                earlier.trace_id,
+                earlier.parent_id,
+                earlier.flags,
+                true,
+                TraceState::NONE,
+            )
+        }),
+        malformed: found.malformed().or(malformed),
+        context,
+    }
+}

@@ -1,0 +1,395 @@
+//! The rules for names, duplicates and size, on headers of no broker in particular.
+
+mod extractor;
+mod tracestate;
+
+use std::sync::Arc;
+
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::propagation::TextMapCompositePropagator;
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+
+use super::*;
+
+const FIRST: &str = "00-11111111111111111111111111111111-1111111111111111-01";
+const SECOND: &str = "00-22222222222222222222222222222222-2222222222222222-01";
+const THIRD: &str = "00-33333333333333333333333333333333-3333333333333333-01";
+
+/// Headers of no broker in particular; a header costs the length of name and value.
+#[derive(Debug, PartialEq, Eq)]
+struct List(Vec<(String, String)>);
+
+fn list(headers: &[(&str, &str)]) -> List {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    List(headers.iter().map(owned).collect())
+}
+
+impl Headers for List {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        for (name, value) in &self.0 {
+            visit(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+impl HeadersMut for List {
+    fn remove(&mut self, names: &[&str]) -> bool {
+        let before = self.0.len();
+        self.0
+            .retain(|(name, _)| !names.iter().any(|one| one.eq_ignore_ascii_case(name)));
+        self.0.len() < before
+    }
+
+    fn append(&mut self, name: &str, value: &[u8]) {
+        self.0
+            .push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
+    }
+
+    fn cost(name: &str, value: &[u8]) -> usize {
+        name.len() + value.len()
+    }
+}
+
+fn all(_: &str) -> bool {
+    true
+}
+
+const REPLACED: Injected = Injected {
+    has_written: true,
+    is_replacement: true,
+    left_out: None,
+};
+
+fn span_of(number: u64) -> (TraceId, SpanId) {
+    let digits = number * 0x1111_1111_1111_1111;
+    let trace = u128::from(digits) << 64 | u128::from(digits);
+    (TraceId::from(trace), SpanId::from(digits))
+}
+
+fn ids(context: Option<&SpanContext>) -> Option<(TraceId, SpanId)> {
+    context.map(|context| (context.trace_id(), context.span_id()))
+}
+
+/// A context with all three fields.
+fn full_context() -> Context {
+    let headers = list(&[
+        ("traceparent", FIRST),
+        ("tracestate", "vendor=1"),
+        ("baggage", "tenant=blue"),
+    ]);
+    Propagation::W3c
+        .extract(&Context::new(), Some(&headers), all)
+        .context
+}
+
+#[test]
+fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
+    type Row<'a> = (&'a [(&'a str, &'a str)], Option<u64>, Option<u64>);
+    let rows: [Row<'_>; 9] = [
+        (&[("traceparent", FIRST)], Some(1), None),
+        (&[("TraceParent", FIRST)], Some(1), None),
+        (
+            &[("traceparent", FIRST), ("traceparent", FIRST)],
+            Some(1),
+            None,
+        ),
+        (
+            &[("traceparent", FIRST), ("traceparent", SECOND)],
+            Some(2),
+            Some(1),
+        ),
+        (
+            &[("traceparent", FIRST), ("traceparent", "broken")],
+            Some(1),
+            None,
+        ),
+        (
+            &[("TRACEPARENT", SECOND), ("traceparent", FIRST)],
+            Some(1),
+            Some(2),
+        ),
+        (
+            &[
+                ("traceparent", FIRST),
+                ("traceparent", SECOND),
+                ("traceparent", THIRD),
+                ("traceparent", THIRD),
+            ],
+            Some(3),
+            Some(2),
+        ),
+        (&[("traceparent", "broken")], None, None),
+        (&[("trace-parent", FIRST)], None, None),
+    ];
+
+    for (headers, creation, conflicting) in rows {
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)), all);
+
+        let context = extracted.context.span().span_context().clone();
+        assert_eq!(
+            ids(extracted.creation.as_ref()),
+            creation.map(span_of),
+            "{headers:?}"
+        );
+        assert_eq!(
+            ids(extracted.conflicting.as_ref()),
+            conflicting.map(span_of),
+            "{headers:?}"
+        );
+        assert_eq!(extracted.creation.is_some(), context.is_valid());
+    }
+}
+
+#[test]
+fn of_conflicting_contexts_all_of_the_last_counts_and_else_all_are_one_list() {
+    let one_list = list(&[
+        ("traceparent", FIRST),
+        ("tracestate", "a=1"),
+        ("tracestate", "b=2"),
+        ("baggage", "a=1"),
+        ("baggage", "b=2"),
+    ]);
+    let conflicting = list(&[
+        ("traceparent", FIRST),
+        ("tracestate", "a=1"),
+        ("baggage", "a=1"),
+        ("traceparent", SECOND),
+        ("tracestate", "b=2"),
+        ("baggage", "b=2"),
+    ]);
+
+    for (headers, expected) in [(one_list, "a=1,b=2"), (conflicting, "b=2")] {
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers), all);
+        let written = w3c::Outgoing::from_context(&extracted.context);
+        assert_eq!(written.tracestate.as_deref(), Some(expected));
+        assert_eq!(written.baggage.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_message_without_context_has_none_whatever_is_current() {
+    let _current = full_context().attach();
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+
+    for propagation in [Propagation::W3c, Propagation::Global, stock] {
+        for headers in [None, Some(list(&[("key", "value")]))] {
+            let extracted = propagation.extract(&Context::new(), headers.as_ref(), all);
+            assert_eq!(extracted.creation, None, "{propagation:?}");
+        }
+    }
+}
+
+#[test]
+fn stale_headers_are_replaced_in_every_case_and_others_stay_in_order() {
+    let mut headers = list(&[
+        ("a", "1"),
+        ("TraceParent", SECOND),
+        ("traceparent", THIRD),
+        ("Tracestate", "stale=1"),
+        ("BAGGAGE", "stale=1"),
+        ("b", "2"),
+    ]);
+
+    let injected = Propagation::W3c.inject(
+        &full_context(),
+        &mut headers,
+        CarriedHeaders::REPLACED,
+        |_| usize::MAX,
+    );
+
+    assert_eq!(injected, REPLACED);
+    assert_eq!(
+        headers,
+        list(&[
+            ("a", "1"),
+            ("b", "2"),
+            ("traceparent", FIRST),
+            ("tracestate", "vendor=1"),
+            ("baggage", "tenant=blue"),
+        ])
+    );
+}
+
+#[test]
+fn with_nothing_to_write_the_headers_pass_through() {
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+
+    for propagation in [Propagation::W3c, Propagation::Global, stock] {
+        let mut headers = list(&[("traceparent", FIRST), ("baggage", "tenant=blue")]);
+        let injected = propagation.inject(
+            &Context::new(),
+            &mut headers,
+            CarriedHeaders::REPLACED,
+            |_| usize::MAX,
+        );
+        assert_eq!(injected, Injected::default());
+        assert_eq!(
+            headers,
+            list(&[("traceparent", FIRST), ("baggage", "tenant=blue")])
+        );
+    }
+}
+
+#[test]
+fn baggage_alone_is_written_beside_a_context_that_passes_through() {
+    let mut headers = list(&[("traceparent", FIRST), ("Baggage", "stale=1")]);
+    let baggage = Context::new().with_baggage(
+        [("tenant", "blue")].map(|(key, value)| opentelemetry::KeyValue::new(key, value)),
+    );
+
+    Propagation::W3c.inject(&baggage, &mut headers, CarriedHeaders::REPLACED, |_| {
+        usize::MAX
+    });
+
+    assert_eq!(
+        headers,
+        list(&[("traceparent", FIRST), ("baggage", "tenant=blue")])
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
+    let context = full_context();
+    let traceparent = "traceparent".len() + FIRST.len();
+    let tracestate = traceparent + "tracestate".len() + "vendor=1".len();
+    let baggage = tracestate + "baggage".len() + "tenant=blue".len();
+    let rows = [
+        (baggage, 3, None),
+        (baggage - 1, 2, Some(Problem::BaggageLeftOut)),
+        (tracestate, 2, Some(Problem::BaggageLeftOut)),
+        (tracestate - 1, 1, Some(Problem::TracestateLeftOut)),
+        (traceparent, 1, Some(Problem::TracestateLeftOut)),
+        (traceparent - 1, 0, Some(Problem::ContextLeftOut)),
+    ];
+
+    for (room, written, expected) in rows {
+        let mut headers = list(&[]);
+        let injected =
+            Propagation::W3c.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| room);
+        assert_eq!(
+            (headers.0.len(), injected.left_out),
+            (written, expected),
+            "{room} bytes"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_fit_leaves_on_the_message_what_it_would_have_replaced() {
+    let context = full_context();
+    let carried = [("baggage", "a=1"), ("traceparent", SECOND)];
+    let stock = TextMapCompositePropagator::new(vec![
+        Box::new(BaggagePropagator::new()),
+        Box::new(TraceContextPropagator::new()),
+    ]);
+    for propagation in [Propagation::W3c, Propagation::Custom(Arc::new(stock))] {
+        let mut headers = list(&carried);
+        let injected = propagation.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
+        // The new traceparent takes the room of the old one, and the rest has none.
+        assert_eq!(headers, list(&[("baggage", "a=1"), ("traceparent", FIRST)]));
+        assert_eq!(injected.left_out, Some(Problem::TracestateLeftOut));
+
+        let mut headers = list(&carried[..1]);
+        let injected = propagation.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
+        assert_eq!(headers, list(&carried[..1]));
+        assert_eq!(injected.left_out, Some(Problem::ContextLeftOut));
+        assert!(!injected.has_written && !injected.is_replacement);
+    }
+}
+
+#[test]
+fn another_propagator_writes_its_fields_and_no_empty_ones() {
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let context = Propagation::W3c
+        .extract(&Context::new(), Some(&list(&[("traceparent", FIRST)])), all)
+        .context;
+    let mut headers = list(&[
+        ("TRACESTATE", "stale=1"),
+        ("traceparent", SECOND),
+        ("a", "1"),
+    ]);
+
+    let injected = stock.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| {
+        usize::MAX
+    });
+
+    assert_eq!(injected, REPLACED);
+    assert_eq!(headers, list(&[("a", "1"), ("traceparent", FIRST)]));
+    headers.remove(&FIELDS);
+    assert_eq!(headers, list(&[("a", "1")]));
+}
+
+#[test]
+fn what_is_wrong_with_a_received_context_is_told_apart() {
+    const MALFORMED: [Problem; 3] = [
+        Problem::Malformed(TRACEPARENT),
+        Problem::Malformed(TRACESTATE),
+        Problem::Malformed(BAGGAGE),
+    ];
+    let [traceparent, tracestate, baggage] = MALFORMED;
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [Problem]);
+    let rows: [Row<'_>; 11] = [
+        (&[("traceparent", FIRST), ("baggage", "a=1,,b=2")], &[]),
+        (&[("traceparent", FIRST), ("tracestate", " ")], &[]),
+        (&[("key", "value")], &[Problem::Missing]),
+        (&[("baggage", "a=1")], &[Problem::Missing]),
+        (&[("traceparent", "")], &[traceparent]),
+        (&[("TRACEPARENT", "00-1-1-01")], &[traceparent]),
+        (&[("traceparent", "00-1-1-01"), ("traceparent", FIRST)], &[]),
+        (
+            &[("traceparent", FIRST), ("tracestate", "=")],
+            &[tracestate],
+        ),
+        (&[("traceparent", FIRST), ("baggage", "a=1,b")], &[baggage]),
+        (
+            &[("traceparent", FIRST), ("Traceparent", SECOND)],
+            &[Problem::Conflicting],
+        ),
+        (
+            &[
+                ("traceparent", FIRST),
+                ("traceparent", SECOND),
+                ("baggage", "b"),
+            ],
+            &[Problem::Conflicting, baggage],
+        ),
+    ];
+
+    for (headers, expected) in rows {
+        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)), all);
+        assert_eq!(
+            extracted.problems().collect::<Vec<_>>(),
+            expected,
+            "{headers:?}"
+        );
+    }
+    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let broken = list(&[("traceparent", "broken")]);
+    let extracted = stock.extract(&Context::new(), Some(&broken), all);
+    assert_eq!(extracted.problems().collect::<Vec<_>>(), [traceparent]);
+}
+
+#[test]
+fn only_accepted_baggage_is_let_in_and_that_of_the_base_stays() {
+    let members = |context: &Context| w3c::Outgoing::from_context(context).baggage;
+    let headers = list(&[
+        ("traceparent", FIRST),
+        ("baggage", "tenant=blue,card=4711;p"),
+    ]);
+    let base = Context::new().with_baggage([opentelemetry::KeyValue::new("base", "1")]);
+    let stock = Propagation::Custom(Arc::new(w3c::Propagator::new()));
+
+    for propagation in [Propagation::W3c, stock] {
+        let accepted = |accepts: fn(&str) -> bool| {
+            let extracted = propagation.extract(&base, Some(&headers), accepts);
+            members(&extracted.context)
+        };
+        assert_eq!(accepted(all).as_deref(), Some("card=4711;p,tenant=blue"));
+        assert_eq!(
+            accepted(|name| name == "tenant").as_deref(),
+            Some("tenant=blue")
+        );
+        assert_eq!(accepted(|_| false).as_deref(), Some("base=1"));
+    }
+}

@@ -1,0 +1,392 @@
+//! [`Received`]: a message and the context that it was created in.
+
+pub(crate) mod sealed;
+mod settle;
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
+
+use opentelemetry::trace::{Link, SpanContext};
+use opentelemetry::{Context, KeyValue};
+
+use self::sealed::Parts;
+pub(crate) use self::settle::start_settle;
+use crate::engine::ambient::{Delivered, ambient};
+use crate::engine::attributes::captured;
+use crate::engine::destination::Destination;
+use crate::engine::in_batch::InBatch;
+use crate::engine::not_let_in::NotLetIn;
+use crate::engine::operation::Envelope;
+use crate::engine::propagation::Extracted;
+use crate::engine::relation::{Ambient, Relation, links_to, passed_on};
+use crate::engine::span::{ProcessSpan, Running};
+use crate::policy::{Incoming, Record, Rule};
+use crate::semconv::operation::Operation;
+use crate::semconv::outcome::Outcome;
+use crate::telemetry::Moment;
+use crate::telemetry::context::{active_span, without_span};
+
+/// A message that a wrapped consumer handed over. It derefs to the client's own message.
+///
+/// Nothing has been started for it: the process span begins with [`process`](Self::process) or
+/// [`start_process`](Self::start_process).
+pub struct Received<M: Message> {
+    message: M,
+    source: Arc<M::Source>,
+    context: OnceLock<Context>,
+    delivered: Delivered,
+    /// The span that it is processed in, or was.
+    processed_in: Mutex<Option<SpanContext>>,
+    /// What was wrong with its context counts once, however often it is processed.
+    is_reported: AtomicBool,
+}
+
+/// A message of one of the wrapped clients. Nobody else can implement it.
+pub trait Message: Parts {}
+
+impl<M: Parts> Message for M {}
+
+impl<M: Message> Received<M> {
+    /// Takes a message that the client hands over, and counts it.
+    ///
+    /// `waited_since` is when the application began to wait for it, where that is a receive
+    /// operation of its own. `lag` says how many messages are behind it, where the client knows.
+    pub(crate) fn hand_over(
+        message: M,
+        source: &Arc<M::Source>,
+        waited_since: Option<Moment>,
+        lag: impl FnOnce(&M) -> Option<u64>,
+    ) -> Self {
+        let current = Context::current();
+        let received = Self {
+            delivered: M::client(source).met.delivered(&current),
+            message,
+            source: Arc::clone(source),
+            context: OnceLock::new(),
+            processed_in: Mutex::default(),
+            is_reported: AtomicBool::new(false),
+        };
+        if !current.is_telemetry_suppressed() && !received.message.is_status() {
+            received.count(&current, waited_since, lag);
+        }
+        received
+    }
+
+    /// It is delivered with others, after it was taken.
+    pub(crate) fn hand_over_again(&mut self, current: &Context) {
+        self.delivered = M::client(&self.source).met.delivered(current);
+    }
+
+    /// The same delivery with its message in another form.
+    pub(crate) fn in_the_form_of<N>(&self, message: N) -> Received<N>
+    where
+        N: Message<Source = M::Source>,
+    {
+        Received {
+            message,
+            source: Arc::clone(&self.source),
+            context: self.context.clone(),
+            delivered: self.delivered,
+            processed_in: Mutex::new(self.processed_in()),
+            is_reported: AtomicBool::new(self.is_reported.load(Ordering::Relaxed)),
+        }
+    }
+
+    fn count(
+        &self,
+        current: &Context,
+        waited_since: Option<Moment>,
+        lag: impl FnOnce(&M) -> Option<u64>,
+    ) {
+        let destination = self.message.destination(&self.source);
+        let client = M::client(&self.source);
+        let rule = &destination.rule;
+        if rule.recorded() == Record::Off {
+            return;
+        }
+        let envelope = Envelope {
+            client,
+            operation: Operation::Receive,
+            operation_name: M::receive_name(&self.source),
+            destination: Some(&destination),
+            partition: self.message.partition(),
+            batch: None,
+        };
+        client.telemetry.measure(|instruments| {
+            instruments.consumed(&envelope, 1);
+            if rule.wants_time_in_queue()
+                && let Some(sent) = self.message.sent_at()
+            {
+                instruments.waited(&envelope, sent, SystemTime::now());
+            }
+            if rule.wants_lag()
+                && let Some(behind) = lag(&self.message)
+            {
+                instruments.lag(&envelope, behind);
+            }
+        });
+        if rule.wants_receive_spans(false)
+            && let Some(since) = waited_since
+        {
+            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let trust = trust(&self.message, rule);
+            let relation = Relation {
+                parent: current.clone(),
+                links: links_to(carried.creation, carried.conflicting, trust),
+                beside: None,
+            };
+            let running = Running::since(since, &envelope, relation);
+            running.record(|| attributes(&self.message, &self.source, rule));
+        }
+    }
+
+    /// What the message carries, as far as the policy lets it in: its creation context as remote
+    /// span, and its baggage. Empty if that is nothing that can be read.
+    pub fn context(&self) -> &Context {
+        self.context.get_or_init(|| {
+            let destination = self.message.destination(&self.source);
+            let rule = &destination.rule;
+            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let trust = self.trust(rule);
+            let not_let_in = not_let_in(&Context::new(), &carried, trust, &destination);
+            let context = match trust {
+                Incoming::Continue | Incoming::LinkOnly => carried.context,
+                Incoming::Restart | Incoming::Ignore => Context::new(),
+            };
+            not_let_in.put_into(context)
+        })
+    }
+
+    /// Processes the message in a `process {destination}` span, and returns what the handler
+    /// returns.
+    ///
+    /// The handler's future is polled with the span and the message's baggage current, across every
+    /// await. The span links to the creation context and is its child. If a span is active that was
+    /// opened since the message was delivered, it is that one's child instead; one that was active
+    /// before, around a consumer loop for instance, is linked. A [`policy`](crate::policy) can set it
+    /// [otherwise](crate::policy::Rule::parent). An
+    /// error sets the span's status, `error.type` and an exception; a panic does too and goes on.
+    /// Committing or acknowledging stays with the caller.
+    ///
+    /// What is current counts when the future is first polled, or where no context is attached then,
+    /// when this was called.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
+    ///
+    /// # Examples
+    ///
+    /// A closure that uses `?` has to name its result:
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use otel_messaging::Received;
+    /// use rdkafka::message::{BorrowedMessage, Message as _};
+    ///
+    /// async fn handle(order: &Received<BorrowedMessage<'_>>) -> anyhow::Result<()> {
+    ///     order
+    ///         .process(async |order| -> anyhow::Result<()> {
+    ///             let text = std::str::from_utf8(order.payload().unwrap_or_default())?;
+    ///             println!("{text}");
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// # }
+    /// ```
+    pub fn process<'r, R, F, Fut>(
+        &'r self,
+        handler: F,
+    ) -> impl Future<Output = R> + use<'r, M, R, F, Fut>
+    where
+        F: FnOnce(&'r Self) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome,
+    {
+        let called = Context::current();
+        async move {
+            let process = self.start_in(ambient(called));
+            process.run(|| handler(self)).await
+        }
+    }
+
+    /// Starts the `process {destination}` span, for control flow that a closure cannot express.
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use opentelemetry::context::FutureExt as _;
+    /// use otel_messaging::Received;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # async fn handle(order: &BorrowedMessage<'_>) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn guarded(order: &Received<BorrowedMessage<'_>>) -> Result<(), std::io::Error> {
+    ///     let span = order.start_process();
+    ///     let outcome = handle(order).with_context(span.context().clone()).await;
+    ///     span.finish(&outcome);
+    ///     outcome
+    /// }
+    /// # }
+    /// ```
+    pub fn start_process(&self) -> ProcessSpan {
+        self.start_in(Context::current())
+    }
+
+    /// The client's own message.
+    pub fn into_inner(self) -> M {
+        self.message
+    }
+
+    fn start_in(&self, ambient: Context) -> ProcessSpan {
+        if ambient.is_telemetry_suppressed() || self.message.is_status() {
+            return ProcessSpan::unrecorded(ambient);
+        }
+        let destination = self.message.destination(&self.source);
+        let envelope = Envelope {
+            client: M::client(&self.source),
+            operation: Operation::Process,
+            operation_name: "process",
+            destination: Some(&destination),
+            partition: self.message.partition(),
+            batch: None,
+        };
+        let rule = &destination.rule;
+        let trust = self.trust(rule);
+        if !envelope.has_span() {
+            let carried = self.carried(&ambient, &envelope, rule);
+            let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
+            let context = passed_on(ambient, carried, trust, self.message.is_stored());
+            let context = not_let_in.put_into(context);
+            return match rule.recorded() {
+                Record::Off => ProcessSpan::unrecorded(context),
+                _ => ProcessSpan::of(Running::without_span(&envelope, &context)),
+            };
+        }
+        let batch = InBatch::of(&ambient);
+        let outside = match batch {
+            Some(_) => without_span(&ambient),
+            None => ambient.clone(),
+        };
+        let carried = self.carried(&outside, &envelope, rule);
+        let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
+        let mut relation = if batch.is_some() && carried.creation.is_none() {
+            Relation::inside(ambient)
+        } else {
+            let ambient = Ambient {
+                is_about_it: !self.was_active_before(&outside),
+                context: &outside,
+                choice: rule.chosen_parent(),
+            };
+            Relation::handling(ambient, carried, trust)
+        };
+        relation.links.extend(batch.map(Link::with_context));
+        relation.parent = not_let_in.put_into(relation.parent);
+        let running = Running::start(&envelope, relation);
+        running.record(|| self.own_attributes(rule));
+        self.is_processed_in(running.span_context());
+        ProcessSpan::of(running)
+    }
+
+    /// Whether the active span was so already when the message was delivered to the application.
+    pub(crate) fn was_active_before(&self, ambient: &Context) -> bool {
+        let met = &M::client(&self.source).met;
+        active_span(ambient).is_some_and(|span| met.was_active(span.span_id(), self.delivered))
+    }
+
+    /// What the message carries, read onto `base`. What is wrong with it is reported once.
+    pub(crate) fn carried(
+        &self,
+        base: &Context,
+        envelope: &Envelope<'_>,
+        rule: &Rule,
+    ) -> Extracted {
+        let carried = extract(&self.message, &self.source, base, rule);
+        let is_told = envelope.operation == Operation::Process && rule.recorded() != Record::Off;
+        if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {
+            let telemetry = &envelope.client.telemetry;
+            telemetry.report(carried.problems(), envelope);
+        }
+        carried
+    }
+
+    pub(crate) fn trust(&self, rule: &Rule) -> Incoming {
+        trust(&self.message, rule)
+    }
+
+    /// What only this message says of itself.
+    pub(crate) fn own_attributes(&self, rule: &Rule) -> Vec<KeyValue> {
+        attributes(&self.message, &self.source, rule)
+    }
+
+    pub(crate) const fn message(&self) -> &M {
+        &self.message
+    }
+
+    pub(crate) const fn source(&self) -> &Arc<M::Source> {
+        &self.source
+    }
+
+    pub(crate) const fn message_mut(&mut self) -> &mut M {
+        &mut self.message
+    }
+}
+
+/// What must not go out again from the handler of a message.
+fn not_let_in(
+    ambient: &Context,
+    carried: &Extracted,
+    trust: Incoming,
+    source: &Arc<Destination>,
+) -> NotLetIn {
+    let mut not_let_in = NotLetIn::default();
+    if NotLetIn::is_needed(ambient, source) {
+        not_let_in.add(carried, trust, source);
+    }
+    not_let_in
+}
+
+fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {
+    let telemetry = &M::client(source).telemetry;
+    telemetry.extract(base, message.headers(), |member| rule.accepts(member))
+}
+
+fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {
+    let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
+    let age = rule.has_max_age().then(age).flatten();
+    match rule.trust(message.is_redelivered(), age) {
+        Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
+        trust => trust,
+    }
+}
+
+fn attributes<M: Message>(message: &M, source: &M::Source, rule: &Rule) -> Vec<KeyValue> {
+    let mut attributes = message.attributes(source, rule);
+    if let Some(headers) = message.headers() {
+        let telemetry = &M::client(source).telemetry;
+        attributes.extend(captured(headers, rule, telemetry));
+    }
+    attributes
+}
+
+impl<M: Message> Deref for Received<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.message
+    }
+}
+
+impl<M: Message + Clone> Clone for Received<M> {
+    fn clone(&self) -> Self {
+        self.in_the_form_of(self.message.clone())
+    }
+}
+
+impl<M: Message + fmt::Debug> fmt::Debug for Received<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Received").field(&self.message).finish()
+    }
+}

@@ -1,0 +1,56 @@
+//! What the core asks of a received message, and nobody else can give.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::KeyValue;
+
+use crate::engine::client::Client;
+use crate::engine::destination::Destination;
+use crate::engine::propagation::Headers;
+use crate::policy::Rule;
+
+/// What the core asks of a received message.
+#[expect(
+    private_bounds,
+    private_interfaces,
+    unnameable_types,
+    reason = "nobody else is to implement or call it"
+)]
+pub trait Parts {
+    /// What is known of where it came from.
+    type Source;
+    /// Its headers.
+    type Headers: Headers;
+
+    /// The client that received it.
+    fn client(source: &Self::Source) -> &Arc<Client>;
+    /// The system's verb for receiving.
+    fn receive_name(source: &Self::Source) -> &'static str;
+    /// Where it came from.
+    fn destination(&self, source: &Self::Source) -> Arc<Destination>;
+    /// The partition, where the system has such.
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+    /// Its headers, if it has any.
+    fn headers(&self) -> Option<&Self::Headers>;
+    /// When it was sent, by the broker's clock or the producer's.
+    fn sent_at(&self) -> Option<SystemTime> {
+        None
+    }
+    /// Whether the broker says that it has delivered it before.
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+    /// Whether it is no message, but what the broker says of one.
+    fn is_status(&self) -> bool {
+        false
+    }
+    /// Whether it was read out of a store: the context of its writer is linked, never continued.
+    fn is_stored(&self) -> bool {
+        false
+    }
+    /// What only this system says of it, for a span that is recorded.
+    fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
+}

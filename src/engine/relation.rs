@@ -1,0 +1,162 @@
+//! Where a span hangs and what it links to.
+
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
+
+use crate::engine::propagation::Extracted;
+use crate::policy::{Incoming, Parent};
+use crate::telemetry::context::copied;
+use crate::telemetry::context::{active_span, without_span};
+
+/// Where a span hangs and what it links to.
+#[derive(Debug)]
+pub(crate) struct Relation {
+    /// Context whose span is the parent.
+    pub(crate) parent: Context,
+    /// Links, all given when the span is built so that samplers see them.
+    pub(crate) links: Vec<Link>,
+    /// A span that is active and is not the parent: the last link, and never one too many.
+    pub(crate) beside: Option<Link>,
+}
+
+/// What is active where a message, or a batch, is processed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ambient<'a> {
+    pub(crate) context: &'a Context,
+    /// Whether the active span was opened since the message was delivered, and so can be about it.
+    pub(crate) is_about_it: bool,
+    /// What the policy says of the parent.
+    pub(crate) choice: Option<Parent>,
+}
+
+impl Ambient<'_> {
+    /// Whether the active span, which there is, is the parent.
+    fn is_parent(self) -> bool {
+        match self.choice {
+            None => self.is_about_it,
+            Some(choice) => choice == Parent::Ambient,
+        }
+    }
+}
+
+impl Relation {
+    /// Relation of a span that belongs to what the application is doing.
+    pub(crate) const fn inside(ambient: Context) -> Self {
+        Self {
+            parent: ambient,
+            links: Vec::new(),
+            beside: None,
+        }
+    }
+
+    /// Relation of a span that handles one received message, which is trusted so far.
+    ///
+    /// The creation context is linked to, and is the parent where it is continued. A span that was
+    /// opened for the message stays the parent, as the conventions recommend; any other active one
+    /// is linked. `received` is what the message carried, read onto the ambient context.
+    ///
+    /// Spec: messaging-spans § Consumer spans, 1.44.0.
+    pub(crate) fn handling(ambient: Ambient<'_>, received: Extracted, trust: Incoming) -> Self {
+        let active = active_span(ambient.context);
+        let is_parent = active.is_some() && ambient.is_parent();
+        let continues = trust == Incoming::Continue
+            && !is_parent
+            && ambient.choice != Some(Parent::Root)
+            && received.creation.is_some();
+        let brings_baggage = matches!(trust, Incoming::Continue | Incoming::LinkOnly);
+
+        let links = links_to(received.creation, received.conflicting, trust);
+        let beside = active.filter(|_| !is_parent).map(link_beside);
+        let parent = if continues {
+            received.context
+        } else {
+            let context = match brings_baggage {
+                true => with_baggage_of(ambient.context, &received.context),
+                false => ambient.context.clone(),
+            };
+            match beside {
+                Some(_) => without_span(&context),
+                None => context,
+            }
+        };
+        Self {
+            parent,
+            links,
+            beside,
+        }
+    }
+
+    /// Relation of the span of a batch, which has no message for its parent.
+    ///
+    /// Spec: messaging-spans § Consumer spans, 1.44.0.
+    pub(crate) fn handling_many(ambient: Ambient<'_>, links: Vec<Link>) -> Self {
+        let active = active_span(ambient.context);
+        let beside = active.filter(|_| !ambient.is_parent()).map(link_beside);
+        Self {
+            parent: match beside {
+                Some(_) => without_span(ambient.context),
+                None => ambient.context.clone(),
+            },
+            links,
+            beside,
+        }
+    }
+}
+
+/// A span that is about no message: what it says of sampling must not decide for one.
+fn link_beside(active: SpanContext) -> Link {
+    Link::with_context(untrusted(active))
+}
+
+/// The context in which a message is handled that has no span: whatever is active there, the trace
+/// of the message must not end, unless it `is_stored`. `received` is what it carried, read onto
+/// `ambient`.
+pub(crate) fn passed_on(
+    ambient: Context,
+    received: Extracted,
+    trust: Incoming,
+    is_stored: bool,
+) -> Context {
+    match trust {
+        Incoming::Continue | Incoming::LinkOnly if is_stored => {
+            with_baggage_of(&ambient, &received.context)
+        }
+        Incoming::Continue | Incoming::LinkOnly => received.context,
+        Incoming::Restart | Incoming::Ignore => ambient,
+    }
+}
+
+/// Links to what a message carried, as far as it is trusted.
+pub(crate) fn links_to(
+    creation: Option<SpanContext>,
+    conflicting: Option<SpanContext>,
+    trust: Incoming,
+) -> Vec<Link> {
+    let seen = |context: SpanContext| match trust {
+        Incoming::Continue | Incoming::LinkOnly => Some(context),
+        Incoming::Restart => Some(untrusted(context)),
+        Incoming::Ignore => None,
+    };
+    let carried = creation.into_iter().chain(conflicting);
+    carried.filter_map(seen).map(Link::with_context).collect()
+}
+
+/// The identity of a span in a trace that must not decide anything here.
+pub(crate) fn untrusted(context: SpanContext) -> SpanContext {
+    SpanContext::new(
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags() & !TraceFlags::SAMPLED,
+        context.is_remote(),
+        TraceState::NONE,
+    )
+}
+
+fn with_baggage_of(ambient: &Context, received: &Context) -> Context {
+    let baggage = received.baggage();
+    if baggage.is_empty() {
+        return ambient.clone();
+    }
+    ambient.with_baggage(copied(baggage.iter()))
+}

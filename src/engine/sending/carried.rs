@@ -1,0 +1,246 @@
+//! What a message to be sent carries already, and what may become of it.
+
+use opentelemetry::Context;
+use opentelemetry::baggage::{Baggage, BaggageExt as _};
+use opentelemetry::trace::{Link, TraceContextExt as _};
+
+use crate::engine::not_let_in::NotLetIn;
+use crate::engine::operation::Envelope;
+use crate::engine::propagation::{
+    Carried, CarriedHeaders, Extracted, Headers, HeadersMut, Injected,
+};
+use crate::engine::relation::{Relation, untrusted};
+use crate::policy::{self, Incoming, Rule};
+use crate::telemetry::Telemetry;
+use crate::telemetry::context::active_span;
+use crate::telemetry::context::copied;
+
+/// What a message to be sent carries from before: the user's own context, or that of an attempt or a
+/// hop before this one.
+#[derive(Debug)]
+pub(super) struct CarriedContext {
+    extracted: Extracted,
+    may: policy::Carried,
+    /// Nothing that it carries may go out again.
+    is_refused: bool,
+    /// Baggage passes by a list, or not at all: what is on the message can only pass if it is read
+    /// and written.
+    restricts_baggage: bool,
+}
+
+impl CarriedContext {
+    /// Reads what `headers` carry, for a message that is sent while `ambient` is current.
+    pub(super) fn read(
+        telemetry: &Telemetry,
+        rule: &Rule,
+        ambient: &Context,
+        headers: &impl Headers,
+    ) -> Self {
+        // Where no span is active, the carried one may be; then all else that is current stays.
+        let base = match active_span(ambient) {
+            Some(_) => Context::new(),
+            None if ambient.baggage().is_empty() => ambient.clone(),
+            None => ambient.with_baggage(Baggage::new()),
+        };
+        let not_let_in = NotLetIn::of(ambient);
+        let accepts =
+            |member: &str| rule.sends(member) && not_let_in.is_none_or(|not| not.accepts(member));
+        let extracted = telemetry.extract(&base, Some(headers), accepts);
+        let trust = not_let_in.map_or(Incoming::Continue, |not| {
+            not.trust(extracted.creation.as_ref())
+        });
+        let may = match (trust, rule.carried_context()) {
+            (Incoming::Ignore, _) => policy::Carried::Ignore,
+            (Incoming::Restart, policy::Carried::Continue) => policy::Carried::LinkOnly,
+            (_, by_rule) => by_rule,
+        };
+        let is_stranger = matches!(trust, Incoming::Restart | Incoming::Ignore);
+        let is_refused = is_stranger || may == policy::Carried::Ignore;
+        Self {
+            restricts_baggage: is_refused
+                || rule.restricts_sent_baggage()
+                || not_let_in.is_some_and(NotLetIn::restricts_baggage),
+            is_refused,
+            may,
+            extracted,
+        }
+    }
+
+    /// Whether it carries a context that may go out as it is.
+    pub(super) const fn can_be_kept(&self) -> bool {
+        self.extracted.creation.is_some() && !self.is_refused
+    }
+
+    /// Whether the message's trace may go on with the context that it carries.
+    pub(super) fn continues(&self) -> bool {
+        self.can_be_kept() && self.may == policy::Carried::Continue
+    }
+
+    /// What the message links to, in a span inside `parent`. A context that is not continued there
+    /// decides nothing.
+    ///
+    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    pub(super) fn links(&self, parent: &Context) -> Vec<Link> {
+        if self.may == policy::Carried::Ignore {
+            return Vec::new();
+        }
+        let trace = parent.span().span_context().trace_id();
+        let carried = [&self.extracted.creation, &self.extracted.conflicting];
+        let links = carried.into_iter().flatten().cloned().map(|context| {
+            if context.trace_id() == trace && !self.is_refused {
+                context
+            } else {
+                untrusted(context)
+            }
+        });
+        links.map(Link::with_context).collect()
+    }
+
+    /// The context that a span of the message is started in: the ambient one, and where no span is
+    /// active there the carried one, with the baggage of both.
+    pub(super) fn parent(&self, ambient: &Context) -> Context {
+        let is_parent = self.continues() && active_span(ambient).is_none();
+        let merged = self.merged_baggage(ambient);
+        if !is_parent {
+            return merged.map_or_else(|| ambient.clone(), |merged| ambient.with_baggage(merged));
+        }
+        let context = &self.extracted.context;
+        let ambients = || copied(ambient.baggage().iter());
+        match merged.or_else(|| (!ambient.baggage().is_empty()).then(ambients)) {
+            Some(baggage) => context.with_baggage(baggage),
+            None => context.clone(),
+        }
+    }
+
+    /// Relation of a span that sends or creates the message.
+    pub(super) fn relation(&self, ambient: &Context) -> Relation {
+        let parent = self.parent(ambient);
+        let links = self.links(&parent);
+        Relation {
+            parent,
+            links,
+            beside: None,
+        }
+    }
+
+    /// The same where the message keeps the context that it carries: that is the user's own, and is
+    /// linked to.
+    pub(super) fn kept_relation(&self, ambient: &Context) -> Relation {
+        Relation {
+            parent: ambient.clone(),
+            links: self.links(ambient),
+            beside: None,
+        }
+    }
+
+    /// `context` with the baggage of `ambient` and of the message; of members with the same name the
+    /// ambient one counts.
+    pub(super) fn with_baggage(&self, context: &Context, ambient: &Context) -> Option<Context> {
+        let merged = self.merged_baggage(ambient)?;
+        Some(context.with_baggage(merged))
+    }
+
+    /// Baggage of both; `None` if the ambient one is all that there is.
+    fn merged_baggage(&self, ambient: &Context) -> Option<Baggage> {
+        let carried = self.extracted.context.baggage();
+        if self.is_refused || carried.is_empty() {
+            return None;
+        }
+        let mut merged: Baggage = copied(ambient.baggage().iter());
+        for (name, (value, metadata)) in carried {
+            if merged.get(name.as_str()).is_none() {
+                merged.insert_with_metadata(name.clone(), value.clone(), metadata.clone());
+            }
+        }
+        Some(merged)
+    }
+
+    /// What becomes of the headers that the message has, where a context is written for it.
+    pub(super) fn headers(&self, ambient: &Context) -> CarriedHeaders {
+        CarriedHeaders {
+            trace: if self.is_refused {
+                Carried::Removed
+            } else {
+                Carried::Replaced
+            },
+            baggage: if self.restricts_baggage {
+                Carried::Removed
+            } else if ambient.baggage().is_empty() {
+                Carried::Kept
+            } else {
+                Carried::Replaced
+            },
+        }
+    }
+
+    /// Leaves the message with the context that it carries, but for what baggage is forbidden.
+    pub(super) fn keep<H: Headers + HeadersMut>(
+        &self,
+        envelope: &Envelope<'_>,
+        headers: &mut H,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Injected {
+        let nothing = Context::new();
+        let left = CarriedHeaders {
+            trace: Carried::Kept,
+            ..self.headers(&nothing)
+        };
+        let own = self.with_baggage(&nothing, &nothing).unwrap_or(nothing);
+        self.inject(envelope, &own, left, headers, room)
+    }
+
+    /// Writes `context` into the headers of the message.
+    pub(super) fn inject<H: Headers + HeadersMut>(
+        &self,
+        envelope: &Envelope<'_>,
+        context: &Context,
+        carried: CarriedHeaders,
+        headers: &mut H,
+        room: impl FnOnce(&H) -> usize,
+    ) -> Injected {
+        let telemetry = &envelope.client.telemetry;
+        let sent = envelope.rule().without_kept_baggage(context);
+        let context = sent.as_ref().unwrap_or(context);
+        let mut carried = carried;
+        if carried.trace == Carried::Replaced && self.is_from(context) {
+            // Nobody has started a span: what the message carries is what it would be given.
+            carried.trace = Carried::Kept;
+        }
+        let mut injected = telemetry.inject(context, headers, carried, room);
+        injected.is_replacement &= carried.trace != Carried::Kept;
+        telemetry.report(injected.problems(), envelope);
+        injected
+    }
+
+    /// Whether the span of `context` is the one that the message names.
+    fn is_from(&self, context: &Context) -> bool {
+        let span = context.span();
+        let span = span.span_context();
+        self.extracted.creation.as_ref().is_some_and(|creation| {
+            (creation.trace_id(), creation.span_id()) == (span.trace_id(), span.span_id())
+        })
+    }
+}
+
+/// Takes out of a message that is none of our affair what was not let in with another one.
+pub(super) fn strip<H: Headers + HeadersMut>(
+    envelope: &Envelope<'_>,
+    ambient: &Context,
+    headers: &mut H,
+) {
+    if NotLetIn::of(ambient).is_none() {
+        return;
+    }
+    let (telemetry, rule) = (&envelope.client.telemetry, envelope.rule());
+    let carried = CarriedContext::read(telemetry, rule, ambient, headers);
+    let nothing = Context::new();
+    let left = CarriedHeaders {
+        trace: match carried.is_refused {
+            true => Carried::Removed,
+            false => Carried::Kept,
+        },
+        ..carried.headers(&nothing)
+    };
+    let own = carried.with_baggage(&nothing, &nothing).unwrap_or(nothing);
+    telemetry.inject(&own, headers, left, |_| usize::MAX);
+}

@@ -1,0 +1,303 @@
+//! The life of an operation and of its span: started from an envelope, ended exactly once.
+
+mod process;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::trace::{
+    Link, SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt as _,
+};
+use opentelemetry::{Context, KeyValue};
+
+pub use self::process::ProcessSpan;
+use crate::engine::attributes::{at_start, of_overflow, when_recorded};
+use crate::engine::client::Client;
+use crate::engine::destination::Destination;
+use crate::engine::fan_back::FanBack;
+use crate::engine::in_batch::InBatch;
+use crate::engine::links::within_limit;
+use crate::engine::operation::Envelope;
+use crate::engine::relation::Relation;
+use crate::policy::Record;
+use crate::semconv::attributes::{
+    EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
+    count, of_error, partition_id,
+};
+use crate::semconv::operation::Operation;
+use crate::semconv::text::tidy;
+use crate::telemetry::{Component, Moment, Started, Telemetry};
+
+/// An operation that has begun: its span, where it has one, and what its metrics need.
+///
+/// Dropping it ends both. Span and metrics have the same pair of timestamps.
+pub(crate) struct Running {
+    client: Arc<Client>,
+    destination: Option<Arc<Destination>>,
+    operation: Operation,
+    operation_name: &'static str,
+    partition: Option<i32>,
+    batch: Option<usize>,
+    fan_back: FanBack,
+    context: Context,
+    /// The span of the context is that of this operation.
+    has_span: bool,
+    /// It is, and it is recorded.
+    recording: bool,
+    error_type: Option<Cow<'static, str>>,
+    started: Moment,
+    /// Set where the end was before the drop.
+    elapsed: Option<Duration>,
+}
+
+impl Running {
+    /// Begins an operation now.
+    pub(crate) fn start(envelope: &Envelope<'_>, relation: Relation) -> Self {
+        Self::since(Moment::now(), envelope, relation)
+    }
+
+    /// Begins an operation of which only now is known what it was about.
+    pub(crate) fn since(started: Moment, envelope: &Envelope<'_>, relation: Relation) -> Self {
+        if !envelope.has_span() {
+            return Self::within(started, envelope, Started::nothing(&relation.parent));
+        }
+        let telemetry = &envelope.client.telemetry;
+        let limit = telemetry.most_links();
+        let beside = relation.beside.filter(|_| limit > 1);
+        let limit = limit.saturating_sub(usize::from(beside.is_some()));
+        let (mut links, overflow) = within_limit(relation.links, limit);
+        links.extend(beside);
+        let builder = SpanBuilder::from_name(envelope.span_name())
+            .with_kind(envelope.operation.span_kind())
+            .with_start_time(started.wall())
+            .with_attributes(at_start(envelope))
+            .with_links(links);
+        let span = telemetry.start(builder, &relation.parent);
+        let running = Self::within(started, envelope, span);
+        running.record(|| when_recorded(envelope));
+        if running.recording {
+            for links in overflow {
+                running.overflow(links);
+            }
+        }
+        running
+    }
+
+    /// Begins an operation now that has no span, only metrics.
+    pub(crate) fn without_span(envelope: &Envelope<'_>, context: &Context) -> Self {
+        Self::within(Moment::now(), envelope, Started::nothing(context))
+    }
+
+    fn within(started: Moment, envelope: &Envelope<'_>, span: Started) -> Self {
+        Self {
+            client: Arc::clone(envelope.client),
+            destination: envelope.destination.cloned(),
+            operation: envelope.operation,
+            operation_name: envelope.operation_name,
+            partition: envelope.partition,
+            batch: envelope.batch,
+            fan_back: FanBack::default(),
+            has_span: span.is_ours,
+            recording: span.is_recording,
+            context: span.context,
+            error_type: None,
+            started,
+            elapsed: None,
+        }
+    }
+
+    /// Makes a child span that has no purpose but these links.
+    fn overflow(&self, links: Vec<Link>) {
+        let envelope = Envelope {
+            operation_name: "links",
+            ..self.envelope()
+        };
+        let builder = SpanBuilder::from_name(envelope.span_name())
+            .with_kind(SpanKind::Internal)
+            .with_start_time(self.started.wall())
+            .with_attributes(of_overflow(&envelope))
+            .with_links(links);
+        let span = self.telemetry().start(builder, &self.context);
+        self.on(&span, |span| span.end_with_timestamp(self.started.wall()));
+    }
+
+    /// Makes this the operation that the processing of its messages belongs to.
+    pub(crate) fn is_batch(&mut self, fan_back: FanBack) {
+        if !self.has_span {
+            return;
+        }
+        self.context = InBatch::mark(&self.context);
+        if fan_back.left_out > 0 {
+            self.record(|| [count(FAN_BACK_LEFT_OUT, fan_back.left_out)]);
+        }
+        self.fan_back = fan_back;
+    }
+
+    /// Makes a span in each trace that a batch's messages are from, as long as the batch took.
+    fn fan_back(&self, elapsed: Duration) {
+        for (origin, messages) in &self.fan_back.origins {
+            let envelope = Envelope {
+                partition: None,
+                batch: Some(*messages),
+                ..self.envelope()
+            };
+            let batch = self.context.span().span_context().clone();
+            let error = self.error_type.clone().map(of_error);
+            let has_failed = error.is_some();
+            let builder = SpanBuilder::from_name(envelope.span_name())
+                .with_kind(self.operation.span_kind())
+                .with_start_time(self.started.wall())
+                .with_attributes(
+                    at_start(&envelope)
+                        .into_iter()
+                        .chain(when_recorded(&envelope))
+                        .chain(error),
+                )
+                .with_links(vec![Link::with_context(batch)]);
+            let parent = Context::new().with_remote_span_context(origin.clone());
+            let span = self.telemetry().start(builder, &parent);
+            self.on(&span, |span| {
+                if has_failed {
+                    span.set_status(Status::error(""));
+                }
+                span.end_with_timestamp(self.started.after(elapsed));
+            });
+        }
+    }
+
+    /// Does something to a span that was started, if it is recorded.
+    fn on(&self, started: &Started, act: impl FnOnce(SpanRef<'_>)) {
+        if started.is_recording {
+            self.telemetry()
+                .caught(Component::Tracer, || act(started.context.span()));
+        }
+    }
+
+    /// Does something to the span of this operation, if it is recorded.
+    fn on_span(&self, act: impl FnOnce(SpanRef<'_>)) {
+        if self.recording {
+            self.telemetry()
+                .caught(Component::Tracer, || act(self.context.span()));
+        }
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.client.telemetry
+    }
+
+    pub(crate) fn envelope(&self) -> Envelope<'_> {
+        Envelope {
+            client: &self.client,
+            operation: self.operation,
+            operation_name: self.operation_name,
+            destination: self.destination.as_ref(),
+            partition: self.partition,
+            batch: self.batch,
+        }
+    }
+
+    pub(crate) const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) const fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Sets attributes, which are built only if a span is recorded.
+    pub(crate) fn record<I>(&self, attributes: impl FnOnce() -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        self.on_span(|span| span.set_attributes(attributes()));
+    }
+
+    /// Identity of the span of this operation, where it has one.
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
+        self.has_span
+            .then(|| self.context.span().span_context().clone())
+    }
+
+    /// Sets the partition, where it was not known at the start.
+    pub(crate) fn in_partition(&mut self, partition: i32) {
+        if self.partition.is_none() {
+            self.record(|| [partition_id(partition)]);
+            self.partition = Some(partition);
+        }
+    }
+
+    /// Records a failure; the operation still has to end.
+    ///
+    /// Spec: recording-errors § Recording errors on spans, 1.44.0.
+    pub(crate) fn fail(&mut self, error_type: impl Into<Cow<'static, str>>, description: &str) {
+        let error_type = error_type.into();
+        self.on_span(|span| {
+            span.set_attribute(of_error(error_type.clone()));
+            span.set_status(Status::error(tidy(description).into_owned()));
+        });
+        self.error_type = Some(error_type);
+    }
+
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.error_type.is_some()
+    }
+
+    /// Records an exception as an event of the span.
+    ///
+    /// Spec: exceptions-spans § Recording an exception, 1.44.0.
+    pub(crate) fn exception(
+        &self,
+        exception_type: &'static str,
+        message_and_backtrace: impl FnOnce() -> (String, Option<String>),
+    ) {
+        self.on_span(|span| {
+            let (message, backtrace) = message_and_backtrace();
+            let backtrace = backtrace.map(|text| KeyValue::new(EXCEPTION_STACKTRACE, text));
+            let attributes = [
+                KeyValue::new(EXCEPTION_TYPE, exception_type),
+                KeyValue::new(EXCEPTION_MESSAGE, message),
+            ];
+            span.add_event(
+                EXCEPTION_EVENT,
+                attributes.into_iter().chain(backtrace).collect(),
+            );
+        });
+    }
+
+    /// Fixes the end to now, whatever is still to be recorded.
+    fn end_now(&mut self) {
+        self.elapsed = Some(self.started.elapsed());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
+        self.on_span(|span| span.end_with_timestamp(self.started.after(elapsed)));
+        self.fan_back(elapsed);
+        let error = self.error_type.take().map(of_error);
+        let envelope = self.envelope();
+        if envelope.rule().recorded() == Record::Off {
+            return;
+        }
+        self.telemetry().measure(|instruments| {
+            // Of a batch each message is counted with its own outcome.
+            let is_send = matches!(self.operation, Operation::Send | Operation::SendExisting);
+            if is_send && self.batch.is_none() {
+                instruments.sent(&envelope, error.clone());
+            }
+            instruments.ended(&envelope, elapsed, error);
+        });
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("operation_name", &self.operation_name)
+            .field("span", self.context.span().span_context())
+            .finish_non_exhaustive()
+    }
+}
