@@ -95,10 +95,7 @@ pub mod amqp {
 #[path = "../../src/kafka"]
 pub mod kafka {
     mod carrier;
-    mod consumer;
-    mod envelope;
     mod native;
-    mod settle;
 
     use std::ffi::CString;
 

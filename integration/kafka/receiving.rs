@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use futures::StreamExt as _;
-use integration::clients::{Callbacks, Clients, Futures, Queues};
+use integration::kafka::clients::{Callbacks, Clients, Futures, Queues};
 use integration::kafka::{
     PATIENCE, client_attributes, config, consumer_in, measured, process_span, topic,
 };

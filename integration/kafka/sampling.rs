@@ -4,8 +4,8 @@
 use std::env;
 use std::process::Command;
 
-use integration::clients::Futures;
 use integration::kafka::Kafka;
+use integration::kafka::clients::Futures;
 use integration::scenario::assert_kept_batches;
 use otel_messaging::LinkedSampler;
 

@@ -75,10 +75,10 @@ impl File {
     }
 
     /// The module, `kafka/consumer` for instance; of the crate's root it is empty.
-    fn module(&self) -> &str {
+    pub(crate) fn module(&self) -> &str {
         let module = self.path.strip_suffix(".rs").unwrap_or(&self.path);
         match module {
-            "lib" => "",
+            "lib" | "main" => "",
             _ => module.strip_suffix("/mod").unwrap_or(module),
         }
     }

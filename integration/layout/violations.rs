@@ -1,5 +1,6 @@
 //! Each rule on a small tree that breaks it, and on one that looks as if it did.
 
+use crate::imports;
 use crate::rules;
 use crate::tree::Tree;
 
@@ -161,6 +162,100 @@ fn a_file_that_is_too_long_is_found() {
         [
             "src/long.rs:401: the file has 401 lines, more than 400; split it by what it is about; \
           a room becomes a folder of the same name"
+        ]
+    );
+}
+
+#[test]
+fn an_import_from_a_floor_that_is_not_below_is_found() {
+    let tree = Tree::new(&[
+        (
+            "lib.rs",
+            "mod policy;\nmod w3c;\npub use crate::telemetry::Telemetry;\n",
+        ),
+        (
+            "policy/mod.rs",
+            "use crate::telemetry::{Telemetry, globals::meter};\n",
+        ),
+        (
+            "telemetry/mod.rs",
+            "use crate::policy::Policy;\nuse crate::Rule;\n",
+        ),
+        (
+            "telemetry/globals.rs",
+            "pub mod own {\n    use super::super::meter;\n}\nuse super::super::engine::span;\n",
+        ),
+        (
+            "w3c/mod.rs",
+            "fn f() {\n    crate::semconv::text::tidy()\n}\n",
+        ),
+        (
+            "semconv/mod.rs",
+            "mod text;\npub(in crate::engine) use self::text::tidy;\n",
+        ),
+        (
+            "semconv/text.rs",
+            "// crate::w3c\n#[cfg(test)]\nmod tests {\n    use crate::engine::span;\n}\n",
+        ),
+        ("engine/mod.rs", "mod links;\nmod span;\n"),
+        ("engine/links.rs", "use super::span::Span as Other;\n"),
+        (
+            "engine/span.rs",
+            "use super::links;\nuse crate::{kafka, logs};\n",
+        ),
+        ("kafka/mod.rs", "use crate::engine::span;\n"),
+        ("logs.rs", "use crate::w3c::List;\n"),
+    ]);
+
+    assert_eq!(
+        imports::imports_go_down(&tree),
+        [
+            "src/policy/mod.rs:1: policy imports telemetry; what both need belongs below them",
+            "src/telemetry/mod.rs:2: telemetry imports the root; name the module that it is in, \
+             not the crate's root",
+            "src/telemetry/globals.rs:4: telemetry imports engine; what both need belongs below \
+             them",
+            "src/w3c/mod.rs:2: w3c imports semconv; what both need belongs below them",
+            "src/engine/span.rs:2: engine imports kafka; what both need belongs below them",
+            "src/engine/span.rs:2: engine imports logs; give each module a floor in \
+             integration/layout/imports.rs",
+            "src/logs.rs:1: logs imports w3c; give each module a floor in \
+             integration/layout/imports.rs",
+        ]
+    );
+    assert_eq!(
+        imports::engine_floors_go_up_the_list(&tree),
+        [
+            "src/engine/links.rs:1: links imports span; it stands further down in \
+             src/engine/mod.rs"
+        ]
+    );
+}
+
+#[test]
+fn a_circle_of_imports_is_found_in_any_folder() {
+    let tree = Tree::new(&[
+        ("a.rs", "use crate::b::{B, c::C};\n"),
+        ("b/mod.rs", "mod c;\nuse self::c::C;\n"),
+        ("b/c.rs", "use super::B;\nuse super::d;\n"),
+        ("b/d.rs", "fn f(_: super::e::E) {}\n"),
+        ("b/e.rs", "\nuse crate::b::c;\n"),
+        ("b/f.rs", "use super::c;\n#[cfg(test)]\nuse super::d;\n"),
+        ("g.rs", "use crate::a;\n"),
+    ]);
+    let round = |file, line, from, to| {
+        format!(
+            "src/b/{file}.rs:{line}: {from} imports {to}; that leads back to {from}; what both \
+             need belongs into a third"
+        )
+    };
+
+    assert_eq!(
+        imports::imports_form_no_circle(&tree),
+        [
+            round("c", 2, "c", "d"),
+            round("d", 1, "d", "e"),
+            round("e", 2, "e", "c"),
         ]
     );
 }

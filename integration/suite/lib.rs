@@ -8,8 +8,6 @@
 )]
 
 pub mod amqp;
-pub mod clients;
-pub mod embedded;
 pub mod kafka;
 pub mod metrics;
 pub mod nats;

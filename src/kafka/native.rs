@@ -12,10 +12,7 @@ use std::{ptr, slice};
 
 use rdkafka::bindings;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders, Timestamp};
-
-use super::carrier::MessageHeaders;
-use crate::engine::received::Received;
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
 
 /// One header of a message; the value of a null header is `None`.
 pub(super) struct RawHeader<'a> {
@@ -135,44 +132,4 @@ pub(super) fn high_watermark<C: ClientContext>(
     };
     let is_known = status == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     is_known.then_some(high)
-}
-
-/// Forwards to the received message.
-///
-/// It stands here because the trait has an unsafe method.
-impl<M: MessageHeaders> Message for Received<M> {
-    type Headers = M::Headers;
-
-    fn key(&self) -> Option<&[u8]> {
-        (**self).key()
-    }
-
-    fn payload(&self) -> Option<&[u8]> {
-        (**self).payload()
-    }
-
-    unsafe fn payload_mut(&mut self) -> Option<&mut [u8]> {
-        // SAFETY: the caller keeps what the method asks for, which is the same for the message.
-        unsafe { self.message_mut().payload_mut() }
-    }
-
-    fn topic(&self) -> &str {
-        (**self).topic()
-    }
-
-    fn partition(&self) -> i32 {
-        (**self).partition()
-    }
-
-    fn offset(&self) -> i64 {
-        (**self).offset()
-    }
-
-    fn timestamp(&self) -> Timestamp {
-        (**self).timestamp()
-    }
-
-    fn headers(&self) -> Option<&Self::Headers> {
-        (**self).headers()
-    }
 }

@@ -8,7 +8,8 @@ use lapin::message::Delivery;
 use opentelemetry::Context;
 
 use super::{Consumer, Source};
-use crate::{Outcome, Received};
+use crate::engine::received::Received;
+use crate::semconv::outcome::Outcome;
 
 /// What a delegate is given: a delivery, none when the consumer was cancelled, or an error.
 pub type DeliveryResult = lapin::Result<Option<Received<Delivery>>>;

@@ -17,8 +17,9 @@ use lapin::types::ShortString;
 pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
 use super::envelope::{ConnectionInfo, Source};
+use crate::engine::received::Received;
 use crate::telemetry::Moment;
-use crate::{Received, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// A consumer whose deliveries know the context that they were created in.
 ///

@@ -22,8 +22,9 @@ pub use self::batches::Batches;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
 use super::envelope::ClientInfo;
 use super::native;
+use crate::engine::received::Received;
 use crate::telemetry::Moment;
-use crate::{Received, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// A consumer whose messages know the context that they were created in.
 ///

@@ -1,6 +1,6 @@
 //! What only Kafka's received messages have.
 
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedMessage};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedMessage, Timestamp};
 
 use crate::engine::received::Received;
 use crate::kafka::carrier::MessageHeaders;
@@ -32,5 +32,44 @@ impl Received<BorrowedMessage<'_>> {
 impl<M: MessageHeaders> MessageHeaders for Received<M> {
     fn borrowed_headers(&self) -> Option<&BorrowedHeaders> {
         (**self).borrowed_headers()
+    }
+}
+
+/// Forwards to the received message.
+impl<M: MessageHeaders> Message for Received<M> {
+    type Headers = M::Headers;
+
+    fn key(&self) -> Option<&[u8]> {
+        (**self).key()
+    }
+
+    fn payload(&self) -> Option<&[u8]> {
+        (**self).payload()
+    }
+
+    #[expect(unsafe_code, reason = "the trait has an unsafe method")]
+    unsafe fn payload_mut(&mut self) -> Option<&mut [u8]> {
+        // SAFETY: the caller keeps what the method asks for, which is the same for the message.
+        unsafe { self.message_mut().payload_mut() }
+    }
+
+    fn topic(&self) -> &str {
+        (**self).topic()
+    }
+
+    fn partition(&self) -> i32 {
+        (**self).partition()
+    }
+
+    fn offset(&self) -> i64 {
+        (**self).offset()
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        (**self).timestamp()
+    }
+
+    fn headers(&self) -> Option<&Self::Headers> {
+        (**self).headers()
     }
 }

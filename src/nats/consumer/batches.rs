@@ -13,8 +13,8 @@ use tokio::time::sleep;
 
 use super::sealed::{HandOver, Single};
 use super::{Delivered, Messages};
-use crate::engine::batch;
-use crate::{Batch, Received};
+use crate::engine::batch::{self, Batch};
+use crate::engine::received::Received;
 
 /// The messages of one of the client's streams in batches, see [`Batches`](crate::Batches).
 pub type Batches<S> = batch::Batches<

@@ -13,9 +13,10 @@ use futures_core::Stream;
 use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use super::sealed::HandOver;
 use super::{Delivered, Messages};
+use crate::engine::received::Received;
 use crate::nats::envelope::{ConsumerInfo, Patterns};
 use crate::telemetry::Moment;
-use crate::{Received, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// A JetStream consumer whose messages know the context that they were created in.
 ///

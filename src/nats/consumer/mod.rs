@@ -20,8 +20,9 @@ pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
 use super::envelope::{Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
+use crate::engine::received::Received;
 use crate::telemetry::Moment;
-use crate::{Received, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// A client whose subscriptions give messages that know the context that they were created in.
 ///
@@ -212,8 +213,8 @@ impl<T: sealed::HandOver> Delivered for T {}
 pub(super) mod sealed {
     use std::sync::Arc;
 
+    use crate::engine::received::{Message, Received};
     use crate::telemetry::Moment;
-    use crate::{Message, Received};
 
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
     pub trait HandOver {

@@ -8,13 +8,10 @@
     reason = "a test panics where it fails"
 )]
 
-#[path = "layout/rules.rs"]
+mod imports;
 mod rules;
-#[path = "layout/tokens.rs"]
 mod tokens;
-#[path = "layout/tree.rs"]
 mod tree;
-#[path = "layout/violations.rs"]
 mod violations;
 
 use tree::Tree;
@@ -27,6 +24,19 @@ fn the_core_names_no_client_and_no_house() {
 #[test]
 fn houses_import_no_house() {
     check(rules::houses_import_no_house);
+}
+
+#[test]
+fn imports_go_down_from_floor_to_floor() {
+    check(imports::imports_go_down);
+    check(imports::engine_floors_go_up_the_list);
+}
+
+#[test]
+fn imports_form_no_circle() {
+    for root in ["src", "integration/suite"] {
+        check_in(root, imports::imports_form_no_circle);
+    }
 }
 
 #[test]

@@ -19,8 +19,9 @@ use rdkafka::producer::{
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::block_in_place;
 
+use super::wire::raw_headers;
+use super::{PATIENCE, config, next};
 use crate::Message;
-use crate::kafka::{PATIENCE, config, next, raw_headers};
 
 /// How long a blocking client waits at a time.
 const TURN: Duration = Duration::from_millis(50);
@@ -55,7 +56,7 @@ impl Clients for Futures {
     type Consumer = kafka::Consumer;
 
     fn producer(telemetry: &Telemetry) -> Self::Producer {
-        crate::kafka::producer(telemetry)
+        super::producer(telemetry)
     }
 
     fn consumer(telemetry: &Telemetry, config: &ClientConfig, topic: &str) -> Self::Consumer {

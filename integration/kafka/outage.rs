@@ -8,7 +8,7 @@ use std::env;
 use std::time::Duration;
 
 use futures::future::join_all;
-use integration::embedded;
+use integration::kafka::embedded;
 use integration::kafka::{client_attributes, config, send_span, topic};
 use opentelemetry::trace::{SpanKind, Status};
 use otel_messaging::kafka;

@@ -1,0 +1,132 @@
+//! [`Kafka`]: the broker of the scenarios.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use otel_messaging::Telemetry;
+use otel_messaging::kafka::Received;
+use otel_messaging::testing::ExpectedSpan;
+use rdkafka::message::OwnedMessage;
+use rdkafka::producer::future_producer::Delivery;
+
+use super::clients::{Clients, Futures, future_record};
+use super::spans::{
+    batch_span, create_span, in_common, measured, process_span, send_span, sent_batch,
+};
+use super::wire::wire_headers;
+use super::{PATIENCE, config, topic};
+use crate::{BatchSender, Broker, Header, Message};
+
+type ConsumerInGroup<C> = (Rc<<C as Clients>::Consumer>, String);
+
+/// Wrapped Kafka clients.
+#[expect(missing_debug_implementations, reason = "not all clients have one")]
+pub struct Kafka<C: Clients = Futures> {
+    telemetry: Telemetry,
+    producer: C::Producer,
+    consumers: RefCell<HashMap<String, ConsumerInGroup<C>>>,
+}
+
+impl<C: Clients> Kafka<C> {
+    fn consumer_of(&self, topic: &str) -> ConsumerInGroup<C> {
+        let consumers = self.consumers.borrow();
+        let (consumer, group) = consumers.get(topic).expect("a declared topic");
+        (Rc::clone(consumer), group.clone())
+    }
+}
+
+impl<C: Clients> Broker for Kafka<C> {
+    type Receipt = Delivery;
+    type Message = OwnedMessage;
+
+    async fn connect(telemetry: &Telemetry) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            producer: C::producer(telemetry),
+            consumers: RefCell::default(),
+        }
+    }
+
+    async fn declare(&self, name: &str) -> String {
+        let topic = topic(name).await;
+        let config = config();
+        let group = config.get("group.id").expect("a group").to_owned();
+        let consumer = Rc::new(C::consumer(&self.telemetry, &config, &topic));
+        let mut consumers = self.consumers.borrow_mut();
+        consumers.insert(topic.clone(), (consumer, group));
+        topic
+    }
+
+    async fn send(&self, topic: &str, message: &Message) -> Delivery {
+        C::send(&self.producer, topic, message).await
+    }
+
+    async fn receive(&self, topic: &str) -> Received<OwnedMessage> {
+        C::receive(&self.consumer_of(topic).0).await
+    }
+
+    fn headers(&self, received: &Received<OwnedMessage>) -> Vec<Header> {
+        wire_headers(received)
+    }
+
+    fn send_name(&self, topic: &str) -> String {
+        format!("send {topic}")
+    }
+
+    fn process_name(&self, topic: &str) -> String {
+        format!("process {topic}")
+    }
+
+    fn send_span(&self, topic: &str, sent: &Message, delivery: &Delivery) -> ExpectedSpan {
+        send_span(topic, &sent.key, delivery)
+    }
+
+    fn process_span(&self, topic: &str, received: &Received<OwnedMessage>) -> ExpectedSpan {
+        process_span(received, &self.consumer_of(topic).1)
+    }
+
+    fn batch_span(&self, topic: &str, messages: usize) -> ExpectedSpan {
+        batch_span(topic, &self.consumer_of(topic).1, messages)
+    }
+
+    fn in_common(&self, span: ExpectedSpan, received: &Received<OwnedMessage>) -> ExpectedSpan {
+        in_common(span, received)
+    }
+
+    fn on_link(&self, received: &Received<OwnedMessage>) -> Vec<KeyValue> {
+        let offset = rdkafka::Message::offset(received);
+        vec![KeyValue::new("messaging.kafka.offset", offset)]
+    }
+
+    fn sent(&self, topic: &str) -> Vec<KeyValue> {
+        measured("send", topic, None)
+    }
+
+    fn consumed(&self, topic: &str) -> Vec<KeyValue> {
+        measured("poll", topic, Some(&self.consumer_of(topic).1))
+    }
+
+    fn processed(&self, topic: &str) -> Vec<KeyValue> {
+        measured("process", topic, Some(&self.consumer_of(topic).1))
+    }
+}
+
+impl BatchSender for Kafka {
+    async fn send_batch(&self, topic: &str, messages: &[Message]) {
+        let records = messages.iter().map(|message| future_record(topic, message));
+        for result in self.producer.send_batch(records, PATIENCE).await {
+            result.map_err(|(error, _)| error).expect("a delivery");
+        }
+    }
+
+    fn create_span(&self, topic: &str, sent: &Message) -> ExpectedSpan {
+        create_span(topic, &sent.key)
+    }
+
+    fn sent_batch(&self, kind: SpanKind, topic: &str, messages: usize) -> ExpectedSpan {
+        sent_batch(kind, Some(topic), messages)
+    }
+}
