@@ -78,7 +78,7 @@ fn every_key_is_the_one_of_the_conventions() {
     for file in files(&sources) {
         let path = file.strip_prefix(&sources).expect("a file of ours");
         let path = path.to_str().expect("a path in UTF-8");
-        if path.starts_with("semconv") || path.contains("envelope") {
+        if path.starts_with("semconv") || path.contains("attributes") {
             let text = fs::read_to_string(&file).expect("a source in UTF-8");
             ours.extend(keys(&text));
         }

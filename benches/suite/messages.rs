@@ -10,12 +10,12 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::engine::client::Client;
 use crate::engine::destination::{Destination, Name};
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::relation::Relation;
 use crate::engine::span::Running;
 use crate::policy::{Policy, Record, Rule};
 use crate::sample::{CLIENT_ID, GROUP, TOPIC};
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Telemetry;
 
 /// A client with a policy of so many rules, and metrics that nobody takes.
@@ -58,19 +58,19 @@ impl Wrapped {
     /// The metrics of a record that was sent.
     pub fn sent(&self, from: SystemTime, to: SystemTime) {
         let destination = self.destination();
-        let envelope = self.envelope(Operation::Send, "send", &destination);
+        let operation = self.operation(OperationType::Send, "send", &destination);
         let elapsed = to.duration_since(from).unwrap_or_default();
         self.0.telemetry.measure(|instruments| {
-            instruments.sent(&envelope, None);
-            instruments.ended(&envelope, elapsed, None);
+            instruments.sent(&operation, None);
+            instruments.ended(&operation, elapsed, None);
         });
     }
 
     /// The metrics of a message that was received and processed.
     pub fn processed(&self, from: SystemTime, to: SystemTime) {
         let destination = self.destination();
-        let received = self.envelope(Operation::Receive, "poll", &destination);
-        let processed = self.envelope(Operation::Process, "process", &destination);
+        let received = self.operation(OperationType::Receive, "poll", &destination);
+        let processed = self.operation(OperationType::Process, "process", &destination);
         let elapsed = to.duration_since(from).unwrap_or_default();
         self.0
             .telemetry
@@ -84,9 +84,9 @@ impl Wrapped {
     pub fn processed_together(&self, links: Vec<Link>) {
         let destination = self.destination();
         let messages = links.len();
-        let envelope = Envelope {
+        let operation = Operation {
             batch: Some(messages),
-            ..self.envelope(Operation::Process, "process", &destination)
+            ..self.operation(OperationType::Process, "process", &destination)
         };
         let parent = Context::new();
         let relation = Relation {
@@ -94,22 +94,22 @@ impl Wrapped {
             links,
             beside: None,
         };
-        drop(Running::start(&envelope, relation));
+        drop(Running::start(&operation, relation));
     }
 
     fn destination(&self) -> Arc<Destination> {
         self.0.destination(Name::lasting(TOPIC))
     }
 
-    fn envelope<'a>(
+    fn operation<'a>(
         &'a self,
-        operation: Operation,
+        operation_type: OperationType,
         operation_name: &'static str,
         destination: &'a Arc<Destination>,
-    ) -> Envelope<'a> {
-        Envelope {
+    ) -> Operation<'a> {
+        Operation {
             client: &self.0,
-            operation,
+            operation_type,
             operation_name,
             destination: Some(destination),
             partition: Some(0),

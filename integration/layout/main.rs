@@ -45,7 +45,7 @@ fn every_house_has_the_same_rooms() {
 }
 
 #[test]
-fn attribute_keys_are_spelt_in_semconv_and_envelopes_only() {
+fn attribute_keys_are_spelt_in_semconv_and_in_attributes_only() {
     check(rules::keys_are_spelt_once);
 }
 

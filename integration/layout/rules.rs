@@ -41,7 +41,12 @@ const HOUSES: [House; 3] = [
 ];
 
 const ROOMS: [&str; 6] = [
-    "mod", "carrier", "envelope", "producer", "consumer", "settle",
+    "mod",
+    "carrier",
+    "attributes",
+    "producer",
+    "consumer",
+    "settle",
 ];
 
 const MAX_LINES: usize = 400;
@@ -140,7 +145,7 @@ pub(crate) fn houses_have_the_same_rooms(tree: &Tree) -> Vec<String> {
 pub(crate) fn keys_are_spelt_once(tree: &Tree) -> Vec<String> {
     let may_spell = |file: &File| {
         ["semconv", "testing"].contains(&file.top())
-            || room_of(file).is_some_and(|(_, room)| room == "envelope")
+            || room_of(file).is_some_and(|(_, room)| room == "attributes")
     };
     let mut violations = Vec::new();
     for (file, tokens) in tree.without_tests() {
@@ -153,7 +158,7 @@ pub(crate) fn keys_are_spelt_once(tree: &Tree) -> Vec<String> {
                 && !text.contains(char::is_whitespace)
             {
                 let what = format!("the attribute key {text:?} is spelt here");
-                let advice = "use a constant of src/semconv/, or of the house's envelope";
+                let advice = "use a constant of src/semconv/, or of the house's attributes";
                 violations.push(violation(file, token.line, &what, advice));
             }
         }

@@ -4,7 +4,7 @@ use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use opentelemetry::{Context, KeyValue};
 
-use super::envelope::{SETTLED, delivery_tag, error_type};
+use super::attributes::{SETTLED, delivery_tag, error_type};
 use crate::engine::ambient::ambient;
 use crate::engine::received::{Message, Received};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
 use super::destination::Destination;
-use super::operation::Envelope;
+use super::operation::Operation;
 use super::propagation::Headers;
 use crate::policy::Rule;
 use crate::semconv::attributes::{
@@ -20,16 +20,15 @@ use crate::telemetry::Telemetry;
 /// Attributes that samplers may decide on, so that a span has them from its start.
 ///
 /// Spec: messaging-spans § Attributes, "important for making sampling decisions", 1.44.0.
-pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
-    let client = envelope.client;
-    let operation = envelope.operation;
+pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
+    let client = operation.client;
     let mut attributes = Vec::with_capacity(12);
     attributes.extend([
         KeyValue::new(MESSAGING_SYSTEM, client.system),
-        KeyValue::new(MESSAGING_OPERATION_NAME, envelope.operation_name),
-        KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type()),
+        KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
+        KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type.as_str()),
     ]);
-    if let Some(destination) = envelope.destination {
+    if let Some(destination) = operation.destination {
         attributes.extend(destination_name(destination));
         // A template is there to be one of few.
         if let Some(template) = destination.usable_template() {
@@ -45,16 +44,16 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
             attributes.push(KeyValue::new(MESSAGING_DESTINATION_ANONYMOUS, true));
         }
     }
-    if let Some(partition) = envelope.partition {
+    if let Some(partition) = operation.partition {
         attributes.push(partition_id(partition));
     }
-    if let Some(messages) = envelope.batch {
+    if let Some(messages) = operation.batch {
         attributes.push(count(MESSAGING_BATCH_MESSAGE_COUNT, messages));
     }
     if let Some(group) = client
         .consumer_group
         .as_ref()
-        .filter(|_| !operation.is_producing())
+        .filter(|_| !operation.operation_type.is_producing())
     {
         attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
     }
@@ -66,9 +65,9 @@ pub(crate) fn at_start(envelope: &Envelope<'_>) -> Vec<KeyValue> {
 }
 
 /// Attributes of a span that is there for links alone.
-pub(crate) fn of_overflow(envelope: &Envelope<'_>) -> impl Iterator<Item = KeyValue> {
-    let system = KeyValue::new(MESSAGING_SYSTEM, envelope.client.system);
-    let destination = envelope.destination;
+pub(crate) fn of_overflow(operation: &Operation<'_>) -> impl Iterator<Item = KeyValue> {
+    let system = KeyValue::new(MESSAGING_SYSTEM, operation.client.system);
+    let destination = operation.destination;
     let destination = destination.and_then(|destination| destination_name(destination));
     [system].into_iter().chain(destination)
 }
@@ -82,8 +81,8 @@ pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
 /// Attributes that are of no use to samplers, for spans that are recorded.
 ///
 /// Spec: messaging-spans § Attributes, 1.44.0.
-pub(crate) fn when_recorded(envelope: &Envelope<'_>) -> Option<KeyValue> {
-    let client_id = envelope.client.id.as_ref()?;
+pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
+    let client_id = operation.client.id.as_ref()?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
 }
 

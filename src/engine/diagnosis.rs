@@ -1,6 +1,6 @@
 //! What was wrong with the context of messages: counted, and told in a debug line.
 
-use super::operation::Envelope;
+use super::operation::Operation;
 use super::propagation::Problem;
 use crate::telemetry::{Component, Telemetry};
 
@@ -9,27 +9,27 @@ impl Telemetry {
     pub(crate) fn report(
         &self,
         problems: impl IntoIterator<Item = Problem>,
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
     ) {
         for problem in problems {
-            self.measure(|instruments| instruments.problem(problem, envelope));
-            self.caught(Component::Log, || self.log(problem, envelope));
+            self.measure(|instruments| instruments.problem(problem, operation));
+            self.caught(Component::Log, || self.log(problem, operation));
         }
     }
 
     /// Says what was wrong and where. Header values may be anybody's secrets, or forged log lines:
     /// none is shown.
-    fn log(&self, problem: Problem, envelope: &Envelope<'_>) {
+    fn log(&self, problem: Problem, operation: &Operation<'_>) {
         // Both levels are written out: `tracing` has them in its macros only.
         macro_rules! log {
             ($level:ident, $suppressed:ident, $text:literal) => {
                 tracing::$level!(
                     problem = problem.name(),
                     header = problem.header(),
-                    system = envelope.client.system,
-                    operation = envelope.operation_name,
-                    destination = ?envelope.destination.map(|destination| destination.name.as_str()),
-                    partition = envelope.partition,
+                    system = operation.client.system,
+                    operation = operation.operation_name,
+                    destination = ?operation.destination.map(|destination| destination.name.as_str()),
+                    partition = operation.partition,
                     suppressed = $suppressed,
                     $text
                 )

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::KeyValue;
 
 use super::destination::MetricAttributes;
-use super::operation::Envelope;
+use super::operation::Operation;
 use super::propagation::Problem;
 use crate::semconv::attributes::{
     MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
     MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, SERVER_ADDRESS,
     SERVER_PORT, partition_id,
 };
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Instruments;
 
 /// What the problem was: one of [`Problem`]'s names.
@@ -23,42 +23,42 @@ impl Instruments {
     /// Records how long an operation took. The conventions measure no creating.
     pub(crate) fn ended(
         &self,
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
         elapsed: Duration,
         error: Option<KeyValue>,
     ) {
-        let duration = match envelope.operation {
-            Operation::Create => return,
-            Operation::Process => &self.process_duration,
+        let duration = match operation.operation_type {
+            OperationType::Create => return,
+            OperationType::Process => &self.process_duration,
             _ => &self.operation_duration,
         };
-        let attributes = attributes_of(envelope);
+        let attributes = attributes_of(operation);
         let seconds = elapsed.as_secs_f64();
-        let extra = [partition_of(envelope), error];
+        let extra = [partition_of(operation), error];
         with(&attributes.operation, extra, |all| {
             duration.record(seconds, all);
         });
     }
 
     /// Counts a message that was to be sent.
-    pub(crate) fn sent(&self, envelope: &Envelope<'_>, error: Option<KeyValue>) {
-        let attributes = attributes_of(envelope);
-        let extra = [partition_of(envelope), error];
+    pub(crate) fn sent(&self, operation: &Operation<'_>, error: Option<KeyValue>) {
+        let attributes = attributes_of(operation);
+        let extra = [partition_of(operation), error];
         with(&attributes.messages, extra, |all| self.sent.add(1, all));
     }
 
     /// Counts messages that were handed over to the application.
-    pub(crate) fn consumed(&self, envelope: &Envelope<'_>, messages: u64) {
-        let attributes = attributes_of(envelope);
-        with(&attributes.messages, [partition_of(envelope)], |all| {
+    pub(crate) fn consumed(&self, operation: &Operation<'_>, messages: u64) {
+        let attributes = attributes_of(operation);
+        with(&attributes.messages, [partition_of(operation)], |all| {
             self.consumed.add(messages, all);
         });
     }
 
     /// Measures how long a message waited that was sent at one time and handed over at another.
-    pub(crate) fn waited(&self, envelope: &Envelope<'_>, from: SystemTime, to: SystemTime) {
-        let attributes = attributes_of(envelope);
-        with(&attributes.messages, [partition_of(envelope)], |all| {
+    pub(crate) fn waited(&self, operation: &Operation<'_>, from: SystemTime, to: SystemTime) {
+        let attributes = attributes_of(operation);
+        with(&attributes.messages, [partition_of(operation)], |all| {
             let waited = to.duration_since(from);
             if waited.is_err() {
                 self.clock_skews.add(1, all);
@@ -70,16 +70,16 @@ impl Instruments {
 
     /// Records how many messages are behind the one that is handed over. Without the partition it
     /// would mean nothing, so that it has it in any case.
-    pub(crate) fn lag(&self, envelope: &Envelope<'_>, behind: u64) {
-        let attributes = attributes_of(envelope);
-        let partition = envelope.partition.map(partition_id);
+    pub(crate) fn lag(&self, operation: &Operation<'_>, behind: u64) {
+        let attributes = attributes_of(operation);
+        let partition = operation.partition.map(partition_id);
         with(&attributes.messages, [partition], |all| {
             self.lag.record(behind, all);
         });
     }
 
-    pub(crate) fn problem(&self, problem: Problem, envelope: &Envelope<'_>) {
-        let attributes = attributes_of(envelope);
+    pub(crate) fn problem(&self, problem: Problem, operation: &Operation<'_>) {
+        let attributes = attributes_of(operation);
         let problem = KeyValue::new(PROBLEM, problem.name());
         with(&attributes.messages, [Some(problem)], |all| {
             self.problems.add(1, all)
@@ -87,11 +87,11 @@ impl Instruments {
     }
 }
 
-fn partition_of(envelope: &Envelope<'_>) -> Option<KeyValue> {
-    envelope
+fn partition_of(operation: &Operation<'_>) -> Option<KeyValue> {
+    operation
         .destination
         .filter(|destination| destination.rule.wants_partition_on_metrics())
-        .and(envelope.partition)
+        .and(operation.partition)
         .map(partition_id)
 }
 
@@ -111,7 +111,7 @@ fn with<const N: usize>(
 }
 
 /// Attributes of metrics that are the same for all messages of the destination.
-fn attributes_of(operation: &Envelope<'_>) -> Arc<MetricAttributes> {
+fn attributes_of(operation: &Operation<'_>) -> Arc<MetricAttributes> {
     match operation.destination {
         Some(destination) => destination.metric_attributes(
             operation.operation_name,
@@ -123,13 +123,13 @@ fn attributes_of(operation: &Envelope<'_>) -> Arc<MetricAttributes> {
 }
 
 /// Spec: messaging-metrics, the attributes of each metric, 1.44.0.
-fn made_for(envelope: &Envelope<'_>) -> MetricAttributes {
-    let client = envelope.client;
+fn made_for(operation: &Operation<'_>) -> MetricAttributes {
+    let client = operation.client;
     let mut messages = vec![
         KeyValue::new(MESSAGING_SYSTEM, client.system),
-        KeyValue::new(MESSAGING_OPERATION_NAME, envelope.operation_name),
+        KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
     ];
-    if let Some(destination) = envelope.destination {
+    if let Some(destination) = operation.destination {
         let name = destination.low_cardinality_name().cloned();
         let key = match destination.template {
             Some(_) => MESSAGING_DESTINATION_TEMPLATE,
@@ -141,18 +141,18 @@ fn made_for(envelope: &Envelope<'_>) -> MetricAttributes {
         messages.push(KeyValue::new(SERVER_ADDRESS, server.address));
         messages.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
-    let is_send = envelope.operation.is_producing();
+    let is_send = operation.operation_type.is_producing();
     if let Some(group) = client.consumer_group.as_ref().filter(|_| !is_send) {
         messages.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
     }
-    let mut operation = messages.clone();
-    if envelope.operation != Operation::Process {
-        let operation_type = envelope.operation.operation_type();
-        operation.push(KeyValue::new(MESSAGING_OPERATION_TYPE, operation_type));
+    let mut with_type = messages.clone();
+    if operation.operation_type != OperationType::Process {
+        let operation_type = operation.operation_type.as_str();
+        with_type.push(KeyValue::new(MESSAGING_OPERATION_TYPE, operation_type));
     }
     MetricAttributes {
         messages,
-        operation,
+        operation: with_type,
     }
 }
 
@@ -168,9 +168,9 @@ mod tests {
     fn spans_and_metrics_name_the_server_that_the_client_is_connected_to() {
         let client = Arc::new(Client::new(&Telemetry::new(), "nats"));
         let destination = client.destination(Name::lasting("orders"));
-        let envelope = Envelope {
+        let operation = Operation {
             client: &client,
-            operation: Operation::Send,
+            operation_type: OperationType::Send,
             operation_name: "publish",
             destination: Some(&destination),
             partition: None,
@@ -191,8 +191,8 @@ mod tests {
                 address.map(|one| one.value.to_string())
             };
             let expected = address.map(str::to_owned);
-            assert_eq!(named(&at_start(&envelope)), expected);
-            assert_eq!(named(&attributes_of(&envelope).messages), expected);
+            assert_eq!(named(&at_start(&operation)), expected);
+            assert_eq!(named(&attributes_of(&operation).messages), expected);
         }
     }
 }

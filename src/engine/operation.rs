@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::client::Client;
 use super::destination::Destination;
 use crate::policy::{Record, Rule};
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::semconv::span_name::span_name;
 
 /// What is done, with which client, to what; `None` is left out.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Envelope<'a> {
+pub(crate) struct Operation<'a> {
     pub(crate) client: &'a Arc<Client>,
-    pub(crate) operation: Operation,
+    pub(crate) operation_type: OperationType,
     /// The system's own verb for what is done.
     pub(crate) operation_name: &'static str,
     /// Topic, queue or subject; unset where there are several.
@@ -23,7 +23,7 @@ pub(crate) struct Envelope<'a> {
     pub(crate) batch: Option<usize>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> Operation<'a> {
     /// What the policy says of it.
     pub(crate) fn rule(&self) -> &'a Rule {
         let of_destination = self.destination.map(|destination| &destination.rule);
@@ -41,11 +41,11 @@ impl<'a> Envelope<'a> {
     pub(crate) fn has_span(&self) -> bool {
         let rule = self.rule();
         rule.recorded() == Record::Full
-            && match self.operation {
-                Operation::Receive => rule.wants_receive_spans(self.batch.is_some()),
-                Operation::Settle => rule.wants_settle_spans(true),
-                Operation::Create => rule.wants_create_spans(),
-                Operation::Send | Operation::SendExisting | Operation::Process => true,
+            && match self.operation_type {
+                OperationType::Receive => rule.wants_receive_spans(self.batch.is_some()),
+                OperationType::Settle => rule.wants_settle_spans(true),
+                OperationType::Create => rule.wants_create_spans(),
+                OperationType::Send | OperationType::SendExisting | OperationType::Process => true,
             }
     }
 }

@@ -79,22 +79,22 @@
 //!
 //! A message that is not delivered comes back with the headers that it was given, byte for byte.
 
+mod attributes;
 mod carrier;
 mod consumer;
-mod envelope;
 mod native;
 mod producer;
 mod settle;
 
 pub use rdkafka;
 
+pub use self::attributes::{
+    MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
+    MESSAGING_KAFKA_OFFSET,
+};
 pub use self::carrier::{MessageHeaders, extract, inject};
 pub use self::consumer::{
     Batches, Consumer, ConsumerClient, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,
-};
-pub use self::envelope::{
-    MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
-    MESSAGING_KAFKA_OFFSET,
 };
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
 pub use self::settle::Committable;

@@ -7,14 +7,14 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use super::attributes::{ClientInfo, error_type, offset};
 use super::consumer::Consumer;
-use super::envelope::{ClientInfo, error_type, offset};
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::received::Received;
 use crate::engine::received::start_settle;
 use crate::engine::relation::Relation;
 use crate::engine::span::Running;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
 
 const COMMIT: &str = "commit";
@@ -165,19 +165,19 @@ impl ClientInfo {
             .filter(|_| elements.len() == 1)
             .map(|only| only.partition());
         let destination = topic.map(|topic| self.destination(topic));
-        let envelope = Envelope {
+        let operation = Operation {
             client: &self.client,
-            operation: Operation::Settle,
+            operation_type: OperationType::Settle,
             operation_name: COMMIT,
             destination: destination.as_ref(),
             partition,
             batch: None,
         };
         let belongs = active_span(&ambient).is_some();
-        let running = if envelope.rule().wants_settle_spans(belongs) {
-            Running::start(&envelope, Relation::inside(ambient))
+        let running = if operation.rule().wants_settle_spans(belongs) {
+            Running::start(&operation, Relation::inside(ambient))
         } else {
-            Running::without_span(&envelope, &ambient)
+            Running::without_span(&operation, &ambient)
         };
         self.finish(running, commit())
     }

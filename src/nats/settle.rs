@@ -4,7 +4,7 @@ use async_nats::Error;
 use async_nats::jetstream::{AckKind, Message};
 use opentelemetry::Context;
 
-use super::envelope::{of_settle, position};
+use super::attributes::{of_settle, position};
 use crate::engine::ambient::ambient;
 use crate::engine::received::Received;
 

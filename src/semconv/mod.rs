@@ -7,7 +7,7 @@
 
 pub mod attributes;
 pub mod metrics;
-pub(crate) mod operation;
+pub(crate) mod operation_type;
 pub(crate) mod outcome;
 pub(crate) mod span_name;
 pub(crate) mod text;

@@ -16,7 +16,7 @@ use lapin::types::ShortString;
 
 pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
-use super::envelope::{ConnectionInfo, Source};
+use super::attributes::{ConnectionInfo, Source};
 use crate::engine::received::Received;
 use crate::telemetry::Moment;
 use crate::telemetry::Telemetry;

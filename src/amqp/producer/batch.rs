@@ -10,10 +10,10 @@ use lapin::{BasicProperties, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 use super::Producer;
-use crate::amqp::carrier::MessageHeaders;
-use crate::amqp::envelope::{
+use crate::amqp::attributes::{
     CONFIRMATION, answer, content, error_type, is_for_size, is_returned_for_size, published,
 };
+use crate::amqp::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
 use crate::policy::Rule;

@@ -13,16 +13,16 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 pub use self::batch::Publish;
-use super::carrier::MessageHeaders;
-use super::envelope::{
+use super::attributes::{
     CONFIRMATION, ConnectionInfo, answer, content, error_type, is_for_size, is_returned_for_size,
     published,
 };
+use super::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
 use crate::engine::client::Client;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::sending::Sending;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Telemetry;
 
 /// A channel whose messages carry the context of their send span.
@@ -124,16 +124,16 @@ impl Producer {
         properties: BasicProperties,
     ) -> (Option<Sending>, BasicProperties) {
         let destination = published(&self.client, exchange, routing_key);
-        let envelope = Envelope {
+        let operation = Operation {
             client: &self.client,
-            operation: Operation::Send,
+            operation_type: OperationType::Send,
             operation_name: "publish",
             destination: Some(&destination),
             partition: None,
             batch: None,
         };
         let mut carrier = MessageHeaders::of(&properties);
-        let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
+        let sending = Sending::start(&operation, ambient, &mut carrier, |carrier| {
             let frame = self.connection.header_frame(&destination.rule, payload);
             carrier.room(frame, &properties)
         });

@@ -9,7 +9,7 @@ use crate::engine::attributes::destination_name;
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
 use crate::engine::not_let_in::NotLetIn;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::received::{Message, Received};
 use crate::engine::relation::untrusted;
 use crate::policy::{Incoming, Record};
@@ -53,10 +53,10 @@ impl Members {
         &mut self,
         message: &Received<M>,
         destination: &Arc<Destination>,
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
     ) {
         let rule = &destination.rule;
-        let carried = message.carried(&Context::new(), envelope, rule);
+        let carried = message.carried(&Context::new(), operation, rule);
         let trust = message.trust(rule);
         if let Some(not_let_in) = &mut self.not_let_in {
             not_let_in.add(&carried, trust, destination);
@@ -76,10 +76,10 @@ impl Members {
         }
 
         let mut attributes = message.own_attributes(rule);
-        if envelope.destination.is_none_or(|common| common.is_many) {
+        if operation.destination.is_none_or(|common| common.is_many) {
             attributes.extend(destination_name(destination));
         }
-        if envelope.partition.is_none() {
+        if operation.partition.is_none() {
             attributes.extend(message.message().partition().map(partition_id));
         }
         match &mut self.common {

@@ -12,12 +12,12 @@ pub use self::batches::Batches;
 use self::members::{Members, Parted};
 use crate::engine::ambient::ambient;
 use crate::engine::not_let_in::NotLetIn;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::received::{Message, Received};
 use crate::engine::relation::{Ambient, Relation};
 use crate::engine::span::{ProcessSpan, Running};
 use crate::policy::Record;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
 use crate::telemetry::Moment;
 
@@ -54,15 +54,15 @@ impl<M: Message> Batch<M> {
         }
         let batch = Self(messages);
         if !ambient.is_telemetry_suppressed() {
-            batch.with_members(Operation::Receive, &ambient, |envelope, members| {
-                if envelope.has_span() {
+            batch.with_members(OperationType::Receive, &ambient, |operation, members| {
+                if operation.has_span() {
                     let Parted { links, common, .. } = members(0).parted();
                     let relation = Relation {
                         parent: ambient.clone(),
                         links,
                         beside: None,
                     };
-                    Running::since(since, envelope, relation).record(|| common);
+                    Running::since(since, operation, relation).record(|| common);
                 }
             });
         }
@@ -145,8 +145,8 @@ impl<M: Message> Batch<M> {
         if ambient.is_telemetry_suppressed() {
             return ProcessSpan::unrecorded(ambient);
         }
-        let started = self.with_members(Operation::Process, &ambient, |envelope, members| {
-            let rule = envelope.rule();
+        let started = self.with_members(OperationType::Process, &ambient, |operation, members| {
+            let rule = operation.rule();
             if rule.recorded() == Record::Off {
                 return ProcessSpan::unrecorded(self.without_a_span(&ambient, members));
             }
@@ -156,7 +156,7 @@ impl<M: Message> Batch<M> {
                 is_about_it: !self.messages().any(|one| one.was_active_before(&ambient)),
                 choice: rule.chosen_parent(),
             };
-            let mut relation = if envelope.has_span() {
+            let mut relation = if operation.has_span() {
                 Relation::handling_many(around, parted.links)
             } else {
                 Relation::inside(ambient.clone())
@@ -164,7 +164,7 @@ impl<M: Message> Batch<M> {
             if let Some(not_let_in) = parted.not_let_in {
                 relation.parent = not_let_in.put_into(relation.parent);
             }
-            let mut running = Running::start(envelope, relation);
+            let mut running = Running::start(operation, relation);
             running.record(|| parted.common);
             running.is_batch(parted.fan_back);
             for message in self.messages() {
@@ -199,9 +199,9 @@ impl<M: Message> Batch<M> {
     /// back; `None` of no messages.
     fn with_members<T>(
         &self,
-        operation: Operation,
+        operation_type: OperationType,
         ambient: &Context,
-        use_them: impl FnOnce(&Envelope<'_>, &dyn Fn(usize) -> Members) -> T,
+        use_them: impl FnOnce(&Operation<'_>, &dyn Fn(usize) -> Members) -> T,
     ) -> Option<T> {
         let first = self.messages().next()?;
         let destinations: Vec<_> = self
@@ -216,11 +216,11 @@ impl<M: Message> Batch<M> {
             && self
                 .messages()
                 .all(|other| other.message().partition() == partition);
-        let envelope = Envelope {
+        let operation = Operation {
             client,
-            operation,
-            operation_name: match operation {
-                Operation::Receive => M::receive_name(first.source()),
+            operation_type,
+            operation_name: match operation_type {
+                OperationType::Receive => M::receive_name(first.source()),
                 _ => "process",
             },
             destination,
@@ -233,11 +233,11 @@ impl<M: Message> Batch<M> {
             let not_let_in = is_needed.then(NotLetIn::default);
             let mut members = Members::of(destinations.len(), most_origins, not_let_in);
             for (message, destination) in self.messages().zip(&destinations) {
-                members.add(message, destination, &envelope);
+                members.add(message, destination, &operation);
             }
             members
         };
-        Some(use_them(&envelope, &members))
+        Some(use_them(&operation, &members))
     }
 }
 

@@ -19,12 +19,12 @@ use crate::engine::attributes::captured;
 use crate::engine::destination::Destination;
 use crate::engine::in_batch::InBatch;
 use crate::engine::not_let_in::NotLetIn;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::propagation::Extracted;
 use crate::engine::relation::{Ambient, Relation, links_to, passed_on};
 use crate::engine::span::{ProcessSpan, Running};
 use crate::policy::{Incoming, Record, Rule};
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
 use crate::telemetry::Moment;
 use crate::telemetry::context::{active_span, without_span};
@@ -107,25 +107,25 @@ impl<M: Message> Received<M> {
         if rule.recorded() == Record::Off {
             return;
         }
-        let envelope = Envelope {
+        let operation = Operation {
             client,
-            operation: Operation::Receive,
+            operation_type: OperationType::Receive,
             operation_name: M::receive_name(&self.source),
             destination: Some(&destination),
             partition: self.message.partition(),
             batch: None,
         };
         client.telemetry.measure(|instruments| {
-            instruments.consumed(&envelope, 1);
+            instruments.consumed(&operation, 1);
             if rule.wants_time_in_queue()
                 && let Some(sent) = self.message.sent_at()
             {
-                instruments.waited(&envelope, sent, SystemTime::now());
+                instruments.waited(&operation, sent, SystemTime::now());
             }
             if rule.wants_lag()
                 && let Some(behind) = lag(&self.message)
             {
-                instruments.lag(&envelope, behind);
+                instruments.lag(&operation, behind);
             }
         });
         if rule.wants_receive_spans(false)
@@ -138,7 +138,7 @@ impl<M: Message> Received<M> {
                 links: links_to(carried.creation, carried.conflicting, trust),
                 beside: None,
             };
-            let running = Running::since(since, &envelope, relation);
+            let running = Running::since(since, &operation, relation);
             running.record(|| attributes(&self.message, &self.source, rule));
         }
     }
@@ -245,9 +245,9 @@ impl<M: Message> Received<M> {
             return ProcessSpan::unrecorded(ambient);
         }
         let destination = self.message.destination(&self.source);
-        let envelope = Envelope {
+        let operation = Operation {
             client: M::client(&self.source),
-            operation: Operation::Process,
+            operation_type: OperationType::Process,
             operation_name: "process",
             destination: Some(&destination),
             partition: self.message.partition(),
@@ -255,14 +255,14 @@ impl<M: Message> Received<M> {
         };
         let rule = &destination.rule;
         let trust = self.trust(rule);
-        if !envelope.has_span() {
-            let carried = self.carried(&ambient, &envelope, rule);
+        if !operation.has_span() {
+            let carried = self.carried(&ambient, &operation, rule);
             let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
             let context = passed_on(ambient, carried, trust, self.message.is_stored());
             let context = not_let_in.put_into(context);
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
-                _ => ProcessSpan::of(Running::without_span(&envelope, &context)),
+                _ => ProcessSpan::of(Running::without_span(&operation, &context)),
             };
         }
         let batch = InBatch::of(&ambient);
@@ -270,7 +270,7 @@ impl<M: Message> Received<M> {
             Some(_) => without_span(&ambient),
             None => ambient.clone(),
         };
-        let carried = self.carried(&outside, &envelope, rule);
+        let carried = self.carried(&outside, &operation, rule);
         let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
         let mut relation = if batch.is_some() && carried.creation.is_none() {
             Relation::inside(ambient)
@@ -284,7 +284,7 @@ impl<M: Message> Received<M> {
         };
         relation.links.extend(batch.map(Link::with_context));
         relation.parent = not_let_in.put_into(relation.parent);
-        let running = Running::start(&envelope, relation);
+        let running = Running::start(&operation, relation);
         running.record(|| self.own_attributes(rule));
         self.is_processed_in(running.span_context());
         ProcessSpan::of(running)
@@ -300,14 +300,15 @@ impl<M: Message> Received<M> {
     pub(crate) fn carried(
         &self,
         base: &Context,
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
         rule: &Rule,
     ) -> Extracted {
         let carried = extract(&self.message, &self.source, base, rule);
-        let is_told = envelope.operation == Operation::Process && rule.recorded() != Record::Off;
+        let is_told =
+            operation.operation_type == OperationType::Process && rule.recorded() != Record::Off;
         if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {
-            let telemetry = &envelope.client.telemetry;
-            telemetry.report(carried.problems(), envelope);
+            let telemetry = &operation.client.telemetry;
+            telemetry.report(carried.problems(), operation);
         }
         carried
     }

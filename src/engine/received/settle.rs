@@ -6,10 +6,10 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
 use super::{Message, Received, extract, trust};
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::relation::{Relation, links_to};
 use crate::engine::span::Running;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 
 impl<M: Message> Received<M> {
     /// Remembers the span that the message is processed in.
@@ -51,16 +51,16 @@ pub(crate) fn start_settle<M: Message>(
     ambient: &Context,
 ) -> Running {
     let destination = message.destination(source);
-    let envelope = Envelope {
+    let operation = Operation {
         client: M::client(source),
-        operation: Operation::Settle,
+        operation_type: OperationType::Settle,
         operation_name,
         destination: Some(&destination),
         partition: message.partition(),
         batch: None,
     };
-    if !envelope.has_span() {
-        return Running::without_span(&envelope, ambient);
+    if !operation.has_span() {
+        return Running::without_span(&operation, ambient);
     }
     let rule = &destination.rule;
     let carried = extract(message, source, &Context::new(), rule);
@@ -73,5 +73,5 @@ pub(crate) fn start_settle<M: Message>(
         links: links_to(carried.creation, carried.conflicting, trust),
         beside: None,
     };
-    Running::start(&envelope, relation)
+    Running::start(&operation, relation)
 }

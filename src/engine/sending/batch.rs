@@ -10,14 +10,14 @@ use super::carried::{CarriedContext, strip};
 use crate::engine::attributes::captured;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
 use crate::engine::propagation::{Headers, HeadersMut};
 use crate::engine::relation::Relation;
 use crate::engine::span::Running;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
 
 /// Messages on their way, from hand-over to what the broker says of each. Dropped, the span ends;
@@ -74,9 +74,9 @@ impl SendingBatch {
         }
         let destinations = messages.iter().map(|message| &message.destination);
         let destination = client.common_destination(destinations);
-        let envelope = Envelope {
+        let operation = Operation {
             client,
-            operation: Operation::Send,
+            operation_type: OperationType::Send,
             operation_name,
             destination: destination.as_ref(),
             partition: None,
@@ -88,8 +88,8 @@ impl SendingBatch {
         }
         if messages.iter().all(is_off) {
             for message in messages {
-                let envelope = creation_of(client, &message.destination, message.partition);
-                strip(&envelope, &ambient, &mut message.headers);
+                let operation = creation_of(client, &message.destination, message.partition);
+                strip(&operation, &ambient, &mut message.headers);
             }
             return Self::default();
         }
@@ -101,26 +101,26 @@ impl SendingBatch {
             created.push(create(client, &ambient, message, details, &mut links));
         }
         let takes_ours = |context: &Creation| matches!(context, Creation::Send(_));
-        let envelope = Envelope {
-            operation: match created.iter().any(takes_ours) {
-                true => Operation::Send,
-                false => Operation::SendExisting,
+        let operation = Operation {
+            operation_type: match created.iter().any(takes_ours) {
+                true => OperationType::Send,
+                false => OperationType::SendExisting,
             },
-            ..envelope
+            ..operation
         };
         let relation = Relation {
             parent: ambient.clone(),
             links,
             beside: None,
         };
-        let running = Running::start(&envelope, relation);
+        let running = Running::start(&operation, relation);
         let sent = messages.iter_mut().zip(created).enumerate();
         let sent = sent.map(|(index, (message, creation))| {
-            let envelope = Envelope {
+            let operation = Operation {
                 destination: Some(&message.destination),
                 partition: message.partition,
                 batch: None,
-                ..envelope
+                ..operation
             };
             Sent {
                 is_larger: match creation {
@@ -131,7 +131,7 @@ impl SendingBatch {
                         let left = carried.headers(&ambient);
                         let room = |headers: &H| details.room(index, headers);
                         let headers = &mut message.headers;
-                        let injected = carried.inject(&envelope, context, left, headers, room);
+                        let injected = carried.inject(&operation, context, left, headers, room);
                         injected.has_written
                     }
                     Creation::Elsewhere { is_larger } => is_larger,
@@ -180,14 +180,14 @@ impl SendingBatch {
         if let (Some(running), Some(message)) = (&self.running, message)
             && message.is_larger
         {
-            let envelope = Envelope {
+            let operation = Operation {
                 destination: Some(&message.destination),
                 partition: message.partition,
                 batch: None,
-                ..running.envelope()
+                ..running.operation()
             };
             let telemetry = &running.client().telemetry;
-            telemetry.report([Problem::RefusedForSize], &envelope);
+            telemetry.report([Problem::RefusedForSize], &operation);
         }
     }
 
@@ -206,15 +206,15 @@ impl SendingBatch {
             return;
         };
         message.is_pending = false;
-        let envelope = Envelope {
+        let operation = Operation {
             destination: Some(&message.destination),
             partition: message.partition,
             batch: None,
-            ..running.envelope()
+            ..running.operation()
         };
         if message.destination.rule.recorded() != Record::Off {
             let telemetry = &running.client().telemetry;
-            telemetry.measure(|instruments| instruments.sent(&envelope, error));
+            telemetry.measure(|instruments| instruments.sent(&operation, error));
         }
     }
 }
@@ -249,10 +249,10 @@ fn creation_of<'a>(
     client: &'a Arc<Client>,
     destination: &'a Arc<Destination>,
     partition: Option<i32>,
-) -> Envelope<'a> {
-    Envelope {
+) -> Operation<'a> {
+    Operation {
         client,
-        operation: Operation::Create,
+        operation_type: OperationType::Create,
         operation_name: "create",
         destination: Some(destination),
         partition,
@@ -268,12 +268,12 @@ fn create<H: Headers + HeadersMut>(
     details: &impl Details<H>,
     links: &mut Vec<Link>,
 ) -> Creation {
-    let envelope = creation_of(client, &message.destination, message.partition);
+    let operation = creation_of(client, &message.destination, message.partition);
     let telemetry = &client.telemetry;
-    let rule = envelope.rule();
+    let rule = operation.rule();
     let headers = &mut message.headers;
     if rule.recorded() == Record::Off {
-        strip(&envelope, ambient, headers);
+        strip(&operation, ambient, headers);
         return Creation::Elsewhere { is_larger: false };
     }
     let room = |headers: &H| details.room(index, headers);
@@ -281,24 +281,24 @@ fn create<H: Headers + HeadersMut>(
     let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
     // The one span that there is then can be in one trace only, and where none is active in none of
     // those that the messages carry.
-    let goes_on = !envelope.has_span() && active_span(ambient).is_none() && carried.continues();
+    let goes_on = !operation.has_span() && active_span(ambient).is_none() && carried.continues();
     if is_kept || goes_on {
         links.extend(carried.links(ambient));
         let injected = if is_kept {
-            carried.keep(&envelope, headers, room)
+            carried.keep(&operation, headers, room)
         } else {
             let left = carried.headers(ambient);
-            carried.inject(&envelope, &carried.parent(ambient), left, headers, room)
+            carried.inject(&operation, &carried.parent(ambient), left, headers, room)
         };
         return Creation::Elsewhere {
             is_larger: injected.has_written,
         };
     }
-    if !envelope.has_span() {
+    if !operation.has_span() {
         links.extend(carried.links(ambient));
         return Creation::Send(carried);
     }
-    let created = Running::start(&envelope, carried.relation(ambient));
+    let created = Running::start(&operation, carried.relation(ambient));
     created.record(|| {
         let captured = captured(&*headers, rule, telemetry);
         details.attributes(index, rule).into_iter().chain(captured)
@@ -306,7 +306,7 @@ fn create<H: Headers + HeadersMut>(
     let context = created.context();
     links.push(Link::with_context(context.span().span_context().clone()));
     let left = carried.headers(ambient);
-    let injected = carried.inject(&envelope, context, left, headers, room);
+    let injected = carried.inject(&operation, context, left, headers, room);
     Creation::Elsewhere {
         is_larger: injected.has_written,
     }

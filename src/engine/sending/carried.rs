@@ -5,7 +5,7 @@ use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::trace::{Link, TraceContextExt as _};
 
 use crate::engine::not_let_in::NotLetIn;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::propagation::{
     Carried, CarriedHeaders, Extracted, Headers, HeadersMut, Injected,
 };
@@ -176,7 +176,7 @@ impl CarriedContext {
     /// Leaves the message with the context that it carries, but for what baggage is forbidden.
     pub(super) fn keep<H: Headers + HeadersMut>(
         &self,
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
@@ -186,20 +186,20 @@ impl CarriedContext {
             ..self.headers(&nothing)
         };
         let own = self.with_baggage(&nothing, &nothing).unwrap_or(nothing);
-        self.inject(envelope, &own, left, headers, room)
+        self.inject(operation, &own, left, headers, room)
     }
 
     /// Writes `context` into the headers of the message.
     pub(super) fn inject<H: Headers + HeadersMut>(
         &self,
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
         context: &Context,
         carried: CarriedHeaders,
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
-        let telemetry = &envelope.client.telemetry;
-        let sent = envelope.rule().without_kept_baggage(context);
+        let telemetry = &operation.client.telemetry;
+        let sent = operation.rule().without_kept_baggage(context);
         let context = sent.as_ref().unwrap_or(context);
         let mut carried = carried;
         if carried.trace == Carried::Replaced && self.is_from(context) {
@@ -208,7 +208,7 @@ impl CarriedContext {
         }
         let mut injected = telemetry.inject(context, headers, carried, room);
         injected.is_replacement &= carried.trace != Carried::Kept;
-        telemetry.report(injected.problems(), envelope);
+        telemetry.report(injected.problems(), operation);
         injected
     }
 
@@ -224,14 +224,14 @@ impl CarriedContext {
 
 /// Takes out of a message that is none of our affair what was not let in with another one.
 pub(super) fn strip<H: Headers + HeadersMut>(
-    envelope: &Envelope<'_>,
+    operation: &Operation<'_>,
     ambient: &Context,
     headers: &mut H,
 ) {
     if NotLetIn::of(ambient).is_none() {
         return;
     }
-    let (telemetry, rule) = (&envelope.client.telemetry, envelope.rule());
+    let (telemetry, rule) = (&operation.client.telemetry, operation.rule());
     let carried = CarriedContext::read(telemetry, rule, ambient, headers);
     let nothing = Context::new();
     let left = CarriedHeaders {

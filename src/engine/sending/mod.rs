@@ -7,12 +7,12 @@ use opentelemetry::Context;
 
 use self::carried::{CarriedContext, strip};
 use crate::engine::attributes::captured;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
 use crate::engine::propagation::{Headers, HeadersMut};
 use crate::engine::span::Running;
 use crate::policy::Record;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 
 /// A message on its way, from hand-over to whatever the broker says of it. Dropped, its span ends
 /// without an outcome.
@@ -24,14 +24,14 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    /// Starts the operation of `envelope` and writes its context into `headers`, where `room` says
+    /// Starts the operation and writes its context into `headers`, where `room` says
     /// how many bytes may be added; `None` where telemetry has nothing to do with the message.
     ///
     /// The ambient span is the parent, or where none is active the context that the message carries.
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
     pub(crate) fn start<H: Headers + HeadersMut>(
-        envelope: &Envelope<'_>,
+        operation: &Operation<'_>,
         ambient: Context,
         headers: &mut H,
         room: impl FnOnce(&H) -> usize,
@@ -39,32 +39,32 @@ impl Sending {
         if ambient.is_telemetry_suppressed() {
             return None;
         }
-        let telemetry = &envelope.client.telemetry;
-        let rule = envelope.rule();
+        let telemetry = &operation.client.telemetry;
+        let rule = operation.rule();
         if rule.recorded() == Record::Off {
-            strip(envelope, &ambient, headers);
+            strip(operation, &ambient, headers);
             return None;
         }
         let carried = CarriedContext::read(telemetry, rule, &ambient, headers);
         let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
-        let envelope = Envelope {
-            operation: match is_kept {
-                true => Operation::SendExisting,
-                false => envelope.operation,
+        let operation = Operation {
+            operation_type: match is_kept {
+                true => OperationType::SendExisting,
+                false => operation.operation_type,
             },
-            ..*envelope
+            ..*operation
         };
         let relation = match is_kept {
             true => carried.kept_relation(&ambient),
             false => carried.relation(&ambient),
         };
-        let running = Running::start(&envelope, relation);
+        let running = Running::start(&operation, relation);
         running.record(|| captured(&*headers, rule, telemetry));
         let injected = if is_kept {
-            carried.keep(&envelope, headers, room)
+            carried.keep(&operation, headers, room)
         } else {
             let left = carried.headers(&ambient);
-            carried.inject(&envelope, running.context(), left, headers, room)
+            carried.inject(&operation, running.context(), left, headers, room)
         };
         Some(Self {
             is_larger: injected.has_written,
@@ -84,9 +84,9 @@ impl Sending {
     /// that is counted as a problem.
     pub(crate) fn refused_for_size(&self) {
         if self.is_larger {
-            let envelope = self.running.envelope();
-            let telemetry = &envelope.client.telemetry;
-            telemetry.report([Problem::RefusedForSize], &envelope);
+            let operation = self.running.operation();
+            let telemetry = &operation.client.telemetry;
+            telemetry.report([Problem::RefusedForSize], &operation);
         }
     }
 }

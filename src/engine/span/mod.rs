@@ -1,4 +1,4 @@
-//! The life of an operation and of its span: started from an envelope, ended exactly once.
+//! The life of an operation and of its span: started once, ended exactly once.
 
 mod process;
 
@@ -19,14 +19,14 @@ use crate::engine::destination::Destination;
 use crate::engine::fan_back::FanBack;
 use crate::engine::in_batch::InBatch;
 use crate::engine::links::within_limit;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::relation::Relation;
 use crate::policy::Record;
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
     count, of_error, partition_id,
 };
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::semconv::text::tidy;
 use crate::telemetry::{Component, Moment, Started, Telemetry};
 
@@ -36,7 +36,7 @@ use crate::telemetry::{Component, Moment, Started, Telemetry};
 pub(crate) struct Running {
     client: Arc<Client>,
     destination: Option<Arc<Destination>>,
-    operation: Operation,
+    operation_type: OperationType,
     operation_name: &'static str,
     partition: Option<i32>,
     batch: Option<usize>,
@@ -54,29 +54,29 @@ pub(crate) struct Running {
 
 impl Running {
     /// Begins an operation now.
-    pub(crate) fn start(envelope: &Envelope<'_>, relation: Relation) -> Self {
-        Self::since(Moment::now(), envelope, relation)
+    pub(crate) fn start(operation: &Operation<'_>, relation: Relation) -> Self {
+        Self::since(Moment::now(), operation, relation)
     }
 
     /// Begins an operation of which only now is known what it was about.
-    pub(crate) fn since(started: Moment, envelope: &Envelope<'_>, relation: Relation) -> Self {
-        if !envelope.has_span() {
-            return Self::within(started, envelope, Started::nothing(&relation.parent));
+    pub(crate) fn since(started: Moment, operation: &Operation<'_>, relation: Relation) -> Self {
+        if !operation.has_span() {
+            return Self::within(started, operation, Started::nothing(&relation.parent));
         }
-        let telemetry = &envelope.client.telemetry;
+        let telemetry = &operation.client.telemetry;
         let limit = telemetry.most_links();
         let beside = relation.beside.filter(|_| limit > 1);
         let limit = limit.saturating_sub(usize::from(beside.is_some()));
         let (mut links, overflow) = within_limit(relation.links, limit);
         links.extend(beside);
-        let builder = SpanBuilder::from_name(envelope.span_name())
-            .with_kind(envelope.operation.span_kind())
+        let builder = SpanBuilder::from_name(operation.span_name())
+            .with_kind(operation.operation_type.span_kind())
             .with_start_time(started.wall())
-            .with_attributes(at_start(envelope))
+            .with_attributes(at_start(operation))
             .with_links(links);
         let span = telemetry.start(builder, &relation.parent);
-        let running = Self::within(started, envelope, span);
-        running.record(|| when_recorded(envelope));
+        let running = Self::within(started, operation, span);
+        running.record(|| when_recorded(operation));
         if running.recording {
             for links in overflow {
                 running.overflow(links);
@@ -86,18 +86,18 @@ impl Running {
     }
 
     /// Begins an operation now that has no span, only metrics.
-    pub(crate) fn without_span(envelope: &Envelope<'_>, context: &Context) -> Self {
-        Self::within(Moment::now(), envelope, Started::nothing(context))
+    pub(crate) fn without_span(operation: &Operation<'_>, context: &Context) -> Self {
+        Self::within(Moment::now(), operation, Started::nothing(context))
     }
 
-    fn within(started: Moment, envelope: &Envelope<'_>, span: Started) -> Self {
+    fn within(started: Moment, operation: &Operation<'_>, span: Started) -> Self {
         Self {
-            client: Arc::clone(envelope.client),
-            destination: envelope.destination.cloned(),
-            operation: envelope.operation,
-            operation_name: envelope.operation_name,
-            partition: envelope.partition,
-            batch: envelope.batch,
+            client: Arc::clone(operation.client),
+            destination: operation.destination.cloned(),
+            operation_type: operation.operation_type,
+            operation_name: operation.operation_name,
+            partition: operation.partition,
+            batch: operation.batch,
             fan_back: FanBack::default(),
             has_span: span.is_ours,
             recording: span.is_recording,
@@ -110,14 +110,14 @@ impl Running {
 
     /// Makes a child span that has no purpose but these links.
     fn overflow(&self, links: Vec<Link>) {
-        let envelope = Envelope {
+        let operation = Operation {
             operation_name: "links",
-            ..self.envelope()
+            ..self.operation()
         };
-        let builder = SpanBuilder::from_name(envelope.span_name())
+        let builder = SpanBuilder::from_name(operation.span_name())
             .with_kind(SpanKind::Internal)
             .with_start_time(self.started.wall())
-            .with_attributes(of_overflow(&envelope))
+            .with_attributes(of_overflow(&operation))
             .with_links(links);
         let span = self.telemetry().start(builder, &self.context);
         self.on(&span, |span| span.end_with_timestamp(self.started.wall()));
@@ -138,21 +138,21 @@ impl Running {
     /// Makes a span in each trace that a batch's messages are from, as long as the batch took.
     fn fan_back(&self, elapsed: Duration) {
         for (origin, messages) in &self.fan_back.origins {
-            let envelope = Envelope {
+            let operation = Operation {
                 partition: None,
                 batch: Some(*messages),
-                ..self.envelope()
+                ..self.operation()
             };
             let batch = self.context.span().span_context().clone();
             let error = self.error_type.clone().map(of_error);
             let has_failed = error.is_some();
-            let builder = SpanBuilder::from_name(envelope.span_name())
-                .with_kind(self.operation.span_kind())
+            let builder = SpanBuilder::from_name(operation.span_name())
+                .with_kind(self.operation_type.span_kind())
                 .with_start_time(self.started.wall())
                 .with_attributes(
-                    at_start(&envelope)
+                    at_start(&operation)
                         .into_iter()
-                        .chain(when_recorded(&envelope))
+                        .chain(when_recorded(&operation))
                         .chain(error),
                 )
                 .with_links(vec![Link::with_context(batch)]);
@@ -187,10 +187,10 @@ impl Running {
         &self.client.telemetry
     }
 
-    pub(crate) fn envelope(&self) -> Envelope<'_> {
-        Envelope {
+    pub(crate) fn operation(&self) -> Operation<'_> {
+        Operation {
             client: &self.client,
-            operation: self.operation,
+            operation_type: self.operation_type,
             operation_name: self.operation_name,
             destination: self.destination.as_ref(),
             partition: self.partition,
@@ -278,17 +278,20 @@ impl Drop for Running {
         self.on_span(|span| span.end_with_timestamp(self.started.after(elapsed)));
         self.fan_back(elapsed);
         let error = self.error_type.take().map(of_error);
-        let envelope = self.envelope();
-        if envelope.rule().recorded() == Record::Off {
+        let operation = self.operation();
+        if operation.rule().recorded() == Record::Off {
             return;
         }
         self.telemetry().measure(|instruments| {
             // Of a batch each message is counted with its own outcome.
-            let is_send = matches!(self.operation, Operation::Send | Operation::SendExisting);
+            let is_send = matches!(
+                self.operation_type,
+                OperationType::Send | OperationType::SendExisting
+            );
             if is_send && self.batch.is_none() {
-                instruments.sent(&envelope, error.clone());
+                instruments.sent(&operation, error.clone());
             }
-            instruments.ended(&envelope, elapsed, error);
+            instruments.ended(&operation, elapsed, error);
         });
     }
 }

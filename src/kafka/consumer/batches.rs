@@ -128,7 +128,7 @@ mod tests {
     use rdkafka::util::TokioRuntime;
 
     use super::*;
-    use crate::kafka::envelope::ClientInfo;
+    use crate::kafka::attributes::ClientInfo;
     use crate::{Received, Telemetry};
 
     /// More than can be taken in the time that the tests give.

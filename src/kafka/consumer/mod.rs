@@ -20,7 +20,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 pub use self::base::Iter;
 pub use self::batches::Batches;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
-use super::envelope::ClientInfo;
+use super::attributes::ClientInfo;
 use super::native;
 use crate::engine::received::Received;
 use crate::telemetry::Moment;

@@ -17,8 +17,8 @@ use super::future::record as parts;
 use super::sending::{Record, is_for_size};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
+use crate::kafka::attributes::{ClientInfo, content, error_type};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
-use crate::kafka::envelope::{ClientInfo, content, error_type};
 use crate::policy::Rule;
 
 /// How long the bare client waits for room in its queue before it asks again.

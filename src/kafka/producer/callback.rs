@@ -17,7 +17,7 @@ use rdkafka::util::{IntoOpaque, Timeout};
 
 use super::Producer;
 use super::sending::{Record, SendingRecord};
-use crate::kafka::envelope::ClientInfo;
+use crate::kafka::attributes::ClientInfo;
 
 /// The context that a [`ThreadedProducer`] or [`BaseProducer`] has to be created with: the user's
 /// own, with each record's span beside the user's opaque.

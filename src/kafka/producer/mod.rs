@@ -20,7 +20,7 @@ use rdkafka::util::Timeout;
 
 pub use self::callback::{Traced, TracedOpaque};
 pub use self::future::DeliveryFuture;
-use super::envelope::ClientInfo;
+use super::attributes::ClientInfo;
 use crate::telemetry::Telemetry;
 
 /// A producer whose records carry the context of their send span.

@@ -7,11 +7,11 @@ use opentelemetry::Context;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, OwnedHeaders, ToBytes};
 
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::sending::Sending;
+use crate::kafka::attributes::{ClientInfo, content, error_type, offset};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
-use crate::kafka::envelope::{ClientInfo, content, error_type, offset};
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 
 /// What a record of any client says of itself, beside its headers.
 #[derive(Clone, Copy)]
@@ -60,9 +60,9 @@ impl SendingRecord {
         headers: &mut Option<OwnedHeaders>,
     ) -> Self {
         let destination = info.destination(record.topic);
-        let envelope = Envelope {
+        let operation = Operation {
             client: &info.client,
-            operation: Operation::Send,
+            operation_type: OperationType::Send,
             operation_name: "send",
             destination: Some(&destination),
             // librdkafka's number for no partition, as in a record that comes back, is negative.
@@ -71,7 +71,7 @@ impl SendingRecord {
         };
         let limit = record_limit(info.message_max_bytes, &destination.rule);
         let mut carrier = RecordHeaders::of(headers.take());
-        let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
+        let sending = Sending::start(&operation, ambient, &mut carrier, |carrier| {
             carrier.room(limit, record.key, record.payload)
         });
         let (sent, given) = carrier.into_parts();

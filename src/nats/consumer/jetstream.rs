@@ -14,7 +14,7 @@ use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use super::sealed::HandOver;
 use super::{Delivered, Messages};
 use crate::engine::received::Received;
-use crate::nats::envelope::{ConsumerInfo, Patterns};
+use crate::nats::attributes::{ConsumerInfo, Patterns};
 use crate::telemetry::Moment;
 use crate::telemetry::Telemetry;
 

@@ -18,7 +18,7 @@ use futures_core::Stream;
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::HandOver as _;
-use super::envelope::{Patterns, Subscription, names_of_one};
+use super::attributes::{Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
 use crate::engine::received::Received;
 use crate::telemetry::Moment;

@@ -10,7 +10,7 @@ use async_nats::jetstream::consumer::StreamError;
 use async_nats::jetstream::consumer::pull::{self, BatchError};
 
 use super::Messages;
-use crate::nats::envelope::ConsumerInfo;
+use crate::nats::attributes::ConsumerInfo;
 
 /// A builder of the client's with the same settings, which the client has no trait for.
 macro_rules! builder {

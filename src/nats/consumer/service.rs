@@ -15,8 +15,8 @@ use super::{Consumer, Messages};
 use crate::engine::ambient::ambient;
 use crate::engine::propagation::HeadersMut as _;
 use crate::engine::received::Received;
+use crate::nats::attributes::{Subscription, of_publish};
 use crate::nats::carrier::MessageHeaders;
-use crate::nats::envelope::{Subscription, of_publish};
 use crate::nats::producer::{Outgoing, end};
 use crate::telemetry::Moment;
 

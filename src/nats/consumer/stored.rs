@@ -6,7 +6,7 @@ use async_nats::jetstream::message::StreamMessage;
 
 use super::Consumer;
 use crate::engine::received::Received;
-use crate::nats::envelope::{Patterns, Subscription};
+use crate::nats::attributes::{Patterns, Subscription};
 
 impl Consumer {
     /// A message that was read out of `stream` by one of the client's many ways to do so.

@@ -24,10 +24,10 @@ use super::{PUBLISH, Producer, jetstream};
 use crate::engine::ambient::ambient;
 use crate::engine::destination::Destination;
 use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
-use crate::nats::carrier::MessageHeaders;
-use crate::nats::envelope::{
+use crate::nats::attributes::{
     ClientInfo, Connection, is_for_size, message_id, of_acks, of_jetstream_publish, of_publish,
 };
+use crate::nats::carrier::MessageHeaders;
 use crate::policy::Rule;
 
 impl Producer {

@@ -15,7 +15,7 @@ use opentelemetry::{Context, KeyValue};
 use super::{Outgoing, PUBLISH, Producer as Core, fail};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::Sending;
-use crate::nats::envelope::{DUPLICATE, of_jetstream_publish, position};
+use crate::nats::attributes::{DUPLICATE, of_jetstream_publish, position};
 use crate::telemetry::Telemetry;
 
 /// A JetStream context whose messages carry the context of their span.

@@ -16,16 +16,16 @@ use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
 use bytes::Bytes;
 use opentelemetry::Context;
 
-use super::carrier::MessageHeaders;
-use super::envelope::{
+use super::attributes::{
     ClientInfo, Connection, is_for_size, message_id, of_answer, of_publish, of_request,
 };
+use super::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
 use crate::engine::client;
 use crate::engine::destination::Destination;
-use crate::engine::operation::Envelope;
+use crate::engine::operation::Operation;
 use crate::engine::sending::Sending;
-use crate::semconv::operation::Operation;
+use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Telemetry;
 
 const PUBLISH: &str = "publish";
@@ -312,16 +312,16 @@ impl Outgoing<'_> {
         headers: &mut HeaderMap,
         payload: usize,
     ) -> Option<Sending> {
-        let envelope = Envelope {
+        let operation = Operation {
             client: self.client,
-            operation: Operation::Send,
+            operation_type: OperationType::Send,
             operation_name: self.operation_name,
             destination: Some(self.destination),
             partition: None,
             batch: None,
         };
         let mut carrier = MessageHeaders::new(headers);
-        let sending = Sending::start(&envelope, ambient, &mut carrier, |carrier| {
+        let sending = Sending::start(&operation, ambient, &mut carrier, |carrier| {
             let rule = &self.destination.rule;
             self.connection.room(rule, carrier, payload)
         });

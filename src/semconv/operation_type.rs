@@ -1,10 +1,10 @@
-//! Operations on messages, and the kind of span that each of them makes.
+//! Types of operations on messages, and the kind of span that each of them makes.
 
 use opentelemetry::trace::SpanKind;
 
 /// What is done to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub(crate) enum OperationType {
     /// A message of a batch gets its context, before the batch is sent.
     Create,
     /// A message is sent and carries the context of this very span.
@@ -19,11 +19,11 @@ pub(crate) enum Operation {
     Settle,
 }
 
-impl Operation {
+impl OperationType {
     /// Value of `messaging.operation.type`.
     ///
     /// Spec: messaging-spans § Operation types, 1.44.0.
-    pub(crate) const fn operation_type(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Send | Self::SendExisting => "send",
@@ -57,17 +57,17 @@ mod tests {
     #[test]
     fn each_operation_has_the_type_and_kind_of_its_span_definition() {
         let definitions = [
-            (Operation::Create, "create", SpanKind::Producer),
-            (Operation::Send, "send", SpanKind::Producer),
-            (Operation::SendExisting, "send", SpanKind::Client),
-            (Operation::Receive, "receive", SpanKind::Client),
-            (Operation::Process, "process", SpanKind::Consumer),
-            (Operation::Settle, "settle", SpanKind::Client),
+            (OperationType::Create, "create", SpanKind::Producer),
+            (OperationType::Send, "send", SpanKind::Producer),
+            (OperationType::SendExisting, "send", SpanKind::Client),
+            (OperationType::Receive, "receive", SpanKind::Client),
+            (OperationType::Process, "process", SpanKind::Consumer),
+            (OperationType::Settle, "settle", SpanKind::Client),
         ];
 
-        for (operation, operation_type, kind) in definitions {
-            assert_eq!(operation.operation_type(), operation_type);
-            assert_eq!(operation.span_kind(), kind);
+        for (one, text, kind) in definitions {
+            assert_eq!(one.as_str(), text);
+            assert_eq!(one.span_kind(), kind);
         }
     }
 }
