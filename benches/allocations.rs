@@ -72,8 +72,8 @@ fn a_received_message_allocates_its_context_once() {
     let headers = by_hand::inject(&sample::trace(), sample::other_headers(2));
     let message = broker.received(&Telemetry::new(), None, headers);
 
-    let (_, first) = counted(|| message.context());
-    let (_, again) = counted(|| message.context());
+    let (_, first) = counted(|| message.creation_context());
+    let (_, again) = counted(|| message.creation_context());
 
     assert_eq!((first, again), (1, 0));
 }

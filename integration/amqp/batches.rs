@@ -45,7 +45,7 @@ fn assert_linked(expected: ExpectedSpan, batch: &Batch<Delivery>, span: &SpanDat
     let first = batch.first().expect("a message");
     let expected = in_common(expected, first);
     let expected = batch.iter().fold(expected, |expected, message| {
-        expected.link(message.context().span().span_context())
+        expected.link(message.creation_context().span().span_context())
     });
     expected.assert(span);
     let on_links = span.links.iter().map(|link| link.attributes.clone());
@@ -83,7 +83,7 @@ async fn a_batch_is_received_processed_and_acknowledged_as_one() {
         };
         assert_linked(consume_span(shop.orders.as_str(), 3), &batch, received);
         assert_linked(batch_span(shop.orders.as_str(), 3), &batch, processed);
-        let creation = last.context().span().span_context().clone();
+        let creation = last.creation_context().span().span_context().clone();
         settle_span("ack", last)
             .child_of(&processed.span_context)
             .link(&creation)

@@ -31,7 +31,7 @@ async fn settling_a_delivery_that_was_not_processed_links_to_its_trace() {
         recorder.clear();
         shop.publish_order().await;
         let order = next(&mut consumer).await;
-        let creation = order.context().span().span_context().clone();
+        let creation = order.creation_context().span().span_context().clone();
         let settled = match verb {
             "ack" => order.ack(BasicAckOptions::default()).await,
             "nack" => order.nack(BasicNackOptions::default()).await,
@@ -51,7 +51,7 @@ async fn settling_inside_the_handler_belongs_to_its_span() {
     let shop = Shop::open(&recorder.telemetry()).await;
     shop.publish_order().await;
     let order = next(&mut shop.consumer().await).await;
-    let creation = order.context().span().span_context().clone();
+    let creation = order.creation_context().span().span_context().clone();
 
     let acked = order
         .process(async |order| order.ack(BasicAckOptions::default()).await)
@@ -73,7 +73,7 @@ async fn settling_twice_is_visible_and_no_error() {
     let shop = Shop::open(&recorder.telemetry()).await;
     shop.publish_order().await;
     let order = next(&mut shop.consumer().await).await;
-    let creation = order.context().span().span_context().clone();
+    let creation = order.creation_context().span().span_context().clone();
     assert!(
         order
             .ack(BasicAckOptions::default())
@@ -119,7 +119,7 @@ async fn one_ack_settles_all_deliveries_before_it() {
     next(&mut consumer).await;
     next(&mut consumer).await;
     let last = next(&mut consumer).await;
-    let creation = last.context().span().span_context().clone();
+    let creation = last.creation_context().span().span_context().clone();
 
     let acked = last.ack(BasicAckOptions { multiple: true }).await;
 
@@ -156,7 +156,7 @@ async fn a_message_that_is_asked_for_is_like_one_that_is_delivered() {
     let acked = order.ack(BasicAckOptions::default()).await;
 
     assert!(acked.expect("an answer"));
-    let creation = order.context().span().span_context().clone();
+    let creation = order.creation_context().span().span_context().clone();
     let process = recorder.span(&format!("process {}", shop.orders));
     process_span(&order)
         .child_of(&creation)
@@ -195,7 +195,7 @@ async fn a_wait_for_a_delivery_is_a_span_where_the_policy_wants_it() {
 
     let order = next(&mut shop.consumer().await).await;
 
-    let creation = order.context().span().span_context().clone();
+    let creation = order.creation_context().span().span_context().clone();
     let name = format!("consume {}", shop.orders);
     client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Client))
         .attribute("messaging.operation.name", "consume")
@@ -234,7 +234,7 @@ async fn a_delegate_works_in_the_process_span_and_its_outcome_ends_it() {
             tokio::task::yield_now().await;
             let acked = order.ack(BasicAckOptions::default()).await;
             assert!(acked.expect("an answer"));
-            let creation = order.context().span().span_context().clone();
+            let creation = order.creation_context().span().span_context().clone();
             seen.unbounded_send((order.into_inner(), creation))
                 .expect("the test waits");
             Err("no stock".to_owned())
@@ -277,7 +277,7 @@ async fn a_queue_that_the_server_named_is_marked_and_kept_out_of_names() {
     let reply = next(&mut consumer).await;
     reply.process(async |_| ()).await;
 
-    let creation = reply.context().span().span_context().clone();
+    let creation = reply.creation_context().span().span_context().clone();
     let marked = |name: &str, kind| {
         client_attributes(ExpectedSpan::new(name, kind))
             .attribute("messaging.destination.name", queue.to_string())
@@ -325,7 +325,7 @@ async fn a_queue_that_the_user_calls_temporary_is_marked_and_kept_out_of_names()
     let order = next(&mut consumer).await;
     order.process(async |_| ()).await;
 
-    let creation = order.context().span().span_context().clone();
+    let creation = order.creation_context().span().span_context().clone();
     client_attributes(ExpectedSpan::new("process", SpanKind::Consumer))
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")

@@ -92,7 +92,7 @@ async fn we_continue_the_trace_of_a_python_producer_be_it_in_text_or_in_bytes() 
         assert_eq!(traceparent.is_some(), is_text, "the second is in bytes");
         // Python writes a space as `+`, which by the W3C text stands for itself.
         assert_eq!(tenant, Ok(Some("blue+sky".to_owned())));
-        let creation = received.context().span().span_context().clone();
+        let creation = received.creation_context().span().span_context().clone();
         assert_eq!(
             header(&report, "traceparent"),
             [format!(

@@ -23,7 +23,7 @@ const REQUEUE: BasicNackOptions = BasicNackOptions {
 };
 
 fn creation(received: &Received<Delivery>) -> SpanContext {
-    received.context().span().span_context().clone()
+    received.creation_context().span().span_context().clone()
 }
 
 /// Processes a delivery, and returns the span of that.

@@ -206,7 +206,7 @@ async fn a_received_message_can_be_cloned_read_and_taken_out() {
     let detached = borrowed.detach();
     let copies = [detached.clone(), detached];
     for copy in &copies {
-        let context = copy.context().span().span_context().clone();
+        let context = copy.creation_context().span().span_context().clone();
         assert_eq!(traceparent(&context), FRESH);
         assert_eq!(copy.payload(), borrowed.payload());
         assert_eq!(copy.timestamp(), borrowed.timestamp());

@@ -164,10 +164,10 @@ async fn what_other_languages_write_is_read_and_written_as_w3c_has_it() {
             .await
             .expect("a delivery");
 
-        let context = received.context().span().span_context().clone();
+        let context = received.creation_context().span().span_context().clone();
         assert_eq!(traceparent(&context), FRESH);
         assert!(context.is_remote());
-        let members = baggage(received.context());
+        let members = baggage(received.creation_context());
         let members = members.iter().map(|(key, value)| (&**key, &**value));
         assert_eq!(members.collect::<Vec<_>>(), foreign.baggage);
         let process = process_span(&received, &group)

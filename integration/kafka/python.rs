@@ -77,7 +77,7 @@ async fn we_continue_the_trace_of_a_python_producer() {
 
     // Python writes a space as `+`, which by the W3C text stands for itself.
     assert_eq!(tenant, Ok(Some("blue+sky".to_owned())));
-    let creation = received.context().span().span_context().clone();
+    let creation = received.creation_context().span().span_context().clone();
     let written = header(&report, "traceparent");
     assert_eq!(
         written,

@@ -180,13 +180,13 @@ async fn a_guard_allows_break_continue_and_early_returns() {
     spawned(1, async |shop| {
         loop {
             let order = next(&shop.consumer).await;
-            let span = order.start_process();
+            let span = order.start_process_span();
             if order.offset() == 0 {
-                span.finish(&Err::<(), _>("not this one"));
+                span.end(&Err::<(), _>("not this one"));
                 continue;
             }
             let paid = shop.pay(b"7").with_context(span.context().clone()).await;
-            span.finish(&paid);
+            span.end(&paid);
             paid?;
             if order.offset() == 2 {
                 break;

@@ -310,7 +310,7 @@ async fn a_subscription_has_batches_until_it_is_drained() {
     }
     assert_eq!((full.len(), rest.len()), (2, 1));
     let creation = |batch: &Batch<async_nats::Message>, at: usize| {
-        batch[at].context().span().span_context().clone()
+        batch[at].creation_context().span().span_context().clone()
     };
     assert_eq!(creation(&rest, 0), named(&origin(2)));
 }

@@ -165,9 +165,9 @@ async fn what_other_languages_write_is_read_and_written_as_w3c_has_it() {
         };
         order.process(forward).await.expect("a publish");
 
-        let context = order.context().span().span_context().clone();
+        let context = order.creation_context().span().span_context().clone();
         assert_eq!(traceparent(&context), FRESH);
-        let members = baggage(order.context());
+        let members = baggage(order.creation_context());
         let members = members.iter().map(|(key, value)| (&**key, &**value));
         assert_eq!(members.collect::<Vec<_>>(), foreign.baggage);
         let process = of_fresh(process_span(&*orders));

@@ -114,7 +114,7 @@ async fn we_continue_the_trace_that_python_writes_and_that_go_does() {
         let headers = message.headers.as_ref().expect("headers");
         let written = headers.get(name).expect("the header in this case").as_str();
         assert_eq!(header(&report, "traceparent"), [written]);
-        let creation = message.context().span().span_context().clone();
+        let creation = message.creation_context().span().span_context().clone();
         assert_eq!(creation.trace_id().to_string(), text(&report, "trace_id"));
         assert_eq!(
             creation.span_id().to_string(),

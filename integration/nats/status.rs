@@ -73,7 +73,7 @@ async fn a_status_is_given_to_the_application_and_is_no_message() {
     let handled_in = handled_in.with_context(around.clone()).await;
     let guarded = {
         let _around = around.attach();
-        status.start_process().span_context()
+        status.start_process_span().span_context()
     };
 
     assert_eq!(status.status, Some(StatusCode::NO_RESPONDERS));

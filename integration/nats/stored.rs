@@ -60,7 +60,7 @@ async fn a_stored_context_is_not_passed_on_without_a_span_either() {
 
     let message = orders.stream.get_raw_message(1).await.expect("the message");
     let stored = consumer.stored(&orders.name, message);
-    let process = stored.start_process();
+    let process = stored.start_process_span();
 
     assert!(!process.span_context().is_valid());
     assert_eq!(recorder.spans().len(), 0);

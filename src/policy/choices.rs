@@ -38,7 +38,7 @@ pub enum Incoming {
     /// not go out again with headers that the handler forwards. That goes for whatever context a
     /// message has that is sent inside the handler, by whomever it was put there. After the handler
     /// has ended nobody knows any more where such headers are from (see [`Carried`]), unless they
-    /// are sent in [the message's context](crate::Received::context).
+    /// are sent in [the message's context](crate::Received::creation_context).
     Restart,
     /// As if the message carried no context.
     Ignore,

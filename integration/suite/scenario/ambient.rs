@@ -108,7 +108,7 @@ pub async fn a_guard_in_a_loop_continues_the_trace_of_its_message_too<B: Broker>
 
     let in_the_loop = async {
         let order = orders.one().await;
-        order.start_process().finish(&());
+        order.start_process_span().end(&());
         order
     };
     let order = in_the_loop.with_context(looping.clone()).await;

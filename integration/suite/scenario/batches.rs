@@ -87,7 +87,7 @@ async fn received<B: Broker>(
 fn origins<B: Broker>(batch: &Batch<B::Message>) -> Vec<SpanContext> {
     let contexts = batch
         .iter()
-        .map(|message| message.context().span().span_context().clone());
+        .map(|message| message.creation_context().span().span_context().clone());
     contexts.filter(SpanContext::is_valid).collect()
 }
 
@@ -164,7 +164,9 @@ pub async fn a_batch_links_to_every_origin_once_however_many<B: Broker>() {
         }
         assert_eq!(linked(&links), identities(&expected));
         if count > 1 {
-            let with_context = batch.iter().filter(|one| one.context().has_active_span());
+            let with_context = batch
+                .iter()
+                .filter(|one| one.creation_context().has_active_span());
             for (link, message) in links.iter().zip(with_context) {
                 assert_eq!(link.attributes, broker.on_link(message));
             }
@@ -365,7 +367,7 @@ pub async fn what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen<B
     let (of_batch, of_order) = batch
         .process(async |orders| {
             let of_batch = broker.send(&payments, &payment).await;
-            let chosen = at(orders, 1).context().clone();
+            let chosen = at(orders, 1).creation_context().clone();
             let of_order = broker.send(&payments, &payment).with_context(chosen).await;
             Ok::<_, String>((of_batch, of_order))
         })

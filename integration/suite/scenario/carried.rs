@@ -282,7 +282,7 @@ pub async fn of_a_batch_each_message_goes_on_in_its_own_trace<B: BatchSender>() 
         send.assert(&recorder.span(&broker.send_name(&orders)));
         let received = [broker.receive(&orders).await, broker.receive(&orders).await];
         for (message, expected) in received.iter().zip(&linked) {
-            let context = message.context().span().span_context().clone();
+            let context = message.creation_context().span().span_context().clone();
             assert_eq!(identity(&context), identity(expected));
         }
         let [first, second] = &received;

@@ -51,7 +51,7 @@ async fn baggage_passes_by_the_lists<B: Broker>(recorder: &Recorder, telemetry: 
     let payment = broker.receive(&payments).await;
 
     assert_eq!(seen, ["region", "tenant"]);
-    assert_eq!(names(received.context()), ["region", "tenant"]);
+    assert_eq!(names(received.creation_context()), ["region", "tenant"]);
     assert_eq!(
         values(&broker, &payment, "baggage"),
         ["region=north,shift=night"]

@@ -85,7 +85,7 @@ pub async fn each_attempt_is_timed_under_its_error<B: Broker>() {
     for _ in 0..2 {
         let _ = received.process(async |_| Err::<(), _>("no stock")).await;
     }
-    drop(received.start_process());
+    drop(received.start_process_span());
     received.process(async |_| ()).await;
 
     let processed = || broker.processed(&orders);

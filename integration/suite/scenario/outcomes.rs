@@ -22,7 +22,7 @@ async fn one_order<B: Broker>(telemetry: &Telemetry) -> One<B> {
     let orders = broker.declare("orders").await;
     broker.send(&orders, &Message::new("order-7")).await;
     let received = broker.receive(&orders).await;
-    let creation = received.context().span().span_context().clone();
+    let creation = received.creation_context().span().span_context().clone();
     One {
         broker,
         orders,
@@ -102,7 +102,7 @@ pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
     tokio::time::timeout(Duration::from_millis(20), handler)
         .await
         .expect_err("the handler never ends");
-    drop(received.start_process());
+    drop(received.start_process_span());
 
     let name = broker.process_name(&orders);
     let spans: Vec<_> = recorder

@@ -143,8 +143,8 @@ pub async fn telemetry_code_that_panics_costs_nothing<B: Broker>() {
             assert_eq!(outcome, Err(number));
             let text = order.process(async |_| Err::<(), _>(NoText)).await;
             assert!(text.is_err());
-            drop(order.start_process());
-            order.start_process().finish(&Ok::<_, String>(()));
+            drop(order.start_process_span());
+            order.start_process_span().end(&Ok::<_, String>(()));
             let batch = Batch::from(vec![order]);
             assert_eq!(
                 batch.process(async |_| Err::<(), _>(number)).await,
@@ -216,7 +216,7 @@ pub async fn a_handlers_panic_goes_on_where_telemetry_panics_too<B: Broker>() {
 
         let handler = order.process(async |_| -> Result<(), String> {
             // A guard that is dropped by the panic ends its own span meanwhile.
-            let _guard = order.start_process();
+            let _guard = order.start_process_span();
             std::panic::resume_unwind(Box::new("out of paper"))
         });
         let panicked = AssertUnwindSafe(handler).catch_unwind().await;

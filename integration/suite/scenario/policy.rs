@@ -110,7 +110,7 @@ pub async fn a_context_that_is_linked_to_only_starts_a_new_trace<B: Broker>() {
         .assert(&handled.process());
     handled.assert_new_trace();
     assert_eq!(handled.tenant.as_deref(), Some("blue sky"));
-    let context = handled.order.context();
+    let context = handled.order.creation_context();
     assert_eq!(*context.span().span_context(), upstream_span());
 }
 
@@ -133,7 +133,7 @@ pub async fn a_context_that_is_not_trusted_leaves_a_link_and_nothing_else<B: Bro
         values(&handled.broker, &handled.payment, "baggage"),
         [""; 0]
     );
-    let context = handled.order.context();
+    let context = handled.order.creation_context();
     assert!(!context.span().span_context().is_valid());
 }
 
@@ -148,7 +148,7 @@ pub async fn a_context_that_is_ignored_leaves_nothing<B: Broker>() {
         values(&handled.broker, &handled.payment, "baggage"),
         [""; 0]
     );
-    let context = handled.order.context();
+    let context = handled.order.creation_context();
     assert!(!context.span().span_context().is_valid());
 }
 

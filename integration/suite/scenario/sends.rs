@@ -45,7 +45,7 @@ async fn carried<B: BatchSender>(
         let received = broker.receive(orders).await;
         assert_eq!(values(broker, &received, "traceparent").len(), 1);
         assert_eq!(values(broker, &received, "baggage").len(), 1);
-        carried.push(identity(received.context().span().span_context()));
+        carried.push(identity(received.creation_context().span().span_context()));
     }
     carried
 }

@@ -156,7 +156,7 @@ pub async fn what_a_batch_is_not_to_trust_is_not_forwarded<B: BatchSender>() {
                     broker.send_batch(&payments, &onward).await;
                     for (order, payment) in batch.iter().zip(&onward) {
                         let sending = broker.send(&payments, payment);
-                        sending.with_context(order.context().clone()).await;
+                        sending.with_context(order.creation_context().clone()).await;
                     }
                 })
                 .await;

@@ -102,7 +102,7 @@ pub async fn an_unsampled_trace_is_unbroken_over_four_hops<B: Broker>() {
     assert_eq!(seen_baggage, Ok(Some("blue sky".to_owned())));
     let mut parents = vec![upstream.span().span_context().span_id()];
     for received in [&received_order, &received_payment] {
-        let creation = received.context().span().span_context().clone();
+        let creation = received.creation_context().span().span_context().clone();
         assert_eq!(
             creation.trace_id(),
             upstream.span().span_context().trace_id()
@@ -128,7 +128,7 @@ pub async fn an_ambient_span_stays_the_parent<B: Broker>() {
         .with_context(upstream("01"))
         .await;
     let received = broker.receive(&orders).await;
-    let creation = received.context().span().span_context().clone();
+    let creation = received.creation_context().span().span_context().clone();
     let tracer = recorder.tracer_provider().tracer("scenario");
     let ambient = Context::new().with_span(tracer.start("nightly run"));
 
@@ -184,7 +184,7 @@ pub async fn without_a_provider_the_trace_passes_through<B: Broker>() {
 
     let [_, received_payment] = order_and_payment(&broker, &upstream).await;
 
-    let context = received_payment.context();
+    let context = received_payment.creation_context();
     assert_eq!(
         identity(context.span().span_context()),
         identity(upstream.span().span_context())

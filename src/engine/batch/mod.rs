@@ -98,7 +98,7 @@ impl<M: Message> Batch<M> {
     ///             for order in orders.iter() {
     ///                 let shipped = order.process(async |order| ship(order).await).await;
     ///                 if shipped.is_ok() {
-    ///                     notify(order).with_context(order.context().clone()).await;
+    ///                     notify(order).with_context(order.creation_context().clone()).await;
     ///                 }
     ///             }
     ///         })
@@ -131,7 +131,7 @@ impl<M: Message> Batch<M> {
 
     /// Starts the batch's `process {destination}` span, for control flow that a closure cannot
     /// express.
-    pub fn start_process(&self) -> ProcessSpan {
+    pub fn start_process_span(&self) -> ProcessSpan {
         self.start_in(Context::current())
     }
 

@@ -32,7 +32,7 @@ use crate::telemetry::context::{active_span, without_span};
 /// A message that a wrapped consumer handed over. It derefs to the client's own message.
 ///
 /// Nothing has been started for it: the process span begins with [`process`](Self::process) or
-/// [`start_process`](Self::start_process).
+/// [`start_process_span`](Self::start_process_span).
 pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
@@ -145,7 +145,7 @@ impl<M: Message> Received<M> {
 
     /// What the message carries, as far as the policy lets it in: its creation context as remote
     /// span, and its baggage. Empty if that is nothing that can be read.
-    pub fn context(&self) -> &Context {
+    pub fn creation_context(&self) -> &Context {
         self.context.get_or_init(|| {
             let destination = self.message.destination(&self.source);
             let rule = &destination.rule;
@@ -224,14 +224,14 @@ impl<M: Message> Received<M> {
     ///
     /// # async fn handle(order: &BorrowedMessage<'_>) -> Result<(), std::io::Error> { Ok(()) }
     /// async fn guarded(order: &Received<BorrowedMessage<'_>>) -> Result<(), std::io::Error> {
-    ///     let span = order.start_process();
+    ///     let span = order.start_process_span();
     ///     let outcome = handle(order).with_context(span.context().clone()).await;
-    ///     span.finish(&outcome);
+    ///     span.end(&outcome);
     ///     outcome
     /// }
     /// # }
     /// ```
-    pub fn start_process(&self) -> ProcessSpan {
+    pub fn start_process_span(&self) -> ProcessSpan {
         self.start_in(Context::current())
     }
 

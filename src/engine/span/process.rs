@@ -20,7 +20,7 @@ use crate::telemetry::Component;
 ///
 /// Work belongs to the span while its context is current: attach [`context`](Self::context) around
 /// synchronous code, or wrap a future with OpenTelemetry's `FutureExt::with_context`. Then call
-/// [`finish`](Self::finish). A `ProcessSpan` that is dropped before ends its span with `error.type`
+/// [`end`](Self::end). A `ProcessSpan` that is dropped before ends its span with `error.type`
 /// `cancelled`, or `panic` if the thread is panicking.
 #[must_use = "the process span ends when this is dropped"]
 pub struct ProcessSpan {
@@ -58,7 +58,7 @@ impl ProcessSpan {
     }
 
     /// Ends the span with the outcome of the work.
-    pub fn finish(mut self, outcome: &impl Outcome) {
+    pub fn end(mut self, outcome: &impl Outcome) {
         self.end_with(outcome);
     }
 

@@ -54,7 +54,7 @@ impl<C> Consumer<C> {
 
     /// The client itself; what is received or committed through it directly is not traced.
     #[must_use]
-    pub const fn inner(&self) -> &Arc<C> {
+    pub fn inner(&self) -> &C {
         &self.client
     }
 
