@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow};
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use otel_messaging::kafka::Received;
+use otel_messaging::Received;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{Recorder, TraceTree};
 use otel_messaging::{Telemetry, kafka};

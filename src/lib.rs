@@ -25,14 +25,15 @@
 //!
 //! # Features
 //!
-//! None is on by default.
+//! Of these only `policy-files` is on by default.
 //!
 //! | feature | brings |
 //! |---|---|
 //! | `amqp` | the module `amqp`, over `lapin` without its default features |
 //! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
 //! | `nats` | the module `nats`, over `async-nats` without its default features, JetStream and micro-services included |
-//! | `sdk` | `LinkedSampler`, and with it `opentelemetry_sdk` |
+//! | `policy-files` | policies from TOML files and texts, over `toml` and `serde` |
+//! | `sampler` | `LinkedSampler`, over `opentelemetry_sdk` |
 //! | `testing` | the module `testing`, for your own tests |
 //! | `full` | all of them |
 //!
@@ -78,7 +79,7 @@ mod engine;
     allow(dead_code, reason = "some of it serves one client alone")
 )]
 pub mod policy;
-#[cfg(feature = "sdk")]
+#[cfg(feature = "sampler")]
 mod sampler;
 #[cfg_attr(
     not(all(feature = "amqp", feature = "kafka", feature = "nats")),
@@ -106,7 +107,7 @@ pub use opentelemetry;
 pub use crate::engine::batch::{Batch, Batches};
 pub use crate::engine::received::{Message, Received};
 pub use crate::engine::span::ProcessSpan;
-#[cfg(feature = "sdk")]
+#[cfg(feature = "sampler")]
 pub use crate::sampler::LinkedSampler;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::telemetry::Telemetry;

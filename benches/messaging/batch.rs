@@ -10,7 +10,8 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use otel_messaging::kafka::{MessageHeaders as _, Received};
+use otel_messaging::Received;
+use otel_messaging::kafka::MessageHeaders as _;
 use otel_messaging::{Batch, Telemetry};
 use rdkafka::Message as _;
 use rdkafka::message::{OwnedHeaders, OwnedMessage};

@@ -9,8 +9,9 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::kafka::{MessageHeaders as _, Received};
+use otel_messaging::kafka::MessageHeaders as _;
 use otel_messaging::policy::Record;
 use rdkafka::Message as _;
 use rdkafka::message::{OwnedHeaders, OwnedMessage};

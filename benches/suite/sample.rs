@@ -12,8 +12,9 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::kafka::{Consumer, Received};
+use otel_messaging::kafka::Consumer;
 use otel_messaging::policy::{Policy, Record, Rule};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};

@@ -290,7 +290,7 @@ async fn a_message_for_nobody_through_the_default_exchange_names_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_context_that_the_user_chose_is_kept_and_linked_to() {
     let recorder = Recorder::new();
-    let producer = producer(&recorder.telemetry().keep_existing_context()).await;
+    let producer = producer(&recorder.telemetry().keep_existing_context(true)).await;
     let queue = queue(producer.inner(), "orders").await;
     let mut headers = FieldTable::default();
     headers.insert(

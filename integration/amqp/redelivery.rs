@@ -10,7 +10,7 @@ use lapin::options::{BasicNackOptions, BasicRejectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry_sdk::trace::SpanData;
-use otel_messaging::amqp::Received;
+use otel_messaging::Received;
 use otel_messaging::policy::{Incoming, Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 

@@ -11,8 +11,9 @@ use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
 use opentelemetry_sdk::trace::SpanData;
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Received};
+use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer};
 use otel_messaging::testing::Recorder;
 
 pub(crate) struct Shop {

@@ -99,7 +99,10 @@ async fn contexts_that_the_user_chose_are_kept_and_linked_beside_those_that_are_
     for (headers, creates, kind) in rows {
         let recorder = Recorder::new();
         let policy = Policy::new().rule(Rule::of("*").create_spans(creates));
-        let telemetry = recorder.telemetry().policy(policy).keep_existing_context();
+        let telemetry = recorder
+            .telemetry()
+            .policy(policy)
+            .keep_existing_context(true);
         let producer = informed_producer(&telemetry, &config());
         let records = headers
             .iter()

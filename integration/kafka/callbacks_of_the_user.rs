@@ -178,7 +178,7 @@ async fn a_record_that_finds_the_queue_full_comes_back_with_all_that_is_the_user
     let recorder = Recorder::new();
     let modes = [
         recorder.telemetry(),
-        recorder.telemetry().keep_existing_context(),
+        recorder.telemetry().keep_existing_context(true),
     ];
 
     for telemetry in modes {

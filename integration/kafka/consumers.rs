@@ -211,7 +211,7 @@ async fn a_received_message_can_be_cloned_read_and_taken_out() {
         assert_eq!(copy.payload(), borrowed.payload());
         assert_eq!(copy.timestamp(), borrowed.timestamp());
     }
-    let [owned, _] = copies.map(kafka::Received::into_inner);
+    let [owned, _] = copies.map(otel_messaging::Received::into_inner);
     let bare = borrowed.into_inner();
 
     assert_eq!(wire_headers(&owned), texts(&[("traceparent", FRESH)]));

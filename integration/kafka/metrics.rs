@@ -154,7 +154,7 @@ async fn commits_are_timed_by_what_they_name_and_under_their_error() {
 async fn a_record_that_keeps_its_context_and_a_commit_are_timed_as_their_spans() {
     let recorder = Recorder::new();
     let (orders, group) = (topic("orders").await, unique("group"));
-    let producer = producer(&recorder.telemetry().keep_existing_context());
+    let producer = producer(&recorder.telemetry().keep_existing_context(true));
     let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
 
     let kept = order(&orders, &texts(&[("traceparent", FRESH)]));

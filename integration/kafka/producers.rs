@@ -30,7 +30,7 @@ const TOMBSTONE: &str = "messaging.kafka.message.tombstone";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_context_that_the_user_chose_is_kept_as_it_is_and_linked() {
     let recorder = Recorder::new();
-    let telemetry = recorder.telemetry().keep_existing_context();
+    let telemetry = recorder.telemetry().keep_existing_context(true);
     let producer = informed_producer(&telemetry, &config());
     let orders = topic("orders").await;
     let chosen = [
@@ -74,7 +74,7 @@ async fn a_context_that_the_user_chose_is_kept_as_it_is_and_linked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_without_a_context_to_keep_is_given_that_of_its_span() {
     let recorder = Recorder::new();
-    let telemetry = recorder.telemetry().keep_existing_context();
+    let telemetry = recorder.telemetry().keep_existing_context(true);
     let producer = informed_producer(&telemetry, &config());
     let orders = topic("orders").await;
     let unusable = texts(&[("note", "1"), ("traceparent", "00-0-0-00")]);

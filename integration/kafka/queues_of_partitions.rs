@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use integration::kafka::{PATIENCE, config, process_span, topic};
-use otel_messaging::kafka::{self, Received};
+use otel_messaging::Received;
+use otel_messaging::kafka;
 use otel_messaging::testing::Recorder;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};

@@ -16,7 +16,7 @@ use crate::wire::{FRESH, named, send_raw, texts};
 
 pub(crate) const ORDERS: usize = 3;
 
-pub(crate) type Order<'a> = kafka::Received<BorrowedMessage<'a>>;
+pub(crate) type Order<'a> = otel_messaging::Received<BorrowedMessage<'a>>;
 
 /// A user's application, with types that need no parameters.
 pub(crate) struct Shop {

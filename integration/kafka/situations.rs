@@ -300,7 +300,7 @@ struct Pending<'a> {
     orders: kafka::MessageStream<'a, DefaultConsumerContext>,
     payments: Vec<kafka::DeliveryFuture>,
     producer: kafka::Producer<FutureProducer<DefaultClientContext>>,
-    kept: Vec<kafka::Received<OwnedMessage>>,
+    kept: Vec<otel_messaging::Received<OwnedMessage>>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -322,7 +322,7 @@ async fn core_publishes_a_batch_in_order_and_says_what_it_refused() {
 async fn contexts_that_the_user_chose_are_kept_and_suppressed_telemetry_leaves_nothing() {
     let recorder = Recorder::new();
     let orders = Orders::open().await;
-    let telemetry = recorder.telemetry().keep_existing_context();
+    let telemetry = recorder.telemetry().keep_existing_context(true);
     let producer = jetstream::Producer::wrap(&telemetry, orders.context.clone());
     let subject = orders.subject("7");
     let messages = || {

@@ -6,7 +6,8 @@ use futures::future::join_all;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use integration::nats::broker::{DURABLE, Subject, delivered, process_span, receive_span};
 use integration::nats::{PATIENCE, in_time};
-use otel_messaging::nats::{Received, jetstream};
+use otel_messaging::Received;
+use otel_messaging::nats::jetstream;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 

@@ -193,7 +193,7 @@ async fn acknowledgements_may_be_collected_spawned_and_dropped() {
 async fn a_context_that_the_user_chose_can_be_kept() {
     let recorder = Recorder::new();
     let orders = Orders::open().await;
-    let telemetry = recorder.telemetry().keep_existing_context();
+    let telemetry = recorder.telemetry().keep_existing_context(true);
     let producer = jetstream::Producer::wrap(&telemetry, orders.context.clone());
     let subject = orders.subject("7");
 

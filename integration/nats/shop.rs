@@ -11,9 +11,10 @@ use integration::nats::{client, header_map, in_time, server, stream_of};
 use integration::unique;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
 use otel_messaging::nats::jetstream::Consumer;
-use otel_messaging::nats::{Delivered, Messages, Received};
+use otel_messaging::nats::{Delivered, Messages};
 use otel_messaging::testing::ExpectedSpan;
 
 pub(crate) const CONSUMED: &str = "messaging.client.consumed.messages";

@@ -156,4 +156,3 @@ pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, ConsumerDelegate, DeliveryResult, Traceable};
 pub use self::producer::{Producer, Publish, PublisherConfirm};
 pub use self::settle::Settleable;
-pub use crate::engine::received::Received;

@@ -98,4 +98,3 @@ pub use self::consumer::{
 };
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
 pub use self::settle::Committable;
-pub use crate::engine::received::Received;

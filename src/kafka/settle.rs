@@ -31,7 +31,8 @@ impl<C> Consumer<C> {
     /// ```
     /// use std::sync::Arc;
     ///
-    /// use otel_messaging::kafka::{Consumer, Received};
+    /// use otel_messaging::Received;
+    /// use otel_messaging::kafka::Consumer;
     /// use rdkafka::consumer::CommitMode;
     /// use rdkafka::error::KafkaResult;
     /// use rdkafka::message::BorrowedMessage;

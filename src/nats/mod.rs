@@ -166,4 +166,3 @@ pub use self::attributes::{DUPLICATE, DUPLICATES, STREAM, STREAM_SEQUENCE};
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
 pub use self::producer::Producer;
-pub use crate::engine::received::Received;

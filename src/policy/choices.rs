@@ -1,13 +1,15 @@
 //! What the settings of a rule choose among.
 
-use serde::Deserialize;
-
 /// What is recorded of a destination's messages.
 ///
 /// None of these cuts a trace: what a message carries is current in its handler, and reaches what
 /// the handler sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Record {
     /// Spans and metrics.
@@ -20,8 +22,12 @@ pub enum Record {
 }
 
 /// What becomes of the context that a received message carries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Incoming {
     /// The process span is a child of the creation context and links to it. A span that was opened
@@ -48,8 +54,12 @@ pub enum Incoming {
 ///
 /// Whatever is not the parent is linked to: the message's creation context, as far as
 /// [`Incoming`] lets it, and the span that is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Parent {
     /// The message's creation context, whatever is active, where [`Incoming::Continue`] holds; else,
@@ -64,8 +74,12 @@ pub enum Parent {
 
 /// What becomes of the context that a message to be sent carries already: a message that is
 /// forwarded, retried or dead-lettered, or one that the application gave a context.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Carried {
     /// Where no span is active, the send span is a child of the carried context. It links to it in

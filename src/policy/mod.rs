@@ -44,9 +44,10 @@
 //! let telemetry = Telemetry::new().policy(policy);
 //! ```
 //!
-//! The same as a file, for [`Policy::from_file`]:
+//! The same as a file, for `Policy::from_file` (feature `policy-files`, on by default):
 //!
 //! ```
+//! # #[cfg(feature = "policy-files")] {
 //! # use otel_messaging::policy::Policy;
 //! # let text = r#"
 //! [[rule]]
@@ -63,26 +64,31 @@
 //! record = "off"
 //! # "#;
 //! # text.parse::<Policy>().unwrap();
+//! # }
 //! ```
 
 mod choices;
+#[cfg(feature = "policy-files")]
 mod file;
 mod pattern;
 mod rule;
 #[cfg(test)]
 mod tests;
 
-use serde::Deserialize;
-
 pub use self::choices::{Carried, Incoming, Parent, Record};
+#[cfg(feature = "policy-files")]
 pub use self::file::PolicyError;
 pub use self::rule::Rule;
 
 /// Rules for destinations; without any, all is as the [module](self) says of what is unset.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Policy {
-    #[serde(default, rename = "rule")]
+    #[cfg_attr(feature = "policy-files", serde(default, rename = "rule"))]
     rules: Vec<Rule>,
 }
 

@@ -1,11 +1,14 @@
 //! Names and patterns of destinations, of members of baggage and of headers.
 
-use serde::Deserialize;
 use wildmatch::WildMatch;
 
 /// A name, or a pattern with `*` and `?`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "String")]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(from = "String")
+)]
 pub(super) struct Pattern(WildMatch);
 
 impl Pattern {
@@ -25,8 +28,12 @@ impl From<String> for Pattern {
 }
 
 /// The same for the names of headers, in any case.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "String")]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(from = "String")
+)]
 pub(super) struct HeaderPattern(WildMatch);
 
 impl HeaderPattern {

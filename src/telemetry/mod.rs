@@ -173,7 +173,8 @@ impl Telemetry {
         self
     }
 
-    /// Keeps a context that a message to be sent already carries, as one that the user chose.
+    /// Sets whether a context that a message to be sent already carries is kept, as one that the user
+    /// chose.
     ///
     /// Such a message's headers are not altered; its send span is of kind CLIENT and links to the
     /// context. Unset: the headers are replaced, since what a forwarded message carries is most
@@ -181,8 +182,8 @@ impl Telemetry {
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
     #[must_use]
-    pub const fn keep_existing_context(mut self) -> Self {
-        self.keeps_existing_context = true;
+    pub const fn keep_existing_context(mut self, keep: bool) -> Self {
+        self.keeps_existing_context = keep;
         self
     }
 

@@ -48,7 +48,7 @@ async fn a_record_that_was_not_delivered_comes_back_as_it_was_and_can_be_sent_ag
     let note = [header("note", b"\xff\xfe"), (b"null".to_vec(), None)];
     let modes = [
         recorder.telemetry(),
-        recorder.telemetry().keep_existing_context(),
+        recorder.telemetry().keep_existing_context(true),
     ];
 
     for telemetry in modes {
@@ -123,7 +123,7 @@ async fn a_record_that_finds_the_queue_full_comes_back_as_it_was_and_can_be_sent
     config.set("queue.buffering.max.messages", "1");
     // Nothing leaves the queue before it is flushed.
     config.set("linger.ms", "60000");
-    let producer = informed_producer(&recorder.telemetry().keep_existing_context(), &config);
+    let producer = informed_producer(&recorder.telemetry().keep_existing_context(true), &config);
     let orders = topic("orders").await;
     let name = format!("send {orders}");
     let note = texts(&[("note", "1")]);

@@ -74,7 +74,7 @@ fn ambient() -> Context {
 fn modes(recorder: &Recorder) -> [Telemetry; 4] {
     [
         recorder.telemetry(),
-        recorder.telemetry().keep_existing_context(),
+        recorder.telemetry().keep_existing_context(true),
         recorder
             .telemetry()
             .propagator(TraceContextPropagator::new()),
@@ -319,7 +319,7 @@ async fn a_record_that_is_sent_again_is_linked_to_its_own_origin() {
     let recorder = Recorder::new();
     let modes = [
         recorder.telemetry(),
-        recorder.telemetry().keep_existing_context(),
+        recorder.telemetry().keep_existing_context(true),
     ];
 
     for (telemetry, is_kept) in modes.into_iter().zip([false, true]) {

@@ -9,8 +9,9 @@ use lapin::options::{BasicAckOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish, Received};
+use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish};
 use otel_messaging::testing::ExpectedSpan;
 
 use super::{

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::kafka::Received;
 use otel_messaging::testing::ExpectedSpan;
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::future_producer::Delivery;

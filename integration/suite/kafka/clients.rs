@@ -4,8 +4,9 @@ use std::iter;
 use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::kafka::{self, PartitionQueue, Received, Traceable, Traced};
+use otel_messaging::kafka::{self, PartitionQueue, Traceable, Traced};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext, StreamConsumer};

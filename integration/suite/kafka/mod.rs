@@ -10,8 +10,9 @@ mod wire;
 use std::env;
 use std::time::Duration;
 
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::kafka::{self, Received};
+use otel_messaging::kafka;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};

@@ -12,8 +12,9 @@ use futures::StreamExt as _;
 use futures::lock::Mutex;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use otel_messaging::Received;
 use otel_messaging::Telemetry;
-use otel_messaging::nats::{self, Messages, Received, jetstream};
+use otel_messaging::nats::{self, Messages, jetstream};
 use otel_messaging::testing::ExpectedSpan;
 
 use super::{

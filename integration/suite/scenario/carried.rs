@@ -219,7 +219,7 @@ pub async fn a_kept_context_takes_no_current_baggage_along<B: Broker>() {
     for (rule, expected) in rows {
         let recorder = Recorder::new();
         let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
-        let broker = B::connect(&telemetry.keep_existing_context()).await;
+        let broker = B::connect(&telemetry.keep_existing_context(true)).await;
         let orders = broker.declare("orders").await;
         let order = forwarded(headers.clone());
         broker

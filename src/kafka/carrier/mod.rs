@@ -19,17 +19,27 @@ use crate::engine::carriers::{extract_alone, inject_with};
 use crate::engine::propagation::{Headers, HeadersMut};
 use crate::policy::Rule;
 
-/// A Kafka message whose headers can be read as the broker delivered them.
-pub trait MessageHeaders: Message {
+/// A Kafka message whose headers can be read as the broker delivered them: a `BorrowedMessage`, an
+/// `OwnedMessage`, or one of them as [`Received`](crate::Received). Nobody else can implement it.
+pub trait MessageHeaders: Message + sealed::Sealed {
     /// The headers; `None` if the message has none.
     fn borrowed_headers(&self) -> Option<&BorrowedHeaders>;
 }
+
+pub(super) mod sealed {
+    #[allow(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+}
+
+impl sealed::Sealed for BorrowedMessage<'_> {}
 
 impl MessageHeaders for BorrowedMessage<'_> {
     fn borrowed_headers(&self) -> Option<&BorrowedHeaders> {
         self.headers()
     }
 }
+
+impl sealed::Sealed for OwnedMessage {}
 
 impl MessageHeaders for OwnedMessage {
     fn borrowed_headers(&self) -> Option<&BorrowedHeaders> {

@@ -3,7 +3,7 @@
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedMessage, Timestamp};
 
 use crate::engine::received::Received;
-use crate::kafka::carrier::MessageHeaders;
+use crate::kafka::carrier::{MessageHeaders, sealed};
 
 impl Received<BorrowedMessage<'_>> {
     /// Copies the message out of the client's buffer, so that another task can process it.
@@ -28,6 +28,8 @@ impl Received<BorrowedMessage<'_>> {
         self.in_the_form_of(BorrowedMessage::detach(self))
     }
 }
+
+impl<M: MessageHeaders> sealed::Sealed for Received<M> {}
 
 impl<M: MessageHeaders> MessageHeaders for Received<M> {
     fn borrowed_headers(&self) -> Option<&BorrowedHeaders> {

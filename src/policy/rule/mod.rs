@@ -4,14 +4,16 @@ mod effective;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-
 use super::choices::{Carried, Incoming, Parent, Record};
 use super::pattern::{HeaderPattern, Pattern};
 
 /// What holds for the destinations that a name or pattern stands for.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "policy-files",
+    derive(serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[must_use = "a rule does nothing unless it is part of a policy"]
 pub struct Rule {
     destination: Pattern,
@@ -20,7 +22,10 @@ pub struct Rule {
     redelivered: Option<Incoming>,
     parent: Option<Parent>,
     carried: Option<Carried>,
-    #[serde(default, rename = "max_age_seconds", deserialize_with = "seconds")]
+    #[cfg_attr(
+        feature = "policy-files",
+        serde(default, rename = "max_age_seconds", deserialize_with = "seconds")
+    )]
     max_age: Option<Duration>,
     accept_baggage: Option<Vec<Pattern>>,
     send_baggage: Option<Vec<Pattern>>,
@@ -270,6 +275,10 @@ fn patterns<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Pattern> {
     names.into_iter().map(Pattern::new).collect()
 }
 
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    u64::deserialize(deserializer).map(|seconds| Some(Duration::from_secs(seconds)))
+#[cfg(feature = "policy-files")]
+fn seconds<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    <u64 as serde::Deserialize>::deserialize(deserializer)
+        .map(|seconds| Some(Duration::from_secs(seconds)))
 }
