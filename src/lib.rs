@@ -48,6 +48,38 @@
 //! - [`w3c`]: the propagator; it can be your global one too.
 //! - [`semconv`]: the keys that the conventions name.
 //!
+//! # Terms
+//!
+//! Most are those of OpenTelemetry's conventions for messaging; their headings are linked.
+//!
+//! - **Creation context**: the context that a message's producer gave it, in its headers. It ties all
+//!   that is done to the message together. ([Context propagation])
+//! - **Ambient context**: the context that is current where a message is sent or processed, with its
+//!   active span and its baggage. ([Message creation context as parent of "Process" span])
+//! - **Process span**: the span around the application's handling of a message or a batch; a
+//!   [`ProcessSpan`] has one. Receiving the message, and settling it, are other operations.
+//!   ([Consumer spans])
+//! - **Settle**: to notify the broker of what became of a message: a commit, `ack`, `nack`, `reject` or
+//!   `term`. ([Consumer])
+//! - **Template**: a name that many destinations share, such as `orders.{id}`, or `orders.*` as it was
+//!   subscribed to. It takes the place of their names in span names and on metrics. ([Span name])
+//! - **Temporary and anonymous destination**: temporary is one that is gone with its user, such as a
+//!   reply queue or an inbox; anonymous is one whose name the broker chose. Without a template, neither
+//!   is in span names. ([Temporary and anonymous destinations])
+//! - **Batch**: messages that are sent under one call, or that are received and processed together,
+//!   with one span for all of them. ([Operation types], [Batch receiving])
+//! - **Origin**: the span and the trace that a message was created in, which its creation context
+//!   names. A batch has as many origins as its messages come from. The term is this crate's.
+//!
+//! [Context propagation]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#context-propagation
+//! [Message creation context as parent of "Process" span]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#message-creation-context-as-parent-of-process-span
+//! [Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#consumer-spans
+//! [Consumer]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#consumer
+//! [Span name]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#span-name
+//! [Operation types]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#operation-types
+//! [Temporary and anonymous destinations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#temporary-and-anonymous-destinations
+//! [Batch receiving]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#batch-receiving
+//!
 //! # Rules that hold everywhere
 //!
 //! - A wrapped client has the results, errors, order, back-pressure and cancellation of the bare one.
