@@ -11,8 +11,8 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::engine::client::Client;
 use crate::engine::destination::{Destination, Name};
 use crate::engine::operation::Operation;
-use crate::engine::relation::Relation;
-use crate::engine::span::Running;
+use crate::engine::parent::ParentAndLinks;
+use crate::engine::span::StartedOperation;
 use crate::policy::{Policy, Record, Rule};
 use crate::sample::{CLIENT_ID, GROUP, TOPIC};
 use crate::semconv::operation_type::OperationType;
@@ -89,12 +89,12 @@ impl Wrapped {
             ..self.operation(OperationType::Process, "process", &destination)
         };
         let parent = Context::new();
-        let relation = Relation {
+        let parent_and_links = ParentAndLinks {
             parent,
             links,
             beside: None,
         };
-        drop(Running::start(&operation, relation));
+        drop(StartedOperation::start(&operation, parent_and_links));
     }
 
     fn destination(&self) -> Arc<Destination> {

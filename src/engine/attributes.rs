@@ -75,7 +75,7 @@ pub(crate) fn of_overflow(operation: &Operation<'_>) -> impl Iterator<Item = Key
 /// The name of a destination; several have none in common.
 pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
     let name = || KeyValue::new(MESSAGING_DESTINATION_NAME, destination.name.clone());
-    (!destination.is_many).then(name)
+    (!destination.stands_for_several).then(name)
 }
 
 /// Attributes that are of no use to samplers, for spans that are recorded.

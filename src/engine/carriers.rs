@@ -4,7 +4,7 @@ use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 
 use super::not_let_in::NotLetIn;
-use super::propagation::{CarriedHeaders, Headers, HeadersMut, Written, read_alone};
+use super::propagation::{CarriedHeaders, Headers, HeadersMut, InjectedFields, read_alone};
 use crate::telemetry::{Component, caught};
 
 /// Reads `headers` with any propagator, onto nothing.
@@ -22,7 +22,9 @@ pub(crate) fn inject_with(
     headers: &mut (impl Headers + HeadersMut),
 ) {
     let carried = NotLetIn::of(context).map_or(CarriedHeaders::REPLACED, NotLetIn::headers);
-    let written = caught(Component::Propagator, || Written::by(propagator, context));
+    let written = caught(Component::Propagator, || {
+        InjectedFields::by(propagator, context)
+    });
     let written = written.unwrap_or_default();
     written.into_headers(headers, carried, |_| usize::MAX);
 }

@@ -173,7 +173,10 @@ mod tests {
             let common = client.common_destination(destinations.iter());
             let known = common.as_ref().map(|common| {
                 let name = common.low_cardinality_name();
-                (name.map_or("", StringValue::as_str), common.is_many)
+                (
+                    name.map_or("", StringValue::as_str),
+                    common.stands_for_several,
+                )
             });
             assert_eq!(known, expected, "{destinations:?}");
         }

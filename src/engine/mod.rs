@@ -34,7 +34,7 @@ pub(crate) mod not_let_in;
 pub(crate) mod carriers;
 
 /// Where a span hangs and what it links to.
-pub(crate) mod relation;
+pub(crate) mod parent;
 
 /// Links within the limit of a span.
 mod links;

@@ -35,11 +35,16 @@ impl NotLetIn {
     }
 
     /// Remembers what was not let in with a message from `source`.
-    pub(crate) fn add(&mut self, carried: &Extracted, trust: Incoming, source: &Arc<Destination>) {
+    pub(crate) fn add(
+        &mut self,
+        carried: &Extracted,
+        incoming: Incoming,
+        source: &Arc<Destination>,
+    ) {
         let contexts = [&carried.creation, &carried.conflicting];
         let identities = contexts.into_iter().flatten().map(identity);
-        self.contexts.extend(identities.map(|one| (one, trust)));
-        self.others = stricter(self.others, trust);
+        self.contexts.extend(identities.map(|one| (one, incoming)));
+        self.others = stricter(self.others, incoming);
         let is_known = || self.listed.iter().any(|other| Arc::ptr_eq(other, source));
         if source.rule.restricts_accepted_baggage() && !is_known() {
             self.listed.push(Arc::clone(source));
@@ -50,8 +55,8 @@ impl NotLetIn {
     pub(crate) fn put_into(mut self, context: Context) -> Context {
         match Self::of(&context) {
             Some(outer) => {
-                for (identity, trust) in &outer.contexts {
-                    self.contexts.entry(*identity).or_insert(*trust);
+                for (identity, incoming) in &outer.contexts {
+                    self.contexts.entry(*identity).or_insert(*incoming);
                 }
                 self.others = stricter(self.others, outer.others);
                 self.listed.extend(outer.listed.iter().cloned());
@@ -64,7 +69,7 @@ impl NotLetIn {
 
     /// How far a context is trusted that a message carries which is sent now, and all that it carries
     /// beside.
-    pub(crate) fn trust(&self, creation: Option<&SpanContext>) -> Incoming {
+    pub(crate) fn incoming(&self, creation: Option<&SpanContext>) -> Incoming {
         let known = creation.and_then(|creation| self.contexts.get(&identity(creation)));
         known.copied().unwrap_or(self.others)
     }

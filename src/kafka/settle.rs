@@ -10,10 +10,10 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use super::attributes::{ClientInfo, error_type, offset};
 use super::consumer::Consumer;
 use crate::engine::operation::Operation;
+use crate::engine::parent::ParentAndLinks;
 use crate::engine::received::Received;
 use crate::engine::received::start_settle;
-use crate::engine::relation::Relation;
-use crate::engine::span::Running;
+use crate::engine::span::StartedOperation;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
 
@@ -176,16 +176,16 @@ impl ClientInfo {
         };
         let belongs = active_span(&ambient).is_some();
         let running = if operation.rule().wants_settle_spans(belongs) {
-            Running::start(&operation, Relation::inside(ambient))
+            StartedOperation::start(&operation, ParentAndLinks::inside(ambient))
         } else {
-            Running::without_span(&operation, &ambient)
+            StartedOperation::without_span(&operation, &ambient)
         };
         self.finish(running, commit())
     }
 
     /// Ends the span with what the client answered. For an asynchronous commit that is only whether
     /// the request was taken.
-    fn finish(&self, mut running: Running, result: KafkaResult<()>) -> KafkaResult<()> {
+    fn finish(&self, mut running: StartedOperation, result: KafkaResult<()>) -> KafkaResult<()> {
         running.record(|| self.cluster_id());
         if let Err(error) = &result {
             running.fail(error_type(error), &error.to_string());

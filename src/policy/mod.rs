@@ -110,7 +110,7 @@ impl Policy {
     pub(crate) fn of(&self, destination: &str) -> Rule {
         let mut all = Rule::of(destination);
         for rule in self.rules.iter().filter(|rule| rule.names(destination)) {
-            all.yield_to(rule);
+            all.override_by(rule);
         }
         all
     }

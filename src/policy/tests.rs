@@ -25,7 +25,7 @@ fn a_later_rule_wins_setting_by_setting() {
         );
     let found = |name| {
         let rule = policy.of(name);
-        (rule.trust(false, None), rule.wants_lag())
+        (rule.chosen_incoming(false, None), rule.wants_lag())
     };
 
     assert_eq!(found("orders"), (Incoming::LinkOnly, true));
@@ -74,9 +74,15 @@ fn age_and_redelivery_decide_what_is_trusted() {
     ];
 
     for (incoming, is_redelivered, age, expected) in rows {
-        assert_eq!(rule(incoming).trust(is_redelivered, age), expected);
+        assert_eq!(
+            rule(incoming).chosen_incoming(is_redelivered, age),
+            expected
+        );
     }
-    assert_eq!(Rule::of("orders").trust(true, older), Incoming::Continue);
+    assert_eq!(
+        Rule::of("orders").chosen_incoming(true, older),
+        Incoming::Continue
+    );
 }
 
 #[test]

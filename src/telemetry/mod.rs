@@ -28,7 +28,7 @@ use self::log_limiter::LogLimiter;
 pub(crate) use self::moment::Moment;
 pub(crate) use self::propagation::Propagation;
 use self::tracer::LateTracer;
-pub(crate) use self::tracer::Started;
+pub(crate) use self::tracer::StartedSpan;
 use crate::policy::Policy;
 use crate::semconv::SCHEMA_URL;
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
@@ -212,9 +212,9 @@ impl Telemetry {
     }
 
     /// Starts a span inside `parent`.
-    pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
+    pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> StartedSpan {
         self.caught(Component::Tracer, || self.tracer.start(builder, parent))
-            .unwrap_or_else(|| Started::nothing(parent))
+            .unwrap_or_else(|| StartedSpan::nothing(parent))
     }
 
     /// Records measurements, where there is a meter.

@@ -20,14 +20,14 @@ pub(super) struct LateTracer {
 }
 
 impl LateTracer {
-    pub(super) fn start(&self, builder: SpanBuilder, parent: &Context) -> Started {
+    pub(super) fn start(&self, builder: SpanBuilder, parent: &Context) -> StartedSpan {
         let root = of_root(parent);
         let seen = root.as_ref().unwrap_or(parent);
         if let Some(tracer) = self.resolved.get() {
-            return Started::within(parent, tracer.build_with_context(builder, seen));
+            return StartedSpan::within(parent, tracer.build_with_context(builder, seen));
         }
         let tracer = globals::tracer();
-        let started = Started::within(parent, tracer.build_with_context(builder, seen));
+        let started = StartedSpan::within(parent, tracer.build_with_context(builder, seen));
         // OpenTelemetry's no-op tracer cannot be asked for; it shows by spans that have no id of
         // their own.
         if started.is_ours {
@@ -63,7 +63,7 @@ impl From<BoxedTracer> for LateTracer {
 }
 
 /// A span that was asked for, in the context of its parent.
-pub(crate) struct Started {
+pub(crate) struct StartedSpan {
     /// That of the span; of its parent where the tracer gave no span with an identity of its own,
     /// having no provider or one that was shut down.
     pub(crate) context: Context,
@@ -73,7 +73,7 @@ pub(crate) struct Started {
     pub(crate) is_recording: bool,
 }
 
-impl Started {
+impl StartedSpan {
     /// No span, so that what is current stays so.
     pub(crate) fn nothing(parent: &Context) -> Self {
         Self {

@@ -22,7 +22,7 @@ pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_f
 use self::sent_at::sent_at;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
-use crate::engine::received::sealed::Parts;
+use crate::engine::received::sealed::ConsumedMessage;
 use crate::policy::Rule;
 use crate::semconv::attributes::{
     DELIVERY_ATTEMPT, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
@@ -103,7 +103,7 @@ impl Source {
 }
 
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl Parts for Delivery {
+impl ConsumedMessage for Delivery {
     type Source = Source;
     type Headers = FieldTable;
 
@@ -153,7 +153,7 @@ pub(super) fn delivery_tag(delivery: &Delivery) -> Option<KeyValue> {
 
 /// As of the delivery that it holds.
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl Parts for BasicGetMessage {
+impl ConsumedMessage for BasicGetMessage {
     type Source = Source;
     type Headers = FieldTable;
 

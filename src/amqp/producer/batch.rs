@@ -15,7 +15,7 @@ use crate::amqp::attributes::{
 };
 use crate::amqp::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
-use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
+use crate::engine::sending::batch::{Outgoing, OutgoingDetails, SendingBatch};
 use crate::policy::Rule;
 
 /// A message to be published with others, in the client's own types.
@@ -173,7 +173,7 @@ struct Messages<'a> {
     messages: &'a [Publish<'a>],
 }
 
-impl Details<MessageHeaders<'_>> for Messages<'_> {
+impl OutgoingDetails<MessageHeaders<'_>> for Messages<'_> {
     fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
         let message = self.frames.get(index).zip(self.messages.get(index));
         message.map_or(0, |(&frame, message)| {

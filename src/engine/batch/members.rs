@@ -10,13 +10,13 @@ use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
 use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
+use crate::engine::parent::untrusted;
 use crate::engine::received::{Message, Received};
-use crate::engine::relation::untrusted;
 use crate::policy::{Incoming, Record};
 use crate::semconv::attributes::partition_id;
 
 /// What the messages of a batch carry.
-pub(super) struct Members {
+pub(super) struct BatchMembers {
     /// In the order of the messages, as yet with all that each says of itself.
     links: Vec<Link>,
     /// What all messages so far say; `None` before the first.
@@ -27,7 +27,7 @@ pub(super) struct Members {
 }
 
 /// The same, parted.
-pub(super) struct Parted {
+pub(super) struct PartedAttributes {
     /// A link for each message that has a context, with what differs between the messages.
     pub(super) links: Vec<Link>,
     /// What does not differ.
@@ -38,7 +38,7 @@ pub(super) struct Parted {
     pub(super) not_let_in: Option<NotLetIn>,
 }
 
-impl Members {
+impl BatchMembers {
     /// None yet of so many; at most so many traces are remembered for the way back.
     pub(super) fn of(messages: usize, most_origins: usize, not_let_in: Option<NotLetIn>) -> Self {
         Self {
@@ -57,26 +57,29 @@ impl Members {
     ) {
         let rule = &destination.rule;
         let carried = message.carried(&Context::new(), operation, rule);
-        let trust = message.trust(rule);
+        let incoming = message.incoming(rule);
         if let Some(not_let_in) = &mut self.not_let_in {
-            not_let_in.add(&carried, trust, destination);
+            not_let_in.add(&carried, incoming, destination);
         }
         if rule.recorded() != Record::Full {
             self.common = Some(Vec::new());
             return;
         }
-        let seen = |context: SpanContext| match trust {
+        let seen = |context: SpanContext| match incoming {
             Incoming::Continue | Incoming::LinkOnly => Some(context),
             Incoming::Restart => Some(untrusted(context)),
             Incoming::Ignore => None,
         };
         let creation = carried.creation.and_then(seen);
-        if matches!(trust, Incoming::Continue | Incoming::LinkOnly) {
+        if matches!(incoming, Incoming::Continue | Incoming::LinkOnly) {
             self.origins.add(creation.as_ref());
         }
 
         let mut attributes = message.own_attributes(rule);
-        if operation.destination.is_none_or(|common| common.is_many) {
+        if operation
+            .destination
+            .is_none_or(|common| common.stands_for_several)
+        {
             attributes.extend(destination_name(destination));
         }
         if operation.partition.is_none() {
@@ -95,7 +98,7 @@ impl Members {
     /// Parts what differs between the messages from what does not.
     ///
     /// Spec: messaging-spans § Attributes, on batches, 1.44.0.
-    pub(super) fn parted(mut self) -> Parted {
+    pub(super) fn parted(mut self) -> PartedAttributes {
         let common = self.common.unwrap_or_default();
         if !common.is_empty() {
             let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
@@ -103,7 +106,7 @@ impl Members {
                 link.attributes.retain(|one| !is_common(one));
             }
         }
-        Parted {
+        PartedAttributes {
             links: self.links,
             common,
             fan_back: self.origins.found,

@@ -9,13 +9,13 @@ use std::ops::Deref;
 use opentelemetry::Context;
 
 pub use self::batches::Batches;
-use self::members::{Members, Parted};
+use self::members::{BatchMembers, PartedAttributes};
 use crate::engine::ambient::ambient;
 use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
+use crate::engine::parent::{Ambient, ParentAndLinks};
 use crate::engine::received::{Message, Received};
-use crate::engine::relation::{Ambient, Relation};
-use crate::engine::span::{ProcessSpan, Running};
+use crate::engine::span::{ProcessSpan, StartedOperation};
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
@@ -56,13 +56,13 @@ impl<M: Message> Batch<M> {
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(OperationType::Receive, &ambient, |operation, members| {
                 if operation.has_span() {
-                    let Parted { links, common, .. } = members(0).parted();
-                    let relation = Relation {
+                    let PartedAttributes { links, common, .. } = members(0).parted();
+                    let parent_and_links = ParentAndLinks {
                         parent: ambient.clone(),
                         links,
                         beside: None,
                     };
-                    Running::since(since, operation, relation).record(|| common);
+                    StartedOperation::since(since, operation, parent_and_links).record(|| common);
                 }
             });
         }
@@ -156,17 +156,17 @@ impl<M: Message> Batch<M> {
                 is_about_it: !self.messages().any(|one| one.was_active_before(&ambient)),
                 choice: rule.chosen_parent(),
             };
-            let mut relation = if operation.has_span() {
-                Relation::handling_many(around, parted.links)
+            let mut parent_and_links = if operation.has_span() {
+                ParentAndLinks::handling_many(around, parted.links)
             } else {
-                Relation::inside(ambient.clone())
+                ParentAndLinks::inside(ambient.clone())
             };
             if let Some(not_let_in) = parted.not_let_in {
-                relation.parent = not_let_in.put_into(relation.parent);
+                parent_and_links.parent = not_let_in.put_into(parent_and_links.parent);
             }
-            let mut running = Running::start(operation, relation);
+            let mut running = StartedOperation::start(operation, parent_and_links);
             running.record(|| parted.common);
-            running.is_batch(parted.fan_back);
+            running.processes_batch(parted.fan_back);
             for message in self.messages() {
                 message.is_processed_in(running.span_context());
             }
@@ -177,7 +177,11 @@ impl<M: Message> Batch<M> {
 
     /// The context of a handler of messages of which nothing is recorded: what they were not allowed
     /// to bring in shall not go out all the same.
-    fn without_a_span(&self, ambient: &Context, members: &dyn Fn(usize) -> Members) -> Context {
+    fn without_a_span(
+        &self,
+        ambient: &Context,
+        members: &dyn Fn(usize) -> BatchMembers,
+    ) -> Context {
         let is_needed = |one: &Received<M>| {
             NotLetIn::is_needed(ambient, &one.message().destination(one.source()))
         };
@@ -201,7 +205,7 @@ impl<M: Message> Batch<M> {
         &self,
         operation_type: OperationType,
         ambient: &Context,
-        use_them: impl FnOnce(&Operation<'_>, &dyn Fn(usize) -> Members) -> T,
+        use_them: impl FnOnce(&Operation<'_>, &dyn Fn(usize) -> BatchMembers) -> T,
     ) -> Option<T> {
         let first = self.messages().next()?;
         let destinations: Vec<_> = self
@@ -212,7 +216,8 @@ impl<M: Message> Batch<M> {
         let destination = client.common_destination(destinations.iter());
         let destination = destination.as_ref();
         let partition = first.message().partition();
-        let is_one_partition = destination.is_some_and(|destination| !destination.is_many)
+        let is_one_partition = destination
+            .is_some_and(|destination| !destination.stands_for_several)
             && self
                 .messages()
                 .all(|other| other.message().partition() == partition);
@@ -231,7 +236,7 @@ impl<M: Message> Batch<M> {
         let is_needed = rules.any(|destination| NotLetIn::is_needed(ambient, destination));
         let members = |most_origins| {
             let not_let_in = is_needed.then(NotLetIn::default);
-            let mut members = Members::of(destinations.len(), most_origins, not_let_in);
+            let mut members = BatchMembers::of(destinations.len(), most_origins, not_let_in);
             for (message, destination) in self.messages().zip(&destinations) {
                 members.add(message, destination, &operation);
             }

@@ -46,7 +46,7 @@ pub(crate) struct Destination {
     pub(crate) is_temporary: bool,
     pub(crate) is_anonymous: bool,
     /// It stands for several, which have only the template in common.
-    pub(crate) is_many: bool,
+    pub(crate) stands_for_several: bool,
     /// Its client has met so many names that what stands for this one does not count as one of few.
     is_one_too_many: bool,
     /// Attributes of metrics, for each operation that there was.
@@ -80,7 +80,7 @@ impl Destination {
             rule,
             is_temporary: name.is_temporary,
             is_anonymous: name.is_anonymous,
-            is_many: false,
+            stands_for_several: false,
             metric_attributes: RwLock::default(),
         }
     }
@@ -93,7 +93,7 @@ impl Destination {
             template: Some(template.clone()),
             is_temporary: one.is_temporary,
             is_anonymous: one.is_anonymous,
-            is_many: true,
+            stands_for_several: true,
             is_one_too_many: one.is_one_too_many,
             metric_attributes: RwLock::default(),
         }

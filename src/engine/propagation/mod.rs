@@ -15,8 +15,8 @@ use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
 
 pub(crate) use self::problem::Problem;
-use self::received::{Found, HeaderExtractor};
-pub(super) use self::written::Written;
+use self::received::{ContextHeaders, HeaderExtractor};
+pub(super) use self::written::InjectedFields;
 use self::written::inject_w3c;
 pub(crate) use self::written::{Carried, CarriedHeaders, Injected};
 use crate::telemetry::context::copied;
@@ -108,7 +108,7 @@ impl Telemetry {
         self.caught(Component::Propagator, || {
             self.propagation().inject(context, headers, carried, room)
         })
-        .unwrap_or_else(|| Written::default().into_headers(headers, carried, |_| 0))
+        .unwrap_or_else(|| InjectedFields::default().into_headers(headers, carried, |_| 0))
     }
 
     /// Whether a header of this name is one of context, in any case.
@@ -152,8 +152,8 @@ impl Propagation {
         // leaves them as they are.
         let written = match self {
             Self::W3c => return inject_w3c(context, headers, carried, room),
-            Self::Global => with_propagator(|global| Written::by(global, context)),
-            Self::Custom(custom) => Written::by(&**custom, context),
+            Self::Global => with_propagator(|global| InjectedFields::by(global, context)),
+            Self::Custom(custom) => InjectedFields::by(&**custom, context),
         };
         written.into_headers(headers, carried, room)
     }
@@ -229,7 +229,7 @@ fn extract_w3c(
     headers: &impl Headers,
     accepts: impl Fn(&str) -> bool,
 ) -> Extracted {
-    let found = Found::read(headers);
+    let found = ContextHeaders::read(headers);
     let w3c::Read { context, malformed } = found.incoming.onto(base, accepts);
     Extracted {
         creation: found

@@ -108,12 +108,12 @@ impl CarriedHeaders {
 
 /// What a propagator wrote, and the names that it may write.
 #[derive(Default)]
-pub(in crate::engine) struct Written {
+pub(in crate::engine) struct InjectedFields {
     names: Vec<String>,
     fields: Vec<(String, String)>,
 }
 
-impl Written {
+impl InjectedFields {
     pub(in crate::engine) fn by(propagator: &dyn TextMapPropagator, context: &Context) -> Self {
         let mut written = Self {
             names: propagator.fields().map(str::to_owned).collect(),
@@ -151,7 +151,7 @@ impl Written {
     }
 }
 
-impl Injector for Written {
+impl Injector for InjectedFields {
     fn set(&mut self, key: &str, value: String) {
         // The stock W3C propagator writes an empty tracestate where there is none.
         if !value.is_empty() {

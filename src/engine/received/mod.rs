@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
-use self::sealed::Parts;
+use self::sealed::ConsumedMessage;
 pub(crate) use self::settle::start_settle;
 use crate::engine::ambient::{Delivered, ambient};
 use crate::engine::attributes::captured;
@@ -20,9 +20,9 @@ use crate::engine::destination::Destination;
 use crate::engine::in_batch::InBatch;
 use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
+use crate::engine::parent::{Ambient, ParentAndLinks, links_to, passed_on};
 use crate::engine::propagation::Extracted;
-use crate::engine::relation::{Ambient, Relation, links_to, passed_on};
-use crate::engine::span::{ProcessSpan, Running};
+use crate::engine::span::{ProcessSpan, StartedOperation};
 use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
@@ -45,9 +45,9 @@ pub struct Received<M: Message> {
 }
 
 /// A message of one of the wrapped clients. Nobody else can implement it.
-pub trait Message: Parts {}
+pub trait Message: ConsumedMessage {}
 
-impl<M: Parts> Message for M {}
+impl<M: ConsumedMessage> Message for M {}
 
 impl<M: Message> Received<M> {
     /// Takes a message that the client hands over, and counts it.
@@ -132,13 +132,13 @@ impl<M: Message> Received<M> {
             && let Some(since) = waited_since
         {
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
-            let trust = trust(&self.message, rule);
-            let relation = Relation {
+            let incoming = incoming(&self.message, rule);
+            let parent_and_links = ParentAndLinks {
                 parent: current.clone(),
-                links: links_to(carried.creation, carried.conflicting, trust),
+                links: links_to(carried.creation, carried.conflicting, incoming),
                 beside: None,
             };
-            let running = Running::since(since, &operation, relation);
+            let running = StartedOperation::since(since, &operation, parent_and_links);
             running.record(|| attributes(&self.message, &self.source, rule));
         }
     }
@@ -150,9 +150,9 @@ impl<M: Message> Received<M> {
             let destination = self.message.destination(&self.source);
             let rule = &destination.rule;
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
-            let trust = self.trust(rule);
-            let not_let_in = not_let_in(&Context::new(), &carried, trust, &destination);
-            let context = match trust {
+            let incoming = self.incoming(rule);
+            let not_let_in = not_let_in(&Context::new(), &carried, incoming, &destination);
+            let context = match incoming {
                 Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
             };
@@ -254,15 +254,15 @@ impl<M: Message> Received<M> {
             batch: None,
         };
         let rule = &destination.rule;
-        let trust = self.trust(rule);
+        let incoming = self.incoming(rule);
         if !operation.has_span() {
             let carried = self.carried(&ambient, &operation, rule);
-            let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
-            let context = passed_on(ambient, carried, trust, self.message.is_stored());
+            let not_let_in = not_let_in(&ambient, &carried, incoming, &destination);
+            let context = passed_on(ambient, carried, incoming, self.message.is_stored());
             let context = not_let_in.put_into(context);
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
-                _ => ProcessSpan::of(Running::without_span(&operation, &context)),
+                _ => ProcessSpan::of(StartedOperation::without_span(&operation, &context)),
             };
         }
         let batch = InBatch::of(&ambient);
@@ -271,20 +271,20 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &operation, rule);
-        let not_let_in = not_let_in(&ambient, &carried, trust, &destination);
-        let mut relation = if batch.is_some() && carried.creation.is_none() {
-            Relation::inside(ambient)
+        let not_let_in = not_let_in(&ambient, &carried, incoming, &destination);
+        let mut parent_and_links = if batch.is_some() && carried.creation.is_none() {
+            ParentAndLinks::inside(ambient)
         } else {
             let ambient = Ambient {
                 is_about_it: !self.was_active_before(&outside),
                 context: &outside,
                 choice: rule.chosen_parent(),
             };
-            Relation::handling(ambient, carried, trust)
+            ParentAndLinks::handling(ambient, carried, incoming)
         };
-        relation.links.extend(batch.map(Link::with_context));
-        relation.parent = not_let_in.put_into(relation.parent);
-        let running = Running::start(&operation, relation);
+        parent_and_links.links.extend(batch.map(Link::with_context));
+        parent_and_links.parent = not_let_in.put_into(parent_and_links.parent);
+        let running = StartedOperation::start(&operation, parent_and_links);
         running.record(|| self.own_attributes(rule));
         self.is_processed_in(running.span_context());
         ProcessSpan::of(running)
@@ -313,8 +313,8 @@ impl<M: Message> Received<M> {
         carried
     }
 
-    pub(crate) fn trust(&self, rule: &Rule) -> Incoming {
-        trust(&self.message, rule)
+    pub(crate) fn incoming(&self, rule: &Rule) -> Incoming {
+        incoming(&self.message, rule)
     }
 
     /// What only this message says of itself.
@@ -339,12 +339,12 @@ impl<M: Message> Received<M> {
 fn not_let_in(
     ambient: &Context,
     carried: &Extracted,
-    trust: Incoming,
+    incoming: Incoming,
     source: &Arc<Destination>,
 ) -> NotLetIn {
     let mut not_let_in = NotLetIn::default();
     if NotLetIn::is_needed(ambient, source) {
-        not_let_in.add(carried, trust, source);
+        not_let_in.add(carried, incoming, source);
     }
     not_let_in
 }
@@ -354,12 +354,12 @@ fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &R
     telemetry.extract(base, message.headers(), |member| rule.accepts(member))
 }
 
-fn trust<M: Message>(message: &M, rule: &Rule) -> Incoming {
+fn incoming<M: Message>(message: &M, rule: &Rule) -> Incoming {
     let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
     let age = rule.has_max_age().then(age).flatten();
-    match rule.trust(message.is_redelivered(), age) {
+    match rule.chosen_incoming(message.is_redelivered(), age) {
         Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
-        trust => trust,
+        incoming => incoming,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::policy::Rule;
     unnameable_types,
     reason = "nobody else is to implement or call it"
 )]
-pub trait Parts {
+pub trait ConsumedMessage {
     /// What is known of where it came from.
     type Source;
     /// Its headers.

@@ -5,10 +5,10 @@ use std::sync::PoisonError;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
-use super::{Message, Received, extract, trust};
+use super::{Message, Received, extract, incoming};
 use crate::engine::operation::Operation;
-use crate::engine::relation::{Relation, links_to};
-use crate::engine::span::Running;
+use crate::engine::parent::{ParentAndLinks, links_to};
+use crate::engine::span::StartedOperation;
 use crate::semconv::operation_type::OperationType;
 
 impl<M: Message> Received<M> {
@@ -27,7 +27,11 @@ impl<M: Message> Received<M> {
     }
 
     /// Starts settling the message.
-    pub(crate) fn start_settle(&self, operation_name: &'static str, ambient: &Context) -> Running {
+    pub(crate) fn start_settle(
+        &self,
+        operation_name: &'static str,
+        ambient: &Context,
+    ) -> StartedOperation {
         let processed_in = self.processed_in();
         start_settle(
             &self.message,
@@ -49,7 +53,7 @@ pub(crate) fn start_settle<M: Message>(
     processed_in: Option<SpanContext>,
     operation_name: &'static str,
     ambient: &Context,
-) -> Running {
+) -> StartedOperation {
     let destination = message.destination(source);
     let operation = Operation {
         client: M::client(source),
@@ -60,18 +64,18 @@ pub(crate) fn start_settle<M: Message>(
         batch: None,
     };
     if !operation.has_span() {
-        return Running::without_span(&operation, ambient);
+        return StartedOperation::without_span(&operation, ambient);
     }
     let rule = &destination.rule;
     let carried = extract(message, source, &Context::new(), rule);
-    let trust = trust(message, rule);
-    let relation = Relation {
+    let incoming = incoming(message, rule);
+    let parent_and_links = ParentAndLinks {
         parent: match processed_in {
             Some(process) => ambient.with_remote_span_context(process),
             None => ambient.clone(),
         },
-        links: links_to(carried.creation, carried.conflicting, trust),
+        links: links_to(carried.creation, carried.conflicting, incoming),
         beside: None,
     };
-    Running::start(&operation, relation)
+    StartedOperation::start(&operation, parent_and_links)
 }

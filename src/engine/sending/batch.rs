@@ -11,10 +11,10 @@ use crate::engine::attributes::captured;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
+use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
 use crate::engine::propagation::{Headers, HeadersMut};
-use crate::engine::relation::Relation;
-use crate::engine::span::Running;
+use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
 use crate::semconv::operation_type::OperationType;
@@ -25,13 +25,13 @@ use crate::telemetry::context::active_span;
 #[derive(Debug, Default)]
 pub(crate) struct SendingBatch {
     /// None where telemetry has nothing to do with the messages; then none of them is known either.
-    running: Option<Running>,
-    messages: Vec<Sent>,
+    running: Option<StartedOperation>,
+    messages: Vec<SentMessage>,
 }
 
 /// One message of a batch.
 #[derive(Debug)]
-struct Sent {
+struct SentMessage {
     destination: Arc<Destination>,
     partition: Option<i32>,
     /// It is larger than it was given.
@@ -48,7 +48,7 @@ pub(crate) struct Outgoing<H> {
 }
 
 /// What a client knows of its messages, by their index.
-pub(crate) trait Details<H> {
+pub(crate) trait OutgoingDetails<H> {
     /// How many bytes may be added to the headers, once stale ones are gone.
     fn room(&self, index: usize, headers: &H) -> usize;
     /// What only this system says of the message.
@@ -67,7 +67,7 @@ impl SendingBatch {
         operation_name: &'static str,
         ambient: Context,
         messages: &mut [Outgoing<H>],
-        details: &impl Details<H>,
+        details: &impl OutgoingDetails<H>,
     ) -> Self {
         if messages.is_empty() {
             return Self::default();
@@ -108,12 +108,12 @@ impl SendingBatch {
             },
             ..operation
         };
-        let relation = Relation {
+        let parent_and_links = ParentAndLinks {
             parent: ambient.clone(),
             links,
             beside: None,
         };
-        let running = Running::start(&operation, relation);
+        let running = StartedOperation::start(&operation, parent_and_links);
         let sent = messages.iter_mut().zip(created).enumerate();
         let sent = sent.map(|(index, (message, creation))| {
             let operation = Operation {
@@ -122,7 +122,7 @@ impl SendingBatch {
                 batch: None,
                 ..operation
             };
-            Sent {
+            SentMessage {
                 is_larger: match creation {
                     Creation::Send(carried) => {
                         let context = running.context();
@@ -265,7 +265,7 @@ fn create<H: Headers + HeadersMut>(
     client: &Arc<Client>,
     ambient: &Context,
     (index, message): (usize, &mut Outgoing<H>),
-    details: &impl Details<H>,
+    details: &impl OutgoingDetails<H>,
     links: &mut Vec<Link>,
 ) -> Creation {
     let operation = creation_of(client, &message.destination, message.partition);
@@ -298,7 +298,7 @@ fn create<H: Headers + HeadersMut>(
         links.extend(carried.links(ambient));
         return Creation::Send(carried);
     }
-    let created = Running::start(&operation, carried.relation(ambient));
+    let created = StartedOperation::start(&operation, carried.parent_and_links(ambient));
     created.record(|| {
         let captured = captured(&*headers, rule, telemetry);
         details.attributes(index, rule).into_iter().chain(captured)

@@ -6,10 +6,10 @@ use opentelemetry::trace::{Link, TraceContextExt as _};
 
 use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
+use crate::engine::parent::{ParentAndLinks, untrusted};
 use crate::engine::propagation::{
     Carried, CarriedHeaders, Extracted, Headers, HeadersMut, Injected,
 };
-use crate::engine::relation::{Relation, untrusted};
 use crate::policy::{self, Incoming, Rule};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::active_span;
@@ -46,15 +46,15 @@ impl CarriedContext {
         let accepts =
             |member: &str| rule.sends(member) && not_let_in.is_none_or(|not| not.accepts(member));
         let extracted = telemetry.extract(&base, Some(headers), accepts);
-        let trust = not_let_in.map_or(Incoming::Continue, |not| {
-            not.trust(extracted.creation.as_ref())
+        let incoming = not_let_in.map_or(Incoming::Continue, |not| {
+            not.incoming(extracted.creation.as_ref())
         });
-        let may = match (trust, rule.carried_context()) {
+        let may = match (incoming, rule.carried_context()) {
             (Incoming::Ignore, _) => policy::Carried::Ignore,
             (Incoming::Restart, policy::Carried::Continue) => policy::Carried::LinkOnly,
             (_, by_rule) => by_rule,
         };
-        let is_stranger = matches!(trust, Incoming::Restart | Incoming::Ignore);
+        let is_stranger = matches!(incoming, Incoming::Restart | Incoming::Ignore);
         let is_refused = is_stranger || may == policy::Carried::Ignore;
         Self {
             restricts_baggage: is_refused
@@ -112,11 +112,11 @@ impl CarriedContext {
         }
     }
 
-    /// Relation of a span that sends or creates the message.
-    pub(super) fn relation(&self, ambient: &Context) -> Relation {
+    /// Parent and links of a span that sends or creates the message.
+    pub(super) fn parent_and_links(&self, ambient: &Context) -> ParentAndLinks {
         let parent = self.parent(ambient);
         let links = self.links(&parent);
-        Relation {
+        ParentAndLinks {
             parent,
             links,
             beside: None,
@@ -125,8 +125,8 @@ impl CarriedContext {
 
     /// The same where the message keeps the context that it carries: that is the user's own, and is
     /// linked to.
-    pub(super) fn kept_relation(&self, ambient: &Context) -> Relation {
-        Relation {
+    pub(super) fn kept_parent_and_links(&self, ambient: &Context) -> ParentAndLinks {
+        ParentAndLinks {
             parent: ambient.clone(),
             links: self.links(ambient),
             beside: None,

@@ -10,7 +10,7 @@ use crate::engine::attributes::captured;
 use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
 use crate::engine::propagation::{Headers, HeadersMut};
-use crate::engine::span::Running;
+use crate::engine::span::StartedOperation;
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
 
@@ -18,7 +18,7 @@ use crate::semconv::operation_type::OperationType;
 /// without an outcome.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    running: Running,
+    running: StartedOperation,
     /// The message is larger than it was given.
     is_larger: bool,
 }
@@ -54,11 +54,11 @@ impl Sending {
             },
             ..*operation
         };
-        let relation = match is_kept {
-            true => carried.kept_relation(&ambient),
-            false => carried.relation(&ambient),
+        let parent_and_links = match is_kept {
+            true => carried.kept_parent_and_links(&ambient),
+            false => carried.parent_and_links(&ambient),
         };
-        let running = Running::start(&operation, relation);
+        let running = StartedOperation::start(&operation, parent_and_links);
         running.record(|| captured(&*headers, rule, telemetry));
         let injected = if is_kept {
             carried.keep(&operation, headers, room)
@@ -72,11 +72,11 @@ impl Sending {
         })
     }
 
-    pub(crate) const fn running(&self) -> &Running {
+    pub(crate) const fn running(&self) -> &StartedOperation {
         &self.running
     }
 
-    pub(crate) const fn running_mut(&mut self) -> &mut Running {
+    pub(crate) const fn running_mut(&mut self) -> &mut StartedOperation {
         &mut self.running
     }
 

@@ -20,7 +20,7 @@ use crate::engine::fan_back::FanBack;
 use crate::engine::in_batch::InBatch;
 use crate::engine::links::within_limit;
 use crate::engine::operation::Operation;
-use crate::engine::relation::Relation;
+use crate::engine::parent::ParentAndLinks;
 use crate::policy::Record;
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
@@ -28,12 +28,12 @@ use crate::semconv::attributes::{
 };
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::text::tidy;
-use crate::telemetry::{Component, Moment, Started, Telemetry};
+use crate::telemetry::{Component, Moment, StartedSpan, Telemetry};
 
 /// An operation that has begun: its span, where it has one, and what its metrics need.
 ///
 /// Dropping it ends both. Span and metrics have the same pair of timestamps.
-pub(crate) struct Running {
+pub(crate) struct StartedOperation {
     client: Arc<Client>,
     destination: Option<Arc<Destination>>,
     operation_type: OperationType,
@@ -52,29 +52,37 @@ pub(crate) struct Running {
     elapsed: Option<Duration>,
 }
 
-impl Running {
+impl StartedOperation {
     /// Begins an operation now.
-    pub(crate) fn start(operation: &Operation<'_>, relation: Relation) -> Self {
-        Self::since(Moment::now(), operation, relation)
+    pub(crate) fn start(operation: &Operation<'_>, parent_and_links: ParentAndLinks) -> Self {
+        Self::since(Moment::now(), operation, parent_and_links)
     }
 
     /// Begins an operation of which only now is known what it was about.
-    pub(crate) fn since(started: Moment, operation: &Operation<'_>, relation: Relation) -> Self {
+    pub(crate) fn since(
+        started: Moment,
+        operation: &Operation<'_>,
+        parent_and_links: ParentAndLinks,
+    ) -> Self {
         if !operation.has_span() {
-            return Self::within(started, operation, Started::nothing(&relation.parent));
+            return Self::within(
+                started,
+                operation,
+                StartedSpan::nothing(&parent_and_links.parent),
+            );
         }
         let telemetry = &operation.client.telemetry;
         let limit = telemetry.most_links();
-        let beside = relation.beside.filter(|_| limit > 1);
+        let beside = parent_and_links.beside.filter(|_| limit > 1);
         let limit = limit.saturating_sub(usize::from(beside.is_some()));
-        let (mut links, overflow) = within_limit(relation.links, limit);
+        let (mut links, overflow) = within_limit(parent_and_links.links, limit);
         links.extend(beside);
         let builder = SpanBuilder::from_name(operation.span_name())
             .with_kind(operation.operation_type.span_kind())
             .with_start_time(started.wall())
             .with_attributes(at_start(operation))
             .with_links(links);
-        let span = telemetry.start(builder, &relation.parent);
+        let span = telemetry.start(builder, &parent_and_links.parent);
         let running = Self::within(started, operation, span);
         running.record(|| when_recorded(operation));
         if running.recording {
@@ -87,10 +95,10 @@ impl Running {
 
     /// Begins an operation now that has no span, only metrics.
     pub(crate) fn without_span(operation: &Operation<'_>, context: &Context) -> Self {
-        Self::within(Moment::now(), operation, Started::nothing(context))
+        Self::within(Moment::now(), operation, StartedSpan::nothing(context))
     }
 
-    fn within(started: Moment, operation: &Operation<'_>, span: Started) -> Self {
+    fn within(started: Moment, operation: &Operation<'_>, span: StartedSpan) -> Self {
         Self {
             client: Arc::clone(operation.client),
             destination: operation.destination.cloned(),
@@ -124,7 +132,7 @@ impl Running {
     }
 
     /// Makes this the operation that the processing of its messages belongs to.
-    pub(crate) fn is_batch(&mut self, fan_back: FanBack) {
+    pub(crate) fn processes_batch(&mut self, fan_back: FanBack) {
         if !self.has_span {
             return;
         }
@@ -168,7 +176,7 @@ impl Running {
     }
 
     /// Does something to a span that was started, if it is recorded.
-    fn on(&self, started: &Started, act: impl FnOnce(SpanRef<'_>)) {
+    fn on(&self, started: &StartedSpan, act: impl FnOnce(SpanRef<'_>)) {
         if started.is_recording {
             self.telemetry()
                 .caught(Component::Tracer, || act(started.context.span()));
@@ -272,7 +280,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for StartedOperation {
     fn drop(&mut self) {
         let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
         self.on_span(|span| span.end_with_timestamp(self.started.after(elapsed)));
@@ -296,9 +304,9 @@ impl Drop for Running {
     }
 }
 
-impl fmt::Debug for Running {
+impl fmt::Debug for StartedOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running")
+        f.debug_struct("StartedOperation")
             .field("operation_name", &self.operation_name)
             .field("span", self.context.span().span_context())
             .finish_non_exhaustive()

@@ -12,7 +12,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use pin_project_lite::pin_project;
 
-use super::Running;
+use super::StartedOperation;
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
 use crate::telemetry::Component;
 
@@ -25,12 +25,12 @@ use crate::telemetry::Component;
 #[must_use = "the process span ends when this is dropped"]
 pub struct ProcessSpan {
     /// None where nothing is recorded, and once the outcome is known.
-    running: Option<Running>,
+    running: Option<StartedOperation>,
     context: Context,
 }
 
 impl ProcessSpan {
-    pub(crate) fn of(running: Running) -> Self {
+    pub(crate) fn of(running: StartedOperation) -> Self {
         Self {
             context: running.context().clone(),
             running: Some(running),

@@ -15,7 +15,7 @@ use super::native;
 use crate::engine::client;
 use crate::engine::client::Server;
 use crate::engine::destination::{Destination, Name, shared};
-use crate::engine::received::sealed::Parts;
+use crate::engine::received::sealed::ConsumedMessage;
 use crate::policy::Rule;
 use crate::semconv::text::text;
 use crate::telemetry::Moment;
@@ -91,7 +91,7 @@ impl ClientInfo {
 }
 
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl<M: MessageHeaders> Parts for M {
+impl<M: MessageHeaders> ConsumedMessage for M {
     type Source = ClientInfo;
     type Headers = BorrowedHeaders;
 

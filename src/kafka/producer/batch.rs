@@ -16,7 +16,7 @@ use super::Producer;
 use super::future::record as parts;
 use super::sending::{Record, is_for_size};
 use crate::engine::ambient::ambient;
-use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
+use crate::engine::sending::batch::{Outgoing, OutgoingDetails, SendingBatch};
 use crate::kafka::attributes::{ClientInfo, content, error_type};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
 use crate::policy::Rule;
@@ -207,7 +207,7 @@ impl Drop for SendingRecords {
 /// Each with the bytes that it may have.
 struct Records<'a>(Vec<(Record<'a>, usize)>);
 
-impl Details<RecordHeaders> for Records<'_> {
+impl OutgoingDetails<RecordHeaders> for Records<'_> {
     fn room(&self, index: usize, headers: &RecordHeaders) -> usize {
         let record = self.0.get(index);
         record.map_or(0, |(record, limit)| {

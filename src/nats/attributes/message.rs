@@ -11,7 +11,7 @@ use opentelemetry::KeyValue;
 use super::{Subscription, position};
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
-use crate::engine::received::sealed::Parts;
+use crate::engine::received::sealed::ConsumedMessage;
 use crate::policy::Rule;
 use crate::semconv::attributes::{DELIVERY_ATTEMPT, MESSAGING_MESSAGE_ID};
 use crate::semconv::text::text;
@@ -20,7 +20,7 @@ use crate::semconv::text::text;
 const NEXT: &str = "next";
 
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl Parts for Message {
+impl ConsumedMessage for Message {
     type Source = Subscription;
     type Headers = HeaderMap;
 
@@ -52,7 +52,7 @@ impl Parts for Message {
 
 /// A message that a consumer delivers, and delivers again until it is settled.
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl Parts for jetstream::Message {
+impl ConsumedMessage for jetstream::Message {
     type Source = Subscription;
     type Headers = HeaderMap;
 
@@ -92,7 +92,7 @@ impl Parts for jetstream::Message {
 
 /// A request to a micro-service.
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl Parts for service::Request {
+impl ConsumedMessage for service::Request {
     type Source = Subscription;
     type Headers = HeaderMap;
 
@@ -123,7 +123,7 @@ impl Parts for service::Request {
 
 /// A message that was read out of a stream by itself.
 #[expect(private_interfaces, reason = "nobody else can call it")]
-impl Parts for StreamMessage {
+impl ConsumedMessage for StreamMessage {
     type Source = Subscription;
     type Headers = HeaderMap;
 

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::{PUBLISH, Producer, jetstream};
 use crate::engine::ambient::ambient;
 use crate::engine::destination::Destination;
-use crate::engine::sending::batch::{Details, Outgoing, SendingBatch};
+use crate::engine::sending::batch::{Outgoing, OutgoingDetails, SendingBatch};
 use crate::nats::attributes::{
     ClientInfo, Connection, is_for_size, message_id, of_acks, of_jetstream_publish, of_publish,
 };
@@ -197,7 +197,7 @@ impl Sent {
     }
 }
 
-impl Details<MessageHeaders<'_>> for Messages<'_> {
+impl OutgoingDetails<MessageHeaders<'_>> for Messages<'_> {
     fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
         let message = self.messages.get(index);
         message.map_or(0, |message| {

@@ -13,7 +13,7 @@ impl Rule {
     }
 
     /// What becomes of the context of a message of this age, if it has one.
-    pub(crate) fn trust(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
+    pub(crate) fn chosen_incoming(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
         let redelivered = self.redelivered.filter(|_| is_redelivered);
         let incoming = redelivered.or(self.incoming).unwrap_or_default();
         let is_too_old = self.max_age.zip(age).is_some_and(|(max, age)| age > max);

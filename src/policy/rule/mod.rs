@@ -243,7 +243,7 @@ impl Rule {
     }
 
     /// Takes over what a later rule sets.
-    pub(super) fn yield_to(&mut self, later: &Self) {
+    pub(super) fn override_by(&mut self, later: &Self) {
         fn take<T: Clone>(mine: &mut Option<T>, later: &Option<T>) {
             if later.is_some() {
                 mine.clone_from(later);

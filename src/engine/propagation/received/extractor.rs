@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use opentelemetry::propagation::Extractor;
 
-use super::Found;
+use super::ContextHeaders;
 use crate::engine::propagation::Headers;
 use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
@@ -19,7 +19,7 @@ use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 /// Values that are not UTF-8 count as absent.
 pub(in crate::engine::propagation) struct HeaderExtractor<'a, H> {
     headers: &'a H,
-    w3c: Found<'a>,
+    w3c: ContextHeaders<'a>,
     named: OnceCell<Named<'a>>,
     any_case: OnceCell<Spelled<'a>>,
 }
@@ -28,7 +28,7 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
     pub(in crate::engine::propagation) fn new(headers: &'a H) -> Self {
         Self {
             headers,
-            w3c: Found::read(headers),
+            w3c: ContextHeaders::read(headers),
             named: OnceCell::new(),
             any_case: OnceCell::new(),
         }

@@ -15,14 +15,14 @@ use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 /// parses counts: order means something in a message, and appending is how people override. If they
 /// differ, the last baggage counts too, and of the tracestates what belongs to that traceparent;
 /// else all of each are one list.
-pub(super) struct Found<'a> {
+pub(super) struct ContextHeaders<'a> {
     pub(super) incoming: w3c::Incoming<'a>,
     traceparent_text: Option<&'a [u8]>,
     pub(super) conflicting: Option<TraceParent>,
     has_traceparent: bool,
 }
 
-impl<'a> Found<'a> {
+impl<'a> ContextHeaders<'a> {
     pub(super) fn read<H: Headers>(headers: &'a H) -> Self {
         let mut exact = Values::default();
         let mut other_case = Values::default();

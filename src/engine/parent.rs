@@ -11,7 +11,7 @@ use crate::telemetry::context::{active_span, without_span};
 
 /// Where a span hangs and what it links to.
 #[derive(Debug)]
-pub(crate) struct Relation {
+pub(crate) struct ParentAndLinks {
     /// Context whose span is the parent.
     pub(crate) parent: Context,
     /// Links, all given when the span is built so that samplers see them.
@@ -40,8 +40,8 @@ impl Ambient<'_> {
     }
 }
 
-impl Relation {
-    /// Relation of a span that belongs to what the application is doing.
+impl ParentAndLinks {
+    /// Parent and links of a span that belongs to what the application is doing.
     pub(crate) const fn inside(ambient: Context) -> Self {
         Self {
             parent: ambient,
@@ -50,23 +50,23 @@ impl Relation {
         }
     }
 
-    /// Relation of a span that handles one received message, which is trusted so far.
+    /// Parent and links of a span that handles one received message, which is trusted so far.
     ///
     /// The creation context is linked to, and is the parent where it is continued. A span that was
     /// opened for the message stays the parent, as the conventions recommend; any other active one
     /// is linked. `received` is what the message carried, read onto the ambient context.
     ///
     /// Spec: messaging-spans § Consumer spans, 1.44.0.
-    pub(crate) fn handling(ambient: Ambient<'_>, received: Extracted, trust: Incoming) -> Self {
+    pub(crate) fn handling(ambient: Ambient<'_>, received: Extracted, incoming: Incoming) -> Self {
         let active = active_span(ambient.context);
         let is_parent = active.is_some() && ambient.is_parent();
-        let continues = trust == Incoming::Continue
+        let continues = incoming == Incoming::Continue
             && !is_parent
             && ambient.choice != Some(Parent::Root)
             && received.creation.is_some();
-        let brings_baggage = matches!(trust, Incoming::Continue | Incoming::LinkOnly);
+        let brings_baggage = matches!(incoming, Incoming::Continue | Incoming::LinkOnly);
 
-        let links = links_to(received.creation, received.conflicting, trust);
+        let links = links_to(received.creation, received.conflicting, incoming);
         let beside = active.filter(|_| !is_parent).map(link_beside);
         let parent = if continues {
             received.context
@@ -87,7 +87,7 @@ impl Relation {
         }
     }
 
-    /// Relation of the span of a batch, which has no message for its parent.
+    /// Parent and links of the span of a batch, which has no message for its parent.
     ///
     /// Spec: messaging-spans § Consumer spans, 1.44.0.
     pub(crate) fn handling_many(ambient: Ambient<'_>, links: Vec<Link>) -> Self {
@@ -115,10 +115,10 @@ fn link_beside(active: SpanContext) -> Link {
 pub(crate) fn passed_on(
     ambient: Context,
     received: Extracted,
-    trust: Incoming,
+    incoming: Incoming,
     is_stored: bool,
 ) -> Context {
-    match trust {
+    match incoming {
         Incoming::Continue | Incoming::LinkOnly if is_stored => {
             with_baggage_of(&ambient, &received.context)
         }
@@ -131,9 +131,9 @@ pub(crate) fn passed_on(
 pub(crate) fn links_to(
     creation: Option<SpanContext>,
     conflicting: Option<SpanContext>,
-    trust: Incoming,
+    incoming: Incoming,
 ) -> Vec<Link> {
-    let seen = |context: SpanContext| match trust {
+    let seen = |context: SpanContext| match incoming {
         Incoming::Continue | Incoming::LinkOnly => Some(context),
         Incoming::Restart => Some(untrusted(context)),
         Incoming::Ignore => None,
