@@ -19,7 +19,7 @@ use crate::telemetry::Telemetry;
 
 /// Attributes that samplers may decide on, so that a span has them from its start.
 ///
-/// Spec: messaging-spans § Attributes, "important for making sampling decisions", 1.44.0.
+/// Spec: messaging-spans, table of attributes, "important for making sampling decisions", 1.44.0.
 pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     let client = operation.client;
     let mut attributes = Vec::with_capacity(12);
@@ -80,7 +80,7 @@ pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
 
 /// Attributes that are of no use to samplers, for spans that are recorded.
 ///
-/// Spec: messaging-spans § Attributes, 1.44.0.
+/// Spec: messaging-spans, table of attributes, 1.44.0.
 pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
     let client_id = operation.client.id.as_ref()?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))

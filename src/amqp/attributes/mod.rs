@@ -59,7 +59,7 @@ pub(super) fn published(
 
 /// Attributes of a message that is published.
 ///
-/// Spec: RabbitMQ § Span attributes, 1.44.0.
+/// Spec: RabbitMQ, table of attributes, 1.44.0.
 pub(super) fn content(
     routing_key: &ShortString,
     properties: &BasicProperties,

@@ -254,7 +254,7 @@ impl StartedOperation {
 
     /// Records an exception as an event of the span.
     ///
-    /// Spec: exceptions-spans § Recording an exception, 1.44.0.
+    /// Spec: exceptions-spans, attributes of the event, 1.44.0.
     pub(crate) fn exception(
         &self,
         exception_type: &'static str,

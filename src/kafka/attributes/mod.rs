@@ -130,7 +130,7 @@ impl<M: MessageHeaders> ConsumedMessage for M {
 
 /// Attributes of one record or message by its key and payload.
 ///
-/// Spec: Kafka § Span attributes, 1.44.0.
+/// Spec: Kafka, table of attributes, 1.44.0.
 pub(super) fn content(
     rule: &Rule,
     key: Option<&[u8]>,
