@@ -5,18 +5,16 @@ use std::mem;
 
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
-use lapin::types::{FrameSize, ShortString};
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
-use super::Producer;
+use super::{OutgoingMessage, Producer};
 use crate::amqp::attributes::{
-    CONFIRMATION, answer, content, error_type, is_for_size, is_returned_for_size, published,
+    CONFIRMATION, answer, error_type, is_for_size, is_returned_for_size,
 };
-use crate::amqp::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
-use crate::engine::sending::batch::{Outgoing, OutgoingDetails, SendingBatch};
-use crate::policy::Rule;
+use crate::engine::sending::batch::SendingBatch;
 
 /// A message to be published with others, in the client's own types.
 #[derive(Clone, Debug)]
@@ -138,23 +136,12 @@ impl Producer {
 
     /// Starts the spans and gives each message its context.
     fn start_batch(&self, ambient: Context, messages: &mut [Publish<'_>]) -> SendingBatch {
-        let outgoing = messages.iter().map(|message| Outgoing {
-            destination: published(&self.client, &message.exchange, &message.routing_key),
-            partition: None,
-            headers: MessageHeaders::of(&message.properties),
+        let outgoing = messages.iter().map(|message| {
+            let address = (&message.exchange, &message.routing_key);
+            OutgoingMessage::new(self, address, message.payload, &message.properties)
         });
         let mut outgoing: Vec<_> = outgoing.collect();
-        let known = outgoing.iter().zip(&*messages);
-        let frames = known.map(|(outgoing, message)| {
-            let rule = &outgoing.destination.rule;
-            self.connection.header_frame(rule, message.payload)
-        });
-        let details = Messages {
-            frames: frames.collect(),
-            messages,
-        };
-        let sending =
-            SendingBatch::start(&self.client, "publish", ambient, &mut outgoing, &details);
+        let sending = SendingBatch::start(&self.client, "publish", ambient, &mut outgoing);
         let changed = outgoing.into_iter().map(|one| one.headers.changed());
         let changed: Vec<_> = changed.collect();
         for (message, changed) in messages.iter_mut().zip(changed) {
@@ -163,29 +150,6 @@ impl Producer {
             }
         }
         sending
-    }
-}
-
-/// What messages of a batch say of themselves.
-struct Messages<'a> {
-    /// The largest that may hold the headers of each.
-    frames: Vec<FrameSize>,
-    messages: &'a [Publish<'a>],
-}
-
-impl OutgoingDetails<MessageHeaders<'_>> for Messages<'_> {
-    fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
-        let message = self.frames.get(index).zip(self.messages.get(index));
-        message.map_or(0, |(&frame, message)| {
-            headers.room(frame, &message.properties)
-        })
-    }
-
-    fn attributes(&self, index: usize, _: &Rule) -> Vec<KeyValue> {
-        let message = self.messages.get(index);
-        message.map_or_else(Vec::new, |message| {
-            content(&message.routing_key, &message.properties).collect()
-        })
     }
 }
 

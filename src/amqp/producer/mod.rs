@@ -20,9 +20,8 @@ use super::attributes::{
 use super::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
 use crate::engine::client::Client;
-use crate::engine::operation::Operation;
-use crate::engine::sending::Sending;
-use crate::semconv::operation_type::OperationType;
+use crate::engine::destination::Destination;
+use crate::engine::sending::{Outgoing, Sending};
 use crate::telemetry::Telemetry;
 
 /// A channel whose messages carry the context of their send span.
@@ -83,13 +82,8 @@ impl Producer {
     ) -> impl Future<Output = lapin::Result<PublisherConfirm>> {
         let called = Context::current();
         async move {
-            let (sending, properties) = self.start(
-                ambient(called),
-                &exchange,
-                &routing_key,
-                payload,
-                properties,
-            );
+            let address = (&exchange, &routing_key);
+            let (sending, properties) = self.start(ambient(called), address, payload, properties);
             let has_confirms = self.channel.status().confirm();
             let written = self
                 .channel
@@ -97,6 +91,7 @@ impl Producer {
                 .await;
             match written {
                 Ok(confirm) => {
+                    let sending = Some(sending);
                     let mut confirm = PublisherConfirm { confirm, sending };
                     if !has_confirms {
                         confirm.end(&Ok(Confirmation::NotRequested));
@@ -104,49 +99,88 @@ impl Producer {
                     Ok(confirm)
                 }
                 Err(error) => {
-                    if let Some(sending) = sending {
-                        fail(sending, &error);
-                    }
+                    fail(sending, &error);
                     Err(error)
                 }
             }
         }
     }
 
-    /// Starts the span and gives the message its context; none where telemetry has nothing to do
-    /// with it.
+    /// Starts the span and gives the message its context.
     fn start(
         &self,
         ambient: Context,
-        exchange: &ShortString,
-        routing_key: &ShortString,
+        (exchange, routing_key): (&ShortString, &ShortString),
         payload: &[u8],
         properties: BasicProperties,
-    ) -> (Option<Sending>, BasicProperties) {
-        let destination = published(&self.client, exchange, routing_key);
-        let operation = Operation {
-            client: &self.client,
-            operation_type: OperationType::Send,
-            operation_name: "publish",
-            destination: Some(&destination),
-            partition: None,
-            batch: None,
-        };
-        let mut carrier = MessageHeaders::of(&properties);
-        let sending = Sending::start(&operation, ambient, &mut carrier, |carrier| {
-            let frame = self.connection.header_frame(&destination.rule, payload);
-            carrier.room(frame, &properties)
-        });
-        if let Some(sending) = &sending {
-            sending
-                .running()
-                .record(|| content(routing_key, &properties));
-        }
-        let properties = match carrier.changed() {
+    ) -> (Sending, BasicProperties) {
+        let address = (exchange, routing_key);
+        let mut message = OutgoingMessage::new(self, address, payload, &properties);
+        let sending = Sending::start(&self.client, "publish", ambient, &mut message);
+        let properties = match message.headers.changed() {
             Some(headers) => properties.with_headers(headers),
             None => properties,
         };
         (sending, properties)
+    }
+}
+
+/// A message that is about to be published.
+struct OutgoingMessage<'a> {
+    destination: Arc<Destination>,
+    connection: &'a ConnectionInfo,
+    routing_key: &'a ShortString,
+    payload: &'a [u8],
+    properties: &'a BasicProperties,
+    headers: MessageHeaders<'a>,
+}
+
+impl<'a> OutgoingMessage<'a> {
+    fn new(
+        producer: &'a Producer,
+        (exchange, routing_key): (&ShortString, &'a ShortString),
+        payload: &'a [u8],
+        properties: &'a BasicProperties,
+    ) -> Self {
+        Self {
+            destination: published(&producer.client, exchange, routing_key),
+            connection: &producer.connection,
+            routing_key,
+            payload,
+            properties,
+            headers: MessageHeaders::of(properties),
+        }
+    }
+}
+
+impl<'a> Outgoing for OutgoingMessage<'a> {
+    type Headers = MessageHeaders<'a>;
+
+    fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    fn headers(&self) -> &MessageHeaders<'a> {
+        &self.headers
+    }
+
+    fn headers_and_room(
+        &mut self,
+    ) -> (
+        &mut MessageHeaders<'a>,
+        impl FnOnce(&MessageHeaders<'a>) -> usize,
+    ) {
+        let (connection, destination) = (self.connection, &self.destination);
+        let (payload, properties) = (self.payload, self.properties);
+        let room = move |headers: &MessageHeaders<'a>| {
+            let frame = connection.header_frame(&destination.rule, payload);
+            headers.room(frame, properties)
+        };
+        (&mut self.headers, room)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = KeyValue> {
+        content(self.routing_key, self.properties)
     }
 }
 
@@ -168,6 +202,7 @@ impl fmt::Debug for Producer {
 #[must_use = "the publish span ends when this is dropped"]
 pub struct PublisherConfirm {
     confirm: lapin::PublisherConfirm,
+    /// None once the broker has answered.
     sending: Option<Sending>,
 }
 
@@ -184,10 +219,9 @@ impl PublisherConfirm {
         if confirmed.as_ref().is_ok_and(is_returned_for_size) {
             sending.refused_for_size();
         }
-        let running = sending.running_mut();
-        running.record(|| [KeyValue::new(CONFIRMATION, confirmation)]);
+        sending.record(|| [KeyValue::new(CONFIRMATION, confirmation)]);
         if let Some(error_type) = error {
-            running.fail(error_type, "");
+            sending.fail(error_type, String::new);
         }
     }
 }
@@ -196,8 +230,7 @@ fn fail(mut sending: Sending, error: &lapin::Error) {
     if is_for_size(error) {
         sending.refused_for_size();
     }
-    let running = sending.running_mut();
-    running.fail(error_type(error), &error.to_string());
+    sending.fail(error_type(error), || error.to_string());
 }
 
 impl Future for PublisherConfirm {

@@ -7,15 +7,15 @@ use opentelemetry::trace::{Link, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
 use super::carried::{CarriedContext, strip};
+use super::outgoing::Outgoing;
 use crate::engine::attributes::captured;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
-use crate::engine::propagation::{Headers, HeadersMut};
 use crate::engine::span::StartedOperation;
-use crate::policy::{Record, Rule};
+use crate::policy::Record;
 use crate::semconv::attributes::of_error;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
@@ -40,21 +40,6 @@ struct SentMessage {
     is_pending: bool,
 }
 
-/// A message that is to be sent with others.
-pub(crate) struct Outgoing<H> {
-    pub(crate) destination: Arc<Destination>,
-    pub(crate) partition: Option<i32>,
-    pub(crate) headers: H,
-}
-
-/// What a client knows of its messages, by their index.
-pub(crate) trait OutgoingDetails<H> {
-    /// How many bytes may be added to the headers, once stale ones are gone.
-    fn room(&self, index: usize, headers: &H) -> usize;
-    /// What only this system says of the message.
-    fn attributes(&self, index: usize, rule: &Rule) -> Vec<KeyValue>;
-}
-
 impl SendingBatch {
     /// Starts the operation and gives each message its context.
     ///
@@ -62,89 +47,52 @@ impl SendingBatch {
     /// without create spans each carries that of the send span. A context that is to be kept stays.
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
-    pub(crate) fn start<H: Headers + HeadersMut>(
+    pub(crate) fn start<M: Outgoing>(
         client: &Arc<Client>,
         operation_name: &'static str,
         ambient: Context,
-        messages: &mut [Outgoing<H>],
-        details: &impl OutgoingDetails<H>,
+        messages: &mut [M],
     ) -> Self {
-        if messages.is_empty() {
+        if messages.is_empty() || ambient.is_telemetry_suppressed() {
             return Self::default();
         }
-        let destinations = messages.iter().map(|message| &message.destination);
-        let destination = client.common_destination(destinations);
-        let operation = Operation {
-            client,
-            operation_type: OperationType::Send,
-            operation_name,
-            destination: destination.as_ref(),
-            partition: None,
-            batch: Some(messages.len()),
-        };
-        let is_off = |one: &Outgoing<H>| one.destination.rule.recorded() == Record::Off;
-        if ambient.is_telemetry_suppressed() {
-            return Self::default();
-        }
+        let is_off = |one: &M| one.destination().rule.recorded() == Record::Off;
         if messages.iter().all(is_off) {
             for message in messages {
-                let operation = creation_of(client, &message.destination, message.partition);
-                strip(&operation, &ambient, &mut message.headers);
+                Creating::new(client, message).strip(&ambient, message);
             }
             return Self::default();
         }
-
         let mut links = Vec::new();
-        let mut created = Vec::with_capacity(messages.len());
-        for (index, message) in messages.iter_mut().enumerate() {
-            let message = (index, message);
-            created.push(create(client, &ambient, message, details, &mut links));
-        }
+        let created: Vec<_> = messages
+            .iter_mut()
+            .map(|message| Creating::new(client, message).create(&ambient, message, &mut links))
+            .collect();
         let takes_ours = |context: &Creation| matches!(context, Creation::Send(_));
+        let destinations = messages.iter().map(Outgoing::destination);
+        let destination = client.common_destination(destinations);
         let operation = Operation {
+            client,
             operation_type: match created.iter().any(takes_ours) {
                 true => OperationType::Send,
                 false => OperationType::SendExisting,
             },
-            ..operation
+            operation_name,
+            destination: destination.as_ref(),
+            partition: None,
+            batch: Some(messages.len()),
         };
         let parent_and_links = ParentAndLinks {
             parent: ambient.clone(),
             links,
             beside: None,
         };
-        let running = StartedOperation::start(&operation, parent_and_links);
-        let sent = messages.iter_mut().zip(created).enumerate();
-        let sent = sent.map(|(index, (message, creation))| {
-            let operation = Operation {
-                destination: Some(&message.destination),
-                partition: message.partition,
-                batch: None,
-                ..operation
-            };
-            SentMessage {
-                is_larger: match creation {
-                    Creation::Send(carried) => {
-                        let context = running.context();
-                        let both = carried.with_baggage(context, &ambient);
-                        let context = both.as_ref().unwrap_or(context);
-                        let left = carried.headers(&ambient);
-                        let room = |headers: &H| details.room(index, headers);
-                        let headers = &mut message.headers;
-                        let injected = carried.inject(&operation, context, left, headers, room);
-                        injected.has_written
-                    }
-                    Creation::Elsewhere { is_larger } => is_larger,
-                },
-                destination: Arc::clone(&message.destination),
-                partition: message.partition,
-                is_pending: false,
-            }
-        });
-        let messages = sent.collect();
+        let started = StartedOperation::start(&operation, parent_and_links);
+        let sent = messages.iter_mut().zip(created);
+        let sent = sent.map(|(message, creation)| creation.sent(&started, &ambient, message));
         Self {
-            running: Some(running),
-            messages,
+            messages: sent.collect(),
+            running: Some(started),
         }
     }
 
@@ -244,70 +192,121 @@ enum Creation {
     },
 }
 
-/// The operation of creating a message.
-fn creation_of<'a>(
-    client: &'a Arc<Client>,
-    destination: &'a Arc<Destination>,
-    partition: Option<i32>,
-) -> Operation<'a> {
-    Operation {
-        client,
-        operation_type: OperationType::Create,
-        operation_name: "create",
-        destination: Some(destination),
-        partition,
-        batch: None,
+impl Creation {
+    /// Gives a message the context of the send span, where it has none yet.
+    fn sent(
+        self,
+        started: &StartedOperation,
+        ambient: &Context,
+        message: &mut impl Outgoing,
+    ) -> SentMessage {
+        let destination = Arc::clone(message.destination());
+        let partition = message.partition();
+        let is_larger = match self {
+            Self::Elsewhere { is_larger } => is_larger,
+            Self::Send(carried) => {
+                let operation = Operation {
+                    destination: Some(&destination),
+                    partition,
+                    batch: None,
+                    ..started.operation()
+                };
+                let context = started.context();
+                let both = carried.with_baggage(context, ambient);
+                let context = both.as_ref().unwrap_or(context);
+                let left = carried.headers(ambient);
+                let injected = carried.inject(&operation, context, left, message);
+                injected.has_written
+            }
+        };
+        SentMessage {
+            destination,
+            partition,
+            is_larger,
+            is_pending: false,
+        }
     }
 }
 
-/// Gives a message its context before the batch is sent, where it gets one then.
-fn create<H: Headers + HeadersMut>(
-    client: &Arc<Client>,
-    ambient: &Context,
-    (index, message): (usize, &mut Outgoing<H>),
-    details: &impl OutgoingDetails<H>,
-    links: &mut Vec<Link>,
-) -> Creation {
-    let operation = creation_of(client, &message.destination, message.partition);
-    let telemetry = &client.telemetry;
-    let rule = operation.rule();
-    let headers = &mut message.headers;
-    if rule.recorded() == Record::Off {
-        strip(&operation, ambient, headers);
-        return Creation::Elsewhere { is_larger: false };
+/// The operation of creating a message.
+struct Creating<'a> {
+    client: &'a Arc<Client>,
+    destination: Arc<Destination>,
+    partition: Option<i32>,
+}
+
+impl<'a> Creating<'a> {
+    fn new(client: &'a Arc<Client>, message: &impl Outgoing) -> Self {
+        Self {
+            client,
+            destination: Arc::clone(message.destination()),
+            partition: message.partition(),
+        }
     }
-    let room = |headers: &H| details.room(index, headers);
-    let carried = CarriedContext::read(telemetry, rule, ambient, headers);
-    let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
-    // The one span that there is then can be in one trace only, and where none is active in none of
-    // those that the messages carry.
-    let goes_on = !operation.has_span() && active_span(ambient).is_none() && carried.continues();
-    if is_kept || goes_on {
-        links.extend(carried.links(ambient));
-        let injected = if is_kept {
-            carried.keep(&operation, headers, room)
-        } else {
-            let left = carried.headers(ambient);
-            carried.inject(&operation, &carried.parent(ambient), left, headers, room)
-        };
-        return Creation::Elsewhere {
+
+    fn operation(&self) -> Operation<'_> {
+        Operation {
+            client: self.client,
+            operation_type: OperationType::Create,
+            operation_name: "create",
+            destination: Some(&self.destination),
+            partition: self.partition,
+            batch: None,
+        }
+    }
+
+    /// Leaves the message alone, but for what must not go out again.
+    fn strip(&self, ambient: &Context, message: &mut impl Outgoing) {
+        strip(&self.operation(), ambient, message);
+    }
+
+    /// Gives a message its context before the batch is sent, where it gets one then.
+    fn create(
+        &self,
+        ambient: &Context,
+        message: &mut impl Outgoing,
+        links: &mut Vec<Link>,
+    ) -> Creation {
+        let operation = self.operation();
+        let telemetry = &self.client.telemetry;
+        let rule = operation.rule();
+        if rule.recorded() == Record::Off {
+            self.strip(ambient, message);
+            return Creation::Elsewhere { is_larger: false };
+        }
+        let carried = CarriedContext::read(telemetry, rule, ambient, message.headers());
+        let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
+        // The one span that there is then can be in one trace only, and where none is active in none
+        // of those that the messages carry.
+        let goes_on =
+            !operation.has_span() && active_span(ambient).is_none() && carried.continues();
+        if is_kept || goes_on {
+            links.extend(carried.links(ambient));
+            let injected = if is_kept {
+                carried.keep(&operation, message)
+            } else {
+                let left = carried.headers(ambient);
+                carried.inject(&operation, &carried.parent(ambient), left, message)
+            };
+            return Creation::Elsewhere {
+                is_larger: injected.has_written,
+            };
+        }
+        if !operation.has_span() {
+            links.extend(carried.links(ambient));
+            return Creation::Send(carried);
+        }
+        let created = StartedOperation::start(&operation, carried.parent_and_links(ambient));
+        created.record(|| {
+            let captured = captured(message.headers(), rule, telemetry);
+            message.attributes().chain(captured)
+        });
+        let context = created.context();
+        links.push(Link::with_context(context.span().span_context().clone()));
+        let left = carried.headers(ambient);
+        let injected = carried.inject(&operation, context, left, message);
+        Creation::Elsewhere {
             is_larger: injected.has_written,
-        };
-    }
-    if !operation.has_span() {
-        links.extend(carried.links(ambient));
-        return Creation::Send(carried);
-    }
-    let created = StartedOperation::start(&operation, carried.parent_and_links(ambient));
-    created.record(|| {
-        let captured = captured(&*headers, rule, telemetry);
-        details.attributes(index, rule).into_iter().chain(captured)
-    });
-    let context = created.context();
-    links.push(Link::with_context(context.span().span_context().clone()));
-    let left = carried.headers(ambient);
-    let injected = carried.inject(&operation, context, left, headers, room);
-    Creation::Elsewhere {
-        is_larger: injected.has_written,
+        }
     }
 }

@@ -4,12 +4,11 @@ use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::trace::{Link, TraceContextExt as _};
 
+use super::outgoing::Outgoing;
 use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, untrusted};
-use crate::engine::propagation::{
-    Carried, CarriedHeaders, Extracted, Headers, HeadersMut, Injected,
-};
+use crate::engine::propagation::{Carried, CarriedHeaders, Extracted, Headers, Injected};
 use crate::policy::{self, Incoming, Rule};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::active_span;
@@ -174,29 +173,23 @@ impl CarriedContext {
     }
 
     /// Leaves the message with the context that it carries, but for what baggage is forbidden.
-    pub(super) fn keep<H: Headers + HeadersMut>(
-        &self,
-        operation: &Operation<'_>,
-        headers: &mut H,
-        room: impl FnOnce(&H) -> usize,
-    ) -> Injected {
+    pub(super) fn keep(&self, operation: &Operation<'_>, message: &mut impl Outgoing) -> Injected {
         let nothing = Context::new();
         let left = CarriedHeaders {
             trace: Carried::Kept,
             ..self.headers(&nothing)
         };
         let own = self.with_baggage(&nothing, &nothing).unwrap_or(nothing);
-        self.inject(operation, &own, left, headers, room)
+        self.inject(operation, &own, left, message)
     }
 
     /// Writes `context` into the headers of the message.
-    pub(super) fn inject<H: Headers + HeadersMut>(
+    pub(super) fn inject(
         &self,
         operation: &Operation<'_>,
         context: &Context,
         carried: CarriedHeaders,
-        headers: &mut H,
-        room: impl FnOnce(&H) -> usize,
+        message: &mut impl Outgoing,
     ) -> Injected {
         let telemetry = &operation.client.telemetry;
         let sent = operation.rule().without_kept_baggage(context);
@@ -206,6 +199,7 @@ impl CarriedContext {
             // Nobody has started a span: what the message carries is what it would be given.
             carried.trace = Carried::Kept;
         }
+        let (headers, room) = message.headers_and_room();
         let mut injected = telemetry.inject(context, headers, carried, room);
         injected.is_replacement &= carried.trace != Carried::Kept;
         telemetry.report(injected.problems(), operation);
@@ -223,16 +217,12 @@ impl CarriedContext {
 }
 
 /// Takes out of a message that is none of our affair what was not let in with another one.
-pub(super) fn strip<H: Headers + HeadersMut>(
-    operation: &Operation<'_>,
-    ambient: &Context,
-    headers: &mut H,
-) {
+pub(super) fn strip(operation: &Operation<'_>, ambient: &Context, message: &mut impl Outgoing) {
     if NotLetIn::of(ambient).is_none() {
         return;
     }
     let (telemetry, rule) = (&operation.client.telemetry, operation.rule());
-    let carried = CarriedContext::read(telemetry, rule, ambient, headers);
+    let carried = CarriedContext::read(telemetry, rule, ambient, message.headers());
     let nothing = Context::new();
     let left = CarriedHeaders {
         trace: match carried.is_refused {
@@ -242,5 +232,6 @@ pub(super) fn strip<H: Headers + HeadersMut>(
         ..carried.headers(&nothing)
     };
     let own = carried.with_baggage(&nothing, &nothing).unwrap_or(nothing);
+    let (headers, _) = message.headers_and_room();
     telemetry.inject(&own, headers, left, |_| usize::MAX);
 }

@@ -2,89 +2,133 @@
 
 pub(crate) mod batch;
 mod carried;
+mod outgoing;
 
-use opentelemetry::Context;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use opentelemetry::{Context, KeyValue};
 
 use self::carried::{CarriedContext, strip};
+pub(crate) use self::outgoing::Outgoing;
 use crate::engine::attributes::captured;
+use crate::engine::client::Client;
 use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
-use crate::engine::propagation::{Headers, HeadersMut};
 use crate::engine::span::StartedOperation;
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
 
 /// A message on its way, from hand-over to whatever the broker says of it. Dropped, its span ends
 /// without an outcome.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sending {
-    running: StartedOperation,
+    /// None where telemetry has nothing to do with the message.
+    started: Option<StartedOperation>,
     /// The message is larger than it was given.
     is_larger: bool,
 }
 
 impl Sending {
-    /// Starts the operation and writes its context into `headers`, where `room` says
-    /// how many bytes may be added; `None` where telemetry has nothing to do with the message.
+    /// Starts the operation and writes its context into the message.
     ///
     /// The ambient span is the parent, or where none is active the context that the message carries.
     ///
     /// Spec: messaging-spans § Producer spans, 1.44.0.
-    pub(crate) fn start<H: Headers + HeadersMut>(
-        operation: &Operation<'_>,
+    pub(crate) fn start(
+        client: &Arc<Client>,
+        operation_name: &'static str,
         ambient: Context,
-        headers: &mut H,
-        room: impl FnOnce(&H) -> usize,
-    ) -> Option<Self> {
+        message: &mut impl Outgoing,
+    ) -> Self {
         if ambient.is_telemetry_suppressed() {
-            return None;
+            return Self::default();
         }
-        let telemetry = &operation.client.telemetry;
+        let destination = Arc::clone(message.destination());
+        let operation = Operation {
+            client,
+            operation_type: OperationType::Send,
+            operation_name,
+            destination: Some(&destination),
+            partition: message.partition(),
+            batch: None,
+        };
+        let telemetry = &client.telemetry;
         let rule = operation.rule();
         if rule.recorded() == Record::Off {
-            strip(operation, &ambient, headers);
-            return None;
+            strip(&operation, &ambient, message);
+            return Self::default();
         }
-        let carried = CarriedContext::read(telemetry, rule, &ambient, headers);
+        let carried = CarriedContext::read(telemetry, rule, &ambient, message.headers());
         let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
         let operation = Operation {
             operation_type: match is_kept {
                 true => OperationType::SendExisting,
                 false => operation.operation_type,
             },
-            ..*operation
+            ..operation
         };
         let parent_and_links = match is_kept {
             true => carried.kept_parent_and_links(&ambient),
             false => carried.parent_and_links(&ambient),
         };
-        let running = StartedOperation::start(&operation, parent_and_links);
-        running.record(|| captured(&*headers, rule, telemetry));
+        let started = StartedOperation::start(&operation, parent_and_links);
+        started.record(|| {
+            let captured = captured(message.headers(), rule, telemetry);
+            message.attributes().chain(captured)
+        });
         let injected = if is_kept {
-            carried.keep(&operation, headers, room)
+            carried.keep(&operation, message)
         } else {
             let left = carried.headers(&ambient);
-            carried.inject(&operation, running.context(), left, headers, room)
+            carried.inject(&operation, started.context(), left, message)
         };
-        Some(Self {
+        Self {
             is_larger: injected.has_written,
-            running,
-        })
+            started: Some(started),
+        }
     }
 
-    pub(crate) const fn running(&self) -> &StartedOperation {
-        &self.running
+    /// The context of the span, where there is one.
+    pub(crate) fn context(&self) -> Option<&Context> {
+        self.started.as_ref().map(StartedOperation::context)
     }
 
-    pub(crate) const fn running_mut(&mut self) -> &mut StartedOperation {
-        &mut self.running
+    /// Sets attributes, which are built only if a span is recorded.
+    pub(crate) fn record<I>(&self, attributes: impl FnOnce() -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        if let Some(started) = &self.started {
+            started.record(attributes);
+        }
+    }
+
+    /// Sets the partition, where it was not known at the start.
+    pub(crate) fn in_partition(&mut self, partition: i32) {
+        if let Some(started) = &mut self.started {
+            started.in_partition(partition);
+        }
+    }
+
+    /// Records a failure, with a text that is made only where there is something to record.
+    pub(crate) fn fail(
+        &mut self,
+        error_type: impl Into<Cow<'static, str>>,
+        description: impl FnOnce() -> String,
+    ) {
+        if let Some(started) = &mut self.started {
+            started.fail(error_type, &description());
+        }
     }
 
     /// The broker, or the client, refused the message for its size. If it carries a context of ours,
     /// that is counted as a problem.
     pub(crate) fn refused_for_size(&self) {
-        if self.is_larger {
-            let operation = self.running.operation();
+        if let Some(started) = &self.started
+            && self.is_larger
+        {
+            let operation = started.operation();
             let telemetry = &operation.client.telemetry;
             telemetry.report([Problem::RefusedForSize], &operation);
         }

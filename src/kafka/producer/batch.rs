@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::Context;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{OwnedMessage, Timestamp, ToBytes};
@@ -13,13 +13,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
-use super::future::record as parts;
-use super::sending::{Record, is_for_size};
+use super::future::outgoing;
+use super::sending::is_for_size;
 use crate::engine::ambient::ambient;
-use crate::engine::sending::batch::{Outgoing, OutgoingDetails, SendingBatch};
-use crate::kafka::attributes::{ClientInfo, content, error_type};
-use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
-use crate::policy::Rule;
+use crate::engine::sending::batch::SendingBatch;
+use crate::kafka::attributes::{ClientInfo, error_type};
+use crate::kafka::carrier::Given;
 
 /// How long the bare client waits for room in its queue before it asks again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(100);
@@ -150,20 +149,11 @@ impl SendingRecords {
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,
     {
-        let messages = records.iter_mut().map(|record| Outgoing {
-            destination: info.destination(record.topic),
-            partition: record.partition.filter(|number| *number >= 0),
-            headers: RecordHeaders::of(record.headers.take()),
-        });
+        let messages = records.iter_mut().map(|record| outgoing(info, record));
         let mut messages: Vec<_> = messages.collect();
-        let limited = records.iter().zip(&messages).map(|(record, message)| {
-            let limit = record_limit(info.message_max_bytes, &message.destination.rule);
-            (parts(record), limit)
-        });
-        let details = Records(limited.collect());
-        let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages, &details);
+        let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages);
         let given = records.iter_mut().zip(messages).map(|(record, message)| {
-            let (sent, given) = message.headers.into_parts();
+            let (sent, given) = message.into_headers();
             record.headers = sent;
             given
         });
@@ -199,27 +189,6 @@ impl Drop for SendingRecords {
     fn drop(&mut self) {
         // Last, since a new client learns it with its first record.
         self.sending.record(|| self.info.cluster_id());
-    }
-}
-
-/// What records of a batch say of themselves.
-///
-/// Each with the bytes that it may have.
-struct Records<'a>(Vec<(Record<'a>, usize)>);
-
-impl OutgoingDetails<RecordHeaders> for Records<'_> {
-    fn room(&self, index: usize, headers: &RecordHeaders) -> usize {
-        let record = self.0.get(index);
-        record.map_or(0, |(record, limit)| {
-            headers.room(*limit, record.key, record.payload)
-        })
-    }
-
-    fn attributes(&self, index: usize, rule: &Rule) -> Vec<KeyValue> {
-        let record = self.0.get(index);
-        record.map_or_else(Vec::new, |(record, _)| {
-            content(rule, record.key, record.payload.is_some()).collect()
-        })
     }
 }
 

@@ -16,7 +16,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::util::{IntoOpaque, Timeout};
 
 use super::Producer;
-use super::sending::{Record, SendingRecord};
+use super::sending::{OutgoingRecord, SendingRecord};
 use crate::kafka::attributes::ClientInfo;
 
 /// The context that a [`ThreadedProducer`] or [`BaseProducer`] has to be created with: the user's
@@ -199,8 +199,11 @@ where
     V: ToBytes + ?Sized,
     O: IntoOpaque,
 {
-    let parts = Record::new(record.topic, record.partition, record.key, record.payload);
-    let sending = SendingRecord::start(info, Context::current(), parts, &mut record.headers);
+    let place = (record.topic, record.partition);
+    let headers = record.headers.take();
+    let outgoing = OutgoingRecord::new(info, place, record.key, record.payload, headers);
+    let (sending, headers) = SendingRecord::start(info, Context::current(), outgoing);
+    record.headers = headers;
     let (record, opaque) = with_opaque(record, ());
     let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));
     queue(record).map_err(|(error, record)| {

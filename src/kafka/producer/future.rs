@@ -13,8 +13,9 @@ use rdkafka::producer::{self as client, FutureProducer, FutureRecord, Producer a
 use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
-use super::sending::{Record, SendingRecord};
+use super::sending::{OutgoingRecord, SendingRecord};
 use crate::engine::ambient::ambient;
+use crate::kafka::attributes::ClientInfo;
 
 impl<C, R> Producer<FutureProducer<C, R>>
 where
@@ -48,9 +49,9 @@ where
     {
         let called = Context::current();
         async move {
-            let parts = self::record(&record);
-            let sending =
-                SendingRecord::start(&self.info, ambient(called), parts, &mut record.headers);
+            let outgoing = outgoing(&self.info, &mut record);
+            let (sending, headers) = SendingRecord::start(&self.info, ambient(called), outgoing);
+            record.headers = headers;
             let result = self.client.send(record, queue_timeout).await;
             self.info.learn_cluster_id(self.client.client());
             end(sending, result)
@@ -72,9 +73,9 @@ where
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,
     {
-        let parts = self::record(&record);
-        let sending =
-            SendingRecord::start(&self.info, Context::current(), parts, &mut record.headers);
+        let outgoing = outgoing(&self.info, &mut record);
+        let (sending, headers) = SendingRecord::start(&self.info, Context::current(), outgoing);
+        record.headers = headers;
         match self.client.send_result(record) {
             Ok(delivery) => {
                 self.info.learn_cluster_id(self.client.client());
@@ -128,12 +129,18 @@ impl fmt::Debug for DeliveryFuture {
     }
 }
 
-pub(super) fn record<'a, K, V>(record: &FutureRecord<'a, K, V>) -> Record<'a>
+/// The record as it is about to be sent, without its headers from now on.
+pub(super) fn outgoing<'a, K, V>(
+    info: &ClientInfo,
+    record: &mut FutureRecord<'a, K, V>,
+) -> OutgoingRecord<'a>
 where
     K: ToBytes + ?Sized,
     V: ToBytes + ?Sized,
 {
-    Record::new(record.topic, record.partition, record.key, record.payload)
+    let headers = record.headers.take();
+    let place = (record.topic, record.partition);
+    OutgoingRecord::new(info, place, record.key, record.payload, headers)
 }
 
 /// Ends the span with the delivery report.

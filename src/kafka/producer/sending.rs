@@ -3,103 +3,115 @@
 use std::mem;
 use std::sync::Arc;
 
-use opentelemetry::Context;
+use opentelemetry::{Context, KeyValue};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, OwnedHeaders, ToBytes};
 
-use crate::engine::operation::Operation;
-use crate::engine::sending::Sending;
+use crate::engine::destination::Destination;
+use crate::engine::sending::{Outgoing, Sending};
 use crate::kafka::attributes::{ClientInfo, content, error_type, offset};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
-use crate::semconv::operation_type::OperationType;
 
-/// What a record of any client says of itself, beside its headers.
-#[derive(Clone, Copy)]
-pub(super) struct Record<'a> {
-    pub(super) topic: &'a str,
-    pub(super) partition: Option<i32>,
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) payload: Option<&'a [u8]>,
+/// A record of any client that is about to be sent.
+pub(super) struct OutgoingRecord<'a> {
+    destination: Arc<Destination>,
+    partition: Option<i32>,
+    key: Option<&'a [u8]>,
+    payload: Option<&'a [u8]>,
+    /// Bytes that it may have.
+    limit: usize,
+    headers: RecordHeaders,
 }
 
-impl<'a> Record<'a> {
+impl<'a> OutgoingRecord<'a> {
     pub(super) fn new<K, V>(
-        topic: &'a str,
-        partition: Option<i32>,
+        info: &ClientInfo,
+        (topic, partition): (&str, Option<i32>),
         key: Option<&'a K>,
         payload: Option<&'a V>,
+        headers: Option<OwnedHeaders>,
     ) -> Self
     where
         K: ToBytes + ?Sized,
         V: ToBytes + ?Sized,
     {
+        let destination = info.destination(topic);
         Self {
-            topic,
-            partition,
+            limit: record_limit(info.message_max_bytes, &destination.rule),
+            destination,
+            // librdkafka's number for no partition, as in a record that comes back, is negative.
+            partition: partition.filter(|number| *number >= 0),
             key: key.map(ToBytes::to_bytes),
             payload: payload.map(ToBytes::to_bytes),
+            headers: RecordHeaders::of(headers),
         }
+    }
+
+    /// The headers to be sent, and what the record was given.
+    pub(super) fn into_headers(self) -> (Option<OwnedHeaders>, Given) {
+        self.headers.into_parts()
+    }
+}
+
+impl Outgoing for OutgoingRecord<'_> {
+    type Headers = RecordHeaders;
+
+    fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    fn partition(&self) -> Option<i32> {
+        self.partition
+    }
+
+    fn headers(&self) -> &RecordHeaders {
+        &self.headers
+    }
+
+    fn headers_and_room(&mut self) -> (&mut RecordHeaders, impl FnOnce(&RecordHeaders) -> usize) {
+        let (limit, key, payload) = (self.limit, self.key, self.payload);
+        let room = move |headers: &RecordHeaders| headers.room(limit, key, payload);
+        (&mut self.headers, room)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = KeyValue> {
+        content(&self.destination.rule, self.key, self.payload.is_some())
     }
 }
 
 /// A record that was handed to the client. Dropped, its span ends without an outcome.
 #[derive(Debug)]
 pub(super) struct SendingRecord {
-    /// None where telemetry has nothing to do with the record.
-    sending: Option<Sending>,
+    sending: Sending,
     given: Given,
     info: Arc<ClientInfo>,
 }
 
 impl SendingRecord {
-    /// Starts the span and gives the record its context.
+    /// Starts the span, and gives back the headers with its context.
     pub(super) fn start(
         info: &Arc<ClientInfo>,
         ambient: Context,
-        record: Record<'_>,
-        headers: &mut Option<OwnedHeaders>,
-    ) -> Self {
-        let destination = info.destination(record.topic);
-        let operation = Operation {
-            client: &info.client,
-            operation_type: OperationType::Send,
-            operation_name: "send",
-            destination: Some(&destination),
-            // librdkafka's number for no partition, as in a record that comes back, is negative.
-            partition: record.partition.filter(|number| *number >= 0),
-            batch: None,
-        };
-        let limit = record_limit(info.message_max_bytes, &destination.rule);
-        let mut carrier = RecordHeaders::of(headers.take());
-        let sending = Sending::start(&operation, ambient, &mut carrier, |carrier| {
-            carrier.room(limit, record.key, record.payload)
-        });
-        let (sent, given) = carrier.into_parts();
-        *headers = sent;
-        if let Some(sending) = &sending {
-            sending
-                .running()
-                .record(|| content(&destination.rule, record.key, record.payload.is_some()));
-        }
-        Self {
+        mut record: OutgoingRecord<'_>,
+    ) -> (Self, Option<OwnedHeaders>) {
+        let sending = Sending::start(&info.client, "send", ambient, &mut record);
+        let (headers, given) = record.into_headers();
+        let record = Self {
             sending,
             given,
             info: Arc::clone(info),
-        }
+        };
+        (record, headers)
     }
 
     pub(super) fn context(&self) -> Option<&Context> {
-        let sending = self.sending.as_ref()?;
-        Some(sending.running().context())
+        self.sending.context()
     }
 
     /// Ends the span with where the record is now.
     pub(super) fn delivered(mut self, partition: i32, at: i64) {
-        if let Some(sending) = &mut self.sending {
-            let running = sending.running_mut();
-            running.in_partition(partition);
-            running.record(|| [offset(at)]);
-        }
+        self.sending.in_partition(partition);
+        self.sending.record(|| [offset(at)]);
     }
 
     /// Ends the span of a record that comes back, and gives it the headers that it had.
@@ -118,23 +130,18 @@ impl SendingRecord {
 
     /// Fails the span with the client's error.
     fn fail(&mut self, error: &KafkaError) -> Given {
-        if let Some(sending) = &mut self.sending {
-            if is_for_size(error) {
-                sending.refused_for_size();
-            }
-            let running = sending.running_mut();
-            running.fail(error_type(error), &error.to_string());
+        if is_for_size(error) {
+            self.sending.refused_for_size();
         }
+        self.sending.fail(error_type(error), || error.to_string());
         mem::take(&mut self.given)
     }
 }
 
 impl Drop for SendingRecord {
     fn drop(&mut self) {
-        if let Some(sending) = &self.sending {
-            // Last, since a new client learns it with its first record.
-            sending.running().record(|| self.info.cluster_id());
-        }
+        // Last, since a new client learns it with its first record.
+        self.sending.record(|| self.info.cluster_id());
     }
 }
 

@@ -138,6 +138,11 @@ impl<'a> MessageHeaders<'a> {
         }
     }
 
+    /// The client's own headers, those that are to be taken out among them.
+    pub(super) const fn map(&self) -> &HeaderMap {
+        self.headers
+    }
+
     /// What is there and was not removed.
     fn kept(&self) -> impl Iterator<Item = (&HeaderName, &Vec<HeaderValue>)> {
         let all = self.headers.iter();

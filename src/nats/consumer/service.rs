@@ -17,7 +17,7 @@ use crate::engine::propagation::HeadersMut as _;
 use crate::engine::received::Received;
 use crate::nats::attributes::{Subscription, of_publish};
 use crate::nats::carrier::MessageHeaders;
-use crate::nats::producer::{Outgoing, end};
+use crate::nats::producer::{OutgoingMessage, PUBLISH, end};
 use crate::telemetry::Moment;
 
 impl Consumer {
@@ -99,18 +99,19 @@ impl Received<Request> {
         async move {
             let subscription = self.source();
             // Without it the client has nowhere to answer to, and says so.
-            let sending = self.message.reply.as_ref().and_then(|reply| {
-                let outgoing = Outgoing {
-                    operation_name: "publish",
-                    client: &subscription.client,
-                    connection: &subscription.connection,
-                    destination: &subscription.reply_destination(reply),
-                };
-                outgoing.start(ambient(called), &mut headers, size(&response))
+            let sending = self.message.reply.as_ref().map(|reply| {
+                let destination = subscription.reply_destination(reply);
+                let connection = &subscription.connection;
+                let size = size(&response);
+                OutgoingMessage::new(connection, destination, &mut headers, size).start(
+                    &subscription.client,
+                    PUBLISH,
+                    ambient(called),
+                )
             });
             let request: &Request = self;
             let result = request.respond_with_headers(response, headers).await;
-            end(sending, result, of_publish)
+            end(sending.unwrap_or_default(), result, of_publish)
         }
     }
 }

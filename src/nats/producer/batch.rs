@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::{self, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -17,18 +16,13 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::message::OutboundMessage;
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::Context;
 use tokio::time::timeout;
 
-use super::{PUBLISH, Producer, jetstream};
+use super::{OutgoingMessage, PUBLISH, Producer, jetstream};
 use crate::engine::ambient::ambient;
-use crate::engine::destination::Destination;
-use crate::engine::sending::batch::{Outgoing, OutgoingDetails, SendingBatch};
-use crate::nats::attributes::{
-    ClientInfo, Connection, is_for_size, message_id, of_acks, of_jetstream_publish, of_publish,
-};
-use crate::nats::carrier::MessageHeaders;
-use crate::policy::Rule;
+use crate::engine::sending::batch::SendingBatch;
+use crate::nats::attributes::{ClientInfo, is_for_size, of_acks, of_jetstream_publish, of_publish};
 
 impl Producer {
     /// Publishes messages in their order, and returns what the client said of each, in that order
@@ -146,21 +140,18 @@ impl jetstream::Producer {
 
 /// Starts the spans and gives each message its context.
 fn start(info: &ClientInfo, ambient: Context, messages: &mut [OutboundMessage]) -> SendingBatch {
-    let details = Messages {
-        connection: &info.connection,
-        messages: messages
-            .iter()
-            .map(|message| Sent::of(info, message))
-            .collect(),
-    };
-    let outgoing = messages.iter_mut().zip(&details.messages);
-    let outgoing = outgoing.map(|(message, sent)| Outgoing {
-        destination: Arc::clone(&sent.destination),
-        partition: None,
-        headers: MessageHeaders::new(message.headers.get_or_insert_default()),
+    let outgoing = messages.iter_mut().map(|message| {
+        let destination = info.destination(&message.subject);
+        let headers = message.headers.get_or_insert_default();
+        OutgoingMessage::new(
+            &info.connection,
+            destination,
+            headers,
+            message.payload.len(),
+        )
     });
     let mut outgoing: Vec<_> = outgoing.collect();
-    let sending = SendingBatch::start(&info.client, PUBLISH, ambient, &mut outgoing, &details);
+    let sending = SendingBatch::start(&info.client, PUBLISH, ambient, &mut outgoing);
     for message in outgoing {
         message.headers.finish();
     }
@@ -172,47 +163,6 @@ fn fail(sending: &mut SendingBatch, index: usize, error_type: Cow<'static, str>)
         sending.refused_for_size(index);
     }
     sending.failed(index, error_type);
-}
-
-/// What messages of a batch say of themselves.
-struct Messages<'a> {
-    connection: &'a Connection,
-    messages: Vec<Sent>,
-}
-
-/// What one of them says, whose headers are being written.
-struct Sent {
-    destination: Arc<Destination>,
-    payload: usize,
-    id: Option<KeyValue>,
-}
-
-impl Sent {
-    fn of(info: &ClientInfo, message: &OutboundMessage) -> Self {
-        Self {
-            destination: info.destination(&message.subject),
-            payload: message.payload.len(),
-            id: message_id(message.headers.as_ref()),
-        }
-    }
-}
-
-impl OutgoingDetails<MessageHeaders<'_>> for Messages<'_> {
-    fn room(&self, index: usize, headers: &MessageHeaders<'_>) -> usize {
-        let message = self.messages.get(index);
-        message.map_or(0, |message| {
-            let rule = &message.destination.rule;
-            self.connection.room(rule, headers, message.payload)
-        })
-    }
-
-    fn attributes(&self, index: usize, _: &Rule) -> Vec<KeyValue> {
-        let message = self.messages.get(index);
-        message
-            .and_then(|message| message.id.clone())
-            .into_iter()
-            .collect()
-    }
 }
 
 /// Longest time between two tries to hand a message over that there is no room for.

@@ -12,7 +12,7 @@ use async_nats::{HeaderMap, ToSubject};
 use bytes::Bytes;
 use opentelemetry::{Context, KeyValue};
 
-use super::{Outgoing, PUBLISH, Producer as Core, fail};
+use super::{OutgoingMessage, PUBLISH, Producer as Core, fail};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::Sending;
 use crate::nats::attributes::{DUPLICATE, of_jetstream_publish, position};
@@ -111,7 +111,7 @@ impl Producer {
             let (ack, sending) = self.hand_over(called, message).await?;
             Ok(PublishAckFuture {
                 ack: Ack::Unasked(Some(ack)),
-                sending,
+                sending: Some(sending),
             })
         }
     }
@@ -121,18 +121,14 @@ impl Producer {
         &self,
         called: Context,
         message: OutboundMessage,
-    ) -> Result<(client::PublishAckFuture, Option<Sending>), PublishError> {
+    ) -> Result<(client::PublishAckFuture, Sending), PublishError> {
         let (subject, payload) = (message.subject, message.payload);
         let mut headers = message.headers.unwrap_or_default();
         let info = &self.core.info;
         let destination = info.destination(&subject);
-        let outgoing = Outgoing {
-            operation_name: PUBLISH,
-            client: &info.client,
-            connection: &info.connection,
-            destination: &destination,
-        };
-        let sending = outgoing.start(ambient(called), &mut headers, payload.len());
+        let outgoing =
+            OutgoingMessage::new(&info.connection, destination, &mut headers, payload.len());
+        let sending = outgoing.start(&info.client, PUBLISH, ambient(called));
 
         let message = PublishMessage::build().payload(payload).headers(headers);
         match self.client.send_publish(subject, message).await {
@@ -159,6 +155,7 @@ impl fmt::Debug for Producer {
 #[must_use = "the send span ends when this is dropped"]
 pub struct PublishAckFuture {
     ack: Ack,
+    /// None once the stream has answered.
     sending: Option<Sending>,
 }
 
@@ -181,7 +178,7 @@ impl Future for PublishAckFuture {
             return Poll::Pending;
         };
         let result = ready!(ack.as_mut().poll(task));
-        let sending = self.sending.take();
+        let sending = self.sending.take().unwrap_or_default();
         Poll::Ready(match result {
             Ok(ack) => {
                 acknowledged(sending, &ack);
@@ -200,19 +197,15 @@ impl fmt::Debug for PublishAckFuture {
     }
 }
 
-fn acknowledged(sending: Option<Sending>, ack: &PublishAck) {
-    if let Some(sending) = sending {
-        sending.running().record(|| {
-            let duplicate = ack.duplicate;
-            let duplicate = duplicate.then(|| KeyValue::new(DUPLICATE, true));
-            position(&ack.stream, ack.sequence).chain(duplicate)
-        });
-    }
+fn acknowledged(sending: Sending, ack: &PublishAck) {
+    sending.record(|| {
+        let duplicate = ack.duplicate;
+        let duplicate = duplicate.then(|| KeyValue::new(DUPLICATE, true));
+        position(&ack.stream, ack.sequence).chain(duplicate)
+    });
 }
 
-fn failed(sending: Option<Sending>, error: PublishError) -> PublishError {
-    if let Some(mut sending) = sending {
-        fail(&mut sending, of_jetstream_publish(&error), &error);
-    }
+fn failed(mut sending: Sending, error: PublishError) -> PublishError {
+    fail(&mut sending, of_jetstream_publish(&error), &error);
     error
 }

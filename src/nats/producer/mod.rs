@@ -14,7 +14,7 @@ use async_nats::client::{FlushError, PublishError, RequestError, SubscribeError}
 use async_nats::message::OutboundMessage;
 use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
 use bytes::Bytes;
-use opentelemetry::Context;
+use opentelemetry::{Context, KeyValue};
 
 use super::attributes::{
     ClientInfo, Connection, is_for_size, message_id, of_answer, of_publish, of_request,
@@ -23,12 +23,10 @@ use super::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
 use crate::engine::client;
 use crate::engine::destination::Destination;
-use crate::engine::operation::Operation;
-use crate::engine::sending::Sending;
-use crate::semconv::operation_type::OperationType;
+use crate::engine::sending::{Outgoing, Sending};
 use crate::telemetry::Telemetry;
 
-const PUBLISH: &str = "publish";
+pub(super) const PUBLISH: &str = "publish";
 const REQUEST: &str = "request";
 
 /// A client whose messages carry the context of their span.
@@ -215,16 +213,11 @@ impl Producer {
         subject: &str,
         headers: &mut HeaderMap,
         payload: usize,
-    ) -> Option<Sending> {
+    ) -> Sending {
         let info = &self.info;
         let destination = info.destination(subject);
-        let outgoing = Outgoing {
-            operation_name,
-            client: &info.client,
-            connection: &info.connection,
-            destination: &destination,
-        };
-        outgoing.start(ambient(called), headers, payload)
+        let message = OutgoingMessage::new(&info.connection, destination, headers, payload);
+        message.start(&info.client, operation_name, ambient(called))
     }
 }
 
@@ -296,63 +289,91 @@ impl fmt::Debug for Producer {
 }
 
 /// A message that is about to be sent.
-pub(super) struct Outgoing<'a> {
-    pub(super) operation_name: &'static str,
-    pub(super) client: &'a Arc<client::Client>,
-    pub(super) connection: &'a Connection,
-    pub(super) destination: &'a Arc<Destination>,
+pub(super) struct OutgoingMessage<'a> {
+    connection: &'a Connection,
+    destination: Arc<Destination>,
+    payload: usize,
+    headers: MessageHeaders<'a>,
 }
 
-impl Outgoing<'_> {
-    /// Starts the span and gives the message its context; `None` where the message goes out as it
-    /// is.
-    pub(super) fn start(
-        &self,
-        ambient: Context,
-        headers: &mut HeaderMap,
+impl<'a> OutgoingMessage<'a> {
+    /// `payload` is what the message has beside its headers, in bytes.
+    pub(super) fn new(
+        connection: &'a Connection,
+        destination: Arc<Destination>,
+        headers: &'a mut HeaderMap,
         payload: usize,
-    ) -> Option<Sending> {
-        let operation = Operation {
-            client: self.client,
-            operation_type: OperationType::Send,
-            operation_name: self.operation_name,
-            destination: Some(self.destination),
-            partition: None,
-            batch: None,
-        };
-        let mut carrier = MessageHeaders::new(headers);
-        let sending = Sending::start(&operation, ambient, &mut carrier, |carrier| {
-            let rule = &self.destination.rule;
-            self.connection.room(rule, carrier, payload)
-        });
-        carrier.finish();
-        if let Some(sending) = &sending {
-            sending.running().record(|| message_id(Some(headers)));
+    ) -> Self {
+        Self {
+            connection,
+            destination,
+            payload,
+            headers: MessageHeaders::new(headers),
         }
+    }
+
+    /// Starts the span and gives the message its context.
+    pub(super) fn start(
+        mut self,
+        client: &Arc<client::Client>,
+        operation_name: &'static str,
+        ambient: Context,
+    ) -> Sending {
+        let sending = Sending::start(client, operation_name, ambient, &mut self);
+        self.headers.finish();
         sending
     }
 }
 
-/// Ends the span of a request, if there is one, with the client's result and with what is in it.
+impl<'a> Outgoing for OutgoingMessage<'a> {
+    type Headers = MessageHeaders<'a>;
+
+    fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    fn headers(&self) -> &MessageHeaders<'a> {
+        &self.headers
+    }
+
+    fn headers_and_room(
+        &mut self,
+    ) -> (
+        &mut MessageHeaders<'a>,
+        impl FnOnce(&MessageHeaders<'a>) -> usize,
+    ) {
+        let (connection, destination, payload) = (self.connection, &self.destination, self.payload);
+        let room = move |headers: &MessageHeaders<'a>| {
+            connection.room(&destination.rule, headers, payload)
+        };
+        (&mut self.headers, room)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = KeyValue> {
+        message_id(Some(self.headers.map())).into_iter()
+    }
+}
+
+/// Ends the span of a request with the client's result and with what is in it.
 pub(super) fn answered(
-    mut sending: Option<Sending>,
+    mut sending: Sending,
     result: Result<Message, RequestError>,
 ) -> Result<Message, RequestError> {
-    if let (Some(sending), Ok(answer)) = (&mut sending, &result)
+    if let Ok(answer) = &result
         && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
     {
-        sending.running_mut().fail(error_type, text);
+        sending.fail(error_type, || text.to_owned());
     }
     end(sending, result, of_request)
 }
 
-/// Ends the span, if there is one, with the client's result.
+/// Ends the span with the client's result.
 pub(super) fn end<T, E: fmt::Display>(
-    sending: Option<Sending>,
+    mut sending: Sending,
     result: Result<T, E>,
     error_type: fn(&E) -> &'static str,
 ) -> Result<T, E> {
-    if let (Some(mut sending), Err(error)) = (sending, &result) {
+    if let Err(error) = &result {
         fail(&mut sending, error_type(error).into(), error);
     }
     result
@@ -362,5 +383,5 @@ fn fail(sending: &mut Sending, error_type: Cow<'static, str>, error: &impl fmt::
     if is_for_size(&error_type) {
         sending.refused_for_size();
     }
-    sending.running_mut().fail(error_type, &error.to_string());
+    sending.fail(error_type, || error.to_string());
 }
