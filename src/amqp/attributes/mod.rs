@@ -22,13 +22,12 @@ pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_f
 use self::sent_at::sent_at;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
-use crate::engine::received::sealed::ConsumedMessage;
+use crate::engine::received::sealed::{ConsumedMessage, MessageSource};
 use crate::policy::Rule;
 use crate::semconv::attributes::{
     DELIVERY_ATTEMPT, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
 };
 use crate::semconv::text::text;
-use crate::telemetry::Moment;
 
 /// Routing key of the message, where it has one.
 pub const MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY: &str =
@@ -95,10 +94,14 @@ pub struct Source {
     pub(super) receive_name: &'static str,
 }
 
-impl Source {
-    /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<Moment> {
-        self.client.telemetry.begin_of_wait()
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for Source {
+    fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    fn receive_name(&self) -> &'static str {
+        self.receive_name
     }
 }
 
@@ -106,14 +109,6 @@ impl Source {
 impl ConsumedMessage for Delivery {
     type Source = Source;
     type Headers = FieldTable;
-
-    fn client(source: &Source) -> &Arc<Client> {
-        &source.client
-    }
-
-    fn receive_name(source: &Source) -> &'static str {
-        source.receive_name
-    }
 
     fn destination(&self, source: &Source) -> Arc<Destination> {
         let parties = Parties::received(
@@ -156,14 +151,6 @@ pub(super) fn delivery_tag(delivery: &Delivery) -> Option<KeyValue> {
 impl ConsumedMessage for BasicGetMessage {
     type Source = Source;
     type Headers = FieldTable;
-
-    fn client(source: &Source) -> &Arc<Client> {
-        Delivery::client(source)
-    }
-
-    fn receive_name(source: &Source) -> &'static str {
-        Delivery::receive_name(source)
-    }
 
     fn destination(&self, source: &Source) -> Arc<Destination> {
         self.delivery.destination(source)

@@ -10,6 +10,7 @@ use lapin::types::{FieldTable, ShortString};
 use super::sealed::Sealed as _;
 use super::{Consumer, Source};
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 
 impl Consumer<Channel> {
     /// Takes one message out of a queue, as [`Channel::basic_get`] does; `None` if it is empty.

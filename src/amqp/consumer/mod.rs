@@ -18,6 +18,7 @@ pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
 use super::attributes::{ConnectionInfo, Source};
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 use crate::telemetry::Moment;
 use crate::telemetry::Telemetry;
 

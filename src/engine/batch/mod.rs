@@ -14,6 +14,7 @@ use crate::engine::ambient::ambient;
 use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks};
+use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{Message, Received};
 use crate::engine::span::{ProcessSpan, StartedOperation};
 use crate::policy::Record;
@@ -212,7 +213,7 @@ impl<M: Message> Batch<M> {
             .messages()
             .map(|one| one.message().destination(one.source()))
             .collect();
-        let client = M::client(first.source());
+        let client = first.source().client();
         let destination = client.common_destination(destinations.iter());
         let destination = destination.as_ref();
         let partition = first.message().partition();
@@ -225,7 +226,7 @@ impl<M: Message> Batch<M> {
             client,
             operation_type,
             operation_name: match operation_type {
-                OperationType::Receive => M::receive_name(first.source()),
+                OperationType::Receive => first.source().receive_name(),
                 _ => "process",
             },
             destination,

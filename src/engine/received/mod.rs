@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
-use self::sealed::ConsumedMessage;
+use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
 use crate::engine::ambient::{Delivered, ambient};
 use crate::engine::attributes::captured;
@@ -62,7 +62,7 @@ impl<M: Message> Received<M> {
     ) -> Self {
         let current = Context::current();
         let received = Self {
-            delivered: M::client(source).met.delivered(&current),
+            delivered: source.client().met.delivered(&current),
             message,
             source: Arc::clone(source),
             context: OnceLock::new(),
@@ -77,7 +77,7 @@ impl<M: Message> Received<M> {
 
     /// It is delivered with others, after it was taken.
     pub(crate) fn hand_over_again(&mut self, current: &Context) {
-        self.delivered = M::client(&self.source).met.delivered(current);
+        self.delivered = self.source.client().met.delivered(current);
     }
 
     /// The same delivery with its message in another form.
@@ -102,7 +102,7 @@ impl<M: Message> Received<M> {
         lag: impl FnOnce(&M) -> Option<u64>,
     ) {
         let destination = self.message.destination(&self.source);
-        let client = M::client(&self.source);
+        let client = self.source.client();
         let rule = &destination.rule;
         if rule.recorded() == Record::Off {
             return;
@@ -110,7 +110,7 @@ impl<M: Message> Received<M> {
         let operation = Operation {
             client,
             operation_type: OperationType::Receive,
-            operation_name: M::receive_name(&self.source),
+            operation_name: self.source.receive_name(),
             destination: Some(&destination),
             partition: self.message.partition(),
             batch: None,
@@ -246,7 +246,7 @@ impl<M: Message> Received<M> {
         }
         let destination = self.message.destination(&self.source);
         let operation = Operation {
-            client: M::client(&self.source),
+            client: self.source.client(),
             operation_type: OperationType::Process,
             operation_name: "process",
             destination: Some(&destination),
@@ -292,7 +292,7 @@ impl<M: Message> Received<M> {
 
     /// Whether the active span was so already when the message was delivered to the application.
     pub(crate) fn was_active_before(&self, ambient: &Context) -> bool {
-        let met = &M::client(&self.source).met;
+        let met = &self.source.client().met;
         active_span(ambient).is_some_and(|span| met.was_active(span.span_id(), self.delivered))
     }
 
@@ -350,7 +350,7 @@ fn not_let_in(
 }
 
 fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {
-    let telemetry = &M::client(source).telemetry;
+    let telemetry = &source.client().telemetry;
     telemetry.extract(base, message.headers(), |member| rule.accepts(member))
 }
 
@@ -366,7 +366,7 @@ fn incoming<M: Message>(message: &M, rule: &Rule) -> Incoming {
 fn attributes<M: Message>(message: &M, source: &M::Source, rule: &Rule) -> Vec<KeyValue> {
     let mut attributes = message.attributes(source, rule);
     if let Some(headers) = message.headers() {
-        let telemetry = &M::client(source).telemetry;
+        let telemetry = &source.client().telemetry;
         attributes.extend(captured(headers, rule, telemetry));
     }
     attributes

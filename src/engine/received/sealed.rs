@@ -1,4 +1,4 @@
-//! What the core asks of a received message, and nobody else can give.
+//! What the engine asks of a received message and of its source, and nobody else can give.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,8 +9,26 @@ use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::propagation::Headers;
 use crate::policy::Rule;
+use crate::telemetry::Moment;
 
-/// What the core asks of a received message.
+/// Where a wrapped consumer takes its messages from.
+#[expect(
+    private_interfaces,
+    unnameable_types,
+    reason = "nobody else is to implement or call it"
+)]
+pub trait MessageSource {
+    /// The client that receives.
+    fn client(&self) -> &Arc<Client>;
+    /// The system's verb for receiving.
+    fn receive_name(&self) -> &'static str;
+    /// The begin of a wait for a message, where receiving may have a span.
+    fn wait(&self) -> Option<Moment> {
+        self.client().telemetry.begin_of_wait()
+    }
+}
+
+/// What the engine asks of a received message.
 #[expect(
     private_bounds,
     private_interfaces,
@@ -19,14 +37,10 @@ use crate::policy::Rule;
 )]
 pub trait ConsumedMessage {
     /// What is known of where it came from.
-    type Source;
+    type Source: MessageSource;
     /// Its headers.
     type Headers: Headers;
 
-    /// The client that received it.
-    fn client(source: &Self::Source) -> &Arc<Client>;
-    /// The system's verb for receiving.
-    fn receive_name(source: &Self::Source) -> &'static str;
     /// Where it came from.
     fn destination(&self, source: &Self::Source) -> Arc<Destination>;
     /// The partition, where the system has such.

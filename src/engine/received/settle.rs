@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
+use super::sealed::MessageSource as _;
 use super::{Message, Received, extract, incoming};
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, links_to};
@@ -56,7 +57,7 @@ pub(crate) fn start_settle<M: Message>(
 ) -> StartedOperation {
     let destination = message.destination(source);
     let operation = Operation {
-        client: M::client(source),
+        client: source.client(),
         operation_type: OperationType::Settle,
         operation_name,
         destination: Some(&destination),

@@ -15,10 +15,9 @@ use super::native;
 use crate::engine::client;
 use crate::engine::client::Server;
 use crate::engine::destination::{Destination, Name, shared};
-use crate::engine::received::sealed::ConsumedMessage;
+use crate::engine::received::sealed::{ConsumedMessage, MessageSource};
 use crate::policy::Rule;
 use crate::semconv::text::text;
-use crate::telemetry::Moment;
 use crate::telemetry::Telemetry;
 
 /// Key of the message, where it is text.
@@ -80,13 +79,19 @@ impl ClientInfo {
         Some(KeyValue::new(MESSAGING_KAFKA_CLUSTER_ID, id.clone()))
     }
 
-    /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<Moment> {
-        self.client.telemetry.begin_of_wait()
-    }
-
     pub(super) fn destination(&self, topic: &str) -> Arc<Destination> {
         self.client.destination(Name::lasting(topic))
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for ClientInfo {
+    fn client(&self) -> &Arc<client::Client> {
+        &self.client
+    }
+
+    fn receive_name(&self) -> &'static str {
+        "poll"
     }
 }
 
@@ -94,14 +99,6 @@ impl ClientInfo {
 impl<M: MessageHeaders> ConsumedMessage for M {
     type Source = ClientInfo;
     type Headers = BorrowedHeaders;
-
-    fn client(source: &ClientInfo) -> &Arc<client::Client> {
-        &source.client
-    }
-
-    fn receive_name(_: &ClientInfo) -> &'static str {
-        "poll"
-    }
 
     fn destination(&self, source: &ClientInfo) -> Arc<Destination> {
         source.destination(self.topic())

@@ -10,6 +10,7 @@ use rdkafka::util::Timeout;
 
 use super::Consumer;
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 
 impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
     /// Waits for the next message, as [`BaseConsumer::poll`] does; `None` if none came in time.

@@ -23,6 +23,7 @@ pub use self::queue::{PartitionQueue, StreamPartitionQueue};
 use super::attributes::ClientInfo;
 use super::native;
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 use crate::telemetry::Moment;
 use crate::telemetry::Telemetry;
 

@@ -11,6 +11,7 @@ use rdkafka::util::{DefaultRuntime, Timeout};
 
 use super::{Consumer, MessageStream};
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 
 impl<X> Consumer<BaseConsumer<X>>
 where

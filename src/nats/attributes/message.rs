@@ -9,28 +9,16 @@ use async_nats::{HeaderMap, Message, StatusCode, jetstream, service};
 use opentelemetry::KeyValue;
 
 use super::{Subscription, position};
-use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::received::sealed::ConsumedMessage;
 use crate::policy::Rule;
 use crate::semconv::attributes::{DELIVERY_ATTEMPT, MESSAGING_MESSAGE_ID};
 use crate::semconv::text::text;
 
-/// What receiving is called: all that the client receives is the next of a stream.
-const NEXT: &str = "next";
-
 #[expect(private_interfaces, reason = "nobody else can call it")]
 impl ConsumedMessage for Message {
     type Source = Subscription;
     type Headers = HeaderMap;
-
-    fn client(source: &Subscription) -> &Arc<Client> {
-        &source.client
-    }
-
-    fn receive_name(_: &Subscription) -> &'static str {
-        NEXT
-    }
 
     fn destination(&self, source: &Subscription) -> Arc<Destination> {
         source.destination(&self.subject)
@@ -55,14 +43,6 @@ impl ConsumedMessage for Message {
 impl ConsumedMessage for jetstream::Message {
     type Source = Subscription;
     type Headers = HeaderMap;
-
-    fn client(source: &Subscription) -> &Arc<Client> {
-        &source.client
-    }
-
-    fn receive_name(_: &Subscription) -> &'static str {
-        NEXT
-    }
 
     fn destination(&self, source: &Subscription) -> Arc<Destination> {
         source.destination(&self.subject)
@@ -96,14 +76,6 @@ impl ConsumedMessage for service::Request {
     type Source = Subscription;
     type Headers = HeaderMap;
 
-    fn client(source: &Subscription) -> &Arc<Client> {
-        Message::client(source)
-    }
-
-    fn receive_name(_: &Subscription) -> &'static str {
-        NEXT
-    }
-
     fn destination(&self, source: &Subscription) -> Arc<Destination> {
         self.message.destination(source)
     }
@@ -126,14 +98,6 @@ impl ConsumedMessage for service::Request {
 impl ConsumedMessage for StreamMessage {
     type Source = Subscription;
     type Headers = HeaderMap;
-
-    fn client(source: &Subscription) -> &Arc<Client> {
-        &source.client
-    }
-
-    fn receive_name(_: &Subscription) -> &'static str {
-        NEXT
-    }
 
     fn destination(&self, source: &Subscription) -> Arc<Destination> {
         source.destination(&self.subject)

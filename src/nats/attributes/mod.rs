@@ -27,6 +27,7 @@ use super::carrier::MessageHeaders;
 use crate::engine::client;
 use crate::engine::client::Server;
 use crate::engine::destination::{Destination, Name, Names, shared};
+use crate::engine::received::sealed::MessageSource;
 use crate::policy::Rule;
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
@@ -189,10 +190,17 @@ impl Subscription {
     fn stream(&self) -> Option<&str> {
         self.patterns.stream()
     }
+}
 
-    /// The begin of a wait for a message, where receiving may have a span.
-    pub(super) fn wait(&self) -> Option<Moment> {
-        self.client.telemetry.begin_of_wait()
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for Subscription {
+    fn client(&self) -> &Arc<client::Client> {
+        &self.client
+    }
+
+    /// All that the client receives is the next of a stream.
+    fn receive_name(&self) -> &'static str {
+        "next"
     }
 }
 

@@ -21,6 +21,7 @@ use self::sealed::HandOver as _;
 use super::attributes::{Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 use crate::telemetry::Moment;
 use crate::telemetry::Telemetry;
 

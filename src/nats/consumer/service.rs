@@ -15,6 +15,7 @@ use super::{Consumer, Messages};
 use crate::engine::ambient::ambient;
 use crate::engine::propagation::HeadersMut as _;
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 use crate::nats::attributes::{Subscription, of_publish};
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::producer::{OutgoingMessage, PUBLISH, end};
