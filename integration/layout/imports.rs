@@ -71,6 +71,18 @@ pub(crate) fn engine_floors_go_up_the_list(tree: &Tree) -> Vec<String> {
     violations
 }
 
+/// The lines that a drawing of the floors has to have, from the top one down, and those of the engine.
+pub(crate) fn lines_of_drawing(tree: &Tree) -> Vec<String> {
+    let floors = FLOORS.iter().enumerate().rev();
+    let floors = floors.map(|(place, modules)| format!("{}   {}", place + 1, modules.join("   ")));
+    let engine = tree.0.iter().filter(|file| file.path == "engine/mod.rs");
+    let engine = engine
+        .flat_map(|file| declarations(&file.tokens))
+        .enumerate();
+    let engine = engine.map(|(place, module)| format!("{:>2}  {module} ", place + 1));
+    floors.chain(engine).collect()
+}
+
 /// Of the modules of one folder none leads back to itself.
 pub(crate) fn imports_form_no_circle(tree: &Tree) -> Vec<String> {
     let imports = imports(tree);

@@ -14,7 +14,20 @@ mod tokens;
 mod tree;
 mod violations;
 
+use std::fs;
+use std::path::Path;
+
 use tree::Tree;
+
+/// Folders of the repository that documents name files in.
+const FOLDERS: [&str; 6] = [
+    ".ci/",
+    "benches/",
+    "examples/",
+    "fuzz/",
+    "integration/",
+    "src/",
+];
 
 #[test]
 fn the_core_names_no_client_and_no_house() {
@@ -30,6 +43,46 @@ fn houses_import_no_house() {
 fn imports_go_down_from_floor_to_floor() {
     check(imports::imports_go_down);
     check(imports::engine_floors_go_up_the_list);
+}
+
+#[test]
+fn the_drawing_in_the_architecture_has_these_floors_and_no_others() {
+    let drawn = include_str!("../../ARCHITECTURE.md").lines();
+    let is_floor = |line: &&str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    let drawn = drawn
+        .skip_while(|line| *line != "## Floors")
+        .take_while(|line| *line != "## Houses and rooms");
+    let drawn: Vec<_> = drawn.filter(is_floor).collect();
+    let expected = imports::lines_of_drawing(&Tree::of("src"));
+
+    assert_eq!(drawn.len(), expected.len(), "{drawn:#?}");
+    for (drawn, expected) in drawn.iter().zip(&expected) {
+        assert!(drawn.starts_with(expected), "{drawn:?} is not {expected:?}");
+    }
+}
+
+#[test]
+fn the_documents_name_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut missing = Vec::new();
+    for document in [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "SECURITY.md",
+    ] {
+        let text = fs::read_to_string(root.join(document)).expect("a document");
+        let quoted = text.split('`').skip(1).step_by(2);
+        let is_path = |quoted: &&str| {
+            quoted.contains('/')
+                && FOLDERS.iter().any(|folder| quoted.starts_with(folder))
+                && !quoted.contains([' ', '*', '<', '{'])
+        };
+        let paths: Vec<_> = quoted.filter(is_path).collect();
+        let missed = paths.into_iter().filter(|path| !root.join(path).exists());
+        missing.extend(missed.map(|path| format!("{document}: {path}")));
+    }
+    assert!(missing.is_empty(), "\n{}", missing.join("\n"));
 }
 
 #[test]
