@@ -4,9 +4,9 @@
 //! |---|---|---|---|
 //! | [`Producer::basic_publish`] | `publish {destination}`, PRODUCER | when the message is handed to the client | with the broker's confirm; on a channel without confirms when the message is written |
 //! | [`Producer::publish_batch`] | `create {destination}`, PRODUCER, for each message; `publish {destination}`, CLIENT | when it is first polled | with the last confirm; on a channel without confirms when all are written |
-//! | [`Received::process`], [`Received::start_process_span`] | `process {destination}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {destination}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Consumer::set_delegate`] | the same | when the delegate is called | with the delegate's outcome |
-//! | [`Received::ack`], [`nack`](Received::nack), [`reject`](Received::reject) | `ack {destination}` and so on, CLIENT | when the future is first polled | when the call returns |
+//! | [`Received::ack`](crate::Received::ack), [`nack`](crate::Received::nack), [`reject`](crate::Received::reject) | `ack {destination}` and so on, CLIENT | when the future is first polled | when the call returns |
 //! | [`Consumer::batches`] | `consume {destination}`, CLIENT | with the wait for the first delivery | with the batch |
 //! | [`Batch::process`](crate::Batch::process) | `process {destination}`, CONSUMER, of all its deliveries | when the handler is called | with the handler's outcome |
 //! | [`Consumer`] as a stream, [`Consumer::basic_get`] | `consume {destination}`, `get {destination}`, CLIENT; only where the [policy](crate::policy) wants it | with the wait | with the delivery |

@@ -5,7 +5,7 @@
 //! | [`Producer::send`], [`Producer::send_result`] | `send {topic}`, PRODUCER | when the record is handed to the client | with the delivery report |
 //! | [`Producer::send_batch`] | `create {topic}`, PRODUCER, for each record; `send {topic}`, CLIENT | when it is first polled | with the last delivery report |
 //! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | when the batch is handed over |
-//! | [`Received::process`], [`Received::start_process_span`] | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Batch::process`](crate::Batch::process), [`Batch::start_process_span`](crate::Batch::start_process_span) | `process {topic}`, CONSUMER, with a link to each message's creation | when the handler is called | with the handler's outcome |
 //! | [`Consumer::commit_message`] | `commit {topic}`, CLIENT | with the call | when the call returns |
 //! | `commit`, `commit_consumer_state` | the same, where a span is active or the [`policy`](crate::policy::Rule::settle_spans) asks for it | with the call | when the call returns |

@@ -8,7 +8,7 @@
 //! | [`Producer::publish_batch`] | `create {subject}`, PRODUCER, of each message; `publish {subject}`, CLIENT, of all | when it is polled | when the client has taken the last one |
 //! | [`jetstream::Producer::publish_batch`] | as above | when it is polled | with the last acknowledgement |
 //! | [`Batches::recv`](Batches) | `next {subject}`, CLIENT | when the wait begins | with the last message of the batch |
-//! | [`Received::process`], [`Received::start_process_span`] | `process {subject}`, CONSUMER | when the handler is called | with the handler's outcome |
+//! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {subject}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | `respond` of a micro-service's request | `publish {reply subject}`, PRODUCER | when the answer is handed to the client | when the client has taken it |
 //! | `ack`, `ack_with` | `ack`, `nak` or `term {subject}`, CLIENT | with the call | when the client has taken it; nobody says whether it arrived |
 //! | `double_ack`, `double_ack_with` | `double_ack`, `double_nak` or `double_term {subject}`, CLIENT | with the call | with the server's answer |
