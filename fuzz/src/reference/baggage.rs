@@ -74,13 +74,10 @@ fn encoded_byte(text: &[u8]) -> Option<u8> {
 pub(super) fn written(members: &Members) -> Option<String> {
     let mut list = String::new();
     for member in members.iter().take(MOST_MEMBERS).map(written_member) {
-        let longer = if list.is_empty() {
-            member
-        } else {
-            format!("{list},{member}")
-        };
-        if longer.len() <= MOST_BYTES {
-            list = longer;
+        let comma = if list.is_empty() { "" } else { "," };
+        if list.len() + comma.len() + member.len() <= MOST_BYTES {
+            list += comma;
+            list += &member;
         }
     }
     (!list.is_empty()).then_some(list)
