@@ -101,12 +101,15 @@ fn written_member((name, (value, properties)): (&String, &(String, String))) -> 
 
 /// A plus and an equals sign may stand as they are, but not every reader takes them so.
 fn encoded(value: &str) -> String {
-    let encoded = value.bytes().map(|byte| match byte {
-        b'%' | b'+' | b'=' => in_hex(byte),
-        other if is_octet(other) => char::from(other).to_string(),
-        other => in_hex(other),
-    });
-    encoded.collect()
+    let mut text = String::new();
+    for byte in value.bytes() {
+        if is_octet(byte) && !b"%+=".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text += &in_hex(byte);
+        }
+    }
+    text
 }
 
 /// Those whose name is one; their values are as they came, encoded only where they have to be.
@@ -127,13 +130,16 @@ fn written_properties(properties: &str) -> String {
 }
 
 fn encoded_once(value: &[u8]) -> String {
-    let bytes = value.iter().enumerate().map(|(at, byte)| match byte {
-        b'%' if encoded_byte(&value[at..]).is_some() => "%".to_owned(),
-        b'%' => in_hex(b'%'),
-        other if is_octet(*other) => char::from(*other).to_string(),
-        other => in_hex(*other),
-    });
-    bytes.collect()
+    let mut text = String::new();
+    for (at, byte) in value.iter().enumerate() {
+        let is_encoded = *byte != b'%' || encoded_byte(&value[at..]).is_some();
+        if is_octet(*byte) && is_encoded {
+            text.push(char::from(*byte));
+        } else {
+            text += &in_hex(*byte);
+        }
+    }
+    text
 }
 
 fn in_hex(byte: u8) -> String {
