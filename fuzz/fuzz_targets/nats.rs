@@ -1,0 +1,5 @@
+#![no_main]
+
+use fuzz::carrier::{check, nats::Nats};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| check::<Nats>(input));

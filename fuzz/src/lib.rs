@@ -1,0 +1,14 @@
+//! What the targets share: inputs, a second and simpler reader of everything, and what must hold.
+//!
+//! A target panics where something does not hold. A panic inside of the crate ends it too, even one
+//! that the crate would have caught: the fuzzer's hook comes first.
+
+pub mod carrier;
+pub mod codec;
+#[cfg(test)]
+mod corpus;
+#[path = "../../benches/suite/hostile.rs"]
+pub mod hostile;
+pub mod input;
+pub mod policy;
+pub mod reference;
