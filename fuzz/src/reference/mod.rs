@@ -1,5 +1,5 @@
-//! What headers say, by a reader that is slow and plain: written from the texts of W3C and from what
-//! the crate promises, not from its code.
+//! What headers say, by a reader that is slow and plain: the grammar is that of the texts of W3C, the rules
+//! for names and duplicates are those that the crate promises. It shares no code with the crate.
 
 mod baggage;
 mod headers;
