@@ -78,8 +78,8 @@ fn the_documents_name_files_that_are_there() {
                 && FOLDERS.iter().any(|folder| quoted.starts_with(folder))
                 && !quoted.contains([' ', '*', '<', '{'])
         };
-        let paths: Vec<_> = quoted.filter(is_path).collect();
-        let missed = paths.into_iter().filter(|path| !root.join(path).exists());
+        let paths = quoted.filter(is_path);
+        let missed = paths.filter(|path| !root.join(path).exists());
         missing.extend(missed.map(|path| format!("{document}: {path}")));
     }
     assert!(missing.is_empty(), "\n{}", missing.join("\n"));

@@ -219,7 +219,7 @@ async fn a_subscription_goes_on_behind_a_header_that_drops_the_connection() {
     assert_eq!(recorder.counter_total(CONSUMED), 1);
 }
 
-/// The client drops what a consumer is too slow for. What it hands over has its spans, and no more.
+/// The client drops what a consumer is too slow for. What it delivers has its spans, and no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_consumer_has_spans_of_what_it_is_given() {
     let recorder = Recorder::new();

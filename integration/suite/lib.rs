@@ -88,7 +88,7 @@ pub trait Broker: Sized {
 
     /// Attributes with which a sent message is counted.
     fn sent(&self, destination: &str) -> Vec<KeyValue>;
-    /// Attributes with which a message is counted that was handed over.
+    /// Attributes with which a message is counted that was delivered.
     fn consumed(&self, destination: &str) -> Vec<KeyValue>;
     /// Attributes with which processing is timed.
     fn processed(&self, destination: &str) -> Vec<KeyValue>;

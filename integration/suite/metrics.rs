@@ -23,7 +23,7 @@ pub fn sent_messages() -> ExpectedMetric {
     ExpectedMetric::counter("messaging.client.sent.messages", "{message}")
 }
 
-/// What was handed over to the application.
+/// What was delivered to the application.
 pub fn consumed_messages() -> ExpectedMetric {
     ExpectedMetric::counter("messaging.client.consumed.messages", "{message}")
 }

@@ -47,7 +47,7 @@ impl Instruments {
         with(&attributes.messages, extra, |all| self.sent.add(1, all));
     }
 
-    /// Counts messages that were handed over to the application.
+    /// Counts messages that were delivered to the application.
     pub(crate) fn consumed(&self, operation: &Operation<'_>, messages: u64) {
         let attributes = attributes_of(operation);
         with(&attributes.messages, [partition_of(operation)], |all| {
@@ -55,7 +55,7 @@ impl Instruments {
         });
     }
 
-    /// Measures how long a message waited that was sent at one time and handed over at another.
+    /// Measures how long a message waited that was sent at one time and delivered at another.
     pub(crate) fn waited(&self, operation: &Operation<'_>, from: SystemTime, to: SystemTime) {
         let attributes = attributes_of(operation);
         with(&attributes.messages, [partition_of(operation)], |all| {
@@ -68,7 +68,7 @@ impl Instruments {
         });
     }
 
-    /// Records how many messages are behind the one that is handed over. Without the partition it
+    /// Records how many messages are behind the one that is delivered. Without the partition it
     /// would mean nothing, so that it has it in any case.
     pub(crate) fn lag(&self, operation: &Operation<'_>, behind: u64) {
         let attributes = attributes_of(operation);

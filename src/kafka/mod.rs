@@ -4,14 +4,14 @@
 //! |---|---|---|---|
 //! | [`Producer::send`], [`Producer::send_result`] | `send {topic}`, PRODUCER | when the record is handed to the client | with the delivery report |
 //! | [`Producer::send_batch`] | `create {topic}`, PRODUCER, for each record; `send {topic}`, CLIENT | when it is first polled | with the last delivery report |
-//! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | when the batch is handed over |
+//! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | when the batch is delivered |
 //! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Batch::process`](crate::Batch::process), [`Batch::start_process_span`](crate::Batch::start_process_span) | `process {topic}`, CONSUMER, with a link to each message's creation | when the handler is called | with the handler's outcome |
 //! | [`Consumer::commit_message`] | `commit {topic}`, CLIENT | with the call | when the call returns |
 //! | `commit`, `commit_consumer_state` | the same, where a span is active or the [`policy`](crate::policy::Rule::settle_spans) asks for it | with the call | when the call returns |
 //!
 //! Receiving a single message makes no span of its own, unless the [`policy`](crate::policy) asks for
-//! one: `poll {topic}`, CLIENT, from the begin of the wait to the hand-over. An asynchronous commit's span ends when the request is
+//! one: `poll {topic}`, CLIENT, from the begin of the wait to the delivery. An asynchronous commit's span ends when the request is
 //! queued and says nothing of the broker's answer, which rdkafka 0.39 tells nobody: it calls the
 //! `commit_callback` of the user's context for automatic commits alone.
 //!

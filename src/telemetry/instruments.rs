@@ -17,13 +17,13 @@ const PANICS: &str = "otel_messaging.telemetry.panics";
 /// Which code that was.
 pub(crate) const COMPONENT: &str = "otel_messaging.telemetry.component";
 
-/// From a message's timestamp to its hand-over.
+/// From a message's timestamp to its delivery to the application.
 const TIME_IN_QUEUE: &str = "otel_messaging.message.time_in_queue";
 
 /// Messages from the future, by the clock of their receiver.
 const CLOCK_SKEWS: &str = "otel_messaging.clock.skews";
 
-/// Messages that wait behind the one that is handed over.
+/// Messages that wait behind the one that is delivered.
 const LAG: &str = "otel_messaging.consumer.lag";
 
 /// Messages may wait for hours.
@@ -83,7 +83,7 @@ impl Instruments {
             ),
             time_in_queue: seconds(
                 TIME_IN_QUEUE,
-                "Time from a message's timestamp to its hand-over to the application.",
+                "Time from a message's timestamp to its delivery to the application.",
                 &TIME_IN_QUEUE_BOUNDARIES,
             ),
             clock_skews: messages(

@@ -74,7 +74,7 @@ pub async fn a_message_that_is_not_sampled_is_counted_all_the_same<B: Broker>() 
 }
 
 /// A handler that fails is timed under the `error.type` of its span; each attempt counts, while the
-/// message was handed over once.
+/// message was delivered once.
 pub async fn each_attempt_is_timed_under_its_error<B: Broker>() {
     let recorder = Recorder::new();
     let broker = B::connect(&recorder.telemetry()).await;

@@ -97,7 +97,7 @@ impl<D: ConsumerDelegate + 'static> lapin::ConsumerDelegate for Traced<D> {
             Ok(None) => return without_outcome(self.delegate.on_new_delivery(Ok(None))),
             Err(error) => return without_outcome(self.delegate.on_new_delivery(Err(error))),
         };
-        let received = Received::hand_over(delivery, &self.source, None, |_| None);
+        let received = Received::deliver(delivery, &self.source, None, |_| None);
         let span = received.start_process_span();
         // Called here and not when the future is polled: deliveries come in order, tasks do not.
         let handling = {

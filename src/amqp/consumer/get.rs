@@ -32,7 +32,7 @@ impl Consumer<Channel> {
         let message = self.client.basic_get(queue.clone(), options).await?;
         Ok(message.map(|message| {
             let source = Arc::new(self.source_of(queue, Channel::RECEIVE_NAME));
-            Received::hand_over(message, &source, since, |message| {
+            Received::deliver(message, &source, since, |message| {
                 Some(u64::from(message.message_count))
             })
         }))

@@ -97,7 +97,7 @@ impl Stream for Consumer<lapin::Consumer> {
         let next = ready!(Pin::new(&mut self.client).poll_next(task));
         let since = self.waited_since.take();
         Poll::Ready(next.map(|item| {
-            item.map(|delivery| Received::hand_over(delivery, &self.source, since, |_| None))
+            item.map(|delivery| Received::deliver(delivery, &self.source, since, |_| None))
         }))
     }
 }

@@ -51,7 +51,7 @@ impl<M: Message> Batch<M> {
     pub(crate) fn received(mut messages: Vec<Received<M>>, since: Moment) -> Self {
         let ambient = Context::current();
         for message in &mut messages {
-            message.hand_over_again(&ambient);
+            message.deliver_again(&ambient);
         }
         let batch = Self(messages);
         if !ambient.is_telemetry_suppressed() {

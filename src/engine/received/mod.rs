@@ -29,7 +29,7 @@ use crate::semconv::outcome::Outcome;
 use crate::telemetry::Moment;
 use crate::telemetry::context::{active_span, without_span};
 
-/// A message that a wrapped consumer handed over. It derefs to the client's own message.
+/// A message that a wrapped consumer delivered. It derefs to the client's own message.
 ///
 /// Nothing has been started for it: the process span begins with [`process`](Self::process) or
 /// [`start_process_span`](Self::start_process_span).
@@ -50,11 +50,11 @@ pub trait Message: ConsumedMessage {}
 impl<M: ConsumedMessage> Message for M {}
 
 impl<M: Message> Received<M> {
-    /// Takes a message that the client hands over, and counts it.
+    /// Takes a message that the client gives, and counts it.
     ///
     /// `waited_since` is when the application began to wait for it, where that is a receive
     /// operation of its own. `lag` says how many messages are behind it, where the client knows.
-    pub(crate) fn hand_over(
+    pub(crate) fn deliver(
         message: M,
         source: &Arc<M::Source>,
         waited_since: Option<Moment>,
@@ -76,7 +76,7 @@ impl<M: Message> Received<M> {
     }
 
     /// It is delivered with others, after it was taken.
-    pub(crate) fn hand_over_again(&mut self, current: &Context) {
+    pub(crate) fn deliver_again(&mut self, current: &Context) {
         self.delivered = self.source.client().met.delivered(current);
     }
 

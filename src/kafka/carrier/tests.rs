@@ -97,7 +97,7 @@ fn removing_says_whether_there_was_anything_to_remove() {
     assert!(!RecordHeaders::of(Some(OwnedHeaders::new())).remove(&FIELDS));
 }
 
-/// What the core may do with the headers of a record.
+/// What the engine may do with the headers of a record.
 type Change = fn(&mut RecordHeaders);
 
 #[test]

@@ -144,7 +144,7 @@ mod tests {
             let time = Timestamp::NotAvailable;
             let topic = "orders".to_owned();
             let message = OwnedMessage::new(None, None, topic, time, 0, offset, None);
-            Ok(Received::hand_over(message, &info, None, |_| None))
+            Ok(Received::deliver(message, &info, None, |_| None))
         };
         let messages: Vec<Item> = (0..MESSAGES as i64).map(message).collect();
         stream::iter(messages)
@@ -158,7 +158,7 @@ mod tests {
             let time = Timestamp::NotAvailable;
             let topic = topic.to_owned();
             let message = OwnedMessage::new(None, None, topic, time, partition, offset, None);
-            Received::hand_over(message, &info, None, |_| None)
+            Received::deliver(message, &info, None, |_| None)
         };
         let seek_back = [("orders", 0, 7), ("orders", 0, 8), ("orders", 0, 3)];
         let made_anew = [("orders", 1, 900), ("payments", 1, 5), ("orders", 1, 0)];

@@ -68,7 +68,7 @@ impl<C> Consumer<C> {
         C: rd::Consumer<X>,
         X: ConsumerContext,
     {
-        hand_over(message, &self.info, self.client.client(), waited_since)
+        deliver(message, &self.info, self.client.client(), waited_since)
     }
 }
 
@@ -135,14 +135,14 @@ mod sealed {
 }
 
 /// What every way of receiving does with a message.
-fn hand_over<'a, X: ConsumerContext>(
+fn deliver<'a, X: ConsumerContext>(
     message: BorrowedMessage<'a>,
     info: &Arc<ClientInfo>,
     client: &Client<X>,
     waited_since: Option<Moment>,
 ) -> Received<BorrowedMessage<'a>> {
     info.learn_cluster_id(client);
-    Received::hand_over(message, info, waited_since, |message| {
+    Received::deliver(message, info, waited_since, |message| {
         let end = native::high_watermark(client, message.topic(), message.partition())?;
         u64::try_from(end.saturating_sub(message.offset().saturating_add(1))).ok()
     })
@@ -189,7 +189,7 @@ impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
         let next = ready!(Pin::new(&mut self.stream).poll_next(task));
         let since = self.waited_since.take();
         Poll::Ready(
-            next.map(|item| item.map(|message| hand_over(message, self.info, self.client, since))),
+            next.map(|item| item.map(|message| deliver(message, self.info, self.client, since))),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! What the core asks of each kind of message.
+//! What the engine asks of each kind of message.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -103,7 +103,7 @@ impl Connection {
         headers.room(limit, payload)
     }
 
-    /// A subject as the core knows it, at the server that the client is connected to; `pattern` is what
+    /// A subject as the engine knows it, at the server that the client is connected to; `pattern` is what
     /// it was subscribed by.
     fn destination(
         &self,

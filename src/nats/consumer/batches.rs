@@ -11,7 +11,7 @@ use async_nats::{Message, jetstream};
 use futures_core::Stream;
 use tokio::time::sleep;
 
-use super::sealed::{HandOver, Single};
+use super::sealed::{Deliver, Single};
 use super::{Delivered, Messages};
 use crate::engine::batch::{self, Batch};
 use crate::engine::received::Received;
@@ -19,15 +19,15 @@ use crate::engine::received::Received;
 /// The messages of one of the client's streams in batches, see [`Batches`](crate::Batches).
 pub type Batches<S> = batch::Batches<
     Taken<S>,
-    <<<S as Stream>::Item as HandOver>::Received as Single>::Message,
-    <<<S as Stream>::Item as HandOver>::Received as Single>::Error,
+    <<<S as Stream>::Item as Deliver>::Received as Single>::Message,
+    <<<S as Stream>::Item as Deliver>::Received as Single>::Error,
 >;
 
 impl<S> Messages<S>
 where
     S: Stream + Unpin,
     S::Item: Delivered,
-    <S::Item as HandOver>::Received: Single,
+    <S::Item as Deliver>::Received: Single,
 {
     /// The messages in batches of at most `max`, each given out `within` so much time after its
     /// first message. A `max` of 0 is 1.
@@ -69,7 +69,7 @@ impl<S, E> batch::Batches<Taken<S>, jetstream::Message, E>
 where
     S: Stream + Unpin,
     S::Item: Delivered,
-    <S::Item as HandOver>::Received: Single<Message = jetstream::Message, Error = E>,
+    <S::Item as Deliver>::Received: Single<Message = jetstream::Message, Error = E>,
     E: Unpin,
 {
     /// Receives the next batch; `None` at the end of the stream.
@@ -90,7 +90,7 @@ impl<S> batch::Batches<Taken<S>, Message, Infallible>
 where
     S: Stream + Unpin,
     S::Item: Delivered,
-    <S::Item as HandOver>::Received: Single<Message = Message, Error = Infallible>,
+    <S::Item as Deliver>::Received: Single<Message = Message, Error = Infallible>,
 {
     /// Receives the next batch; `None` at the end of the subscription, which
     /// [`inner_mut`](crate::Batches::inner_mut) can bring about:
@@ -124,17 +124,17 @@ impl<S> Stream for Taken<S>
 where
     S: Stream + Unpin,
     S::Item: Delivered,
-    <S::Item as HandOver>::Received: Single,
+    <S::Item as Deliver>::Received: Single,
 {
     type Item = Result<
-        Received<<<S::Item as HandOver>::Received as Single>::Message>,
-        <<S::Item as HandOver>::Received as Single>::Error,
+        Received<<<S::Item as Deliver>::Received as Single>::Message>,
+        <<S::Item as Deliver>::Received as Single>::Error,
     >;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Messages { stream, origin, .. } = &mut self.0;
         let next = ready!(Pin::new(stream).poll_next(task));
-        Poll::Ready(next.map(|item| item.hand_over(origin, None).into_result()))
+        Poll::Ready(next.map(|item| item.deliver(origin, None).into_result()))
     }
 }
 

@@ -11,7 +11,7 @@ use async_nats::jetstream::consumer::{
 use futures_core::Stream;
 
 use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
-use super::sealed::HandOver;
+use super::sealed::Deliver;
 use super::{Delivered, Messages};
 use crate::engine::received::Received;
 use crate::nats::attributes::{ConsumerInfo, Patterns};
@@ -147,7 +147,7 @@ impl<T: IntoConsumerConfig> fmt::Debug for Consumer<T> {
     }
 }
 
-impl<E> HandOver for Result<Message, E> {
+impl<E> Deliver for Result<Message, E> {
     type Origin = ConsumerInfo;
     type Received = Result<Received<Message>, E>;
 
@@ -155,10 +155,10 @@ impl<E> HandOver for Result<Message, E> {
         origin.wait()
     }
 
-    fn hand_over(self, origin: &Arc<ConsumerInfo>, since: Option<Moment>) -> Self::Received {
+    fn deliver(self, origin: &Arc<ConsumerInfo>, since: Option<Moment>) -> Self::Received {
         let message = self?;
         let subscription = origin.of(&message);
-        let received = Received::hand_over(message, subscription, since, |message| {
+        let received = Received::deliver(message, subscription, since, |message| {
             Some(message.info().ok()?.pending)
         });
         Ok(received)
@@ -166,7 +166,7 @@ impl<E> HandOver for Result<Message, E> {
 }
 
 /// A batch of a sequence; its messages are received when it is read.
-impl<E> HandOver for Result<pull::Batch, E> {
+impl<E> Deliver for Result<pull::Batch, E> {
     type Origin = ConsumerInfo;
     type Received = Result<Messages<pull::Batch>, E>;
 
@@ -174,7 +174,7 @@ impl<E> HandOver for Result<pull::Batch, E> {
         None
     }
 
-    fn hand_over(self, origin: &Arc<ConsumerInfo>, _: Option<Moment>) -> Self::Received {
+    fn deliver(self, origin: &Arc<ConsumerInfo>, _: Option<Moment>) -> Self::Received {
         Ok(Messages::new(self?, Arc::clone(origin)))
     }
 }

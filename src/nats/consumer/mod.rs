@@ -17,7 +17,7 @@ use futures_core::Stream;
 
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
-use self::sealed::HandOver as _;
+use self::sealed::Deliver as _;
 use super::attributes::{Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
 use crate::engine::received::Received;
@@ -116,7 +116,7 @@ where
     S::Item: Delivered,
 {
     stream: S,
-    origin: Arc<<S::Item as sealed::HandOver>::Origin>,
+    origin: Arc<<S::Item as sealed::Deliver>::Origin>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<Moment>,
 }
@@ -126,7 +126,7 @@ where
     S: Stream,
     S::Item: Delivered,
 {
-    const fn new(stream: S, origin: Arc<<S::Item as sealed::HandOver>::Origin>) -> Self {
+    const fn new(stream: S, origin: Arc<<S::Item as sealed::Deliver>::Origin>) -> Self {
         Self {
             stream,
             origin,
@@ -180,14 +180,14 @@ where
     S: Stream + Unpin,
     S::Item: Delivered,
 {
-    type Item = <S::Item as sealed::HandOver>::Received;
+    type Item = <S::Item as sealed::Deliver>::Received;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         this.waited_since = this.waited_since.or_else(|| S::Item::wait(&this.origin));
         let next = ready!(Pin::new(&mut this.stream).poll_next(task));
         let since = this.waited_since.take();
-        Poll::Ready(next.map(|item| item.hand_over(&this.origin, since)))
+        Poll::Ready(next.map(|item| item.deliver(&this.origin, since)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -207,9 +207,9 @@ where
 
 /// What one of the client's streams gives: a message, or a result with one. Nobody else can
 /// implement it.
-pub trait Delivered: sealed::HandOver {}
+pub trait Delivered: sealed::Deliver {}
 
-impl<T: sealed::HandOver> Delivered for T {}
+impl<T: sealed::Deliver> Delivered for T {}
 
 pub(super) mod sealed {
     use std::sync::Arc;
@@ -218,7 +218,7 @@ pub(super) mod sealed {
     use crate::telemetry::Moment;
 
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
-    pub trait HandOver {
+    pub trait Deliver {
         /// What is known of where it came from.
         type Origin;
         /// What the application is given.
@@ -227,7 +227,7 @@ pub(super) mod sealed {
         /// The begin of a wait, where it may have a span.
         fn wait(origin: &Self::Origin) -> Option<Moment>;
         /// Gives it to the application.
-        fn hand_over(self, origin: &Arc<Self::Origin>, since: Option<Moment>) -> Self::Received;
+        fn deliver(self, origin: &Arc<Self::Origin>, since: Option<Moment>) -> Self::Received;
     }
 
     /// What the application is given one by one.
@@ -242,7 +242,7 @@ pub(super) mod sealed {
     }
 }
 
-impl sealed::HandOver for Message {
+impl sealed::Deliver for Message {
     type Origin = Subscription;
     type Received = Received<Self>;
 
@@ -250,7 +250,7 @@ impl sealed::HandOver for Message {
         origin.wait()
     }
 
-    fn hand_over(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
-        Received::hand_over(self, origin, since, |_| None)
+    fn deliver(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
+        Received::deliver(self, origin, since, |_| None)
     }
 }

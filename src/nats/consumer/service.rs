@@ -10,7 +10,7 @@ use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
 use bytes::Bytes;
 use opentelemetry::Context;
 
-use super::sealed::HandOver;
+use super::sealed::Deliver;
 use super::{Consumer, Messages};
 use crate::engine::ambient::ambient;
 use crate::engine::propagation::HeadersMut as _;
@@ -58,7 +58,7 @@ impl Messages<Endpoint> {
     }
 }
 
-impl HandOver for Request {
+impl Deliver for Request {
     type Origin = Subscription;
     type Received = Received<Self>;
 
@@ -66,8 +66,8 @@ impl HandOver for Request {
         origin.wait()
     }
 
-    fn hand_over(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
-        Received::hand_over(self, origin, since, |_| None)
+    fn deliver(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
+        Received::deliver(self, origin, since, |_| None)
     }
 }
 

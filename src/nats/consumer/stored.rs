@@ -33,6 +33,6 @@ impl Consumer {
             None,
             &self.names,
         ));
-        Received::hand_over(message, &subscription, None, |_| None)
+        Received::deliver(message, &subscription, None, |_| None)
     }
 }

@@ -207,7 +207,7 @@ impl Rule {
     }
 
     /// Sets whether `otel_messaging.message.time_in_queue` is measured: the seconds from a message's
-    /// timestamp to its hand-over. Unset: no.
+    /// timestamp to its delivery to the application. Unset: no.
     ///
     /// Where the sender's clock is ahead, it is 0, and `otel_messaging.clock.skews` counts.
     pub const fn time_in_queue(mut self, on: bool) -> Self {
@@ -216,7 +216,7 @@ impl Rule {
     }
 
     /// Sets whether `otel_messaging.consumer.lag` is measured: how many messages wait behind the one
-    /// that is handed over, as far as the client knows. Unset: no.
+    /// that is delivered, as far as the client knows. Unset: no.
     pub const fn lag(mut self, on: bool) -> Self {
         self.lag = Some(on);
         self
