@@ -215,13 +215,14 @@ fn a_bad_file_is_refused_by_line_and_field() {
 }
 
 #[test]
-fn an_error_names_the_file() {
+fn an_error_names_the_file_and_tells_its_cause_once() {
     let missing = Policy::from_file("no/such/policy.toml").unwrap_err();
     assert!(
         missing
             .to_string()
             .starts_with("policy no/such/policy.toml: ")
     );
+    assert!(std::error::Error::source(&missing).is_none());
 
     let path = std::env::temp_dir().join(format!("policy-{}.toml", std::process::id()));
     std::fs::write(&path, "[[rule]]\ndestination = 7\n").unwrap();
