@@ -18,7 +18,7 @@ use otel_messaging::kafka::{self, Received};
 use otel_messaging::testing::ExpectedSpan;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::bindings;
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::Delivery;
@@ -143,6 +143,22 @@ pub fn informed_producer(telemetry: &Telemetry, config: &ClientConfig) -> kafka:
         .fetch_cluster_id(PATIENCE)
         .expect("the cluster's id");
     kafka::Producer::wrap(telemetry, client)
+}
+
+/// Waits until all that a producer has queued is delivered.
+///
+/// rdkafka's own `flush` has records leave early only for moments, again and again; on a busy machine
+/// librdkafka's threads miss these, and what is to linger stays.
+#[expect(unsafe_code, reason = "rdkafka never lets librdkafka's flush wait")]
+pub fn flush<C: ClientContext>(client: &Client<C>) {
+    let patience = i32::try_from(PATIENCE.as_millis()).expect("a short time");
+    // SAFETY: the client is alive while it is borrowed.
+    let status = unsafe { bindings::rd_kafka_flush(client.native_ptr(), patience) };
+    assert_eq!(
+        status,
+        bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+        "the queue is empty in time"
+    );
 }
 
 /// Headers of any bytes, names that are not UTF-8 included, as other clients can send them.
