@@ -50,6 +50,8 @@ mod sampling;
 mod shop;
 #[path = "kafka/situations.rs"]
 mod situations;
+#[path = "kafka/waiting.rs"]
+mod waiting;
 #[path = "kafka/wire.rs"]
 mod wire;
 
