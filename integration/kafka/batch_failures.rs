@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::poll_immediate;
 use integration::kafka::{
-    PATIENCE, config, informed_producer, measured, read, sent_batch, topic, wire_headers,
+    PATIENCE, config, flush, informed_producer, measured, read, sent_batch, topic, wire_headers,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use opentelemetry::context::FutureExt as _;
@@ -87,7 +87,7 @@ async fn records_that_find_the_queue_full_come_back_as_the_bare_client_gives_the
     );
     let refused = record(&orders, "two books", &rows[1]);
     let bare = producer.inner().send(refused, Duration::ZERO).await;
-    block_in_place(|| producer.flush(PATIENCE)).expect("an empty queue");
+    block_in_place(|| flush(producer.client()));
     let results = sending.await;
 
     assert_eq!(outcomes(&results), [Ok(0), Err(FULL), Err(FULL)]);
@@ -174,7 +174,7 @@ async fn a_batch_that_is_dropped_half_way_counts_what_it_sent_and_what_was_refus
         .child_of(&named(STALE))
         .error("MESSAGE_TOO_LARGE")
         .assert(&recorder.span(&format!("send {orders}")));
-    block_in_place(|| producer.flush(PATIENCE)).expect("an empty queue");
+    block_in_place(|| flush(producer.client()));
     let messages = read(&orders, 2).await;
     let payloads = messages.iter().map(|message| message.payload());
     assert_eq!(

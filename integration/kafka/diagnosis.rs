@@ -1,15 +1,17 @@
 //! The lines that say what was wrong with a context.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use integration::kafka::{PATIENCE, consumer_in, measured, next, producer, topic};
 use integration::metrics::{problem, problems};
 use integration::unique;
 use otel_messaging::testing::Recorder;
+use tracing::callsite::rebuild_interest_cache;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber, set_default};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 use crate::wire::{STALE, STRAY, order, receipt, send_raw, texts};
 
@@ -54,11 +56,23 @@ impl Visit for Line {
     }
 }
 
+/// Keeps the lines of this thread.
+///
+/// With one subscriber alone `tracing` asks that of the thread which meets a line first, and remembers
+/// for all that nobody wants it; with two it asks both.
+fn subscribed() -> (Lines, DefaultGuard) {
+    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+    LazyLock::force(&ANOTHER);
+    let lines = Lines::default();
+    let guard = set_default(lines.clone());
+    rebuild_interest_cache();
+    (lines, guard)
+}
+
 // On one thread, for that is where the lines go.
 #[tokio::test]
 async fn a_line_says_what_was_wrong_and_where_but_not_for_each_message_and_shows_no_value() {
-    let lines = Lines::default();
-    let _subscribed = tracing::subscriber::set_default(lines.clone());
+    let (lines, _subscribed) = subscribed();
     let recorder = Recorder::new();
     let (orders, group) = (topic("orders").await, unique("group"));
     let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
@@ -109,8 +123,7 @@ async fn a_line_says_what_was_wrong_and_where_but_not_for_each_message_and_shows
 
 #[tokio::test]
 async fn a_line_says_where_a_context_was_replaced() {
-    let lines = Lines::default();
-    let _subscribed = tracing::subscriber::set_default(lines.clone());
+    let (lines, _subscribed) = subscribed();
     let recorder = Recorder::new();
     let orders = topic("orders").await;
     let producer = producer(&recorder.telemetry());

@@ -25,6 +25,7 @@ mod reporting;
 mod sampling;
 mod shop;
 mod situations;
+mod waiting;
 mod wire;
 
 mod futures {

@@ -7,7 +7,7 @@ mod returned;
 use std::time::Duration;
 
 use integration::kafka::{
-    PATIENCE, config, informed_producer, raw_headers, read, send_span, sending_span, topic,
+    PATIENCE, config, flush, informed_producer, raw_headers, read, send_span, sending_span, topic,
     wire_headers,
 };
 use integration::unique;
@@ -135,7 +135,7 @@ async fn a_record_that_finds_the_queue_full_comes_back_as_it_was_and_can_be_sent
         record
     };
     let flushed = async |waiting: kafka::DeliveryFuture| {
-        producer.flush(PATIENCE).expect("an empty queue");
+        flush(producer.client());
         receipt(waiting.await.expect("a report"))
     };
     let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);

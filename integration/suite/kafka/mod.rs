@@ -10,11 +10,10 @@ mod wire;
 use std::env;
 use std::time::Duration;
 
-use otel_messaging::Received;
-use otel_messaging::Telemetry;
-use otel_messaging::kafka;
+use otel_messaging::{Received, Telemetry, kafka};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::bindings;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::message::{BorrowedMessage, OwnedMessage};
 use rdkafka::producer::{FutureProducer, Producer as _};
@@ -139,4 +138,20 @@ pub fn informed_producer(telemetry: &Telemetry, config: &ClientConfig) -> kafka:
         .fetch_cluster_id(PATIENCE)
         .expect("the cluster's id");
     kafka::Producer::wrap(telemetry, client)
+}
+
+/// Waits until all that a producer has queued is delivered.
+///
+/// rdkafka's own `flush` has records leave early only for moments, again and again; on a busy machine
+/// librdkafka's threads miss these, and what is to linger stays.
+#[expect(unsafe_code, reason = "rdkafka never lets librdkafka's flush wait")]
+pub fn flush<C: ClientContext>(client: &Client<C>) {
+    let patience = i32::try_from(PATIENCE.as_millis()).expect("a short time");
+    // SAFETY: the client is alive while it is borrowed.
+    let status = unsafe { bindings::rd_kafka_flush(client.native_ptr(), patience) };
+    assert_eq!(
+        status,
+        bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+        "the queue is empty in time"
+    );
 }

@@ -167,36 +167,37 @@ pub async fn captured_headers_are_short_and_few<B: Broker>() {
     let policy = Policy::new().rule(Rule::of("orders*").capture_headers(["x-*"]));
     let broker = B::connect(&recorder.telemetry().policy(policy)).await;
     let orders = broker.declare("orders").await;
-    let mut headers = vec![
+    let hostile = [
         header("x-forged", "\u{1b}[2J\u{202e}"),
         header("x-long", &"l".repeat(5000)),
     ];
-    headers.extend((0..100).map(|number| header(&format!("x-{number:03}"), "1")));
-    let order = Message {
-        headers,
-        ..Message::new("order-7")
-    };
+    // Apart from those, for of so many not every carrier has the same ones first.
+    let many = (0..100).map(|number| header(&format!("x-{number:03}"), "1"));
 
-    broker.send(&orders, &order).await;
-    let received = broker.receive(&orders).await;
-    received.process(async |_| ()).await;
+    for (headers, expected) in [(hostile.to_vec(), 2), (many.collect(), 64)] {
+        recorder.clear();
+        let order = Message {
+            headers,
+            ..Message::new("order-7")
+        };
+        broker.send(&orders, &order).await;
+        let received = broker.receive(&orders).await;
+        received.process(async |_| ()).await;
 
-    let names = [broker.send_name(&orders), broker.process_name(&orders)];
-    for span in names.map(|name| recorder.span(&name)) {
-        let captured: Vec<_> = span
-            .attributes
-            .iter()
-            .filter(|one| one.key.as_str().starts_with("messaging.header."))
-            .collect();
-        assert_eq!(captured.len(), 64);
-        for one in captured {
-            let Value::Array(Array::String(values)) = &one.value else {
-                unreachable!("a list of texts: {one:?}");
-            };
-            for value in values {
-                assert!(value.as_str().len() <= 256, "{one:?}");
-                let acts = |character: char| character.is_control() || character == '\u{202e}';
-                assert!(!value.as_str().contains(acts), "{one:?}");
+        let names = [broker.send_name(&orders), broker.process_name(&orders)];
+        for span in names.map(|name| recorder.span(&name)) {
+            let is_captured = |one: &&KeyValue| one.key.as_str().starts_with("messaging.header.");
+            let captured: Vec<_> = span.attributes.iter().filter(is_captured).collect();
+            assert_eq!(captured.len(), expected);
+            for one in captured {
+                let Value::Array(Array::String(values)) = &one.value else {
+                    unreachable!("a list of texts: {one:?}");
+                };
+                for value in values {
+                    assert!(value.as_str().len() <= 256, "{one:?}");
+                    let acts = |character: char| character.is_control() || character == '\u{202e}';
+                    assert!(!value.as_str().contains(acts), "{one:?}");
+                }
             }
         }
     }
