@@ -30,8 +30,8 @@ const FOLDERS: [&str; 6] = [
 ];
 
 #[test]
-fn the_core_names_no_client_and_no_house() {
-    check(rules::core_names_no_client);
+fn nothing_outside_of_a_house_names_a_client_or_a_house() {
+    check(rules::nothing_else_names_a_client);
 }
 
 #[test]

@@ -60,19 +60,19 @@ const KEYS: [&str; 5] = [
     "exception.",
 ];
 
-/// The core is whatever is in no house. Its tests are part of it; documentation is not.
-pub(crate) fn core_names_no_client(tree: &Tree) -> Vec<String> {
+/// Nothing outside of a house does, its tests included; documentation may.
+pub(crate) fn nothing_else_names_a_client(tree: &Tree) -> Vec<String> {
     let mut violations = Vec::new();
     for file in tree.0.iter().filter(|file| house_of(file).is_none()) {
         for House { name, client, .. } in &HOUSES {
             for line in words(&file.tokens, client) {
-                let what = format!("the core names {client}");
+                let what = format!("outside of a house it names {client}");
                 let advice = format!("move it into src/{name}/");
                 violations.push(violation(file, line, &what, &advice));
             }
             for line in paths(&file.tokens, name) {
-                let what = format!("the core imports the house {name}");
-                let advice = "let the house hand in what the core needs";
+                let what = format!("outside of a house it imports the house {name}");
+                let advice = "let the house hand in what is needed";
                 violations.push(violation(file, line, &what, advice));
             }
         }
@@ -90,7 +90,7 @@ pub(crate) fn houses_import_no_house(tree: &Tree) -> Vec<String> {
             let imports = paths(&file.tokens, other.name).into_iter();
             for line in imports.chain(words(&file.tokens, other.client)) {
                 let what = format!("the house {} knows {}", own.name, other.name);
-                let advice = "what both need belongs into the core";
+                let advice = "what both need belongs into the engine";
                 violations.push(violation(file, line, &what, advice));
             }
         }

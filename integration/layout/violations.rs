@@ -1,11 +1,10 @@
 //! Each rule on a small tree that breaks it, and on one that looks as if it did.
 
-use crate::imports;
-use crate::rules;
 use crate::tree::Tree;
+use crate::{imports, rules};
 
 #[test]
-fn a_core_that_knows_a_client_or_a_house_is_found() {
+fn what_knows_a_client_outside_of_a_house_is_found() {
     let clients = Tree::new(&[
         ("link.rs", "//! Of rdkafka.\nuse lapin::Channel;\n"),
         (
@@ -25,19 +24,19 @@ fn a_core_that_knows_a_client_or_a_house_is_found() {
     ]);
 
     assert_eq!(
-        rules::core_names_no_client(&clients),
+        rules::nothing_else_names_a_client(&clients),
         [
-            "src/link.rs:2: the core names lapin; move it into src/amqp/",
-            "src/testing/mod.rs:3: the core names async_nats; move it into src/nats/",
+            "src/link.rs:2: outside of a house it names lapin; move it into src/amqp/",
+            "src/testing/mod.rs:3: outside of a house it names async_nats; move it into src/nats/",
         ]
     );
     assert_eq!(
-        rules::core_names_no_client(&houses),
+        rules::nothing_else_names_a_client(&houses),
         [
-            "src/lib.rs:2: the core imports the house kafka; let the house hand in what the core \
-             needs",
-            "src/span.rs:2: the core imports the house nats; let the house hand in what the core \
-             needs",
+            "src/lib.rs:2: outside of a house it imports the house kafka; let the house hand in what is \
+             needed",
+            "src/span.rs:2: outside of a house it imports the house nats; let the house hand in what is \
+             needed",
         ]
     );
 }
@@ -63,9 +62,9 @@ fn a_house_that_knows_another_is_found() {
         rules::houses_import_no_house(&tree),
         [
             "src/amqp/carrier.rs:1: the house amqp knows kafka; what both need belongs into the \
-             core",
+             engine",
             "src/amqp/carrier.rs:2: the house amqp knows kafka; what both need belongs into the \
-             core",
+             engine",
         ]
     );
 }

@@ -105,7 +105,7 @@ impl<M: Settleable> Received<M> {
             match &settled {
                 Ok(true) => {}
                 Ok(false) => running.record(|| [KeyValue::new(SETTLED, false)]),
-                Err(error) => running.fail(error_type(error), &error.to_string()),
+                Err(error) => running.fail(error_type(error), || error.to_string()),
             }
             settled
         }

@@ -1,11 +1,14 @@
-//! What was wrong with the context of messages: counted, and told in a debug line.
+//! What was wrong with the context of messages: counted and logged.
 
 use super::operation::Operation;
 use super::propagation::Problem;
-use crate::telemetry::{Component, Telemetry};
+use crate::telemetry::{Component, PROBLEM_KINDS, Telemetry};
+
+// One that is added has to have its lines too.
+const _: () = assert!(Problem::RefusedForSize.index() + 1 == PROBLEM_KINDS);
 
 impl Telemetry {
-    /// Counts problems with a message's context, and tells them where debug lines are enabled.
+    /// Counts problems with a message's context, and logs them.
     pub(crate) fn report(
         &self,
         problems: impl IntoIterator<Item = Problem>,
@@ -53,5 +56,62 @@ impl Telemetry {
                 "the context of a message is not as it should be"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::resume_unwind;
+    use std::sync::Arc;
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::subscriber::{NoSubscriber, with_default};
+    use tracing::{Dispatch, Event, Metadata, Subscriber};
+
+    use super::*;
+    use crate::engine::client::Client;
+    use crate::semconv::operation_type::OperationType;
+
+    /// Takes no line without a panic.
+    struct Panicking;
+
+    impl Subscriber for Panicking {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {
+            resume_unwind(Box::new("in a subscriber"));
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_is_kept_from_messaging() {
+        let client = Arc::new(Client::new(&Telemetry::new(), "kafka"));
+        let operation = Operation {
+            client: &client,
+            operation_type: OperationType::Send,
+            operation_name: "send",
+            destination: None,
+            partition: None,
+            batch: None,
+        };
+        // With one subscriber alone, whatever thread comes first decides for all whether it is asked.
+        let _other = Dispatch::new(NoSubscriber::default());
+
+        let problems = || [Problem::RefusedForSize, Problem::Missing];
+        with_default(Panicking, || {
+            client.telemetry.report(problems(), &operation);
+        });
+
+        let lines = client.telemetry.problem_lines();
+        let had_a_line = problems().map(|problem| lines.allows(problem.index()).is_none());
+        assert_eq!(had_a_line, [true, true]);
     }
 }

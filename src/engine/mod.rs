@@ -19,16 +19,16 @@ pub(crate) mod operation;
 pub(crate) mod propagation;
 
 /// Which attributes spans have.
-pub(crate) mod attributes;
+mod attributes;
 
 /// What is counted and measured.
-pub(crate) mod metrics;
+mod metrics;
 
-/// What was wrong with the context of a message, counted and told.
-pub(crate) mod diagnosis;
+/// What was wrong with the context of a message, counted and logged.
+mod diagnosis;
 
 /// What a message was not allowed to bring in.
-pub(crate) mod not_let_in;
+mod not_let_in;
 
 /// The carriers by themselves.
 pub(crate) mod carriers;

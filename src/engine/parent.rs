@@ -6,8 +6,7 @@ use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
 
 use crate::engine::propagation::Extracted;
 use crate::policy::{Incoming, Parent};
-use crate::telemetry::context::copied;
-use crate::telemetry::context::{active_span, without_span};
+use crate::telemetry::context::{active_span, copied, without_span};
 
 /// Where a span hangs and what it links to.
 #[derive(Debug)]

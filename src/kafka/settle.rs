@@ -11,8 +11,7 @@ use super::attributes::{ClientInfo, error_type, offset};
 use super::consumer::Consumer;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
-use crate::engine::received::Received;
-use crate::engine::received::start_settle;
+use crate::engine::received::{Received, start_settle};
 use crate::engine::span::StartedOperation;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
@@ -140,7 +139,7 @@ impl ClientInfo {
         }
         let running = start_settle(message, self, processed_in, COMMIT, &ambient);
         running.record(|| [offset(message.offset())]);
-        self.finish(running, commit())
+        self.end(running, commit())
     }
 
     /// Commits a list of offsets; the span names the topic and the partition if there is just one.
@@ -180,15 +179,15 @@ impl ClientInfo {
         } else {
             StartedOperation::without_span(&operation, &ambient)
         };
-        self.finish(running, commit())
+        self.end(running, commit())
     }
 
     /// Ends the span with what the client answered. For an asynchronous commit that is only whether
     /// the request was taken.
-    fn finish(&self, mut running: StartedOperation, result: KafkaResult<()>) -> KafkaResult<()> {
+    fn end(&self, mut running: StartedOperation, result: KafkaResult<()>) -> KafkaResult<()> {
         running.record(|| self.cluster_id());
         if let Err(error) = &result {
-            running.fail(error_type(error), &error.to_string());
+            running.fail(error_type(error), || error.to_string());
         }
         result
     }

@@ -72,7 +72,7 @@ impl Received<Message> {
             }
             let result = settling.await;
             if let (Some(mut running), Err(error)) = (running, &result) {
-                running.fail(of_settle(error), &error.to_string());
+                running.fail(of_settle(error), || error.to_string());
             }
             result
         }

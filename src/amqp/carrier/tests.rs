@@ -13,8 +13,7 @@ use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::*;
-use crate::engine::propagation::CarriedHeaders;
-use crate::engine::propagation::Problem;
+use crate::engine::propagation::{CarriedHeaders, Problem};
 use crate::telemetry::Propagation;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -19,8 +19,7 @@ pub use self::delegate::{ConsumerDelegate, DeliveryResult};
 use super::attributes::{ConnectionInfo, Source};
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
-use crate::telemetry::Moment;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Moment, Telemetry};
 
 /// A consumer whose deliveries know the context that they were created in.
 ///

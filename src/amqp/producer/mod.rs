@@ -3,6 +3,7 @@
 mod batch;
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -91,7 +92,6 @@ impl Producer {
                 .await;
             match written {
                 Ok(confirm) => {
-                    let sending = Some(sending);
                     let mut confirm = PublisherConfirm { confirm, sending };
                     if !has_confirms {
                         confirm.end(&Ok(Confirmation::NotRequested));
@@ -202,16 +202,13 @@ impl fmt::Debug for Producer {
 #[must_use = "the publish span ends when this is dropped"]
 pub struct PublisherConfirm {
     confirm: lapin::PublisherConfirm,
-    /// None once the broker has answered.
-    sending: Option<Sending>,
+    sending: Sending,
 }
 
 impl PublisherConfirm {
     /// Ends the span with what became of the message.
     fn end(&mut self, confirmed: &lapin::Result<Confirmation>) {
-        let Some(mut sending) = self.sending.take() else {
-            return;
-        };
+        let mut sending = mem::take(&mut self.sending);
         let (confirmation, error) = match confirmed {
             Ok(confirmation) => answer(confirmation),
             Err(error) => return fail(sending, error),
@@ -221,7 +218,7 @@ impl PublisherConfirm {
         }
         sending.record(|| [KeyValue::new(CONFIRMATION, confirmation)]);
         if let Some(error_type) = error {
-            sending.fail(error_type, String::new);
+            sending.fail(error_type, || "");
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::telemetry::context::active_span;
 #[derive(Debug, Default)]
 pub(crate) struct SendingBatch {
     /// None where telemetry has nothing to do with the messages; then none of them is known either.
-    running: Option<StartedOperation>,
+    started: Option<StartedOperation>,
     messages: Vec<SentMessage>,
 }
 
@@ -92,7 +92,7 @@ impl SendingBatch {
         let sent = sent.map(|(message, creation)| creation.sent(&started, &ambient, message));
         Self {
             messages: sent.collect(),
-            running: Some(started),
+            started: Some(started),
         }
     }
 
@@ -114,10 +114,10 @@ impl SendingBatch {
     /// A message failed, and with it the operation.
     pub(crate) fn failed(&mut self, index: usize, error_type: Cow<'static, str>) {
         self.count(index, Some(of_error(error_type.clone())));
-        if let Some(running) = &mut self.running
-            && !running.has_failed()
+        if let Some(started) = &mut self.started
+            && !started.has_failed()
         {
-            running.fail(error_type, "");
+            started.fail(error_type, || "");
         }
     }
 
@@ -125,16 +125,16 @@ impl SendingBatch {
     /// problem.
     pub(crate) fn refused_for_size(&self, index: usize) {
         let message = self.messages.get(index);
-        if let (Some(running), Some(message)) = (&self.running, message)
+        if let (Some(started), Some(message)) = (&self.started, message)
             && message.is_larger
         {
             let operation = Operation {
                 destination: Some(&message.destination),
                 partition: message.partition,
                 batch: None,
-                ..running.operation()
+                ..started.operation()
             };
-            let telemetry = &running.client().telemetry;
+            let telemetry = &started.client().telemetry;
             telemetry.report([Problem::RefusedForSize], &operation);
         }
     }
@@ -144,13 +144,13 @@ impl SendingBatch {
     where
         I: IntoIterator<Item = KeyValue>,
     {
-        if let Some(running) = &self.running {
-            running.record(attributes);
+        if let Some(started) = &self.started {
+            started.record(attributes);
         }
     }
 
     fn count(&mut self, index: usize, error: Option<KeyValue>) {
-        let (Some(running), Some(message)) = (&self.running, self.messages.get_mut(index)) else {
+        let (Some(started), Some(message)) = (&self.started, self.messages.get_mut(index)) else {
             return;
         };
         message.is_pending = false;
@@ -158,10 +158,10 @@ impl SendingBatch {
             destination: Some(&message.destination),
             partition: message.partition,
             batch: None,
-            ..running.operation()
+            ..started.operation()
         };
         if message.destination.rule.recorded() != Record::Off {
-            let telemetry = &running.client().telemetry;
+            let telemetry = &started.client().telemetry;
             telemetry.measure(|instruments| instruments.sent(&operation, error));
         }
     }

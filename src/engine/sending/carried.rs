@@ -11,8 +11,7 @@ use crate::engine::parent::{ParentAndLinks, untrusted};
 use crate::engine::propagation::{Carried, CarriedHeaders, Extracted, Headers, Injected};
 use crate::policy::{self, Incoming, Rule};
 use crate::telemetry::Telemetry;
-use crate::telemetry::context::active_span;
-use crate::telemetry::context::copied;
+use crate::telemetry::context::{active_span, copied};
 
 /// What a message to be sent carries from before: the user's own context, or that of an attempt or a
 /// hop before this one.

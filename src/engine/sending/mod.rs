@@ -111,14 +111,14 @@ impl Sending {
         }
     }
 
-    /// Records a failure, with a text that is made only where there is something to record.
-    pub(crate) fn fail(
+    /// Records a failure, whose description is made only if a span is recorded.
+    pub(crate) fn fail<D: AsRef<str>>(
         &mut self,
         error_type: impl Into<Cow<'static, str>>,
-        description: impl FnOnce() -> String,
+        description: impl FnOnce() -> D,
     ) {
         if let Some(started) = &mut self.started {
-            started.fail(error_type, &description());
+            started.fail(error_type, description);
         }
     }
 

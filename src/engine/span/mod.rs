@@ -239,11 +239,17 @@ impl StartedOperation {
     /// Records a failure; the operation still has to end.
     ///
     /// Spec: recording-errors § Recording errors on spans, 1.44.0.
-    pub(crate) fn fail(&mut self, error_type: impl Into<Cow<'static, str>>, description: &str) {
+    ///
+    /// Its description is made only if the span is recorded.
+    pub(crate) fn fail<D: AsRef<str>>(
+        &mut self,
+        error_type: impl Into<Cow<'static, str>>,
+        description: impl FnOnce() -> D,
+    ) {
         let error_type = error_type.into();
         self.on_span(|span| {
             span.set_attribute(of_error(error_type.clone()));
-            span.set_status(Status::error(tidy(description).into_owned()));
+            span.set_status(Status::error(tidy(description().as_ref()).into_owned()));
         });
         self.error_type = Some(error_type);
     }

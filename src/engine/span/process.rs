@@ -75,7 +75,7 @@ impl ProcessSpan {
             && let Some(error_type) = telemetry.classify(&error)
         {
             // The text may hold what is not for everybody: it goes into the exception alone.
-            running.fail(error_type, "");
+            running.fail(error_type, || "");
             running.exception(error.type_name(), || {
                 let text = || error.message_and_backtrace();
                 telemetry
@@ -87,7 +87,7 @@ impl ProcessSpan {
 
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
         if let Some(mut running) = self.running.take() {
-            running.fail(PANIC, "");
+            running.fail(PANIC, || "");
             running.exception(PANIC, || (panic_message(payload), None));
         }
     }
@@ -129,7 +129,7 @@ impl Drop for ProcessSpan {
                 } else {
                     CANCELLED
                 },
-                "",
+                || "",
             );
         }
     }

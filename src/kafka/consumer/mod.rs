@@ -24,8 +24,7 @@ use super::attributes::ClientInfo;
 use super::native;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
-use crate::telemetry::Moment;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Moment, Telemetry};
 
 /// A consumer whose messages know the context that they were created in.
 ///

@@ -31,8 +31,7 @@ use crate::engine::received::sealed::MessageSource;
 use crate::policy::Rule;
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
-use crate::telemetry::Moment;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Moment, Telemetry};
 
 /// Stream that holds the message. Not registered in the conventions.
 pub const STREAM: &str = "otel_messaging.nats.stream";

@@ -15,8 +15,7 @@ use super::sealed::Deliver;
 use super::{Delivered, Messages};
 use crate::engine::received::Received;
 use crate::nats::attributes::{ConsumerInfo, Patterns};
-use crate::telemetry::Moment;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Moment, Telemetry};
 
 /// A JetStream consumer whose messages know the context that they were created in.
 ///

@@ -22,8 +22,7 @@ use super::attributes::{Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
-use crate::telemetry::Moment;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Moment, Telemetry};
 
 /// A client whose subscriptions give messages that know the context that they were created in.
 ///

@@ -1,6 +1,7 @@
 //! Publishing into streams, which acknowledge.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
@@ -111,7 +112,7 @@ impl Producer {
             let (ack, sending) = self.hand_over(called, message).await?;
             Ok(PublishAckFuture {
                 ack: Ack::Unasked(Some(ack)),
-                sending: Some(sending),
+                sending,
             })
         }
     }
@@ -155,8 +156,7 @@ impl fmt::Debug for Producer {
 #[must_use = "the send span ends when this is dropped"]
 pub struct PublishAckFuture {
     ack: Ack,
-    /// None once the stream has answered.
-    sending: Option<Sending>,
+    sending: Sending,
 }
 
 /// The client's future. Dropped before it is asked, it takes care of the acknowledgement by itself.
@@ -178,7 +178,7 @@ impl Future for PublishAckFuture {
             return Poll::Pending;
         };
         let result = ready!(ack.as_mut().poll(task));
-        let sending = self.sending.take().unwrap_or_default();
+        let sending = mem::take(&mut self.sending);
         Poll::Ready(match result {
             Ok(ack) => {
                 acknowledged(sending, &ack);

@@ -362,7 +362,7 @@ pub(super) fn answered(
     if let Ok(answer) = &result
         && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
     {
-        sending.fail(error_type, || text.to_owned());
+        sending.fail(error_type, || text);
     }
     end(sending, result, of_request)
 }
