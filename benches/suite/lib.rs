@@ -63,7 +63,7 @@ pub mod amqp {
 
     /// The headers that take the place of those that the properties have, if any do.
     pub fn inject(context: &Context, properties: &BasicProperties) -> Option<FieldTable> {
-        let mut headers = MessageHeaders::of(properties);
+        let mut headers = MessageHeaders::new(properties);
         Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(131_072, properties)
         });
@@ -82,7 +82,7 @@ pub mod amqp {
         context: &Context,
         properties: &BasicProperties,
     ) -> Option<FieldTable> {
-        let mut headers = MessageHeaders::of(properties);
+        let mut headers = MessageHeaders::new(properties);
         propagation.extract(&Context::new(), Some(&headers), |_| true);
         propagation.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(u32::MAX, properties)
@@ -110,7 +110,7 @@ pub mod kafka {
     use crate::telemetry::Propagation;
 
     pub fn inject(context: &Context, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
-        let mut headers = RecordHeaders::of(headers);
+        let mut headers = RecordHeaders::new(headers);
         Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(1_000_000, Some(KEY.as_bytes()), Some(&PAYLOAD))
         });
@@ -129,7 +129,7 @@ pub mod kafka {
         context: &Context,
         headers: Option<OwnedHeaders>,
     ) -> Option<OwnedHeaders> {
-        let mut headers = RecordHeaders::of(headers);
+        let mut headers = RecordHeaders::new(headers);
         propagation.extract(&Context::new(), Some(&headers), |_| true);
         propagation.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(usize::MAX, None, None)

@@ -52,7 +52,7 @@ impl Wrapped {
 
     /// What the first message asks for.
     pub fn first_look_up(&self) -> impl Sized + use<> {
-        self.0.telemetry.rules().of(TOPIC)
+        self.0.telemetry.rules().rule_for(TOPIC)
     }
 
     /// The metrics of a record that was sent.

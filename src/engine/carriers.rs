@@ -21,7 +21,8 @@ pub(crate) fn inject_with(
     context: &Context,
     headers: &mut (impl Headers + HeadersMut),
 ) {
-    let carried = NotLetIn::of(context).map_or(CarriedHeaders::REPLACED, NotLetIn::headers);
+    let carried =
+        NotLetIn::remembered_in(context).map_or(CarriedHeaders::REPLACED, NotLetIn::headers);
     let written = caught(Component::Propagator, || {
         InjectedFields::by(propagator, context)
     });

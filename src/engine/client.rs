@@ -50,7 +50,7 @@ impl Client {
             consumer_group: None,
             server: RwLock::default(),
             server_changes: AtomicU64::new(0),
-            rule: telemetry.rules().of(""),
+            rule: telemetry.rules().rule_for(""),
             destinations: Destinations::new(Arc::clone(names)),
         }
     }
@@ -78,7 +78,7 @@ impl Client {
 
     /// What holds for a destination, looked up once and then remembered.
     pub(crate) fn destination(&self, name: Name<'_>) -> Arc<Destination> {
-        let look_up = || Destination::new(self.telemetry.rules().of(name.text), name);
+        let look_up = || Destination::new(self.telemetry.rules().rule_for(name.text), name);
         let limited = |unnamed: &Destination| {
             self.telemetry.caught(Component::Log, || {
                 tracing::warn!(
@@ -113,7 +113,7 @@ impl Client {
         let template = first.template.as_ref()?;
         let is_shared = destinations.all(|other| other.template.as_ref() == Some(template));
         is_shared.then(|| {
-            let rule = self.telemetry.rules().of(template.as_str());
+            let rule = self.telemetry.rules().rule_for(template.as_str());
             Arc::new(Destination::many(rule, first, template))
         })
     }

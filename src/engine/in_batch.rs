@@ -14,7 +14,7 @@ impl InBatch {
     }
 
     /// The span of a batch, if that is the one which is active in `context`.
-    pub(crate) fn of(context: &Context) -> Option<SpanContext> {
+    pub(crate) fn active_in(context: &Context) -> Option<SpanContext> {
         let Self(batch) = context.get()?;
         let active = context.span().span_context().clone();
         (active.span_id() == *batch).then_some(active)

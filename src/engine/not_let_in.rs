@@ -25,13 +25,13 @@ pub(crate) struct NotLetIn {
 
 impl NotLetIn {
     /// What is remembered in a context.
-    pub(crate) fn of(context: &Context) -> Option<&Self> {
+    pub(crate) fn remembered_in(context: &Context) -> Option<&Self> {
         context.get()
     }
 
     /// Whether a message from `source` that is handled in `ambient` has to be remembered.
     pub(crate) fn is_needed(ambient: &Context, source: &Destination) -> bool {
-        source.rule.may_refuse() || Self::of(ambient).is_some()
+        source.rule.may_refuse() || Self::remembered_in(ambient).is_some()
     }
 
     /// Remembers what was not let in with a message from `source`.
@@ -53,7 +53,7 @@ impl NotLetIn {
 
     /// `context` with what is remembered here, beside what is remembered there.
     pub(crate) fn put_into(mut self, context: Context) -> Context {
-        match Self::of(&context) {
+        match Self::remembered_in(&context) {
             Some(outer) => {
                 for (identity, incoming) in &outer.contexts {
                     self.contexts.entry(*identity).or_insert(*incoming);

@@ -107,7 +107,7 @@ impl Policy {
     }
 
     /// All that the rules say of a destination, as one rule.
-    pub(crate) fn of(&self, destination: &str) -> Rule {
+    pub(crate) fn rule_for(&self, destination: &str) -> Rule {
         let mut all = Rule::of(destination);
         for rule in self.rules.iter().filter(|rule| rule.names(destination)) {
             all.override_by(rule);

@@ -24,7 +24,7 @@ fn a_later_rule_wins_setting_by_setting() {
                 .lag(false),
         );
     let found = |name| {
-        let rule = policy.of(name);
+        let rule = policy.rule_for(name);
         (rule.chosen_incoming(false, None), rule.wants_lag())
     };
 
@@ -51,7 +51,7 @@ fn a_pattern_stands_for_any_characters_and_a_name_for_itself() {
 
     for (pattern, name, expected) in rows {
         let policy = Policy::new().rule(Rule::of(pattern).record(Record::Off));
-        let is_off = policy.of(name).recorded() == Record::Off;
+        let is_off = policy.rule_for(name).recorded() == Record::Off;
         assert_eq!(is_off, expected, "{pattern} for {name}");
     }
 }

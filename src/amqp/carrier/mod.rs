@@ -101,7 +101,7 @@ fn text(value: &AMQPValue) -> Option<&[u8]> {
 pub(super) struct MessageHeaders<'a>(Option<Cow<'a, FieldTable>>);
 
 impl<'a> MessageHeaders<'a> {
-    pub(super) fn of(properties: &'a BasicProperties) -> Self {
+    pub(super) fn new(properties: &'a BasicProperties) -> Self {
         Self(properties.headers().as_ref().map(Cow::Borrowed))
     }
 

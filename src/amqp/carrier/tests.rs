@@ -99,7 +99,7 @@ fn inject_into(
     context: &Context,
     frame_max: FrameSize,
 ) -> (Option<FieldTable>, Option<Problem>) {
-    let mut headers = MessageHeaders::of(properties);
+    let mut headers = MessageHeaders::new(properties);
     let injected =
         Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(frame_max, properties)
@@ -141,7 +141,7 @@ fn without_a_context_to_write_nothing_is_copied() {
 fn removing_says_whether_there_were_any() {
     let properties = BasicProperties::default()
         .with_headers(table([("TraceParent", long(STALE)), ("tenant", long("7"))]));
-    let mut headers = MessageHeaders::of(&properties);
+    let mut headers = MessageHeaders::new(&properties);
 
     assert!(!headers.remove(&["baggage"]));
     assert!(headers.remove(&["baggage", "traceparent"]));

@@ -148,7 +148,7 @@ impl<'a> OutgoingMessage<'a> {
             routing_key,
             payload,
             properties,
-            headers: MessageHeaders::of(properties),
+            headers: MessageHeaders::new(properties),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct PartedAttributes {
 
 impl BatchMembers {
     /// None yet of so many; at most so many traces are remembered for the way back.
-    pub(super) fn of(messages: usize, most_origins: usize, not_let_in: Option<NotLetIn>) -> Self {
+    pub(super) fn new(messages: usize, most_origins: usize, not_let_in: Option<NotLetIn>) -> Self {
         Self {
             links: Vec::with_capacity(messages),
             common: None,

@@ -171,7 +171,7 @@ impl<M: Message> Batch<M> {
             for message in self.messages() {
                 message.is_processed_in(running.span_context());
             }
-            ProcessSpan::of(running)
+            ProcessSpan::new(running)
         });
         started.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
     }
@@ -237,7 +237,7 @@ impl<M: Message> Batch<M> {
         let is_needed = rules.any(|destination| NotLetIn::is_needed(ambient, destination));
         let members = |most_origins| {
             let not_let_in = is_needed.then(NotLetIn::default);
-            let mut members = BatchMembers::of(destinations.len(), most_origins, not_let_in);
+            let mut members = BatchMembers::new(destinations.len(), most_origins, not_let_in);
             for (message, destination) in self.messages().zip(&destinations) {
                 members.add(message, destination, &operation);
             }

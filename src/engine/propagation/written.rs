@@ -97,7 +97,7 @@ impl Carried {
 }
 
 impl CarriedHeaders {
-    const fn of(self, name: &str) -> Carried {
+    const fn of_header(self, name: &str) -> Carried {
         if is_baggage(name) {
             self.baggage
         } else {
@@ -134,7 +134,7 @@ impl InjectedFields {
         // Whatever the propagator calls its own, what is forbidden does not go out by our names.
         let forbidden = FIELDS
             .into_iter()
-            .filter(|name| carried.of(name) == Carried::Removed);
+            .filter(|name| carried.of_header(name) == Carried::Removed);
         let both: Vec<&str> = names.chain(forbidden).collect();
         let (baggage, trace): (Vec<&str>, Vec<&str>) =
             both.iter().partition(|name| is_baggage(name));
@@ -192,7 +192,7 @@ where
         ),
         (|_| true, Some(Problem::ContextLeftOut)),
     ];
-    let wanted = || fields().filter(|(name, _)| carried.of(name) != Carried::Kept);
+    let wanted = || fields().filter(|(name, _)| carried.of_header(name) != Carried::Kept);
     let room = match wanted().next() {
         Some(_) => room(headers),
         None => 0,

@@ -262,10 +262,10 @@ impl<M: Message> Received<M> {
             let context = not_let_in.put_into(context);
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
-                _ => ProcessSpan::of(StartedOperation::without_span(&operation, &context)),
+                _ => ProcessSpan::new(StartedOperation::without_span(&operation, &context)),
             };
         }
-        let batch = InBatch::of(&ambient);
+        let batch = InBatch::active_in(&ambient);
         let outside = match batch {
             Some(_) => without_span(&ambient),
             None => ambient.clone(),
@@ -287,7 +287,7 @@ impl<M: Message> Received<M> {
         let running = StartedOperation::start(&operation, parent_and_links);
         running.record(|| self.own_attributes(rule));
         self.is_processed_in(running.span_context());
-        ProcessSpan::of(running)
+        ProcessSpan::new(running)
     }
 
     /// Whether the active span was so already when the message was delivered to the application.

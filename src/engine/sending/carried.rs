@@ -40,7 +40,7 @@ impl CarriedContext {
             None if ambient.baggage().is_empty() => ambient.clone(),
             None => ambient.with_baggage(Baggage::new()),
         };
-        let not_let_in = NotLetIn::of(ambient);
+        let not_let_in = NotLetIn::remembered_in(ambient);
         let accepts =
             |member: &str| rule.sends(member) && not_let_in.is_none_or(|not| not.accepts(member));
         let extracted = telemetry.extract(&base, Some(headers), accepts);
@@ -217,7 +217,7 @@ impl CarriedContext {
 
 /// Takes out of a message that is none of our affair what was not let in with another one.
 pub(super) fn strip(operation: &Operation<'_>, ambient: &Context, message: &mut impl Outgoing) {
-    if NotLetIn::of(ambient).is_none() {
+    if NotLetIn::remembered_in(ambient).is_none() {
         return;
     }
     let (telemetry, rule) = (&operation.client.telemetry, operation.rule());

@@ -30,7 +30,7 @@ pub struct ProcessSpan {
 }
 
 impl ProcessSpan {
-    pub(crate) fn of(running: StartedOperation) -> Self {
+    pub(crate) fn new(running: StartedOperation) -> Self {
         Self {
             context: running.context().clone(),
             running: Some(running),

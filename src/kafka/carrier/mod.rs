@@ -68,7 +68,7 @@ pub fn inject(
     context: &Context,
     headers: OwnedHeaders,
 ) -> OwnedHeaders {
-    let mut headers = RecordHeaders::of(Some(headers));
+    let mut headers = RecordHeaders::new(Some(headers));
     inject_with(propagator, context, &mut headers);
     headers.list.unwrap_or_default()
 }
@@ -125,7 +125,7 @@ pub(super) struct Given {
 }
 
 impl RecordHeaders {
-    pub(super) fn of(headers: Option<OwnedHeaders>) -> Self {
+    pub(super) fn new(headers: Option<OwnedHeaders>) -> Self {
         Self {
             given: Given {
                 count: headers.as_ref().map(OwnedHeaders::count),

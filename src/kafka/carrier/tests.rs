@@ -88,13 +88,13 @@ fn what_is_there_of_a_trace_goes_and_all_else_stays_byte_for_byte() {
 
 #[test]
 fn removing_says_whether_there_was_anything_to_remove() {
-    let mut headers = RecordHeaders::of(Some(with_stale()));
+    let mut headers = RecordHeaders::new(Some(with_stale()));
 
     assert!(!headers.remove(&["note"]));
     assert!(headers.remove(&FIELDS));
     assert!(!headers.remove(&FIELDS));
-    assert!(!RecordHeaders::of(None).remove(&FIELDS));
-    assert!(!RecordHeaders::of(Some(OwnedHeaders::new())).remove(&FIELDS));
+    assert!(!RecordHeaders::new(None).remove(&FIELDS));
+    assert!(!RecordHeaders::new(Some(OwnedHeaders::new())).remove(&FIELDS));
 }
 
 /// What the engine may do with the headers of a record.
@@ -148,7 +148,7 @@ fn a_record_comes_back_with_the_headers_that_it_was_given_whatever_was_done_to_t
 
     for (number, (change, has_more)) in changes.into_iter().enumerate() {
         for given in given {
-            let mut headers = RecordHeaders::of(given());
+            let mut headers = RecordHeaders::new(given());
             change(&mut headers);
             let (sent, before) = headers.into_parts();
 
@@ -162,7 +162,7 @@ fn a_record_comes_back_with_the_headers_that_it_was_given_whatever_was_done_to_t
         }
     }
     // Headers that are gone altogether leave no empty list behind.
-    let mut headers = RecordHeaders::of(Some(only_stale()));
+    let mut headers = RecordHeaders::new(Some(only_stale()));
     headers.remove(&FIELDS);
     assert!(headers.into_parts().0.is_none());
 }

@@ -43,7 +43,7 @@ impl<'a> OutgoingRecord<'a> {
             partition: partition.filter(|number| *number >= 0),
             key: key.map(ToBytes::to_bytes),
             payload: payload.map(ToBytes::to_bytes),
-            headers: RecordHeaders::of(headers),
+            headers: RecordHeaders::new(headers),
         }
     }
 

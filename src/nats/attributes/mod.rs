@@ -61,7 +61,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn of(telemetry: &Telemetry, client: Client, group: Option<&str>, names: &Arc<Names>) -> Self {
+    fn new(telemetry: &Telemetry, client: Client, group: Option<&str>, names: &Arc<Names>) -> Self {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
         let mut known = client::Client::one_of(names, telemetry, SYSTEM);
@@ -137,7 +137,7 @@ pub(super) struct ClientInfo {
 impl ClientInfo {
     pub(super) fn read(telemetry: &Telemetry, client: Client) -> Self {
         let names = names_of_one(telemetry);
-        let connection = Connection::of(telemetry, client, None, &names);
+        let connection = Connection::new(telemetry, client, None, &names);
         Self {
             client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
@@ -167,7 +167,7 @@ impl Subscription {
         group: Option<&str>,
         names: &Arc<Names>,
     ) -> Self {
-        let connection = Connection::of(telemetry, client, group, names);
+        let connection = Connection::new(telemetry, client, group, names);
         Self {
             client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
@@ -177,7 +177,7 @@ impl Subscription {
 
     /// The subject of a message that was received, or of an answer to it.
     pub(super) fn destination(&self, subject: &str) -> Arc<Destination> {
-        let pattern = self.patterns.of(subject);
+        let pattern = self.patterns.matching(subject);
         self.connection.destination(subject, pattern, false)
     }
 
@@ -225,7 +225,7 @@ impl ConsumerInfo {
     }
 
     /// The subscription, over the connection that a message came by.
-    pub(super) fn of(&self, message: &jetstream::Message) -> &Arc<Subscription> {
+    pub(super) fn subscription(&self, message: &jetstream::Message) -> &Arc<Subscription> {
         self.subscription.get_or_init(|| {
             Arc::new(Subscription::new(
                 &self.telemetry,

@@ -61,7 +61,7 @@ impl Patterns {
     }
 
     /// What stands for `subject` among many; `None` if it was asked for by itself.
-    pub(crate) fn of(&self, subject: &str) -> Option<&str> {
+    pub(crate) fn matching(&self, subject: &str) -> Option<&str> {
         if self.patterns.iter().any(|pattern| pattern == subject) {
             return None;
         }
@@ -159,7 +159,11 @@ mod tests {
         ];
 
         for (patterns, subject, expected) in rows {
-            assert_eq!(patterns.of(subject), expected, "{patterns:?} {subject}");
+            assert_eq!(
+                patterns.matching(subject),
+                expected,
+                "{patterns:?} {subject}"
+            );
         }
     }
 }

@@ -156,7 +156,7 @@ impl<E> Deliver for Result<Message, E> {
 
     fn deliver(self, origin: &Arc<ConsumerInfo>, since: Option<Moment>) -> Self::Received {
         let message = self?;
-        let subscription = origin.of(&message);
+        let subscription = origin.subscription(&message);
         let received = Received::deliver(message, subscription, since, |message| {
             Some(message.info().ok()?.pending)
         });

@@ -83,7 +83,7 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
     fn in_order(&self) -> Spelled<'a> {
         let mut found = Spelled::default();
         self.headers.for_each(&mut |name, value| {
-            if let Some((found, value)) = found.of(name).zip(str::from_utf8(value).ok()) {
+            if let Some((found, value)) = found.spelling(name).zip(str::from_utf8(value).ok()) {
                 found.values.push(value);
             }
         });
@@ -95,7 +95,7 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
         let mut found = Spelled::default();
         for name in &named.names {
             let values = named.values.get(name).filter(|values| !values.is_empty());
-            if let Some((found, values)) = found.of(name.as_bytes()).zip(values)
+            if let Some((found, values)) = found.spelling(name.as_bytes()).zip(values)
                 && found.name < *name
             {
                 found.name = name;
@@ -170,7 +170,7 @@ struct Spelling<'a> {
 }
 
 impl<'a> Spelled<'a> {
-    fn of(&mut self, name: &'a [u8]) -> Option<&mut Spelling<'a>> {
+    fn spelling(&mut self, name: &'a [u8]) -> Option<&mut Spelling<'a>> {
         let place = *self.places.entry(AnyCase(name)).or_insert_with(|| {
             self.found.push(Spelling::default());
             self.found.len() - 1
