@@ -99,13 +99,13 @@ impl<M: Settleable> Received<M> {
             if ambient.is_telemetry_suppressed() {
                 return settling.await;
             }
-            let mut running = self.start_settle(operation_name, &ambient);
-            running.record(|| delivery_tag(self.delivery()));
+            let mut started = self.start_settle(operation_name, &ambient);
+            started.record(|| delivery_tag(self.delivery()));
             let settled = settling.await;
             match &settled {
                 Ok(true) => {}
-                Ok(false) => running.record(|| [KeyValue::new(SETTLED, false)]),
-                Err(error) => running.fail(error_type(error), || error.to_string()),
+                Ok(false) => started.record(|| [KeyValue::new(SETTLED, false)]),
+                Err(error) => started.fail(error_type(error), || error.to_string()),
             }
             settled
         }

@@ -137,9 +137,9 @@ impl ClientInfo {
         if ambient.is_telemetry_suppressed() {
             return commit();
         }
-        let running = start_settle(message, self, processed_in, COMMIT, &ambient);
-        running.record(|| [offset(message.offset())]);
-        self.end(running, commit())
+        let started = start_settle(message, self, processed_in, COMMIT, &ambient);
+        started.record(|| [offset(message.offset())]);
+        self.end(started, commit())
     }
 
     /// Commits a list of offsets; the span names the topic and the partition if there is just one.
@@ -174,20 +174,20 @@ impl ClientInfo {
             batch: None,
         };
         let belongs = active_span(&ambient).is_some();
-        let running = if operation.rule().wants_settle_spans(belongs) {
+        let started = if operation.rule().wants_settle_spans(belongs) {
             StartedOperation::start(&operation, ParentAndLinks::inside(ambient))
         } else {
             StartedOperation::without_span(&operation, &ambient)
         };
-        self.end(running, commit())
+        self.end(started, commit())
     }
 
     /// Ends the span with what the client answered. For an asynchronous commit that is only whether
     /// the request was taken.
-    fn end(&self, mut running: StartedOperation, result: KafkaResult<()>) -> KafkaResult<()> {
-        running.record(|| self.cluster_id());
+    fn end(&self, mut started: StartedOperation, result: KafkaResult<()>) -> KafkaResult<()> {
+        started.record(|| self.cluster_id());
         if let Err(error) = &result {
-            running.fail(error_type(error), || error.to_string());
+            started.fail(error_type(error), || error.to_string());
         }
         result
     }

@@ -64,15 +64,15 @@ impl Received<Message> {
         let called = Context::current();
         async move {
             let ambient = ambient(called);
-            let running = operation_name
+            let started = operation_name
                 .filter(|_| !ambient.is_telemetry_suppressed())
                 .map(|name| self.start_settle(name, &ambient));
-            if let (Some(running), Ok(info)) = (&running, self.info()) {
-                running.record(|| position(info.stream, info.stream_sequence));
+            if let (Some(started), Ok(info)) = (&started, self.info()) {
+                started.record(|| position(info.stream, info.stream_sequence));
             }
             let result = settling.await;
-            if let (Some(mut running), Err(error)) = (running, &result) {
-                running.fail(of_settle(error), || error.to_string());
+            if let (Some(mut started), Err(error)) = (started, &result) {
+                started.fail(of_settle(error), || error.to_string());
             }
             result
         }

@@ -146,7 +146,7 @@ impl<M: Message> Batch<M> {
         if ambient.is_telemetry_suppressed() {
             return ProcessSpan::unrecorded(ambient);
         }
-        let started = self.with_members(OperationType::Process, &ambient, |operation, members| {
+        let span = self.with_members(OperationType::Process, &ambient, |operation, members| {
             let rule = operation.rule();
             if rule.recorded() == Record::Off {
                 return ProcessSpan::unrecorded(self.without_a_span(&ambient, members));
@@ -165,15 +165,15 @@ impl<M: Message> Batch<M> {
             if let Some(not_let_in) = parted.not_let_in {
                 parent_and_links.parent = not_let_in.put_into(parent_and_links.parent);
             }
-            let mut running = StartedOperation::start(operation, parent_and_links);
-            running.record(|| parted.common);
-            running.processes_batch(parted.fan_back);
+            let mut started = StartedOperation::start(operation, parent_and_links);
+            started.record(|| parted.common);
+            started.processes_batch(parted.fan_back);
             for message in self.messages() {
-                message.is_processed_in(running.span_context());
+                message.is_processed_in(started.span_context());
             }
-            ProcessSpan::new(running)
+            ProcessSpan::new(started)
         });
-        started.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
+        span.unwrap_or_else(|| ProcessSpan::unrecorded(ambient))
     }
 
     /// The context of a handler of messages of which nothing is recorded: what they were not allowed

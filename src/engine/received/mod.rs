@@ -138,8 +138,8 @@ impl<M: Message> Received<M> {
                 links: links_to(carried.creation, carried.conflicting, incoming),
                 beside: None,
             };
-            let running = StartedOperation::since(since, &operation, parent_and_links);
-            running.record(|| attributes(&self.message, &self.source, rule));
+            let started = StartedOperation::since(since, &operation, parent_and_links);
+            started.record(|| attributes(&self.message, &self.source, rule));
         }
     }
 
@@ -284,10 +284,10 @@ impl<M: Message> Received<M> {
         };
         parent_and_links.links.extend(batch.map(Link::with_context));
         parent_and_links.parent = not_let_in.put_into(parent_and_links.parent);
-        let running = StartedOperation::start(&operation, parent_and_links);
-        running.record(|| self.own_attributes(rule));
-        self.is_processed_in(running.span_context());
-        ProcessSpan::new(running)
+        let started = StartedOperation::start(&operation, parent_and_links);
+        started.record(|| self.own_attributes(rule));
+        self.is_processed_in(started.span_context());
+        ProcessSpan::new(started)
     }
 
     /// Whether the active span was so already when the message was delivered to the application.

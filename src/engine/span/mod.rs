@@ -83,14 +83,14 @@ impl StartedOperation {
             .with_attributes(at_start(operation))
             .with_links(links);
         let span = telemetry.start(builder, &parent_and_links.parent);
-        let running = Self::within(started, operation, span);
-        running.record(|| when_recorded(operation));
-        if running.recording {
+        let begun = Self::within(started, operation, span);
+        begun.record(|| when_recorded(operation));
+        if begun.recording {
             for links in overflow {
-                running.overflow(links);
+                begun.overflow(links);
             }
         }
-        running
+        begun
     }
 
     /// Begins an operation now that has no span, only metrics.

@@ -25,22 +25,22 @@ use crate::telemetry::Component;
 #[must_use = "the process span ends when this is dropped"]
 pub struct ProcessSpan {
     /// None where nothing is recorded, and once the outcome is known.
-    running: Option<StartedOperation>,
+    started: Option<StartedOperation>,
     context: Context,
 }
 
 impl ProcessSpan {
-    pub(crate) fn new(running: StartedOperation) -> Self {
+    pub(crate) fn new(started: StartedOperation) -> Self {
         Self {
-            context: running.context().clone(),
-            running: Some(running),
+            context: started.context().clone(),
+            started: Some(started),
         }
     }
 
     /// Stands for a span where none is wanted, in the context that the handler shall have.
     pub(crate) const fn unrecorded(context: Context) -> Self {
         Self {
-            running: None,
+            started: None,
             context,
         }
     }
@@ -63,20 +63,20 @@ impl ProcessSpan {
     }
 
     fn end_with(&mut self, outcome: &impl Outcome) {
-        let Some(mut running) = self.running.take() else {
+        let Some(mut started) = self.started.take() else {
             return;
         };
         // Before anything else: resolving a backtrace can take longer than the handler did.
-        running.end_now();
-        let client = Arc::clone(running.client());
+        started.end_now();
+        let client = Arc::clone(started.client());
         let telemetry = &client.telemetry;
         let error = telemetry.caught(Component::Outcome, || outcome.error());
         if let Some(error) = error.flatten()
             && let Some(error_type) = telemetry.classify(&error)
         {
             // The text may hold what is not for everybody: it goes into the exception alone.
-            running.fail(error_type, || "");
-            running.exception(error.type_name(), || {
+            started.fail(error_type, || "");
+            started.exception(error.type_name(), || {
                 let text = || error.message_and_backtrace();
                 telemetry
                     .caught(Component::Outcome, text)
@@ -86,9 +86,9 @@ impl ProcessSpan {
     }
 
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
-        if let Some(mut running) = self.running.take() {
-            running.fail(PANIC, || "");
-            running.exception(PANIC, || (panic_message(payload), None));
+        if let Some(mut started) = self.started.take() {
+            started.fail(PANIC, || "");
+            started.exception(PANIC, || (panic_message(payload), None));
         }
     }
 
@@ -122,8 +122,8 @@ impl ProcessSpan {
 
 impl Drop for ProcessSpan {
     fn drop(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            running.fail(
+        if let Some(mut started) = self.started.take() {
+            started.fail(
                 if thread::panicking() {
                     PANIC
                 } else {
@@ -138,7 +138,7 @@ impl Drop for ProcessSpan {
 impl fmt::Debug for ProcessSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessSpan")
-            .field("running", &self.running)
+            .field("started", &self.started)
             .finish_non_exhaustive()
     }
 }
