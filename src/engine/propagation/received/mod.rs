@@ -144,7 +144,9 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     /// Takes a header whose name `is` one of ours, and says whether it was.
-    fn take(&mut self, name: &[u8], value: &'a [u8], is: fn(&[u8], &[u8]) -> bool) -> bool {
+    // For each header of anybody's it is called twice: left to itself, the compiler makes calls of it.
+    #[inline(always)]
+    fn take(&mut self, name: &[u8], value: &'a [u8], is: impl Fn(&[u8], &[u8]) -> bool) -> bool {
         if is(name, TRACEPARENT.as_bytes()) {
             let tracestates = self.tracestate.len();
             let (first, in_front) = self.tracestates_before;
