@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tokens::{Kind, Token};
+use crate::tokens::{Kind, Token, declarations};
 use crate::tree::{File, Tree};
 
 /// Modules of the crate's root from the ground up. Each may import from floors below its own; there
@@ -281,21 +281,6 @@ fn tree_of_paths<'a>(
         paths.push((first.line, path));
     }
     at
-}
-
-/// Names of the modules that a file declares.
-fn declarations(tokens: &[Token]) -> impl Iterator<Item = &str> {
-    tokens.windows(3).filter_map(|part| match part {
-        [
-            module,
-            Token {
-                kind: Kind::Word(name),
-                ..
-            },
-            end,
-        ] if module.is_word("mod") && end.is_sign(";") => Some(name.as_str()),
-        _ => None,
-    })
 }
 
 /// The first module below `folder` that `module` is, or is in.

@@ -37,6 +37,21 @@ pub(crate) fn begins(tokens: &[Token], with: &[&str]) -> bool {
             .all(|(token, expected)| token.is_word(expected) || token.is_sign(expected))
 }
 
+/// Names of the modules that are declared.
+pub(crate) fn declarations(tokens: &[Token]) -> impl Iterator<Item = &str> {
+    tokens.windows(3).filter_map(|part| match part {
+        [
+            module,
+            Token {
+                kind: Kind::Word(name),
+                ..
+            },
+            end,
+        ] if module.is_word("mod") && end.is_sign(";") => Some(name.as_str()),
+        _ => None,
+    })
+}
+
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = source;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::tokens::{Kind, Token, begins, tokens};
+use crate::tokens::{Kind, Token, begins, declarations, tokens};
 
 /// A source file.
 #[derive(Debug)]
@@ -88,17 +88,7 @@ impl File {
         let mut found = Vec::new();
         for (start, end) in test_items(&self.tokens) {
             let item = &self.tokens[start..end];
-            let name = item.windows(3).find_map(|part| match part {
-                [
-                    module,
-                    Token {
-                        kind: Kind::Word(name),
-                        ..
-                    },
-                    end,
-                ] if module.is_word("mod") && end.is_sign(";") => Some(name),
-                _ => None,
-            });
+            let name = declarations(item).next();
             found.extend(name.map(|name| {
                 let module = self.module();
                 let slash = if module.is_empty() { "" } else { "/" };

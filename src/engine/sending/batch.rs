@@ -8,7 +8,6 @@ use opentelemetry::{Context, KeyValue};
 
 use super::carried::{CarriedContext, strip};
 use super::outgoing::Outgoing;
-use crate::engine::attributes::captured;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
@@ -297,10 +296,7 @@ impl<'a> Creating<'a> {
             return Creation::Send(carried);
         }
         let created = StartedOperation::start(&operation, carried.parent_and_links(ambient));
-        created.record(|| {
-            let captured = captured(message.headers(), rule, telemetry);
-            message.attributes().chain(captured)
-        });
+        created.record(|| message.own_attributes(telemetry));
         let context = created.context();
         links.push(Link::with_context(context.span().span_context().clone()));
         let left = carried.headers(ambient);

@@ -11,7 +11,6 @@ use opentelemetry::{Context, KeyValue};
 
 use self::carried::{CarriedContext, strip};
 pub(crate) use self::outgoing::Outgoing;
-use crate::engine::attributes::captured;
 use crate::engine::client::Client;
 use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
@@ -73,10 +72,7 @@ impl Sending {
             false => carried.parent_and_links(&ambient),
         };
         let started = StartedOperation::start(&operation, parent_and_links);
-        started.record(|| {
-            let captured = captured(message.headers(), rule, telemetry);
-            message.attributes().chain(captured)
-        });
+        started.record(|| message.own_attributes(telemetry));
         let injected = if is_kept {
             carried.keep(&operation, message)
         } else {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 
+use crate::engine::attributes::captured;
 use crate::engine::destination::Destination;
 use crate::engine::propagation::{Headers, HeadersMut};
+use crate::telemetry::Telemetry;
 
 /// A message that is about to be sent, by itself or with others, as its system knows it.
 pub(crate) trait Outgoing {
@@ -24,4 +26,10 @@ pub(crate) trait Outgoing {
     fn headers_and_room(&mut self) -> (&mut Self::Headers, impl FnOnce(&Self::Headers) -> usize);
     /// What only this system says of it, for a span that is recorded.
     fn attributes(&self) -> impl Iterator<Item = KeyValue>;
+
+    /// That, and those of its headers that its rule wants as attributes.
+    fn own_attributes(&self, telemetry: &Telemetry) -> impl Iterator<Item = KeyValue> {
+        let captured = captured(self.headers(), &self.destination().rule, telemetry);
+        self.attributes().chain(captured)
+    }
 }
