@@ -51,3 +51,18 @@ pub fn header<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
         .map(|header| text(header, "value"))
         .collect()
 }
+
+/// Asserts which headers of context a program was given: those of a sampled span without a
+/// tracestate, each once.
+pub fn assert_carries(report: &Value, trace_id: &str, span_id: &str, baggage: &str) {
+    assert_eq!(
+        header(report, "traceparent"),
+        [format!("00-{trace_id}-{span_id}-01")]
+    );
+    assert_eq!(
+        header(report, "tracestate"),
+        [""; 0],
+        "none rather than an empty one"
+    );
+    assert_eq!(header(report, "baggage"), [baggage]);
+}
