@@ -3,8 +3,8 @@
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 
-use super::not_let_in::NotLetIn;
 use super::propagation::{CarriedHeaders, Headers, HeadersMut, InjectedFields, read_alone};
+use super::refused::Refused;
 use crate::telemetry::{Component, caught};
 
 /// Reads `headers` with any propagator, onto nothing.
@@ -22,7 +22,7 @@ pub(crate) fn inject_with(
     headers: &mut (impl Headers + HeadersMut),
 ) {
     let carried =
-        NotLetIn::remembered_in(context).map_or(CarriedHeaders::REPLACED, NotLetIn::headers);
+        Refused::remembered_in(context).map_or(CarriedHeaders::REPLACED, Refused::headers);
     let written = caught(Component::Propagator, || {
         InjectedFields::by(propagator, context)
     });

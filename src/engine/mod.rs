@@ -28,7 +28,7 @@ mod metrics;
 mod diagnosis;
 
 /// What a message was not allowed to bring in.
-mod not_let_in;
+mod refused;
 
 /// The carriers by themselves.
 pub(crate) mod carriers;

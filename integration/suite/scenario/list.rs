@@ -44,7 +44,6 @@ macro_rules! scenarios {
             an_unsampled_trace_is_unbroken_over_four_hops
             baggage_of_a_message_stays_and_merges
             baggage_passes_by_the_lists_of_its_destinations
-            baggage_that_was_not_let_in_is_not_forwarded
             a_client_names_no_more_destinations_than_it_may
             captured_headers_are_attributes
             captured_headers_are_short_and_few
@@ -58,6 +57,7 @@ macro_rules! scenarios {
             over_the_limit_messages_of_one_context_share_a_link
             propagation_alone_goes_on_with_what_would_be_linked_to_only
             propagation_alone_makes_no_span_and_cuts_no_trace
+            refused_baggage_is_not_forwarded
             suppressed_telemetry_leaves_no_trace
             telemetry_code_that_panics_costs_nothing
             the_context_is_current_across_awaits_and_nowhere_else

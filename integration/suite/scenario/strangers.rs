@@ -100,8 +100,8 @@ async fn assert_not_forwarded<B: Broker>(policy: Policy, incoming: Incoming) {
     }
 }
 
-/// Baggage that was not let in does not go out again either.
-pub async fn baggage_that_was_not_let_in_is_not_forwarded<B: Broker>() {
+/// Refused baggage does not go out again either.
+pub async fn refused_baggage_is_not_forwarded<B: Broker>() {
     for sent in [Record::Full, Record::PropagateOnly, Record::Off] {
         let recorder = Recorder::new();
         let policy = Policy::new()

@@ -8,10 +8,10 @@ use opentelemetry::{Context, KeyValue};
 use crate::engine::attributes::destination_name;
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
-use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
 use crate::engine::parent::untrusted;
 use crate::engine::received::{Message, Received};
+use crate::engine::refused::Refused;
 use crate::policy::{Incoming, Record};
 use crate::semconv::attributes::partition_id;
 
@@ -23,7 +23,7 @@ pub(super) struct BatchMembers {
     common: Option<Vec<KeyValue>>,
     origins: Origins,
     /// What they were not allowed to bring in, where that has to be remembered.
-    not_let_in: Option<NotLetIn>,
+    refused: Option<Refused>,
 }
 
 /// The same, parted.
@@ -35,17 +35,17 @@ pub(super) struct PartedAttributes {
     /// The traces that the messages are from.
     pub(super) fan_back: FanBack,
     /// What the messages were not allowed to bring in.
-    pub(super) not_let_in: Option<NotLetIn>,
+    pub(super) refused: Option<Refused>,
 }
 
 impl BatchMembers {
     /// None yet of so many; at most so many traces are remembered for the way back.
-    pub(super) fn new(messages: usize, most_origins: usize, not_let_in: Option<NotLetIn>) -> Self {
+    pub(super) fn new(messages: usize, most_origins: usize, refused: Option<Refused>) -> Self {
         Self {
             links: Vec::with_capacity(messages),
             common: None,
             origins: Origins::at_most(most_origins),
-            not_let_in,
+            refused,
         }
     }
 
@@ -58,8 +58,8 @@ impl BatchMembers {
         let rule = &destination.rule;
         let carried = message.carried(&Context::new(), operation, rule);
         let incoming = message.incoming(rule);
-        if let Some(not_let_in) = &mut self.not_let_in {
-            not_let_in.add(&carried, incoming, destination);
+        if let Some(refused) = &mut self.refused {
+            refused.add(&carried, incoming, destination);
         }
         if rule.recorded() != Record::Full {
             self.common = Some(Vec::new());
@@ -110,7 +110,7 @@ impl BatchMembers {
             links: self.links,
             common,
             fan_back: self.origins.found,
-            not_let_in: self.not_let_in,
+            refused: self.refused,
         }
     }
 }

@@ -11,11 +11,11 @@ use opentelemetry::Context;
 pub use self::batches::Batches;
 use self::members::{BatchMembers, PartedAttributes};
 use crate::engine::ambient::ambient;
-use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks};
 use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{Message, Received};
+use crate::engine::refused::Refused;
 use crate::engine::span::{ProcessSpan, StartedOperation};
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
@@ -162,8 +162,8 @@ impl<M: Message> Batch<M> {
             } else {
                 ParentAndLinks::inside(ambient.clone())
             };
-            if let Some(not_let_in) = parted.not_let_in {
-                parent_and_links.parent = not_let_in.put_into(parent_and_links.parent);
+            if let Some(refused) = parted.refused {
+                parent_and_links.parent = refused.put_into(parent_and_links.parent);
             }
             let mut started = StartedOperation::start(operation, parent_and_links);
             started.record(|| parted.common);
@@ -184,12 +184,12 @@ impl<M: Message> Batch<M> {
         members: &dyn Fn(usize) -> BatchMembers,
     ) -> Context {
         let is_needed = |one: &Received<M>| {
-            NotLetIn::is_needed(ambient, &one.message().destination(one.source()))
+            Refused::is_needed(ambient, &one.message().destination(one.source()))
         };
         let is_needed = self.messages().any(is_needed);
-        let not_let_in = is_needed.then(|| members(0).parted().not_let_in).flatten();
-        match not_let_in {
-            Some(not_let_in) => not_let_in.put_into(ambient.clone()),
+        let refused = is_needed.then(|| members(0).parted().refused).flatten();
+        match refused {
+            Some(refused) => refused.put_into(ambient.clone()),
             None => ambient.clone(),
         }
     }
@@ -234,10 +234,10 @@ impl<M: Message> Batch<M> {
             batch: Some(destinations.len()),
         };
         let mut rules = destinations.iter();
-        let is_needed = rules.any(|destination| NotLetIn::is_needed(ambient, destination));
+        let is_needed = rules.any(|destination| Refused::is_needed(ambient, destination));
         let members = |most_origins| {
-            let not_let_in = is_needed.then(NotLetIn::default);
-            let mut members = BatchMembers::new(destinations.len(), most_origins, not_let_in);
+            let refused = is_needed.then(Refused::default);
+            let mut members = BatchMembers::new(destinations.len(), most_origins, refused);
             for (message, destination) in self.messages().zip(&destinations) {
                 members.add(message, destination, &operation);
             }

@@ -193,7 +193,7 @@ fn extract_with(
     }
 }
 
-/// `context`, read onto `base`, without the members of baggage that are not let in.
+/// `context`, read onto `base`, without the members of baggage that are not accepted.
 fn with_accepted_baggage(
     context: Context,
     received: &Context,

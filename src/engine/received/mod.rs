@@ -18,10 +18,10 @@ use crate::engine::ambient::{Delivered, ambient};
 use crate::engine::attributes::captured;
 use crate::engine::destination::Destination;
 use crate::engine::in_batch::InBatch;
-use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks, links_to, passed_on};
 use crate::engine::propagation::Extracted;
+use crate::engine::refused::Refused;
 use crate::engine::span::{ProcessSpan, StartedOperation};
 use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
@@ -151,12 +151,12 @@ impl<M: Message> Received<M> {
             let rule = &destination.rule;
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
             let incoming = self.incoming(rule);
-            let not_let_in = not_let_in(&Context::new(), &carried, incoming, &destination);
+            let refused = refused(&Context::new(), &carried, incoming, &destination);
             let context = match incoming {
                 Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
             };
-            not_let_in.put_into(context)
+            refused.put_into(context)
         })
     }
 
@@ -257,9 +257,9 @@ impl<M: Message> Received<M> {
         let incoming = self.incoming(rule);
         if !operation.has_span() {
             let carried = self.carried(&ambient, &operation, rule);
-            let not_let_in = not_let_in(&ambient, &carried, incoming, &destination);
+            let refused = refused(&ambient, &carried, incoming, &destination);
             let context = passed_on(ambient, carried, incoming, self.message.is_stored());
-            let context = not_let_in.put_into(context);
+            let context = refused.put_into(context);
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
                 _ => ProcessSpan::new(StartedOperation::without_span(&operation, &context)),
@@ -271,7 +271,7 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &operation, rule);
-        let not_let_in = not_let_in(&ambient, &carried, incoming, &destination);
+        let refused = refused(&ambient, &carried, incoming, &destination);
         let mut parent_and_links = if batch.is_some() && carried.creation.is_none() {
             ParentAndLinks::inside(ambient)
         } else {
@@ -283,7 +283,7 @@ impl<M: Message> Received<M> {
             ParentAndLinks::handling(ambient, carried, incoming)
         };
         parent_and_links.links.extend(batch.map(Link::with_context));
-        parent_and_links.parent = not_let_in.put_into(parent_and_links.parent);
+        parent_and_links.parent = refused.put_into(parent_and_links.parent);
         let started = StartedOperation::start(&operation, parent_and_links);
         started.record(|| self.own_attributes(rule));
         self.is_processed_in(started.span_context());
@@ -336,17 +336,17 @@ impl<M: Message> Received<M> {
 }
 
 /// What must not go out again from the handler of a message.
-fn not_let_in(
+fn refused(
     ambient: &Context,
     carried: &Extracted,
     incoming: Incoming,
     source: &Arc<Destination>,
-) -> NotLetIn {
-    let mut not_let_in = NotLetIn::default();
-    if NotLetIn::is_needed(ambient, source) {
-        not_let_in.add(carried, incoming, source);
+) -> Refused {
+    let mut refused = Refused::default();
+    if Refused::is_needed(ambient, source) {
+        refused.add(carried, incoming, source);
     }
-    not_let_in
+    refused
 }
 
 fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {

@@ -5,10 +5,10 @@ use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::trace::{Link, TraceContextExt as _};
 
 use super::outgoing::Outgoing;
-use crate::engine::not_let_in::NotLetIn;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, untrusted};
 use crate::engine::propagation::{Carried, CarriedHeaders, Extracted, Headers, Injected};
+use crate::engine::refused::Refused;
 use crate::policy::{self, Incoming, Rule};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::{active_span, copied};
@@ -40,12 +40,13 @@ impl CarriedContext {
             None if ambient.baggage().is_empty() => ambient.clone(),
             None => ambient.with_baggage(Baggage::new()),
         };
-        let not_let_in = NotLetIn::remembered_in(ambient);
-        let accepts =
-            |member: &str| rule.sends(member) && not_let_in.is_none_or(|not| not.accepts(member));
+        let refused = Refused::remembered_in(ambient);
+        let accepts = |member: &str| {
+            rule.sends(member) && refused.is_none_or(|refused| refused.accepts(member))
+        };
         let extracted = telemetry.extract(&base, Some(headers), accepts);
-        let incoming = not_let_in.map_or(Incoming::Continue, |not| {
-            not.incoming(extracted.creation.as_ref())
+        let incoming = refused.map_or(Incoming::Continue, |refused| {
+            refused.incoming(extracted.creation.as_ref())
         });
         let may = match (incoming, rule.carried_context()) {
             (Incoming::Ignore, _) => policy::Carried::Ignore,
@@ -57,7 +58,7 @@ impl CarriedContext {
         Self {
             restricts_baggage: is_refused
                 || rule.restricts_sent_baggage()
-                || not_let_in.is_some_and(NotLetIn::restricts_baggage),
+                || refused.is_some_and(Refused::restricts_baggage),
             is_refused,
             may,
             extracted,
@@ -215,9 +216,9 @@ impl CarriedContext {
     }
 }
 
-/// Takes out of a message that is none of our affair what was not let in with another one.
+/// Takes out of a message that is none of our affair what was refused with another one.
 pub(super) fn strip(operation: &Operation<'_>, ambient: &Context, message: &mut impl Outgoing) {
-    if NotLetIn::remembered_in(ambient).is_none() {
+    if Refused::remembered_in(ambient).is_none() {
         return;
     }
     let (telemetry, rule) = (&operation.client.telemetry, operation.rule());

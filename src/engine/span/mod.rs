@@ -83,14 +83,14 @@ impl StartedOperation {
             .with_attributes(at_start(operation))
             .with_links(links);
         let span = telemetry.start(builder, &parent_and_links.parent);
-        let begun = Self::within(started, operation, span);
-        begun.record(|| when_recorded(operation));
-        if begun.recording {
+        let in_progress = Self::within(started, operation, span);
+        in_progress.record(|| when_recorded(operation));
+        if in_progress.recording {
             for links in overflow {
-                begun.overflow(links);
+                in_progress.overflow(links);
             }
         }
-        begun
+        in_progress
     }
 
     /// Begins an operation now that has no span, only metrics.

@@ -41,12 +41,12 @@ impl Rule {
         self.max_age.is_some()
     }
 
-    /// Whether a received member of baggage is let in.
+    /// Whether a received member of baggage is accepted.
     pub(crate) fn accepts(&self, member: &str) -> bool {
         allows(self.accept_baggage.as_deref(), member)
     }
 
-    /// Whether anything that a message carries may not be let in.
+    /// Whether anything that a message carries may be refused.
     pub(crate) fn may_refuse(&self) -> bool {
         let refuses = |incoming: Incoming| matches!(incoming, Incoming::Restart | Incoming::Ignore);
         self.restricts_accepted_baggage()
@@ -54,7 +54,7 @@ impl Rule {
             || self.redelivered.is_some_and(refuses)
     }
 
-    /// Whether received baggage is let in by a list.
+    /// Whether received baggage is accepted by a list.
     pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
         self.accept_baggage.is_some()
     }

@@ -123,7 +123,7 @@ impl Rule {
         self
     }
 
-    /// Sets which members of a received message's baggage are let in, by name or pattern. Unset: all.
+    /// Sets which members of a received message's baggage are accepted, by name or pattern. Unset: all.
     pub fn accept_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.accept_baggage = Some(patterns(names));
         self

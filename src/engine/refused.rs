@@ -1,4 +1,4 @@
-//! [`NotLetIn`]: what a message was not allowed to bring in, remembered while it is handled, so that
+//! [`Refused`]: what a message was not allowed to bring in, remembered while it is handled, so that
 //! it does not go out again with the headers that a handler forwards.
 
 use std::collections::HashMap;
@@ -13,17 +13,17 @@ use crate::policy::Incoming;
 
 /// What the messages that are being handled were not allowed to bring in.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NotLetIn {
+pub(crate) struct Refused {
     /// The contexts of these messages, each with what becomes of it.
     contexts: HashMap<(TraceId, SpanId), Incoming>,
     /// What becomes of any other, where a message is not trusted: a stranger may have sent more
     /// contexts than those that count.
     others: Incoming,
-    /// Where messages came from whose baggage was let in by a list.
+    /// Where messages came from whose baggage is accepted by a list.
     listed: Vec<Arc<Destination>>,
 }
 
-impl NotLetIn {
+impl Refused {
     /// What is remembered in a context.
     pub(crate) fn remembered_in(context: &Context) -> Option<&Self> {
         context.get()
@@ -34,7 +34,7 @@ impl NotLetIn {
         source.rule.may_refuse() || Self::remembered_in(ambient).is_some()
     }
 
-    /// Remembers what was not let in with a message from `source`.
+    /// Remembers what was refused of a message from `source`.
     pub(crate) fn add(
         &mut self,
         carried: &Extracted,
@@ -93,7 +93,7 @@ impl NotLetIn {
         self.others != Incoming::Continue || !self.listed.is_empty()
     }
 
-    /// Whether a member of baggage was let in.
+    /// Whether a member of baggage was accepted.
     pub(crate) fn accepts(&self, member: &str) -> bool {
         let mut sources = self.listed.iter();
         sources.all(|source| source.rule.accepts(member))
