@@ -71,14 +71,14 @@
 //! - **Origin**: the span and the trace that a message was created in, which its creation context
 //!   names. A batch has as many origins as its messages come from. The term is this crate's.
 //!
-//! [Context propagation]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#context-propagation
-//! [Message creation context as parent of "Process" span]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#message-creation-context-as-parent-of-process-span
-//! [Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#consumer-spans
-//! [Consumer]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#consumer
-//! [Span name]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#span-name
-//! [Operation types]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#operation-types
-//! [Temporary and anonymous destinations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#temporary-and-anonymous-destinations
-//! [Batch receiving]: https://github.com/open-telemetry/semantic-conventions/blob/v1.44.0/docs/messaging/messaging-spans.md#batch-receiving
+//! [Context propagation]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#context-propagation
+//! [Message creation context as parent of "Process" span]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#message-creation-context-as-parent-of-process-span
+//! [Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
+//! [Consumer]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer
+//! [Span name]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#span-name
+//! [Operation types]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#operation-types
+//! [Temporary and anonymous destinations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#temporary-and-anonymous-destinations
+//! [Batch receiving]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#batch-receiving
 //!
 //! # Rules that hold everywhere
 //!

@@ -69,7 +69,7 @@ fn traced(number: usize) -> OwnedHeaders {
 fn links(count: usize, traces: usize) -> Vec<Link> {
     let links = (0..count).map(|number| {
         let trace = sample::numbered_trace((number % traces) as u64);
-        let offset = KeyValue::new("messaging.kafka.offset", number as i64);
+        let offset = KeyValue::new("kafka.offset", number as i64);
         Link::new(trace.span().span_context().clone(), vec![offset], 0)
     });
     links.collect()
@@ -122,7 +122,7 @@ fn with_hand<'a>(batch: &'a Batch<OwnedMessage>, provider: &SdkTracerProvider) -
 fn process(tracer: &SdkTracer, batch: &[Received<OwnedMessage>]) {
     let links = batch.iter().filter_map(|message| {
         let context = by_hand::extract(message.borrowed_headers()?);
-        let offset = KeyValue::new("messaging.kafka.offset", message.offset());
+        let offset = KeyValue::new("kafka.offset", message.offset());
         Some(Link::new(
             context.span().span_context().clone(),
             vec![offset],
@@ -140,7 +140,7 @@ fn builder(messages: usize) -> SpanBuilder {
     SpanBuilder::from_name("process orders")
         .with_kind(SpanKind::Consumer)
         .with_attributes([
-            KeyValue::new("messaging.system", "kafka"),
+            KeyValue::new("messaging.system.name", "kafka"),
             KeyValue::new("messaging.operation.name", "process"),
             KeyValue::new("messaging.operation.type", "process"),
             KeyValue::new("messaging.destination.name", TOPIC),
@@ -148,7 +148,7 @@ fn builder(messages: usize) -> SpanBuilder {
             KeyValue::new("messaging.batch.message_count", messages as i64),
             KeyValue::new("messaging.consumer.group.name", GROUP),
             KeyValue::new("messaging.client.id", CLIENT_ID),
-            KeyValue::new("messaging.kafka.message.key", KEY),
+            KeyValue::new("kafka.message.key", KEY),
         ])
 }
 

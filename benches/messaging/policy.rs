@@ -62,7 +62,7 @@ struct ByHand {
 
 impl ByHand {
     fn new(meter: &Meter) -> Self {
-        let system = KeyValue::new("messaging.system", "kafka");
+        let system = KeyValue::new("messaging.system.name", "kafka");
         let topic = KeyValue::new("messaging.destination.name", TOPIC);
         let group = KeyValue::new("messaging.consumer.group.name", GROUP);
         let operation = |name| KeyValue::new("messaging.operation.name", name);

@@ -97,7 +97,7 @@ fn process(tracer: &opentelemetry_sdk::trace::SdkTracer, builder: SpanBuilder, r
 fn attributes(message: &OwnedMessage, topic: impl Into<Value>) -> Vec<KeyValue> {
     let key = message.key().and_then(|key| str::from_utf8(key).ok());
     let mut attributes = vec![
-        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.system.name", "kafka"),
         KeyValue::new("messaging.operation.name", "process"),
         KeyValue::new("messaging.operation.type", "process"),
         KeyValue::new("messaging.destination.name", topic),
@@ -109,9 +109,9 @@ fn attributes(message: &OwnedMessage, topic: impl Into<Value>) -> Vec<KeyValue> 
         KeyValue::new("messaging.client.id", CLIENT_ID),
         KeyValue::new("server.address", "127.0.0.1"),
         KeyValue::new("server.port", 9092),
-        KeyValue::new("messaging.kafka.offset", message.offset()),
-        KeyValue::new("messaging.kafka.cluster.id", "mock"),
+        KeyValue::new("kafka.offset", message.offset()),
+        KeyValue::new("kafka.cluster.id", "mock"),
     ];
-    attributes.extend(key.map(|key| KeyValue::new("messaging.kafka.message.key", key.to_owned())));
+    attributes.extend(key.map(|key| KeyValue::new("kafka.message.key", key.to_owned())));
     attributes
 }

@@ -143,7 +143,7 @@ fn end(context: &Context, delivered: Option<(i32, i64)>) -> bool {
     {
         span.set_attributes([
             KeyValue::new("messaging.destination.partition.id", partition.to_string()),
-            KeyValue::new("messaging.kafka.offset", offset),
+            KeyValue::new("kafka.offset", offset),
         ]);
     }
     span.end();
@@ -152,14 +152,14 @@ fn end(context: &Context, delivered: Option<(i32, i64)>) -> bool {
 
 fn attributes(topic: impl Into<Value>) -> Vec<KeyValue> {
     vec![
-        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.system.name", "kafka"),
         KeyValue::new("messaging.operation.name", "send"),
         KeyValue::new("messaging.operation.type", "send"),
         KeyValue::new("messaging.destination.name", topic),
         KeyValue::new("messaging.client.id", CLIENT_ID),
         KeyValue::new("server.address", "127.0.0.1"),
         KeyValue::new("server.port", 9092),
-        KeyValue::new("messaging.kafka.message.key", KEY.to_owned()),
-        KeyValue::new("messaging.kafka.cluster.id", "mock"),
+        KeyValue::new("kafka.message.key", KEY.to_owned()),
+        KeyValue::new("kafka.cluster.id", "mock"),
     ]
 }

@@ -171,10 +171,7 @@ async fn a_message_that_is_asked_for_is_like_one_that_is_delivered() {
         .attribute("messaging.operation.name", "get")
         .attribute("messaging.operation.type", "receive")
         .attribute("messaging.destination.name", shop.orders.to_string())
-        .attribute(
-            "messaging.rabbitmq.destination.routing_key",
-            shop.orders.to_string(),
-        )
+        .attribute("rabbitmq.destination.routing_key", shop.orders.to_string())
         .attribute(DELIVERY_TAG, delivery_tag(&order))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .link(&creation)
@@ -201,10 +198,7 @@ async fn a_wait_for_a_delivery_is_a_span_where_the_policy_wants_it() {
         .attribute("messaging.operation.name", "consume")
         .attribute("messaging.operation.type", "receive")
         .attribute("messaging.destination.name", shop.orders.to_string())
-        .attribute(
-            "messaging.rabbitmq.destination.routing_key",
-            shop.orders.to_string(),
-        )
+        .attribute("rabbitmq.destination.routing_key", shop.orders.to_string())
         .attribute(DELIVERY_TAG, delivery_tag(&order))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .link(&creation)
@@ -284,10 +278,7 @@ async fn a_queue_that_the_server_named_is_marked_and_kept_out_of_names() {
             .attribute("messaging.destination.template", "amq.gen")
             .attribute("messaging.destination.temporary", true)
             .attribute("messaging.destination.anonymous", true)
-            .attribute(
-                "messaging.rabbitmq.destination.routing_key",
-                queue.to_string(),
-            )
+            .attribute("rabbitmq.destination.routing_key", queue.to_string())
     };
     marked("publish amq.gen", SpanKind::Producer)
         .attribute("messaging.operation.name", "publish")
@@ -331,10 +322,7 @@ async fn a_queue_that_the_user_calls_temporary_is_marked_and_kept_out_of_names()
         .attribute("messaging.operation.type", "process")
         .attribute("messaging.destination.name", shop.orders.to_string())
         .attribute("messaging.destination.temporary", true)
-        .attribute(
-            "messaging.rabbitmq.destination.routing_key",
-            shop.orders.to_string(),
-        )
+        .attribute("rabbitmq.destination.routing_key", shop.orders.to_string())
         .attribute(DELIVERY_TAG, delivery_tag(&order))
         .attribute("otel_messaging.message.delivery_attempt", 1)
         .child_of(&creation)

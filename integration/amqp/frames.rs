@@ -75,7 +75,7 @@ fn burdened() -> Context {
 /// What a problem with a message is counted with, where no server is known.
 fn problem_of(problem: &'static str, verb: &'static str, queue: &ShortString) -> Vec<KeyValue> {
     vec![
-        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.system.name", "rabbitmq"),
         KeyValue::new("messaging.operation.name", verb),
         KeyValue::new("messaging.destination.name", queue.to_string()),
         KeyValue::new("otel_messaging.context.problem", problem),
@@ -242,14 +242,11 @@ async fn wrapped_as_the_readme_shows_no_context_costs_a_connection_however_narro
         let uri: AMQPUri = url.parse().expect("a URI");
         let sent_first = recorder.spans().into_iter().next().expect("a span");
         ExpectedSpan::new(format!("publish {orders}"), SpanKind::Producer)
-            .attribute("messaging.system", "rabbitmq")
+            .attribute("messaging.system.name", "rabbitmq")
             .attribute("messaging.operation.name", "publish")
             .attribute("messaging.operation.type", "send")
             .attribute("messaging.destination.name", orders.to_string())
-            .attribute(
-                "messaging.rabbitmq.destination.routing_key",
-                orders.to_string(),
-            )
+            .attribute("rabbitmq.destination.routing_key", orders.to_string())
             .attribute("server.address", uri.authority.host)
             .attribute("server.port", i64::from(uri.authority.port))
             .attribute(CONFIRMATION, "ack")

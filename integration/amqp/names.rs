@@ -65,10 +65,7 @@ async fn replies_to_another_client_have_the_name_of_all_its_reply_queues() {
         known_as("spring.gen", verb, kind, replies.to_string())
             .attribute("messaging.destination.temporary", true)
             .attribute("messaging.destination.anonymous", true)
-            .attribute(
-                "messaging.rabbitmq.destination.routing_key",
-                replies.to_string(),
-            )
+            .attribute("rabbitmq.destination.routing_key", replies.to_string())
     };
     let replied = recorder.span("publish spring.gen");
     marked("publish", SpanKind::Producer)
@@ -111,10 +108,7 @@ async fn routing_keys_of_the_topic_exchange_that_every_broker_has_are_no_names()
         order.process(async |_| ()).await;
 
         let with_key = |span: ExpectedSpan| {
-            span.attribute(
-                "messaging.rabbitmq.destination.routing_key",
-                key.to_string(),
-            )
+            span.attribute("rabbitmq.destination.routing_key", key.to_string())
         };
         let published = recorder.span("publish amq.topic");
         let name = format!("amq.topic:{key}");

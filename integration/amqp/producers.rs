@@ -254,7 +254,7 @@ async fn routing_keys_without_number_stand_behind_a_template() {
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.destination.name", format!("{logs}:order.4711"))
         .attribute("messaging.destination.template", "logs:order.{id}")
-        .attribute("messaging.rabbitmq.destination.routing_key", "order.4711")
+        .attribute("rabbitmq.destination.routing_key", "order.4711")
         .attribute(CONFIRMATION, "ack")
         .assert(&recorder.span("publish logs:order.{id}"));
 }
@@ -279,7 +279,7 @@ async fn a_message_for_nobody_through_the_default_exchange_names_it() {
 
     assert_eq!(confirmation.expect("a confirm"), Confirmation::Ack(None));
     ExpectedSpan::new("publish amq.default", SpanKind::Producer)
-        .attribute("messaging.system", "rabbitmq")
+        .attribute("messaging.system.name", "rabbitmq")
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.destination.name", "amq.default")
@@ -315,10 +315,7 @@ async fn a_context_that_the_user_chose_is_kept_and_linked_to() {
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.destination.name", queue.to_string())
-        .attribute(
-            "messaging.rabbitmq.destination.routing_key",
-            queue.to_string(),
-        )
+        .attribute("rabbitmq.destination.routing_key", queue.to_string())
         .attribute(CONFIRMATION, "ack")
         .link(
             context(&[("traceparent", TRACEPARENT)])

@@ -176,10 +176,7 @@ async fn the_destination_of_a_dead_letter_names_where_it_came_from() {
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
         .attribute("messaging.destination.name", destination)
-        .attribute(
-            "messaging.rabbitmq.destination.routing_key",
-            work.to_string(),
-        )
+        .attribute("rabbitmq.destination.routing_key", work.to_string())
         .attribute(DELIVERY_TAG, delivery_tag(&letter))
         .attribute(ATTEMPT, 2)
         .child_of(&creation(&order))

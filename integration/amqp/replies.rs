@@ -110,7 +110,7 @@ async fn replies_without_a_queue_have_few_names() {
             .attribute("messaging.destination.template", "amq.rabbitmq.reply-to")
             .attribute("messaging.destination.temporary", true)
             .attribute("messaging.destination.anonymous", true)
-            .attribute("messaging.rabbitmq.destination.routing_key", key.clone())
+            .attribute("rabbitmq.destination.routing_key", key.clone())
             .attribute(CONVERSATION, "request-7")
     };
     let processed = recorder.span(&format!("process {}", shop.orders));

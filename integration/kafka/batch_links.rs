@@ -46,8 +46,8 @@ async fn a_batch_says_what_differs_on_its_links(topics: &[(&str, i32)], name: Op
         });
         traces
             .fold(span, |span, creation| span.link(&creation))
-            .any("messaging.kafka.cluster.id")
-            .attribute("messaging.kafka.message.key", "order-7")
+            .any("kafka.cluster.id")
+            .attribute("kafka.message.key", "order-7")
     };
     let on_links: Vec<_> = batch
         .iter()

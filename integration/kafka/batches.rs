@@ -55,8 +55,8 @@ async fn a_batch_is_full_at_its_number_of_messages_and_has_one_receive_span() {
             unreachable!("one span, none for each message: {spans:?}")
         };
         linked(polled_batch(Some(&orders), &group, 3), numbers)
-            .any("messaging.kafka.cluster.id")
-            .attribute("messaging.kafka.message.key", "order-7")
+            .any("kafka.cluster.id")
+            .attribute("kafka.message.key", "order-7")
             .attribute(PARTITION, "0")
             .assert(poll);
         let on_links: Vec<_> = numbers_of_offsets
@@ -112,9 +112,9 @@ async fn a_batch_that_is_not_full_ends_so_much_time_after_its_first_message() {
         .expect("an end after the first message");
     assert!(took >= WITHIN);
     linked(polled_batch(Some(&orders), &group, 1), 0..1)
-        .any("messaging.kafka.cluster.id")
-        .attribute("messaging.kafka.message.key", "order-7")
-        .attribute("messaging.kafka.offset", 0)
+        .any("kafka.cluster.id")
+        .attribute("kafka.message.key", "order-7")
+        .attribute("kafka.offset", 0)
         .attribute(PARTITION, "0")
         .assert(&poll);
 }

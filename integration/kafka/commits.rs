@@ -45,7 +45,7 @@ fn committed(consumer: &kafka::Consumer, topic: &str) -> Offset {
 fn message_span(message: &impl Message, group: &str, creation: &SpanContext) -> ExpectedSpan {
     commit_span(Some(message.topic()), group)
         .attribute(PARTITION, message.partition().to_string())
-        .attribute("messaging.kafka.offset", message.offset())
+        .attribute("kafka.offset", message.offset())
         .link(creation)
 }
 

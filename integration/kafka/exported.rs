@@ -97,7 +97,7 @@ fn links(spans: &[Span], name: &str) -> BTreeMap<(Vec<u8>, Vec<u8>), Vec<i64>> {
             // That of a batch of one is on its span.
             let attributes = link.attributes.iter().chain(&span.attributes);
             let offset = attributes
-                .filter(|one| one.key == "messaging.kafka.offset")
+                .filter(|one| one.key == "kafka.offset")
                 .find_map(|one| one.value.as_ref()?.value.as_ref());
             let Some(Value::IntValue(offset)) = offset else {
                 unreachable!("an offset, not {offset:?}")

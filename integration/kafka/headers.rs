@@ -91,7 +91,7 @@ async fn a_hostile_message_is_processed_committed_and_forwarded_like_any_other()
         .assert(&send);
     commit_span(Some(&orders), &group)
         .attribute("messaging.destination.partition.id", "0")
-        .attribute("messaging.kafka.offset", 0)
+        .attribute("kafka.offset", 0)
         .child_of(&process.span_context)
         .link(&fresh)
         .link(&stale)

@@ -94,5 +94,5 @@ pub(crate) fn assert_links(span: &SpanData, expected: &[Vec<KeyValue>]) {
 }
 
 pub(crate) fn offset(offset: i64) -> KeyValue {
-    KeyValue::new("messaging.kafka.offset", offset)
+    KeyValue::new("kafka.offset", offset)
 }

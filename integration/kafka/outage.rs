@@ -132,7 +132,7 @@ async fn a_producer_whose_broker_stops_gets_what_the_bare_client_gets() {
     .attribute("messaging.operation.name", "send")
     .attribute("messaging.operation.type", "send")
     .attribute("messaging.destination.name", topic.clone())
-    .attribute("messaging.kafka.message.key", "after")
+    .attribute("kafka.message.key", "after")
     .error("_MSG_TIMED_OUT")
     .assert(&recorder.span(&format!("send {topic}")));
 }

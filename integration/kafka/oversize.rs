@@ -154,7 +154,7 @@ async fn a_message_that_is_too_large_by_itself_fails_as_without_us() {
     assert_eq!(error, TOO_LARGE);
     for span in [&sent, &queued] {
         sending_span(SpanKind::Producer, &orders)
-            .attribute("messaging.kafka.message.key", "order-7")
+            .attribute("kafka.message.key", "order-7")
             .child_of(&named(STALE))
             .error("MESSAGE_TOO_LARGE")
             .assert(span);
@@ -229,7 +229,7 @@ async fn a_refusal_for_a_topics_limit_that_the_client_does_not_know_is_counted()
         .map(|result| result.err().map(|(error, _)| error));
     assert_eq!(errors.collect::<Vec<_>>(), [None, Some(TOO_LARGE)]);
     sending_span(SpanKind::Producer, &orders)
-        .attribute("messaging.kafka.message.key", "order-7")
+        .attribute("kafka.message.key", "order-7")
         .child_of(&named(STALE))
         .error("MESSAGE_TOO_LARGE")
         .assert(&sent);

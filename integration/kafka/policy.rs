@@ -214,7 +214,7 @@ async fn the_commit_of_a_message_trusts_and_is_named_as_its_processing() {
             .named("commit any order")
             .attribute("messaging.destination.template", "any order")
             .attribute(PARTITION, "0")
-            .attribute("messaging.kafka.offset", received.offset());
+            .attribute("kafka.offset", received.offset());
         let expected = match incoming {
             Incoming::Ignore => expected,
             _ => expected.link(&named(FRESH)),
@@ -292,10 +292,10 @@ async fn of_captured_headers_each_value_that_is_text_is_told_in_order() {
     let hops = Value::Array(Array::String(hops));
     let send = recorder.span(&format!("send {orders}"));
     send_span(&orders, "order-7", &delivery)
-        .attribute("messaging.header.hop", hops.clone())
+        .attribute("otel_messaging.header.hop", hops.clone())
         .assert(&send);
     process_span(&received, &group)
-        .attribute("messaging.header.hop", hops)
+        .attribute("otel_messaging.header.hop", hops)
         .child_of(&send.span_context)
         .link(&send.span_context)
         .assert(&recorder.span(&format!("process {orders}")));

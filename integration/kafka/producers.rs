@@ -23,9 +23,9 @@ use crate::wire::{
     within,
 };
 
-const KEY: &str = "messaging.kafka.message.key";
+const KEY: &str = "kafka.message.key";
 const PARTITION: &str = "messaging.destination.partition.id";
-const TOMBSTONE: &str = "messaging.kafka.message.tombstone";
+const TOMBSTONE: &str = "kafka.message.tombstone";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_context_that_the_user_chose_is_kept_as_it_is_and_linked() {
@@ -204,7 +204,7 @@ async fn samplers_see_all_that_is_known_before_the_operation() {
             format!("messaging.destination.name = {orders}"),
             format!("messaging.operation.name = {name}"),
             format!("messaging.operation.type = {of_type}"),
-            "messaging.system = kafka".to_owned(),
+            "messaging.system.name = kafka".to_owned(),
         ];
         attributes.extend_from_slice(more);
         let servers = servers();

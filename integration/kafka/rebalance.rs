@@ -137,7 +137,7 @@ fn committed(message: &impl Message, group: &str, result: &KafkaResult<()>) -> E
             "messaging.destination.partition.id",
             message.partition().to_string(),
         )
-        .attribute("messaging.kafka.offset", message.offset())
+        .attribute("kafka.offset", message.offset())
         .link(&creation);
     match result {
         Ok(()) => span,

@@ -42,8 +42,8 @@ fn poll_span(message: &impl Message, group: &str) -> ExpectedSpan {
             message.partition().to_string(),
         )
         .attribute("messaging.consumer.group.name", group.to_owned())
-        .attribute("messaging.kafka.message.key", "order-7")
-        .attribute("messaging.kafka.offset", message.offset())
+        .attribute("kafka.message.key", "order-7")
+        .attribute("kafka.offset", message.offset())
         .link(&named(FRESH))
 }
 

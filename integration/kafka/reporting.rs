@@ -25,7 +25,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::wire::{STALE, named, upstream, within};
 
-pub(crate) const KEY: &str = "messaging.kafka.message.key";
+pub(crate) const KEY: &str = "kafka.message.key";
 
 /// One call of the user's own `delivery`.
 #[derive(Debug, PartialEq)]

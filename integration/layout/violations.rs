@@ -98,7 +98,7 @@ fn a_missing_room_one_too_many_and_an_unknown_house_are_found() {
 
 #[test]
 fn a_key_that_is_spelt_elsewhere_is_found() {
-    let key = r##"const KEY: &str = "messaging.system";"##;
+    let key = r##"const KEY: &str = "messaging.system.name";"##;
     let tree = Tree::new(&[
         ("semconv/attributes.rs", key),
         ("kafka/attributes/mod.rs", key),
@@ -142,11 +142,11 @@ fn a_key_that_is_spelt_elsewhere_is_found() {
     assert_eq!(
         found,
         [
-            r#"src/kafka/producer.rs:1: the attribute key "messaging.system""#,
+            r#"src/kafka/producer.rs:1: the attribute key "messaging.system.name""#,
             r#"src/span.rs:6: the attribute key "error.type""#,
             r#"src/span.rs:6: the attribute key "exception.type""#,
             r#"src/span.rs:11: the attribute key "network.peer.address""#,
-            r#"src/w3c/list.rs:1: the attribute key "messaging.system""#,
+            r#"src/w3c/list.rs:1: the attribute key "messaging.system.name""#,
         ]
     );
 }

@@ -63,7 +63,7 @@ async fn a_context_that_refuses_what_it_has_no_room_for_loses_no_message_of_a_ba
     }
     let publish = recorder.span(&format!("publish {subject}"));
     let expected = publish_span(SpanKind::Client, Some(&subject), 1000)
-        .attribute("otel_messaging.nats.stream", orders.name.clone());
+        .attribute("nats.stream.name", orders.name.clone());
     linking(expected, &creates[..128]).assert(&publish);
     for sequence in [1, 11, 12, 1000] {
         let stored = orders.stream.get_raw_message(sequence).await;
@@ -113,7 +113,7 @@ async fn while_others_have_the_room_a_batch_tries_again_now_and_then() {
     let creates = spans_of(&recorder, "create");
     assert_eq!(creates.len(), 5);
     let expected = publish_span(SpanKind::Client, Some(&subject), 5)
-        .attribute("otel_messaging.nats.stream", orders.name.clone());
+        .attribute("nats.stream.name", orders.name.clone());
     linking(expected, &creates).assert(&recorder.span(&format!("publish {subject}")));
     let sent = measured("publish", &subject);
     sent_messages().of(sent, 5).assert(&recorder);

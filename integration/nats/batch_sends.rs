@@ -117,8 +117,8 @@ async fn each_message_carries_its_create_span_and_the_publish_span_links_to_all(
     }
     let expected = publish_span(CLIENT, Some(&subject), 3)
         .child_of(&named(STALE))
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
-        .attribute("otel_messaging.nats.duplicates", 1);
+        .attribute("nats.stream.name", orders.name.clone())
+        .attribute("nats.batch.duplicate_count", 1);
     linking(expected, &creates).assert(&recorder.span(&format!("publish {subject}")));
     for (sequence, create) in (1..).zip(&creates[..2]) {
         let carried = stored(&orders, sequence).await;
@@ -165,7 +165,7 @@ async fn a_message_that_fails_in_the_middle_hinders_none_behind_it() {
     );
     let creates = spans_of(&recorder, "create");
     let expected = publish_span(CLIENT, None, 5)
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
+        .attribute("nats.stream.name", orders.name.clone())
         .error("wrong_last_sequence");
     linking(expected, &creates).assert(&recorder.span("publish"));
     let last = stored(&orders, 2).await;
@@ -203,7 +203,7 @@ async fn messages_of_one_template_are_known_by_it_and_without_create_spans_keep_
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.batch.message_count", 2)
         .attribute("messaging.destination.template", template)
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
+        .attribute("nats.stream.name", orders.name.clone())
         .link(&named(FRESH))
         .link(&named(FRESH))
         .assert(publish);
@@ -343,7 +343,7 @@ async fn contexts_that_the_user_chose_are_kept_and_suppressed_telemetry_leaves_n
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let create = recorder.span(&format!("create {subject}"));
     publish_span(CLIENT, Some(&subject), 2)
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
+        .attribute("nats.stream.name", orders.name.clone())
         .link(&named(FRESH))
         .link(&create.span_context)
         .assert(&recorder.span(&format!("publish {subject}")));

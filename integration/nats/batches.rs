@@ -65,8 +65,8 @@ async fn a_batch_is_received_and_processed_as_one_under_the_pattern_and_acknowle
             let order = orders.of_all(&number.to_string());
             let sequence = i64::try_from(number + 1).expect("a small number");
             settle_span("double_ack", order)
-                .attribute("otel_messaging.nats.stream", orders.name.clone())
-                .attribute("otel_messaging.nats.stream_sequence", sequence)
+                .attribute("nats.stream.name", orders.name.clone())
+                .attribute("nats.stream.sequence", sequence)
                 .child_of(&processed.span_context)
                 .link(&named(&origin(number)))
                 .assert(acked);
@@ -108,7 +108,7 @@ async fn a_batch_that_is_not_full_ends_so_much_time_after_its_first_message() {
     assert!(started.elapsed() >= SOON);
     of_pattern(NEXT, &orders, 1)
         .attribute("messaging.destination.name", orders.subject("0"))
-        .attribute("otel_messaging.nats.stream_sequence", 1)
+        .attribute("nats.stream.sequence", 1)
         .link(&named(&origin(0)))
         .assert(&recorder.span(&format!("next {}", orders.subject("*"))));
 }

@@ -330,7 +330,7 @@ fn measured(
 ) -> Vec<KeyValue> {
     let subject = subject.map(|subject| KeyValue::new("messaging.destination.name", subject));
     let own = [
-        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.system.name", "nats"),
         KeyValue::new("messaging.operation.name", operation),
     ];
     own.into_iter()

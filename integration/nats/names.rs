@@ -23,7 +23,7 @@ const TEMPORARY: &str = "messaging.destination.temporary";
 /// Attributes of metrics of what has this template, or nothing that stands for it.
 fn counted_as(verb: &'static str, template: Option<&str>) -> Vec<KeyValue> {
     let mut attributes = vec![
-        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.system.name", "nats"),
         KeyValue::new("messaging.operation.name", verb),
     ];
     attributes.extend(server());

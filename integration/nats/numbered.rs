@@ -65,7 +65,7 @@ pub(crate) fn batch_span(
 pub(crate) fn of_pattern(operation: Operation, orders: &Orders, messages: i64) -> ExpectedSpan {
     batch_span(operation, &orders.subject("*"), messages)
         .attribute("messaging.destination.template", orders.subject("*"))
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
+        .attribute("nats.stream.name", orders.name.clone())
         .attribute("otel_messaging.message.delivery_attempt", 1)
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn assert_linked(
         let sequence = i64::try_from(number + 1).expect("a small number");
         vec![
             KeyValue::new("messaging.destination.name", subject),
-            KeyValue::new("otel_messaging.nats.stream_sequence", sequence),
+            KeyValue::new("nats.stream.sequence", sequence),
         ]
     });
     assert_eq!(on_links.collect::<Vec<_>>(), own.collect::<Vec<_>>());

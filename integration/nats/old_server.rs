@@ -63,7 +63,7 @@ async fn to_a_server_that_knows_no_headers_messages_go_as_they_are() {
     assert_eq!(spans.len(), 2);
     for span in &spans {
         ExpectedSpan::new("publish orders", SpanKind::Producer)
-            .attribute("messaging.system", "nats")
+            .attribute("messaging.system.name", "nats")
             .attribute("messaging.operation.name", "publish")
             .attribute("messaging.operation.type", "send")
             .attribute("messaging.destination.name", "orders")

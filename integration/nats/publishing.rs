@@ -75,7 +75,7 @@ async fn a_stream_acknowledges_and_tells_what_it_had_before() {
     };
     expected(&acks[0]).assert(first);
     expected(&acks[1])
-        .attribute("otel_messaging.nats.duplicate", true)
+        .attribute("nats.message.duplicate", true)
         .assert(second);
     assert_eq!([acks[0].duplicate, acks[1].duplicate], [false, true]);
     assert_eq!(acks[0].sequence, acks[1].sequence);

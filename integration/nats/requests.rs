@@ -281,7 +281,7 @@ async fn inboxes_are_one_destination_in_metrics() {
 
     let of = |prefix: &'static str| {
         let mut attributes = vec![
-            KeyValue::new("messaging.system", "nats"),
+            KeyValue::new("messaging.system.name", "nats"),
             KeyValue::new("messaging.operation.name", "publish"),
             KeyValue::new("messaging.destination.template", prefix),
         ];

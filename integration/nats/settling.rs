@@ -68,8 +68,8 @@ async fn each_way_to_settle_has_a_span_that_links_to_the_trace_of_its_message() 
     assert_eq!(spans.len(), verbs.len(), "progress settles nothing");
     for ((span, verb), sequence) in spans.iter().zip(verbs).zip(1_i64..) {
         settle_span(verb, orders.of_all("7"))
-            .attribute("otel_messaging.nats.stream", orders.name.clone())
-            .attribute("otel_messaging.nats.stream_sequence", sequence)
+            .attribute("nats.stream.name", orders.name.clone())
+            .attribute("nats.stream.sequence", sequence)
             .link(&named(FRESH))
             .assert(span);
     }

@@ -59,7 +59,7 @@ pub(crate) fn of_fresh(span: ExpectedSpan) -> ExpectedSpan {
 /// Attributes of a metric of receiving.
 pub(crate) fn receiving(more: &[(&'static str, &str)]) -> Vec<KeyValue> {
     let mut attributes = vec![
-        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.system.name", "nats"),
         KeyValue::new("messaging.operation.name", "next"),
     ];
     attributes.extend(server());

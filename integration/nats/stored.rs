@@ -13,8 +13,8 @@ use crate::shop::{FRESH, Orders, fresh, named};
 
 fn reading(orders: &Orders) -> ExpectedSpan {
     process_span(Subject::one_of(&orders.subject("7"), &orders.name))
-        .attribute("otel_messaging.nats.stream", orders.name.clone())
-        .attribute("otel_messaging.nats.stream_sequence", 1)
+        .attribute("nats.stream.name", orders.name.clone())
+        .attribute("nats.stream.sequence", 1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -140,7 +140,7 @@
 //! size) is counted as `refused_for_size` for each message with a context of ours that was under way:
 //! the broker closes the channel or the connection, and does not say for which one.
 
-mod attributes;
+pub mod attributes;
 mod carrier;
 mod consumer;
 mod producer;
@@ -148,10 +148,7 @@ mod settle;
 
 pub use lapin;
 
-pub use self::attributes::{
-    CONFIRMATION, ConnectionInfo, MESSAGING_RABBITMQ_DESTINATION_ROUTING_KEY,
-    MESSAGING_RABBITMQ_MESSAGE_DELIVERY_TAG, SETTLED,
-};
+pub use self::attributes::connection::ConnectionInfo;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, ConsumerDelegate, DeliveryResult, Traceable};
 pub use self::producer::{Producer, Publish, PublisherConfirm};

@@ -38,7 +38,7 @@ mod sealed {
 
 /// Settling a delivery, with the results of the client: `Ok(false)` says that it was settled before
 /// or that its channel is gone. That is no error; the span says it as
-/// [`SETTLED`](crate::amqp::SETTLED).
+/// [`SETTLED`](crate::amqp::attributes::SETTLED).
 impl<M: Settleable> Received<M> {
     /// Acknowledges the delivery, as [`Acker::ack`](lapin::Acker::ack) does, in an
     /// `ack {destination}` span that belongs to the process span of the delivery, if there is or was

@@ -9,22 +9,22 @@ use super::operation::Operation;
 use super::propagation::Headers;
 use crate::policy::Rule;
 use crate::semconv::attributes::{
-    MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME,
+    HEADER, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME,
     MESSAGING_DESTINATION_ANONYMOUS, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
-    MESSAGING_DESTINATION_TEMPORARY, MESSAGING_HEADER, MESSAGING_OPERATION_NAME,
-    MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, SERVER_ADDRESS, SERVER_PORT, count, partition_id,
+    MESSAGING_DESTINATION_TEMPORARY, MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE,
+    MESSAGING_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, count, partition_id,
 };
 use crate::semconv::text::{text, tidy};
 use crate::telemetry::Telemetry;
 
 /// Attributes that samplers may decide on, so that a span has them from its start.
 ///
-/// Spec: messaging-spans, table of attributes, "important for making sampling decisions", 1.44.0.
+/// Spec: messaging-spans, table of attributes, "important for making sampling decisions", 1.45.0.
 pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     let client = operation.client;
     let mut attributes = Vec::with_capacity(12);
     attributes.extend([
-        KeyValue::new(MESSAGING_SYSTEM, client.system),
+        KeyValue::new(MESSAGING_SYSTEM_NAME, client.system),
         KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
         KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type.as_str()),
     ]);
@@ -66,7 +66,7 @@ pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
 
 /// Attributes of a span that is there for links alone.
 pub(crate) fn of_overflow(operation: &Operation<'_>) -> impl Iterator<Item = KeyValue> {
-    let system = KeyValue::new(MESSAGING_SYSTEM, operation.client.system);
+    let system = KeyValue::new(MESSAGING_SYSTEM_NAME, operation.client.system);
     let destination = operation.destination;
     let destination = destination.and_then(|destination| destination_name(destination));
     [system].into_iter().chain(destination)
@@ -80,7 +80,7 @@ pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
 
 /// Attributes that are of no use to samplers, for spans that are recorded.
 ///
-/// Spec: messaging-spans, table of attributes, 1.44.0.
+/// Spec: messaging-spans, table of attributes, 1.45.0.
 pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
     let client_id = operation.client.id.as_ref()?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
@@ -112,7 +112,7 @@ pub(crate) fn captured<H: Headers>(
         });
     }
     found.into_iter().map(|(name, values)| {
-        let key = [MESSAGING_HEADER, ".", &name].concat();
+        let key = [HEADER, ".", &name].concat();
         KeyValue::new(key, Value::Array(Array::String(values)))
     })
 }

@@ -10,7 +10,7 @@ use super::operation::Operation;
 use super::propagation::Problem;
 use crate::semconv::attributes::{
     MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
-    MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM, SERVER_ADDRESS,
+    MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM_NAME, SERVER_ADDRESS,
     SERVER_PORT, partition_id,
 };
 use crate::semconv::operation_type::OperationType;
@@ -122,11 +122,11 @@ fn attributes_of(operation: &Operation<'_>) -> Arc<MetricAttributes> {
     }
 }
 
-/// Spec: messaging-metrics, the attributes of each metric, 1.44.0.
+/// Spec: messaging-metrics, the attributes of each metric, 1.45.0.
 fn made_for(operation: &Operation<'_>) -> MetricAttributes {
     let client = operation.client;
     let mut messages = vec![
-        KeyValue::new(MESSAGING_SYSTEM, client.system),
+        KeyValue::new(MESSAGING_SYSTEM_NAME, client.system),
         KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
     ];
     if let Some(destination) = operation.destination {

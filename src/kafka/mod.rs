@@ -79,7 +79,7 @@
 //!
 //! A message that is not delivered comes back with the headers that it was given, byte for byte.
 
-mod attributes;
+pub mod attributes;
 mod carrier;
 mod consumer;
 mod native;
@@ -88,10 +88,6 @@ mod settle;
 
 pub use rdkafka;
 
-pub use self::attributes::{
-    MESSAGING_KAFKA_CLUSTER_ID, MESSAGING_KAFKA_MESSAGE_KEY, MESSAGING_KAFKA_MESSAGE_TOMBSTONE,
-    MESSAGING_KAFKA_OFFSET,
-};
 pub use self::carrier::{MessageHeaders, extract, inject};
 pub use self::consumer::{
     Batches, Consumer, ConsumerClient, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,

@@ -147,7 +147,7 @@
 //! trace the message's path through the servers too. With `Nats-Trace-Dest` it says that
 //! it did not; that header, like all that begin with `Nats-`, is not for forwarding.
 
-mod attributes;
+pub mod attributes;
 mod carrier;
 mod consumer;
 mod producer;
@@ -162,7 +162,6 @@ pub mod jetstream {
 
 pub use async_nats;
 
-pub use self::attributes::{DUPLICATE, DUPLICATES, STREAM, STREAM_SEQUENCE};
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
 pub use self::producer::Producer;

@@ -3,7 +3,7 @@
 use opentelemetry::{KeyValue, StringValue};
 
 /// The messaging system, as the conventions name it.
-pub const MESSAGING_SYSTEM: &str = "messaging.system";
+pub const MESSAGING_SYSTEM_NAME: &str = "messaging.system.name";
 /// The system's own verb for the operation.
 pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
 /// The operation's type: `create`, `send`, `receive`, `process`, `settle`.
@@ -27,7 +27,7 @@ pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
 /// What a message and the answer to it have in common.
 pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversation_id";
 /// Beginning of the key of a captured header. Not registered in the conventions.
-pub const MESSAGING_HEADER: &str = "messaging.header";
+pub const HEADER: &str = "otel_messaging.header";
 /// Which delivery of the message it is, from 1. Not registered in the conventions.
 pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
 /// How many messages a batch has.

@@ -11,7 +11,7 @@ pub const MESSAGING_PROCESS_DURATION: &str = "messaging.process.duration";
 
 /// Boundaries of the buckets of both durations.
 ///
-/// Spec: messaging-metrics § Common metrics, "explicit bucket boundaries", 1.44.0.
+/// Spec: messaging-metrics § Common metrics, "explicit bucket boundaries", 1.45.0.
 pub(crate) const DURATION_BOUNDARIES: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];

@@ -3,7 +3,7 @@
 //! Each rule stands here once, under the heading of the specification that its `Spec:` line names.
 //! Keys that only one broker has are in that broker's module.
 //!
-//! Pinned release: 1.44.0.
+//! Pinned release: 1.45.0.
 
 pub mod attributes;
 pub mod metrics;
@@ -13,4 +13,4 @@ pub(crate) mod span_name;
 pub(crate) mod text;
 
 /// Schema URL of every span and metric that this crate makes.
-pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";

@@ -22,7 +22,7 @@ pub(crate) enum OperationType {
 impl OperationType {
     /// Value of `messaging.operation.type`.
     ///
-    /// Spec: messaging-spans § Operation types, 1.44.0.
+    /// Spec: messaging-spans § Operation types, 1.45.0.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -40,7 +40,7 @@ impl OperationType {
 
     /// Kind of span that this operation makes.
     ///
-    /// Spec: messaging-spans § Span kind, 1.44.0.
+    /// Spec: messaging-spans § Span kind, 1.45.0.
     pub(crate) const fn span_kind(self) -> SpanKind {
         match self {
             Self::Create | Self::Send => SpanKind::Producer,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// `error.type` of a handler or guard that was dropped before it had an outcome.
 ///
-/// Spec: recording-errors § Recording errors on spans, 1.44.0 (a value of our own).
+/// Spec: recording-errors § Recording errors on spans, 1.45.0 (a value of our own).
 pub(crate) const CANCELLED: &str = "cancelled";
 
 /// `error.type` of a handler that panicked.
@@ -16,7 +16,7 @@ pub(crate) const PANIC: &str = "panic";
 
 /// `error.type` where no better one is known.
 ///
-/// Spec: attributes registry § error.type, 1.44.0.
+/// Spec: attributes registry § error.type, 1.45.0.
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// What a handler may return: `()`, any `Result` whose error is `Debug`, or a `ControlFlow`.

@@ -180,7 +180,7 @@ impl Telemetry {
     /// context. Unset: the headers are replaced, since what a forwarded message carries is most
     /// often the stale context of the hop before.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    /// Spec: messaging-spans § Producer spans, 1.45.0.
     #[must_use]
     pub const fn keep_existing_context(mut self, keep: bool) -> Self {
         self.keeps_existing_context = keep;

@@ -24,7 +24,7 @@ use crate::wire::{
     FRESH, STALE, header, named, order, queued, receipt, texts, traceparent, upstream, within,
 };
 
-const KEY: &str = "messaging.kafka.message.key";
+const KEY: &str = "kafka.message.key";
 
 /// The whole span of a record that the client refused or gave up.
 fn failed_span(topic: &str, error_type: &'static str) -> ExpectedSpan {

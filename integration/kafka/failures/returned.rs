@@ -343,10 +343,7 @@ async fn a_record_that_is_sent_again_is_linked_to_its_own_origin() {
         let send = recorder.span(&name);
         let (expected, carried) = if is_kept {
             let span = delivered(sending_span(SpanKind::Client, &orders), &delivery);
-            (
-                span.attribute("messaging.kafka.message.key", "order-7"),
-                own,
-            )
+            (span.attribute("kafka.message.key", "order-7"), own)
         } else {
             let carried = [
                 header("note", "1"),

@@ -9,7 +9,7 @@ use otel_messaging::testing::ExpectedSpan;
 use super::{CLIENT_ID, url};
 
 /// Key of the number of a delivery.
-pub const DELIVERY_TAG: &str = "messaging.rabbitmq.message.delivery_tag";
+pub const DELIVERY_TAG: &str = "rabbitmq.message.delivery_tag";
 
 /// Key of what the broker said to a message.
 pub const CONFIRMATION: &str = "otel_messaging.rabbitmq.confirmation";
@@ -17,7 +17,7 @@ pub const CONFIRMATION: &str = "otel_messaging.rabbitmq.confirmation";
 /// Attributes of every span of a client that was told of its connection.
 pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
     let uri: AMQPUri = url().parse().expect("a URI");
-    span.attribute("messaging.system", "rabbitmq")
+    span.attribute("messaging.system.name", "rabbitmq")
         .attribute("messaging.client.id", CLIENT_ID)
         .attribute("server.address", uri.authority.host)
         .attribute("server.port", i64::from(uri.authority.port))
@@ -107,7 +107,7 @@ pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
 pub fn measured(verb: &'static str, queue: &str) -> Vec<KeyValue> {
     let uri: AMQPUri = url().parse().expect("a URI");
     vec![
-        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.system.name", "rabbitmq"),
         KeyValue::new("messaging.operation.name", verb),
         KeyValue::new("messaging.destination.name", queue.to_owned()),
         KeyValue::new("server.address", uri.authority.host),
@@ -119,10 +119,7 @@ fn with_routing_key(span: ExpectedSpan, routing_key: &str) -> ExpectedSpan {
     if routing_key.is_empty() {
         return span;
     }
-    span.attribute(
-        "messaging.rabbitmq.destination.routing_key",
-        routing_key.to_owned(),
-    )
+    span.attribute("rabbitmq.destination.routing_key", routing_key.to_owned())
 }
 
 /// The number of a delivery, as an attribute has it.

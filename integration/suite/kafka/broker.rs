@@ -98,7 +98,7 @@ impl<C: Clients> Broker for Kafka<C> {
 
     fn on_link(&self, received: &Received<OwnedMessage>) -> Vec<KeyValue> {
         let offset = rdkafka::Message::offset(received);
-        vec![KeyValue::new("messaging.kafka.offset", offset)]
+        vec![KeyValue::new("kafka.offset", offset)]
     }
 
     fn sent(&self, topic: &str) -> Vec<KeyValue> {

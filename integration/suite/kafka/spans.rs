@@ -22,12 +22,12 @@ fn server() -> Option<[KeyValue; 2]> {
 
 /// Attributes that every span of a client of ours has.
 pub fn client_attributes(span: ExpectedSpan) -> ExpectedSpan {
-    of_client(span).any("messaging.kafka.cluster.id")
+    of_client(span).any("kafka.cluster.id")
 }
 
 fn of_client(span: ExpectedSpan) -> ExpectedSpan {
     let span = span
-        .attribute("messaging.system", "kafka")
+        .attribute("messaging.system.name", "kafka")
         .attribute("messaging.client.id", CLIENT_ID);
     let server = server().into_iter().flatten();
     server.fold(span, |span, KeyValue { key, value, .. }| {
@@ -38,7 +38,7 @@ fn of_client(span: ExpectedSpan) -> ExpectedSpan {
 /// Attributes with which what is done to a topic is measured, in a group or without one.
 pub fn measured(operation: &'static str, topic: &str, group: Option<&str>) -> Vec<KeyValue> {
     let all = [
-        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.system.name", "kafka"),
         KeyValue::new("messaging.operation.name", operation),
         KeyValue::new("messaging.destination.name", topic.to_owned()),
     ];
@@ -63,13 +63,13 @@ pub fn delivered(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
         "messaging.destination.partition.id",
         delivery.partition.to_string(),
     )
-    .attribute("messaging.kafka.offset", delivery.offset)
+    .attribute("kafka.offset", delivery.offset)
 }
 
 /// The whole span of a record that was delivered.
 pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
     delivered(sending_span(SpanKind::Producer, topic), delivery)
-        .attribute("messaging.kafka.message.key", key.to_owned())
+        .attribute("kafka.message.key", key.to_owned())
 }
 
 /// The whole span of a commit, as far as it is known of any.
@@ -88,7 +88,7 @@ pub fn commit_span(topic: Option<&str>, group: &str) -> ExpectedSpan {
 /// The whole span of processing a message with a key and a payload.
 pub fn process_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
     let key = message.key_view::<str>().expect("a key").expect("a text");
-    processing_span(message, group).attribute("messaging.kafka.message.key", key.to_owned())
+    processing_span(message, group).attribute("kafka.message.key", key.to_owned())
 }
 
 /// The whole span of processing a message with a payload and without a key.
@@ -106,7 +106,7 @@ pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> Expected
         message.partition().to_string(),
     )
     .attribute("messaging.consumer.group.name", group.to_owned())
-    .attribute("messaging.kafka.offset", message.offset())
+    .attribute("kafka.offset", message.offset())
 }
 
 /// What any process span of a batch has.
@@ -128,7 +128,7 @@ pub fn polled_batch(topic: Option<&str>, group: &str, messages: usize) -> Expect
 
 /// What any send span of a batch has, to one topic or to several.
 pub fn sent_batch(kind: SpanKind, topic: Option<&str>, messages: usize) -> ExpectedSpan {
-    of_batch(("send", "send", kind), topic, messages).any("messaging.kafka.cluster.id")
+    of_batch(("send", "send", kind), topic, messages).any("kafka.cluster.id")
 }
 
 /// The whole span of a record's creation.
@@ -140,7 +140,7 @@ pub fn create_span(topic: &str, key: &str) -> ExpectedSpan {
     .attribute("messaging.operation.name", "create")
     .attribute("messaging.operation.type", "create")
     .attribute("messaging.destination.name", topic.to_owned())
-    .attribute("messaging.kafka.message.key", key.to_owned())
+    .attribute("kafka.message.key", key.to_owned())
 }
 
 fn of_batch(
@@ -163,8 +163,8 @@ fn of_batch(
 /// What it has beside, of messages of one partition with the same key.
 pub fn in_common(span: ExpectedSpan, message: &impl rdkafka::Message) -> ExpectedSpan {
     let key = message.key_view::<str>().expect("a key").expect("a text");
-    span.any("messaging.kafka.cluster.id")
-        .attribute("messaging.kafka.message.key", key.to_owned())
+    span.any("kafka.cluster.id")
+        .attribute("kafka.message.key", key.to_owned())
         .attribute(
             "messaging.destination.partition.id",
             message.partition().to_string(),

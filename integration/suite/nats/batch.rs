@@ -45,8 +45,7 @@ impl BatchSender for JetStream {
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
         // The stream has the name of its only subject.
-        sent_batch(kind, subject, messages)
-            .attribute("otel_messaging.nats.stream", subject.to_owned())
+        sent_batch(kind, subject, messages).attribute("nats.stream.name", subject.to_owned())
     }
 }
 

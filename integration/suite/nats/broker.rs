@@ -211,17 +211,14 @@ impl Broker for JetStream {
 
     fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan {
         let info = received.info().expect("a message of JetStream");
-        span.attribute("otel_messaging.nats.stream", info.stream.to_owned())
+        span.attribute("nats.stream.name", info.stream.to_owned())
             .attribute("otel_messaging.message.delivery_attempt", info.delivered)
     }
 
     fn on_link(&self, received: &Received<Self::Message>) -> Vec<KeyValue> {
         let info = received.info().expect("a message of JetStream");
         let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-        vec![KeyValue::new(
-            "otel_messaging.nats.stream_sequence",
-            sequence,
-        )]
+        vec![KeyValue::new("nats.stream.sequence", sequence)]
     }
 
     fn sent(&self, subject: &str) -> Vec<KeyValue> {
@@ -255,8 +252,8 @@ impl Settler for JetStream {
         let sequence = i64::try_from(info.stream_sequence).expect("a small number");
         settle_span("double_ack", subject)
             .attribute(GROUP, DURABLE)
-            .attribute("otel_messaging.nats.stream", info.stream.to_owned())
-            .attribute("otel_messaging.nats.stream_sequence", sequence)
+            .attribute("nats.stream.name", info.stream.to_owned())
+            .attribute("nats.stream.sequence", sequence)
     }
 }
 
@@ -353,7 +350,7 @@ pub fn batch_span(subject: &str, messages: usize) -> ExpectedSpan {
 /// Attributes with which what is done to a subject is measured, without a group.
 pub fn measured(operation: &'static str, subject: &str) -> Vec<KeyValue> {
     let mut attributes = vec![
-        KeyValue::new("messaging.system", "nats"),
+        KeyValue::new("messaging.system.name", "nats"),
         KeyValue::new("messaging.operation.name", operation),
         KeyValue::new("messaging.destination.name", subject.to_owned()),
     ];
@@ -374,15 +371,15 @@ pub fn settle_span(verb: &'static str, subject: impl Into<Subject>) -> ExpectedS
 /// What the acknowledgement of a stream adds to a publish span.
 pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
     let sequence = i64::try_from(ack.sequence).expect("a small number");
-    span.attribute("otel_messaging.nats.stream", ack.stream.clone())
-        .attribute("otel_messaging.nats.stream_sequence", sequence)
+    span.attribute("nats.stream.name", ack.stream.clone())
+        .attribute("nats.stream.sequence", sequence)
 }
 
 /// What JetStream adds to the span of processing.
 pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
     let info = message.info().expect("a message of JetStream");
     let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-    span.attribute("otel_messaging.nats.stream", info.stream.to_owned())
-        .attribute("otel_messaging.nats.stream_sequence", sequence)
+    span.attribute("nats.stream.name", info.stream.to_owned())
+        .attribute("nats.stream.sequence", sequence)
         .attribute("otel_messaging.message.delivery_attempt", info.delivered)
 }

@@ -96,7 +96,7 @@ pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
 
 /// Attributes that every span of a client of ours has.
 pub fn server_attributes(span: ExpectedSpan) -> ExpectedSpan {
-    let span = span.attribute("messaging.system", "nats");
+    let span = span.attribute("messaging.system.name", "nats");
     server()
         .into_iter()
         .fold(span, |span, KeyValue { key, value, .. }| {

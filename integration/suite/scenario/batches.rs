@@ -108,13 +108,13 @@ fn linked(links: &[Link]) -> Vec<(TraceId, SpanId, bool)> {
 fn overflow_span(orders: &str, system: &Value, batch: &SpanData) -> ExpectedSpan {
     ExpectedSpan::new(format!("links {orders}"), SpanKind::Internal)
         .child_of(&batch.span_context)
-        .attribute("messaging.system", system.clone())
+        .attribute("messaging.system.name", system.clone())
         .attribute("messaging.destination.name", orders.to_owned())
 }
 
 fn system(span: &SpanData) -> Value {
     let mut attributes = span.attributes.iter();
-    let system = attributes.find(|one| one.key.as_str() == "messaging.system");
+    let system = attributes.find(|one| one.key.as_str() == "messaging.system.name");
     system.expect("a system").value.clone()
 }
 

@@ -150,8 +150,8 @@ pub async fn captured_headers_are_attributes<B: Broker>() {
     received.process(async |_| ()).await;
 
     let captured = |span: ExpectedSpan| {
-        span.attribute("messaging.header.x-shop", texts(["north"]))
-            .attribute("messaging.header.x-shop-till", texts(["7"]))
+        span.attribute("otel_messaging.header.x-shop", texts(["north"]))
+            .attribute("otel_messaging.header.x-shop-till", texts(["7"]))
     };
     let send = recorder.span(&broker.send_name(&orders));
     captured(broker.send_span(&orders, &order, &receipt)).assert(&send);
@@ -186,7 +186,8 @@ pub async fn captured_headers_are_short_and_few<B: Broker>() {
 
         let names = [broker.send_name(&orders), broker.process_name(&orders)];
         for span in names.map(|name| recorder.span(&name)) {
-            let is_captured = |one: &&KeyValue| one.key.as_str().starts_with("messaging.header.");
+            let is_captured =
+                |one: &&KeyValue| one.key.as_str().starts_with("otel_messaging.header.");
             let captured: Vec<_> = span.attributes.iter().filter(is_captured).collect();
             assert_eq!(captured.len(), expected);
             for one in captured {

@@ -7,12 +7,13 @@ use lapin::uri::AMQPUri;
 use lapin::{Configuration, Connection};
 use opentelemetry::StringValue;
 
-use super::SYSTEM;
 use crate::engine::client::{Client, Server};
 use crate::engine::destination::shared;
 use crate::policy::Rule;
 use crate::telemetry::Telemetry;
 
+/// The conventions name the broker, which is not the only one that speaks the protocol.
+const SYSTEM: &str = "rabbitmq";
 /// What every connection takes, by the protocol; RabbitMQ as it is installed takes 131,072.
 const FRAME_MIN: FrameSize = 4096;
 

@@ -97,7 +97,7 @@ impl BatchMembers {
 
     /// Parts what differs between the messages from what does not.
     ///
-    /// Spec: messaging-spans, table of attributes, on batches, 1.44.0.
+    /// Spec: messaging-spans, table of attributes, on batches, 1.45.0.
     pub(super) fn parted(mut self) -> PartedAttributes {
         let common = self.common.unwrap_or_default();
         if !common.is_empty() {

@@ -134,7 +134,7 @@ impl Destination {
 
     /// What stands for it where names have to be few.
     ///
-    /// Spec: messaging-spans § Span name, 1.44.0.
+    /// Spec: messaging-spans § Span name, 1.45.0.
     pub(crate) const fn low_cardinality_name(&self) -> Option<&StringValue> {
         match &self.template {
             _ if self.is_one_too_many => None,

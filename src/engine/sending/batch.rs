@@ -45,7 +45,7 @@ impl SendingBatch {
     /// Each message has a create span, whose context it carries, and the send span links to all; or
     /// without create spans each carries that of the send span. A context that is to be kept stays.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    /// Spec: messaging-spans § Producer spans, 1.45.0.
     pub(crate) fn start<M: Outgoing>(
         client: &Arc<Client>,
         operation_name: &'static str,

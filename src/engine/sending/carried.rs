@@ -78,7 +78,7 @@ impl CarriedContext {
     /// What the message links to, in a span inside `parent`. A context that is not continued there
     /// decides nothing.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    /// Spec: messaging-spans § Producer spans, 1.45.0.
     pub(super) fn links(&self, parent: &Context) -> Vec<Link> {
         if self.may == policy::Carried::Ignore {
             return Vec::new();

@@ -33,7 +33,7 @@ impl Sending {
     ///
     /// The ambient span is the parent, or where none is active the context that the message carries.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.44.0.
+    /// Spec: messaging-spans § Producer spans, 1.45.0.
     pub(crate) fn start(
         client: &Arc<Client>,
         operation_name: &'static str,

@@ -238,7 +238,7 @@ impl StartedOperation {
 
     /// Records a failure; the operation still has to end.
     ///
-    /// Spec: recording-errors § Recording errors on spans, 1.44.0.
+    /// Spec: recording-errors § Recording errors on spans, 1.45.0.
     ///
     /// Its description is made only if the span is recorded.
     pub(crate) fn fail<D: AsRef<str>>(
@@ -260,7 +260,7 @@ impl StartedOperation {
 
     /// Records an exception as an event of the span.
     ///
-    /// Spec: exceptions-spans, attributes of the event, 1.44.0.
+    /// Spec: exceptions-spans, attributes of the event, 1.45.0.
     pub(crate) fn exception(
         &self,
         exception_type: &'static str,

@@ -16,7 +16,7 @@ use opentelemetry::{Context, KeyValue};
 use super::{OutgoingMessage, PUBLISH, Producer as Core, fail};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::Sending;
-use crate::nats::attributes::{DUPLICATE, of_jetstream_publish, position};
+use crate::nats::attributes::{NATS_MESSAGE_DUPLICATE, of_jetstream_publish, position};
 use crate::telemetry::Telemetry;
 
 /// A JetStream context whose messages carry the context of their span.
@@ -200,7 +200,7 @@ impl fmt::Debug for PublishAckFuture {
 fn acknowledged(sending: Sending, ack: &PublishAck) {
     sending.record(|| {
         let duplicate = ack.duplicate;
-        let duplicate = duplicate.then(|| KeyValue::new(DUPLICATE, true));
+        let duplicate = duplicate.then(|| KeyValue::new(NATS_MESSAGE_DUPLICATE, true));
         position(&ack.stream, ack.sequence).chain(duplicate)
     });
 }

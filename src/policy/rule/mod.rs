@@ -101,7 +101,7 @@ impl Rule {
     /// before that. A span that it meets for the first time when a message is processed counts as
     /// opened for that message.
     ///
-    /// Spec: messaging-spans § Consumer spans, 1.44.0.
+    /// Spec: messaging-spans § Consumer spans, 1.45.0.
     pub const fn parent(mut self, parent: Parent) -> Self {
         self.parent = Some(parent);
         self
@@ -181,7 +181,7 @@ impl Rule {
     /// Sets which headers of a message are attributes of its spans, by name or pattern, in any case.
     /// Unset: none.
     ///
-    /// The attribute is `messaging.header.{name}`, a list of texts, with the name in lower case; the
+    /// The attribute is `otel_messaging.header.{name}`, a list of texts, with the name in lower case; the
     /// conventions do not have it. Context headers are never captured, and no values that are not
     /// UTF-8. A span has at most 64 values, of at most 256 bytes each.
     pub fn capture_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {

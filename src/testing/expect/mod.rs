@@ -234,7 +234,7 @@ mod tests {
             Link::with_context(context(OTHER_TRACE, 3)),
         ];
         span.attributes = vec![
-            KeyValue::new("messaging.system", "kafka"),
+            KeyValue::new("messaging.system.name", "kafka"),
             KeyValue::new("error.type", "timeout"),
             KeyValue::new("messaging.batch.message_count", 2),
         ];
@@ -253,7 +253,7 @@ mod tests {
             .link(&context(TRACE, 2))
             .link(&context(OTHER_TRACE, 3))
             .attribute("messaging.batch.message_count", 2)
-            .any("messaging.system")
+            .any("messaging.system.name")
             .error("timeout")
             .event("retry")
             .exception("Timeout")
@@ -283,7 +283,7 @@ mod tests {
                 "link 2: expected none, found span 0000000000000003 in trace 3fa94be1ce929d0e0e473600f067aa0b",
                 "attribute error.type: expected none, found \"timeout\"",
                 "attribute messaging.batch.message_count: expected none, found 2",
-                "attribute messaging.system: expected none, found \"kafka\"",
+                "attribute messaging.system.name: expected none, found \"kafka\"",
                 "status: expected unset, found error",
                 "event 1: expected none, found \"retry\"",
                 "event 2: expected none, found exception of type \"Timeout\"",
@@ -301,7 +301,7 @@ mod tests {
                 "link 2: expected span 0000000000000003 in trace 3fa94be1ce929d0e0e473600f067aa0b, found none",
                 "attribute error.type: expected \"timeout\", found none",
                 "attribute messaging.batch.message_count: expected 2, found none",
-                "attribute messaging.system: expected one value, whatever it is, found none",
+                "attribute messaging.system.name: expected one value, whatever it is, found none",
                 "status: expected error, found unset",
                 "event 1: expected \"retry\", found none",
                 "event 2: expected exception of type \"Timeout\", found none",

@@ -1,0 +1,134 @@
+//! What a wrapped client says of itself.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use opentelemetry::{KeyValue, StringValue};
+use rdkafka::client::{Client, ClientContext};
+
+use super::KAFKA_CLUSTER_ID;
+use crate::engine::client;
+use crate::engine::client::Server;
+use crate::engine::destination::{Destination, Name, shared};
+use crate::engine::received::sealed::MessageSource;
+use crate::kafka::native;
+use crate::telemetry::Telemetry;
+
+const SYSTEM: &str = "kafka";
+const DEFAULT_PORT: u16 = 9092;
+/// What librdkafka says when the user has set no `client.id`.
+const CLIENT_ID_UNSET: &str = "rdkafka";
+/// librdkafka's own default of `message.max.bytes`.
+const DEFAULT_MESSAGE_MAX_BYTES: usize = 1_000_000;
+
+/// What is known of a wrapped client, read from it once.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct ClientInfo {
+    pub(in crate::kafka) client: Arc<client::Client>,
+    /// Largest message that the client sends, in bytes, headers and overhead included.
+    pub(in crate::kafka) message_max_bytes: usize,
+    cluster_id: OnceLock<StringValue>,
+}
+
+impl ClientInfo {
+    pub(in crate::kafka) fn read<C: ClientContext>(
+        telemetry: &Telemetry,
+        client: &Client<C>,
+    ) -> Self {
+        let servers = native::config(client, c"bootstrap.servers")
+            .or_else(|| native::config(client, c"metadata.broker.list"));
+        let id = native::config(client, c"client.id").filter(|id| id != CLIENT_ID_UNSET);
+        let group = native::config(client, c"group.id");
+        let mut known = client::Client::new(telemetry, SYSTEM);
+        known.id = id.as_deref().map(shared);
+        known.consumer_group = group.as_deref().map(shared);
+        known.set_server(servers.as_deref().and_then(only_server));
+        Self {
+            message_max_bytes: native::config(client, c"message.max.bytes")
+                .and_then(|bytes| bytes.parse().ok())
+                .unwrap_or(DEFAULT_MESSAGE_MAX_BYTES),
+            client: Arc::new(known),
+            cluster_id: OnceLock::new(),
+        }
+    }
+
+    /// Takes the cluster's id from the client, once the client knows it; never waits for it.
+    pub(in crate::kafka) fn learn_cluster_id<C: ClientContext>(&self, client: &Client<C>) {
+        if self.cluster_id.get().is_none()
+            && let Some(id) = client.fetch_cluster_id(Duration::ZERO)
+        {
+            let _ = self.cluster_id.set(shared(&id));
+        }
+    }
+
+    pub(in crate::kafka) fn cluster_id(&self) -> Option<KeyValue> {
+        let id = self.cluster_id.get()?;
+        Some(KeyValue::new(KAFKA_CLUSTER_ID, id.clone()))
+    }
+
+    pub(in crate::kafka) fn destination(&self, topic: &str) -> Arc<Destination> {
+        self.client.destination(Name::lasting(topic))
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for ClientInfo {
+    fn client(&self) -> &Arc<client::Client> {
+        &self.client
+    }
+
+    fn receive_name(&self) -> &'static str {
+        "poll"
+    }
+}
+
+/// The server, where the client was told of just one.
+fn only_server(servers: &str) -> Option<Server> {
+    if servers.contains(',') {
+        return None;
+    }
+    let server = servers.trim();
+    let server = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let (address, port) = match server.rsplit_once(':') {
+        Some((address, port)) if !address.ends_with(':') && !port.ends_with(']') => {
+            (address, port.parse().ok()?)
+        }
+        _ => (server, DEFAULT_PORT),
+    };
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    (!address.is_empty()).then(|| Server {
+        address: shared(address),
+        port,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_only_where_the_client_was_told_of_just_one() {
+        let servers = [
+            ("kafka", Some(("kafka", 9092))),
+            ("kafka:19092", Some(("kafka", 19092))),
+            (
+                " SASL_SSL://kafka.example:9093 ",
+                Some(("kafka.example", 9093)),
+            ),
+            ("[::1]:9094", Some(("::1", 9094))),
+            ("[::1]", Some(("::1", 9092))),
+            ("a:9092,b:9092", None),
+            ("kafka:port", None),
+            ("", None),
+        ];
+
+        for (text, expected) in servers {
+            let found = only_server(text);
+            let found = found
+                .as_ref()
+                .map(|server| (server.address.as_str(), server.port));
+            assert_eq!(found, expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What a record or a message says of itself.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::KeyValue;
+use rdkafka::message::BorrowedHeaders;
+
+use super::client::ClientInfo;
+use super::{KAFKA_MESSAGE_KEY, KAFKA_MESSAGE_TOMBSTONE, KAFKA_OFFSET};
+use crate::engine::destination::Destination;
+use crate::engine::received::sealed::ConsumedMessage;
+use crate::kafka::carrier::MessageHeaders;
+use crate::policy::Rule;
+use crate::semconv::text::text;
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl<M: MessageHeaders> ConsumedMessage for M {
+    type Source = ClientInfo;
+    type Headers = BorrowedHeaders;
+
+    fn destination(&self, source: &ClientInfo) -> Arc<Destination> {
+        source.destination(self.topic())
+    }
+
+    fn partition(&self) -> Option<i32> {
+        Some(rdkafka::Message::partition(self))
+    }
+
+    fn headers(&self) -> Option<&BorrowedHeaders> {
+        self.borrowed_headers()
+    }
+
+    fn sent_at(&self) -> Option<SystemTime> {
+        let millis = u64::try_from(self.timestamp().to_millis()?).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
+    }
+
+    fn attributes(&self, source: &ClientInfo, rule: &Rule) -> Vec<KeyValue> {
+        content(rule, self.key(), self.payload().is_some())
+            .chain([offset(self.offset())])
+            .chain(source.cluster_id())
+            .collect()
+    }
+}
+
+/// Attributes of one record or message by its key and payload.
+///
+/// Spec: Kafka, table of attributes, 1.45.0.
+pub(in crate::kafka) fn content(
+    rule: &Rule,
+    key: Option<&[u8]>,
+    has_payload: bool,
+) -> impl Iterator<Item = KeyValue> + use<> {
+    let key = key
+        .filter(|_| rule.wants_message_key())
+        .and_then(key_text)
+        .map(|key| KeyValue::new(KAFKA_MESSAGE_KEY, text(key)));
+    let tombstone = (!has_payload).then(|| KeyValue::new(KAFKA_MESSAGE_TOMBSTONE, true));
+    key.into_iter().chain(tombstone)
+}
+
+/// The offset of a message.
+pub(in crate::kafka) fn offset(offset: i64) -> KeyValue {
+    KeyValue::new(KAFKA_OFFSET, offset)
+}
+
+/// A key that is text for people. Other keys have no agreed text form, and the conventions leave
+/// them out; a binary number may be UTF-8 by chance but holds control characters then.
+fn key_text(key: &[u8]) -> Option<&str> {
+    str::from_utf8(key)
+        .ok()
+        .filter(|key| !key.chars().any(char::is_control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_any_size_is_a_short_attribute() {
+        let key = "k".repeat(900_000);
+
+        let mut attributes = content(&Rule::of("orders"), Some(key.as_bytes()), true);
+
+        let value = attributes.next().map(|one| one.value.to_string());
+        assert!(value.is_some_and(|value| value.len() <= 256));
+    }
+
+    #[test]
+    fn a_key_is_an_attribute_only_where_it_is_text() {
+        let keys: [(&[u8], Option<&str>); 4] = [
+            (b"order-7", Some("order-7")),
+            ("größe".as_bytes(), Some("größe")),
+            (&[0, 0, 0, 7], None),
+            (&[0xff, 0xfe], None),
+        ];
+
+        for (key, expected) in keys {
+            assert_eq!(key_text(key), expected);
+        }
+    }
+}

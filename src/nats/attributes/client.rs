@@ -1,0 +1,279 @@
+//! What a connection and a subscription say of themselves.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use async_nats::{Client, ServerInfo, Statistics, jetstream};
+
+use super::connects::Connects;
+use super::subject::{Patterns, is_inbox, template};
+use crate::engine::client;
+use crate::engine::client::Server;
+use crate::engine::destination::{Destination, Name, Names, shared};
+use crate::engine::received::sealed::MessageSource;
+use crate::nats::carrier::MessageHeaders;
+use crate::policy::Rule;
+use crate::telemetry::{Moment, Telemetry};
+
+const SYSTEM: &str = "nats";
+
+/// What is known of a connection, and of what it may carry.
+#[derive(Debug)]
+pub(in crate::nats) struct Connection {
+    client: Client,
+    statistics: Arc<Statistics>,
+    /// What the subjects begin with that the client makes up for answers.
+    inbox: Box<str>,
+    connects: Connects,
+    /// Whether the server knows headers.
+    takes_headers: AtomicBool,
+    known: Arc<client::Client>,
+}
+
+impl Connection {
+    fn new(telemetry: &Telemetry, client: Client, group: Option<&str>, names: &Arc<Names>) -> Self {
+        let inbox = client.new_inbox();
+        let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+        let mut known = client::Client::one_of(names, telemetry, SYSTEM);
+        known.consumer_group = group.map(shared);
+        Self {
+            statistics: client.statistics(),
+            inbox: inbox.into(),
+            connects: Connects::new(),
+            takes_headers: AtomicBool::new(true),
+            known: Arc::new(known),
+            client,
+        }
+    }
+
+    /// Follows the client to the server that it is connected to by now.
+    ///
+    /// Asking the client copies all that it knows of the server, so that it is done once for each
+    /// connection.
+    fn follow(&self) {
+        self.connects.follow(
+            || self.statistics.connects.load(Ordering::Relaxed),
+            || self.client.try_server_info(),
+            |server| {
+                self.takes_headers.store(server.headers, Ordering::Relaxed);
+                self.known.set_server(only_server(server));
+            },
+        );
+    }
+
+    /// Bytes that headers may still take before a message to a destination with this rule is refused.
+    pub(in crate::nats) fn room(
+        &self,
+        rule: &Rule,
+        headers: &MessageHeaders<'_>,
+        payload: usize,
+    ) -> usize {
+        if !self.takes_headers.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let of_server = self.client.max_payload();
+        let of_rule = rule.message_limit();
+        let limit = of_rule.map_or(of_server, |of_rule| of_rule.min(of_server));
+        headers.room(limit, payload)
+    }
+
+    /// A subject as the engine knows it, at the server that the client is connected to; `pattern` is what
+    /// it was subscribed by.
+    fn destination(
+        &self,
+        subject: &str,
+        pattern: Option<&str>,
+        is_reply: bool,
+    ) -> Arc<Destination> {
+        self.follow();
+        let rest = subject.strip_prefix(&*self.inbox);
+        let is_own_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
+        let known = is_own_inbox.then_some(&*self.inbox).or(pattern);
+        let template = match known {
+            Some(known) => Some(known.into()),
+            None => template(subject),
+        };
+        self.known.destination(Name {
+            text: subject,
+            template: template.as_deref(),
+            is_temporary: is_reply || is_own_inbox || is_inbox(subject),
+            is_anonymous: false,
+        })
+    }
+}
+
+/// What is known of a client that sends.
+#[derive(Debug)]
+pub(in crate::nats) struct ClientInfo {
+    pub(in crate::nats) client: Arc<client::Client>,
+    pub(in crate::nats) connection: Arc<Connection>,
+}
+
+impl ClientInfo {
+    pub(in crate::nats) fn read(telemetry: &Telemetry, client: Client) -> Self {
+        let names = names_of_one(telemetry);
+        let connection = Connection::new(telemetry, client, None, &names);
+        Self {
+            client: Arc::clone(&connection.known),
+            connection: Arc::new(connection),
+        }
+    }
+
+    /// The subject of a message that is about to be sent.
+    pub(in crate::nats) fn destination(&self, subject: &str) -> Arc<Destination> {
+        self.connection.destination(subject, None, false)
+    }
+}
+
+/// What is known of a subscription.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct Subscription {
+    pub(in crate::nats) client: Arc<client::Client>,
+    pub(in crate::nats) connection: Arc<Connection>,
+    patterns: Patterns,
+}
+
+impl Subscription {
+    pub(in crate::nats) fn new(
+        telemetry: &Telemetry,
+        client: Client,
+        patterns: Patterns,
+        group: Option<&str>,
+        names: &Arc<Names>,
+    ) -> Self {
+        let connection = Connection::new(telemetry, client, group, names);
+        Self {
+            client: Arc::clone(&connection.known),
+            connection: Arc::new(connection),
+            patterns,
+        }
+    }
+
+    /// The subject of a message that was received, or of an answer to it.
+    pub(in crate::nats) fn destination(&self, subject: &str) -> Arc<Destination> {
+        let pattern = self.patterns.matching(subject);
+        self.connection.destination(subject, pattern, false)
+    }
+
+    /// Where the answer to a request goes, which the subscription did not ask for.
+    pub(in crate::nats) fn reply_destination(&self, reply: &str) -> Arc<Destination> {
+        self.connection.destination(reply, None, true)
+    }
+
+    pub(super) fn stream(&self) -> Option<&str> {
+        self.patterns.stream()
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for Subscription {
+    fn client(&self) -> &Arc<client::Client> {
+        &self.client
+    }
+
+    /// All that the client receives is the next of a stream.
+    fn receive_name(&self) -> &'static str {
+        "next"
+    }
+}
+
+/// What is known of a JetStream consumer. It keeps its connection to itself, but its first message
+/// shows it.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct ConsumerInfo {
+    telemetry: Telemetry,
+    patterns: Patterns,
+    group: Option<String>,
+    subscription: OnceLock<Arc<Subscription>>,
+}
+
+impl ConsumerInfo {
+    pub(in crate::nats) fn new(
+        telemetry: &Telemetry,
+        patterns: Patterns,
+        group: Option<String>,
+    ) -> Self {
+        Self {
+            telemetry: telemetry.clone(),
+            patterns,
+            group,
+            subscription: OnceLock::new(),
+        }
+    }
+
+    /// The subscription, over the connection that a message came by.
+    pub(in crate::nats) fn subscription(&self, message: &jetstream::Message) -> &Arc<Subscription> {
+        self.subscription.get_or_init(|| {
+            Arc::new(Subscription::new(
+                &self.telemetry,
+                message.context.client(),
+                self.patterns.clone(),
+                self.group.as_deref(),
+                &names_of_one(&self.telemetry),
+            ))
+        })
+    }
+
+    /// The begin of a wait for a message, where receiving may have a span.
+    pub(in crate::nats) fn wait(&self) -> Option<Moment> {
+        self.telemetry.begin_of_wait()
+    }
+}
+
+/// The names of one client for the user, however many subscriptions it has.
+pub(in crate::nats) fn names_of_one(telemetry: &Telemetry) -> Arc<Names> {
+    Names::at_most(telemetry.max_names())
+}
+
+/// The server by its own word, where the client has no other to connect to and the server does not
+/// listen on all its addresses, which names none.
+fn only_server(server: &ServerInfo) -> Option<Server> {
+    let address = server.host.trim_matches(['[', ']']);
+    let names_none = address
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_unspecified());
+    let is_only = server.connect_urls.len() <= 1;
+    (is_only && !names_none && !address.is_empty()).then(|| Server {
+        address: shared(address),
+        port: server.port,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_only_where_it_is_the_only_one_and_names_an_address() {
+        let one = || vec!["nats-1.example:4222".to_owned()];
+        let two = || {
+            vec![
+                "nats-1.example:4222".to_owned(),
+                "nats-2.example:4222".to_owned(),
+            ]
+        };
+        let rows = [
+            ("127.0.0.1", vec![], Some("127.0.0.1")),
+            ("nats.example", one(), Some("nats.example")),
+            ("[::1]", vec![], Some("::1")),
+            ("nats.example", two(), None),
+            ("0.0.0.0", vec![], None),
+            ("::", vec![], None),
+            ("", vec![], None),
+        ];
+
+        for (host, connect_urls, expected) in rows {
+            let server = only_server(&ServerInfo {
+                host: host.to_owned(),
+                port: 4222,
+                connect_urls,
+                ..ServerInfo::default()
+            });
+            let found = server.as_ref().map(|server| server.address.as_str());
+            assert_eq!(found, expected, "{host:?}");
+        }
+    }
+}

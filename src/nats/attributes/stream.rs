@@ -1,0 +1,78 @@
+//! What a stream says of a message that it keeps.
+
+use async_nats::jetstream::publish::PublishAck;
+use opentelemetry::KeyValue;
+
+use super::{NATS_BATCH_DUPLICATE_COUNT, NATS_STREAM_NAME, NATS_STREAM_SEQUENCE};
+use crate::semconv::attributes::count;
+use crate::semconv::text::text;
+
+/// Where a stream keeps a message.
+pub(in crate::nats) fn position(
+    stream: &str,
+    sequence: u64,
+) -> impl Iterator<Item = KeyValue> + use<> {
+    let sequence = i64::try_from(sequence).ok();
+    let sequence = sequence.map(|sequence| KeyValue::new(NATS_STREAM_SEQUENCE, sequence));
+    [KeyValue::new(NATS_STREAM_NAME, text(stream))]
+        .into_iter()
+        .chain(sequence)
+}
+
+/// Whether an `error.type` says that a message was refused for its size: by the client for the
+/// server's limit, or by a stream for its own or for that of headers.
+pub(in crate::nats) fn is_for_size(error_type: &str) -> bool {
+    matches!(
+        error_type,
+        "max_payload_exceeded" | "jetstream_10054" | "jetstream_10097"
+    )
+}
+
+/// What a stream said of messages that were sent together: which it is, if all of them are in one, and
+/// how many it had before.
+pub(in crate::nats) fn of_acks<E>(
+    results: &[Result<PublishAck, E>],
+) -> impl Iterator<Item = KeyValue> {
+    let mut acks = results.iter().flatten();
+    let duplicates = acks.clone().filter(|ack| ack.duplicate).count();
+    let stream = acks
+        .next()
+        .filter(|first| acks.all(|ack| ack.stream == first.stream));
+    let stream = stream.map(|ack| KeyValue::new(NATS_STREAM_NAME, text(&ack.stream)));
+    let duplicates = (duplicates > 0).then(|| count(NATS_BATCH_DUPLICATE_COUNT, duplicates));
+    stream.into_iter().chain(duplicates)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::jetstream;
+    use async_nats::jetstream::ErrorCode;
+    use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+
+    use super::*;
+    use crate::nats::attributes::of_jetstream_publish;
+
+    #[test]
+    fn a_refusal_for_size_is_told_from_others() {
+        let by_stream = |number: ErrorCode| {
+            let refused = toml::from_str(&format!("code = 400\nerr_code = {}", number.0));
+            refused.map(|refused: jetstream::Error| {
+                let error = PublishError::with_source(PublishErrorKind::Other, refused);
+                is_for_size(&of_jetstream_publish(&error))
+            })
+        };
+        let by_client = PublishError::new(PublishErrorKind::MaxPayloadExceeded);
+        let full = PublishError::new(PublishErrorKind::MaxAckPending);
+
+        let rows = [
+            (ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM, true),
+            (ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM, true),
+            (ErrorCode::STREAM_STORE_FAILED, false),
+        ];
+        for (number, expected) in rows {
+            assert_eq!(by_stream(number), Ok(expected), "{number:?}");
+        }
+        assert!(is_for_size(&of_jetstream_publish(&by_client)));
+        assert!(!is_for_size(&of_jetstream_publish(&full)));
+    }
+}
