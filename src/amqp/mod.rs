@@ -71,7 +71,7 @@
 //!
 //! # Confirms
 //!
-//! | the broker | [`CONFIRMATION`] | `error.type` |
+//! | the broker | [`CONFIRMATION`](attributes::CONFIRMATION) | `error.type` |
 //! |---|---|---|
 //! | took the message | `ack` | |
 //! | took it and had no queue for it, though it was `mandatory` | `returned` | the reply code, `no-route` |
