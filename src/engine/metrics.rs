@@ -13,6 +13,7 @@ use crate::semconv::attributes::{
     MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM_NAME, SERVER_ADDRESS,
     SERVER_PORT, partition_id,
 };
+use crate::semconv::deprecated;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Instruments;
 
@@ -144,6 +145,9 @@ fn made_for(operation: &Operation<'_>) -> MetricAttributes {
     let is_send = operation.operation_type.is_producing();
     if let Some(group) = client.consumer_group.as_ref().filter(|_| !is_send) {
         messages.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
+    }
+    if client.telemetry.adds_deprecated_names() {
+        deprecated::add_to(&mut messages);
     }
     let mut with_type = messages.clone();
     if operation.operation_type != OperationType::Process {

@@ -6,6 +6,7 @@
 //! Pinned release: 1.45.0.
 
 pub mod attributes;
+pub(crate) mod deprecated;
 pub mod metrics;
 pub(crate) mod operation_type;
 pub(crate) mod outcome;

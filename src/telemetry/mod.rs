@@ -31,6 +31,7 @@ use self::tracer::LateTracer;
 pub(crate) use self::tracer::StartedSpan;
 use crate::policy::Policy;
 use crate::semconv::SCHEMA_URL;
+use crate::semconv::deprecated::{self, STABILITY_OPT_IN};
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
 
 /// Kinds of problems that a message's context can have.
@@ -62,6 +63,7 @@ pub struct Telemetry {
     keeps_existing_context: bool,
     max_links: usize,
     max_names: usize,
+    adds_deprecated_names: bool,
     problem_lines: Arc<LogLimiter<PROBLEM_KINDS>>,
 }
 
@@ -80,6 +82,8 @@ impl Telemetry {
             keeps_existing_context: false,
             max_links: default_max_links(),
             max_names: 500,
+            adds_deprecated_names: env::var(STABILITY_OPT_IN)
+                .is_ok_and(|opt_in| deprecated::are_wanted(&opt_in)),
             problem_lines: Arc::new(LogLimiter::new()),
         }
     }
@@ -212,7 +216,14 @@ impl Telemetry {
     }
 
     /// Starts a span inside `parent`.
-    pub(crate) fn start(&self, builder: SpanBuilder, parent: &Context) -> StartedSpan {
+    pub(crate) fn start(&self, mut builder: SpanBuilder, parent: &Context) -> StartedSpan {
+        if self.adds_deprecated_names {
+            let of_links = builder.links.iter_mut().flatten();
+            let of_links = of_links.map(|link| &mut link.attributes);
+            for attributes in builder.attributes.iter_mut().chain(of_links) {
+                deprecated::add_to(attributes);
+            }
+        }
         self.caught(Component::Tracer, || self.tracer.start(builder, parent))
             .unwrap_or_else(|| StartedSpan::nothing(parent))
     }
@@ -271,6 +282,11 @@ impl Telemetry {
     pub(crate) fn classify(&self, error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
         self.caught(Component::Classifier, || (self.classifier)(error))
             .unwrap_or_else(|| by_type_name(error))
+    }
+
+    /// Whether attributes that the conventions have renamed go out under their deprecated names too.
+    pub(crate) const fn adds_deprecated_names(&self) -> bool {
+        self.adds_deprecated_names
     }
 
     pub(crate) const fn max_names(&self) -> usize {

@@ -47,6 +47,7 @@ macro_rules! scenarios {
             a_client_names_no_more_destinations_than_it_may
             captured_headers_are_attributes
             captured_headers_are_short_and_few
+            deprecated_names_are_added_where_they_are_asked_for
             each_attempt_is_timed_under_its_error
             each_attempt_over_retry_destinations_links_to_the_one_before_it
             fan_back_shows_the_batch_in_the_traces_of_its_messages

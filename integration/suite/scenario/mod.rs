@@ -3,6 +3,7 @@
 mod ambient;
 mod batches;
 mod carried;
+mod deprecated;
 mod destinations;
 mod diagnosis;
 mod list;
@@ -32,6 +33,7 @@ use crate::{Broker, Header, Message};
 pub use self::ambient::*;
 pub use self::batches::*;
 pub use self::carried::*;
+pub use self::deprecated::*;
 pub use self::destinations::*;
 pub use self::diagnosis::*;
 pub use self::metrics::*;

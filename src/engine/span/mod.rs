@@ -26,6 +26,7 @@ use crate::semconv::attributes::{
     EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
     count, of_error, partition_id,
 };
+use crate::semconv::deprecated;
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::text::tidy;
 use crate::telemetry::{Component, Moment, StartedSpan, Telemetry};
@@ -219,7 +220,15 @@ impl StartedOperation {
     where
         I: IntoIterator<Item = KeyValue>,
     {
-        self.on_span(|span| span.set_attributes(attributes()));
+        self.on_span(|span| {
+            if self.telemetry().adds_deprecated_names() {
+                let mut attributes = attributes().into_iter().collect();
+                deprecated::add_to(&mut attributes);
+                span.set_attributes(attributes);
+            } else {
+                span.set_attributes(attributes());
+            }
+        });
     }
 
     /// Identity of the span of this operation, where it has one.
