@@ -79,9 +79,7 @@ async fn relay(recorder: &Recorder, headers: FieldTable) -> (Vec<(String, String
     let conflicting = problems(recorder)
         .iter()
         .any(|(name, _)| name == "conflicting");
-    let publish = publish_span("", payments.as_str())
-        .attribute("otel_messaging.rabbitmq.confirmation", "ack")
-        .child_of(&process.span_context);
+    let publish = publish_span("", payments.as_str()).child_of(&process.span_context);
     let settled = recorder.span(&format!("ack {}", shop.orders));
     let spans = [
         (process_span(&order).child_of(&creation), &process),

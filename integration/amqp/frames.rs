@@ -1,9 +1,7 @@
 //! Messages whose headers leave little room in a frame for a context, or none.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use integration::amqp::{
-    CLIENT_ID, CONFIRMATION, Cable, confirming, consume, next, publish, queue, url,
-};
+use integration::amqp::{CLIENT_ID, Cable, confirming, consume, next, publish, queue, url};
 use integration::metrics::problems;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -249,7 +247,6 @@ async fn wrapped_as_the_readme_shows_no_context_costs_a_connection_however_narro
             .attribute("rabbitmq.destination.routing_key", orders.to_string())
             .attribute("server.address", uri.authority.host)
             .attribute("server.port", i64::from(uri.authority.port))
-            .attribute(CONFIRMATION, "ack")
             .child_of(burdened().span().span_context())
             .assert(&sent_first);
     }

@@ -4,6 +4,7 @@
 use integration::amqp::{
     DELIVERY_TAG, client_attributes, delivery_tag, process_span, queue, queue_with,
 };
+use integration::delivered_for;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicNackOptions, BasicRejectOptions};
@@ -48,12 +49,29 @@ async fn a_requeued_message_is_a_second_attempt_in_the_same_trace() {
     assert_eq!(creation(&first), creation(&second));
     let name = format!("process {}", shop.orders);
     for (attempt, order) in [(1, &first), (2, &second)] {
-        process_span(order)
-            .attribute(ATTEMPT, attempt)
+        delivered_for(attempt, process_span(order))
             .child_of(&creation(order))
             .link(&creation(order))
             .assert(&processed(&recorder, order, &name).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_shows_what_is_ordinary_too() {
+    let recorder = Recorder::new();
+    let rule = Rule::of("*").unregistered_attributes(true);
+    let telemetry = recorder.telemetry().policy(Policy::new().rule(rule));
+    let shop = Shop::open(&telemetry).await;
+    let mut consumer = shop.consumer().await;
+    shop.publish_order().await;
+
+    let order = next(&mut consumer).await;
+
+    process_span(&order)
+        .attribute(ATTEMPT, 1)
+        .child_of(&creation(&order))
+        .link(&creation(&order))
+        .assert(&processed(&recorder, &order, &format!("process {}", shop.orders)).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,8 +113,7 @@ async fn a_quorum_queue_counts_the_attempts() {
 
     for attempt in 1..=4 {
         let order = next(&mut consumer).await;
-        process_span(&order)
-            .attribute(ATTEMPT, attempt)
+        delivered_for(attempt, process_span(&order))
             .child_of(&creation(&order))
             .link(&creation(&order))
             .assert(&processed(&recorder, &order, &format!("process {name}")).await);

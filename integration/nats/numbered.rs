@@ -66,7 +66,6 @@ pub(crate) fn of_pattern(operation: Operation, orders: &Orders, messages: i64) -
     batch_span(operation, &orders.subject("*"), messages)
         .attribute("messaging.destination.template", orders.subject("*"))
         .attribute("nats.stream.name", orders.name.clone())
-        .attribute("otel_messaging.message.delivery_attempt", 1)
 }
 
 /// Compares a span, its links to messages of these numbers, and what each has of its own.

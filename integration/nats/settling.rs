@@ -151,6 +151,27 @@ async fn a_message_comes_again_in_its_trace_after_nak_and_after_ack_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_shows_a_first_attempt_too() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    let policy = Policy::new().rule(Rule::of("*").unregistered_attributes(true));
+    orders.publish("7", fresh()).await;
+    let consumer = orders
+        .consumer(&recorder.telemetry().policy(policy), all(&orders))
+        .await;
+    let mut messages = consumer.messages().await.expect("messages");
+
+    let order = next(&mut messages).await;
+    order.process(async |_| ()).await;
+
+    delivered(process_span(orders.of_all("7")), &order)
+        .attribute("otel_messaging.message.delivery_attempt", 1)
+        .child_of(&named(FRESH))
+        .link(&named(FRESH))
+        .assert(&recorder.span(&format!("process {}", orders.subject("*"))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_policy_can_link_to_what_was_delivered_before() {
     let recorder = Recorder::new();
     let orders = Orders::open().await;

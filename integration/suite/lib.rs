@@ -126,6 +126,14 @@ pub trait Settler: Broker {
     fn settle_span(&self, destination: &str, received: &Received<Self::Message>) -> ExpectedSpan;
 }
 
+/// A span of a message that was delivered so many times; the first is not worth an attribute.
+pub fn delivered_for(attempt: i64, span: ExpectedSpan) -> ExpectedSpan {
+    match attempt {
+        1 => span,
+        _ => span.attribute("otel_messaging.message.delivery_attempt", attempt),
+    }
+}
+
 /// A name that no other test has.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -9,10 +9,11 @@ use super::operation::Operation;
 use super::propagation::Headers;
 use crate::policy::Rule;
 use crate::semconv::attributes::{
-    HEADER, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID, MESSAGING_CONSUMER_GROUP_NAME,
-    MESSAGING_DESTINATION_ANONYMOUS, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
-    MESSAGING_DESTINATION_TEMPORARY, MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE,
-    MESSAGING_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, count, partition_id,
+    DELIVERY_ATTEMPT, HEADER, MESSAGING_BATCH_MESSAGE_COUNT, MESSAGING_CLIENT_ID,
+    MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_ANONYMOUS, MESSAGING_DESTINATION_NAME,
+    MESSAGING_DESTINATION_TEMPLATE, MESSAGING_DESTINATION_TEMPORARY, MESSAGING_OPERATION_NAME,
+    MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, count,
+    partition_id,
 };
 use crate::semconv::text::{text, tidy};
 use crate::telemetry::Telemetry;
@@ -84,6 +85,23 @@ pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
 pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
     let client_id = operation.client.id.as_ref()?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
+}
+
+/// An attribute that the conventions have no counterpart of: it is there where its value is out of the
+/// ordinary, and otherwise if the rule wants such.
+pub(crate) fn unregistered(
+    rule: &Rule,
+    is_ordinary: bool,
+    attribute: impl FnOnce() -> KeyValue,
+) -> Option<KeyValue> {
+    (!is_ordinary || rule.wants_unregistered_attributes()).then(attribute)
+}
+
+/// Which delivery of a message it is.
+pub(crate) fn delivery_attempt(rule: &Rule, attempt: i64) -> Option<KeyValue> {
+    unregistered(rule, attempt == 1, || {
+        KeyValue::new(DELIVERY_ATTEMPT, attempt)
+    })
 }
 
 /// Most values of headers that a span has as attributes.

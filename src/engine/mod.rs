@@ -19,7 +19,7 @@ pub(crate) mod operation;
 pub(crate) mod propagation;
 
 /// Which attributes spans have.
-mod attributes;
+pub(crate) mod attributes;
 
 /// What is counted and measured.
 mod metrics;

@@ -15,9 +15,9 @@ use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish};
 use otel_messaging::testing::ExpectedSpan;
 
 use super::{
-    CONFIRMATION, DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, create_span,
-    delivery_tag, in_common, known, measured, process_span, publish_span, published_batch, queue,
-    raw_headers, settle_span, wire_headers,
+    DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, create_span, delivery_tag,
+    in_common, known, measured, process_span, publish_span, published_batch, queue, raw_headers,
+    settle_span, wire_headers,
 };
 use crate::{BatchSender, Broker, Header, Message, Settler};
 
@@ -91,9 +91,7 @@ impl Broker for Rabbit {
     }
 
     fn send_span(&self, queue: &str, sent: &Message, _: &Confirmation) -> ExpectedSpan {
-        publish_span("", queue)
-            .attribute("messaging.message.id", sent.key.clone())
-            .attribute(CONFIRMATION, "ack")
+        publish_span("", queue).attribute("messaging.message.id", sent.key.clone())
     }
 
     fn process_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
@@ -140,7 +138,7 @@ impl BatchSender for Rabbit {
     }
 
     fn sent_batch(&self, kind: SpanKind, queue: &str, messages: usize) -> ExpectedSpan {
-        published_batch(kind, Some(queue), messages).attribute(CONFIRMATION, "ack")
+        published_batch(kind, Some(queue), messages)
     }
 }
 

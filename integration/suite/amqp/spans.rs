@@ -80,7 +80,6 @@ pub fn batch_span(queue: &str, messages: usize) -> ExpectedSpan {
 
 /// What it has beside, of messages that were delivered for the first time.
 pub fn in_common(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
-    let span = span.attribute("otel_messaging.message.delivery_attempt", 1);
     with_routing_key(span, delivery.routing_key.as_str())
 }
 

@@ -21,7 +21,7 @@ use super::{
     PATIENCE, client, in_time, received_headers, server, server_attributes, stream_of, subscribed,
 };
 use crate::metrics::and;
-use crate::{Broker, Header, Message, Settler, unique};
+use crate::{Broker, Header, Message, Settler, delivered_for, unique};
 
 /// The consumer group of every JetStream consumer here.
 pub const DURABLE: &str = "billing";
@@ -211,8 +211,8 @@ impl Broker for JetStream {
 
     fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan {
         let info = received.info().expect("a message of JetStream");
-        span.attribute("nats.stream.name", info.stream.to_owned())
-            .attribute("otel_messaging.message.delivery_attempt", info.delivered)
+        let span = span.attribute("nats.stream.name", info.stream.to_owned());
+        delivered_for(info.delivered, span)
     }
 
     fn on_link(&self, received: &Received<Self::Message>) -> Vec<KeyValue> {
@@ -379,7 +379,8 @@ pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
 pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
     let info = message.info().expect("a message of JetStream");
     let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-    span.attribute("nats.stream.name", info.stream.to_owned())
-        .attribute("nats.stream.sequence", sequence)
-        .attribute("otel_messaging.message.delivery_attempt", info.delivered)
+    let span = span
+        .attribute("nats.stream.name", info.stream.to_owned())
+        .attribute("nats.stream.sequence", sequence);
+    delivered_for(info.delivered, span)
 }

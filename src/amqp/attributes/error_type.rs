@@ -32,11 +32,14 @@ pub(in crate::amqp) fn error_type(error: &Error) -> &'static str {
     }
 }
 
+/// What the broker says of a message that it took.
+pub(super) const ACK: &str = "ack";
+
 /// What the broker said, as [`CONFIRMATION`](super::CONFIRMATION) has it, and `error.type` where it is
 /// no success.
 pub(in crate::amqp) fn answer(confirmation: &Confirmation) -> (&'static str, Option<&'static str>) {
     match confirmation {
-        Confirmation::Ack(None) => ("ack", None),
+        Confirmation::Ack(None) => (ACK, None),
         // The broker has taken the message, and had no queue for it.
         Confirmation::Ack(Some(message)) => ("returned", Some(returned(message))),
         Confirmation::Nack(_) => ("nack", Some("nack")),

@@ -10,15 +10,15 @@ use opentelemetry::KeyValue;
 
 use super::attempt::attempt;
 use super::destination::Destination as Parties;
+use super::error_type::ACK;
 use super::sent_at::sent_at;
-use super::{RABBITMQ_DESTINATION_ROUTING_KEY, RABBITMQ_MESSAGE_DELIVERY_TAG};
+use super::{CONFIRMATION, RABBITMQ_DESTINATION_ROUTING_KEY, RABBITMQ_MESSAGE_DELIVERY_TAG};
+use crate::engine::attributes::{delivery_attempt, unregistered};
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::received::sealed::{ConsumedMessage, MessageSource};
 use crate::policy::Rule;
-use crate::semconv::attributes::{
-    DELIVERY_ATTEMPT, MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID,
-};
+use crate::semconv::attributes::{MESSAGING_MESSAGE_CONVERSATION_ID, MESSAGING_MESSAGE_ID};
 use crate::semconv::text::text;
 
 /// Where a wrapped client publishes.
@@ -103,12 +103,19 @@ impl ConsumedMessage for Delivery {
         attempt(self) > 1
     }
 
-    fn attributes(&self, _: &Source, _: &Rule) -> Vec<KeyValue> {
+    fn attributes(&self, _: &Source, rule: &Rule) -> Vec<KeyValue> {
         content(&self.routing_key, &self.properties)
             .chain(delivery_tag(self))
-            .chain([KeyValue::new(DELIVERY_ATTEMPT, attempt(self))])
+            .chain(delivery_attempt(rule, attempt(self)))
             .collect()
     }
+}
+
+/// What the broker said to a message, or to all of a batch.
+pub(in crate::amqp) fn confirmed_as(rule: &Rule, confirmation: &'static str) -> Option<KeyValue> {
+    unregistered(rule, confirmation == ACK, || {
+        KeyValue::new(CONFIRMATION, confirmation)
+    })
 }
 
 /// The number of a delivery; what the attribute cannot hold is left out.

@@ -7,11 +7,11 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::Context;
 
 use super::{OutgoingMessage, Producer};
 use crate::amqp::attributes::{
-    CONFIRMATION, answer, error_type, is_for_size, is_returned_for_size,
+    answer, confirmed_as, error_type, is_for_size, is_returned_for_size,
 };
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
@@ -129,7 +129,9 @@ impl Producer {
             }
             give_back(&mut results, &addresses);
             count_confirmed(&mut sending, &results);
-            sending.record(|| in_common(&results));
+            sending.record_by_rule(|rule| {
+                in_common(&results).and_then(|confirmation| confirmed_as(rule, confirmation))
+            });
             results
         }
     }
@@ -233,13 +235,11 @@ fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirma
 }
 
 /// What the broker said, if it said the same of all messages.
-fn in_common(results: &[lapin::Result<Confirmation>]) -> Option<KeyValue> {
+fn in_common(results: &[lapin::Result<Confirmation>]) -> Option<&'static str> {
     let mut answers = results.iter().map(|result| {
         let confirmation = result.as_ref().ok()?;
         Some(answer(confirmation).0)
     });
     let first = answers.next().flatten()?;
-    answers
-        .all(|other| other == Some(first))
-        .then(|| KeyValue::new(CONFIRMATION, first))
+    answers.all(|other| other == Some(first)).then_some(first)
 }

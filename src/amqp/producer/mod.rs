@@ -15,7 +15,7 @@ use opentelemetry::{Context, KeyValue};
 
 pub use self::batch::Publish;
 use super::attributes::{
-    CONFIRMATION, ConnectionInfo, answer, content, error_type, is_for_size, is_returned_for_size,
+    ConnectionInfo, answer, confirmed_as, content, error_type, is_for_size, is_returned_for_size,
     published,
 };
 use super::carrier::MessageHeaders;
@@ -216,7 +216,7 @@ impl PublisherConfirm {
         if confirmed.as_ref().is_ok_and(is_returned_for_size) {
             sending.refused_for_size();
         }
-        sending.record(|| [KeyValue::new(CONFIRMATION, confirmation)]);
+        sending.record_by_rule(|rule| confirmed_as(rule, confirmation));
         if let Some(error_type) = error {
             sending.fail(error_type, || "");
         }

@@ -14,7 +14,7 @@ use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
 use crate::engine::span::StartedOperation;
-use crate::policy::Record;
+use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
@@ -145,6 +145,16 @@ impl SendingBatch {
     {
         if let Some(started) = &self.started {
             started.record(attributes);
+        }
+    }
+
+    /// The same, of attributes that depend on the rule.
+    pub(crate) fn record_by_rule<I>(&self, attributes: impl FnOnce(&Rule) -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        if let Some(started) = &self.started {
+            started.record_by_rule(attributes);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::engine::client::Client;
 use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
 use crate::engine::span::StartedOperation;
-use crate::policy::Record;
+use crate::policy::{Record, Rule};
 use crate::semconv::operation_type::OperationType;
 
 /// A message on its way, from hand-over to whatever the broker says of it. Dropped, its span ends
@@ -97,6 +97,16 @@ impl Sending {
     {
         if let Some(started) = &self.started {
             started.record(attributes);
+        }
+    }
+
+    /// The same, of attributes that depend on the rule.
+    pub(crate) fn record_by_rule<I>(&self, attributes: impl FnOnce(&Rule) -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        if let Some(started) = &self.started {
+            started.record_by_rule(attributes);
         }
     }
 

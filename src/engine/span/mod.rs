@@ -21,7 +21,7 @@ use crate::engine::in_batch::InBatch;
 use crate::engine::links::within_limit;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
-use crate::policy::Record;
+use crate::policy::{Record, Rule};
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
     count, of_error, partition_id,
@@ -229,6 +229,15 @@ impl StartedOperation {
                 span.set_attributes(attributes());
             }
         });
+    }
+
+    /// The same, of attributes that depend on the rule.
+    pub(crate) fn record_by_rule<I>(&self, attributes: impl FnOnce(&Rule) -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        let operation = self.operation();
+        self.record(|| attributes(operation.rule()));
     }
 
     /// Identity of the span of this operation, where it has one.

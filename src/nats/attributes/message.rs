@@ -9,10 +9,11 @@ use async_nats::{HeaderMap, Message, StatusCode, jetstream, service};
 use opentelemetry::KeyValue;
 
 use super::{Subscription, position};
+use crate::engine::attributes::delivery_attempt;
 use crate::engine::destination::Destination;
 use crate::engine::received::sealed::ConsumedMessage;
 use crate::policy::Rule;
-use crate::semconv::attributes::{DELIVERY_ATTEMPT, MESSAGING_MESSAGE_ID};
+use crate::semconv::attributes::MESSAGING_MESSAGE_ID;
 use crate::semconv::text::text;
 
 #[expect(private_interfaces, reason = "nobody else can call it")]
@@ -60,11 +61,11 @@ impl ConsumedMessage for jetstream::Message {
         self.info().is_ok_and(|info| info.delivered > 1)
     }
 
-    fn attributes(&self, _: &Subscription, _: &Rule) -> Vec<KeyValue> {
+    fn attributes(&self, _: &Subscription, rule: &Rule) -> Vec<KeyValue> {
         let mut attributes: Vec<_> = message_id(self.headers.as_ref()).into_iter().collect();
         if let Ok(info) = self.info() {
             attributes.extend(position(info.stream, info.stream_sequence));
-            attributes.push(KeyValue::new(DELIVERY_ATTEMPT, info.delivered));
+            attributes.extend(delivery_attempt(rule, info.delivered));
         }
         attributes
     }

@@ -136,6 +136,10 @@ impl Rule {
         self.time_in_queue.unwrap_or(false)
     }
 
+    pub(crate) fn wants_unregistered_attributes(&self) -> bool {
+        self.unregistered_attributes.unwrap_or(false)
+    }
+
     pub(crate) fn wants_lag(&self) -> bool {
         self.lag.unwrap_or(false)
     }

@@ -40,6 +40,7 @@ pub struct Rule {
     time_in_queue: Option<bool>,
     lag: Option<bool>,
     fan_back: Option<usize>,
+    unregistered_attributes: Option<bool>,
 }
 
 impl Rule {
@@ -66,6 +67,7 @@ impl Rule {
             time_in_queue: None,
             lag: None,
             fan_back: None,
+            unregistered_attributes: None,
         }
     }
 
@@ -222,6 +224,18 @@ impl Rule {
         self
     }
 
+    /// Sets whether attributes that the conventions have no counterpart of are always there. Unset: only
+    /// where they are out of the ordinary.
+    ///
+    /// | attribute | ordinary |
+    /// |---|---|
+    /// | [`DELIVERY_ATTEMPT`](crate::semconv::attributes::DELIVERY_ATTEMPT) | 1 |
+    /// | `otel_messaging.rabbitmq.confirmation` | `ack` |
+    pub const fn unregistered_attributes(mut self, on: bool) -> Self {
+        self.unregistered_attributes = Some(on);
+        self
+    }
+
     pub(super) fn names(&self, destination: &str) -> bool {
         self.destination.matches(destination)
     }
@@ -268,6 +282,10 @@ impl Rule {
         take(&mut self.time_in_queue, &later.time_in_queue);
         take(&mut self.lag, &later.lag);
         take(&mut self.fan_back, &later.fan_back);
+        take(
+            &mut self.unregistered_attributes,
+            &later.unregistered_attributes,
+        );
     }
 }
 
