@@ -6,7 +6,7 @@ use async_nats::jetstream::context::PublishErrorKind as JetStreamErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream;
 use futures::future::join_all;
-use integration::nats::broker::{acknowledged, publish_span};
+use integration::nats::broker::{acknowledged, publish_span, without_subject};
 use integration::nats::{client, in_time};
 use integration::unique;
 use opentelemetry::Context;
@@ -29,14 +29,20 @@ async fn what_the_client_refuses_is_an_error_of_the_span() {
     let malformed = producer.publish("not a subject", "two books".into()).await;
     let large = producer.publish(subject.clone(), too_much.into()).await;
 
-    let kinds = [malformed, large].map(|result| result.map_err(|error| error.kind()));
+    let nowhere = producer.publish("", "two books".into()).await;
+
+    let kinds = [malformed, large, nowhere].map(|result| result.map_err(|error| error.kind()));
     assert_eq!(
         kinds,
         [
             Err(PublishErrorKind::InvalidSubject),
-            Err(PublishErrorKind::MaxPayloadExceeded)
+            Err(PublishErrorKind::MaxPayloadExceeded),
+            Err(PublishErrorKind::InvalidSubject),
         ]
     );
+    without_subject("publish", "send", PRODUCER)
+        .error("invalid_subject")
+        .assert(&recorder.span("publish"));
     publish_span(PRODUCER, "not a subject")
         .error("invalid_subject")
         .assert(&recorder.span("publish not a subject"));

@@ -75,8 +75,8 @@ pub(crate) fn of_overflow(operation: &Operation<'_>) -> impl Iterator<Item = Key
 
 /// The name of a destination; several have none in common.
 pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
-    let name = || KeyValue::new(MESSAGING_DESTINATION_NAME, destination.name.clone());
-    (!destination.stands_for_several).then(name)
+    let name = destination.usable_name()?;
+    Some(KeyValue::new(MESSAGING_DESTINATION_NAME, name.clone()))
 }
 
 /// Attributes that are of no use to samplers, for spans that are recorded.

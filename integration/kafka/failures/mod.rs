@@ -7,8 +7,8 @@ mod returned;
 use std::time::Duration;
 
 use integration::kafka::{
-    PATIENCE, config, flush, informed_producer, raw_headers, read, send_span, sending_span, topic,
-    wire_headers,
+    PATIENCE, config, flush, informed_producer, raw_headers, read, send_span, sending_nowhere,
+    sending_span, topic, wire_headers,
 };
 use integration::unique;
 use opentelemetry::trace::SpanKind;
@@ -40,6 +40,24 @@ fn again(message: &OwnedMessage) -> FutureRecord<'_, [u8], [u8]> {
     (record.key, record.payload) = (message.key(), message.payload());
     record.headers = message.headers().cloned();
     record
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_for_a_topic_without_a_name_has_a_span_that_names_none() {
+    let recorder = Recorder::new();
+    let producer = informed_producer(&recorder.telemetry(), &config());
+
+    let (error, _) = producer
+        .send(order("", &[]), PATIENCE)
+        .await
+        .expect_err("no topic");
+
+    let invalid = RDKafkaErrorCode::InvalidTopic;
+    assert_eq!(error, KafkaError::MessageProduction(invalid));
+    sending_nowhere(SpanKind::Producer)
+        .attribute(KEY, "order-7")
+        .error("INVALID_TOPIC_EXCEPTION")
+        .assert(&recorder.span("send"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -310,10 +310,8 @@ impl Subject {
         kind: SpanKind,
     ) -> ExpectedSpan {
         let name = self.template.as_ref().unwrap_or(&self.text);
-        let mut span = server_attributes(ExpectedSpan::new(format!("{verb} {name}"), kind))
-            .attribute("messaging.operation.name", verb)
-            .attribute("messaging.operation.type", operation_type)
-            .attribute("messaging.destination.name", self.text.clone());
+        let mut span = without_subject(verb, operation_type, kind).named(format!("{verb} {name}"));
+        span = span.attribute("messaging.destination.name", self.text.clone());
         if let Some(template) = &self.template {
             span = span.attribute("messaging.destination.template", template.clone());
         }
@@ -322,6 +320,17 @@ impl Subject {
         }
         span
     }
+}
+
+/// What a span of any operation has, whatever it is about.
+pub fn without_subject(
+    verb: &'static str,
+    operation_type: &'static str,
+    kind: SpanKind,
+) -> ExpectedSpan {
+    server_attributes(ExpectedSpan::new(verb, kind))
+        .attribute("messaging.operation.name", verb)
+        .attribute("messaging.operation.type", operation_type)
 }
 
 /// The whole span of publishing, with nothing known but the subject.

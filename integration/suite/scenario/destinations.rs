@@ -116,6 +116,32 @@ pub async fn a_template_stands_for_the_destination<B: Broker>() {
         .assert(&recorder);
 }
 
+/// A template without text stands for nothing, and takes back that of a wider rule.
+pub async fn an_empty_template_is_none<B: Broker>() {
+    let recorder = Recorder::new();
+    let policy = Policy::new()
+        .rule(Rule::of("*").template("anything"))
+        .rule(Rule::of("orders*").template(""));
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let order = Message::new("order-7");
+
+    let receipt = broker.send(&orders, &order).await;
+    let received = broker.receive(&orders).await;
+    received.process(async |_| ()).await;
+
+    let send = recorder.span(&broker.send_name(&orders));
+    broker.send_span(&orders, &order, &receipt).assert(&send);
+    broker
+        .process_span(&orders, &received)
+        .child_of(&send.span_context)
+        .link(&send.span_context)
+        .assert(&recorder.span(&broker.process_name(&orders)));
+    sent_messages()
+        .of(broker.sent(&orders), 1)
+        .assert(&recorder);
+}
+
 const TEMPLATE_KEY: &str = "messaging.destination.template";
 
 /// The same attributes with the template in place of the name.

@@ -41,6 +41,7 @@ macro_rules! scenarios {
             an_ambient_span_stays_the_parent
             an_ambient_span_stays_the_parent_whatever_is_trusted
             an_empty_context_is_an_empty_context
+            an_empty_template_is_none
             an_unsampled_trace_is_unbroken_over_four_hops
             baggage_of_a_message_stays_and_merges
             baggage_passes_by_the_lists_of_its_destinations

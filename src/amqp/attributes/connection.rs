@@ -8,7 +8,7 @@ use lapin::{Configuration, Connection};
 use opentelemetry::StringValue;
 
 use crate::engine::client::{Client, Server};
-use crate::engine::destination::shared;
+use crate::engine::destination::shared_unless_empty;
 use crate::policy::Rule;
 use crate::telemetry::Telemetry;
 
@@ -64,10 +64,7 @@ impl ConnectionInfo {
 
     /// Sets the server's address and port. Unset: spans and metrics do not name the server.
     pub fn server(mut self, address: &str, port: u16) -> Self {
-        self.server = Some(Server {
-            address: shared(address),
-            port,
-        });
+        self.server = shared_unless_empty(address).map(|address| Server { address, port });
         self
     }
 
@@ -82,7 +79,7 @@ impl ConnectionInfo {
 
     /// Sets the client's id. Unset: spans have none, since AMQP knows none.
     pub fn client_id(mut self, id: &str) -> Self {
-        self.client_id = Some(shared(id));
+        self.client_id = shared_unless_empty(id);
         self
     }
 

@@ -40,6 +40,8 @@ impl<'a> Name<'a> {
 #[derive(Debug)]
 pub(crate) struct Destination {
     pub(crate) name: StringValue,
+    /// The name is that of one, and not empty.
+    has_name: bool,
     /// What the policy says of it.
     pub(crate) rule: Rule,
     pub(crate) template: Option<StringValue>,
@@ -72,10 +74,11 @@ pub(super) struct MetricAttributes {
 
 impl Destination {
     pub(super) fn new(rule: Rule, name: Name<'_>) -> Self {
-        let template = rule.template_text();
+        let template = rule.template_text().or(name.template).map(shared);
         Self {
             name: shared(name.text),
-            template: template.or_else(|| name.template.map(shared)),
+            has_name: !name.text.is_empty(),
+            template,
             is_one_too_many: false,
             rule,
             is_temporary: name.is_temporary,
@@ -89,6 +92,7 @@ impl Destination {
     pub(super) fn many(rule: Rule, one: &Self, template: &StringValue) -> Self {
         Self {
             name: template.clone(),
+            has_name: false,
             rule,
             template: Some(template.clone()),
             is_temporary: one.is_temporary,
@@ -127,6 +131,14 @@ impl Destination {
         attributes
     }
 
+    /// Its name. Several have none in common, and an empty one names nothing.
+    pub(crate) const fn usable_name(&self) -> Option<&StringValue> {
+        match self.has_name {
+            true => Some(&self.name),
+            false => None,
+        }
+    }
+
     /// Its template, where that is one of few.
     pub(crate) fn usable_template(&self) -> Option<&StringValue> {
         self.template.as_ref().filter(|_| !self.is_one_too_many)
@@ -140,9 +152,14 @@ impl Destination {
             _ if self.is_one_too_many => None,
             Some(template) => Some(template),
             None if self.is_temporary || self.is_anonymous => None,
-            None => Some(&self.name),
+            None => self.usable_name(),
         }
     }
+}
+
+/// The text as an attribute, where there is any: an empty one names nothing.
+pub(crate) fn shared_unless_empty(text: &str) -> Option<StringValue> {
+    (!text.is_empty()).then(|| shared(text))
 }
 
 /// Counted, so that every span can have it without a copy.

@@ -9,7 +9,7 @@ use rdkafka::client::{Client, ClientContext};
 use super::KAFKA_CLUSTER_ID;
 use crate::engine::client;
 use crate::engine::client::Server;
-use crate::engine::destination::{Destination, Name, shared};
+use crate::engine::destination::{Destination, Name, shared, shared_unless_empty};
 use crate::engine::received::sealed::MessageSource;
 use crate::kafka::native;
 use crate::telemetry::Telemetry;
@@ -41,8 +41,8 @@ impl ClientInfo {
         let id = native::config(client, c"client.id").filter(|id| id != CLIENT_ID_UNSET);
         let group = native::config(client, c"group.id");
         let mut known = client::Client::new(telemetry, SYSTEM);
-        known.id = id.as_deref().map(shared);
-        known.consumer_group = group.as_deref().map(shared);
+        known.id = id.as_deref().and_then(shared_unless_empty);
+        known.consumer_group = group.as_deref().and_then(shared_unless_empty);
         known.set_server(servers.as_deref().and_then(only_server));
         Self {
             message_max_bytes: native::config(client, c"message.max.bytes")
@@ -97,10 +97,8 @@ fn only_server(servers: &str) -> Option<Server> {
         _ => (server, DEFAULT_PORT),
     };
     let address = address.trim_start_matches('[').trim_end_matches(']');
-    (!address.is_empty()).then(|| Server {
-        address: shared(address),
-        port,
-    })
+    let address = shared_unless_empty(address)?;
+    Some(Server { address, port })
 }
 
 #[cfg(test)]

@@ -65,12 +65,12 @@ pub(in crate::kafka) fn offset(offset: i64) -> KeyValue {
     KeyValue::new(KAFKA_OFFSET, offset)
 }
 
-/// A key that is text for people. Other keys have no agreed text form, and the conventions leave
+/// A key that is text for people, and there is any. Other keys have no agreed text form, and the conventions leave
 /// them out; a binary number may be UTF-8 by chance but holds control characters then.
 fn key_text(key: &[u8]) -> Option<&str> {
     str::from_utf8(key)
         .ok()
-        .filter(|key| !key.chars().any(char::is_control))
+        .filter(|key| !key.is_empty() && !key.chars().any(char::is_control))
 }
 
 #[cfg(test)]
@@ -89,11 +89,12 @@ mod tests {
 
     #[test]
     fn a_key_is_an_attribute_only_where_it_is_text() {
-        let keys: [(&[u8], Option<&str>); 4] = [
+        let keys: [(&[u8], Option<&str>); 5] = [
             (b"order-7", Some("order-7")),
             ("größe".as_bytes(), Some("größe")),
             (&[0, 0, 0, 7], None),
             (&[0xff, 0xfe], None),
+            (b"", None),
         ];
 
         for (key, expected) in keys {

@@ -10,7 +10,7 @@ use super::connects::Connects;
 use super::subject::{Patterns, is_inbox, template};
 use crate::engine::client;
 use crate::engine::client::Server;
-use crate::engine::destination::{Destination, Name, Names, shared};
+use crate::engine::destination::{Destination, Name, Names, shared, shared_unless_empty};
 use crate::engine::received::sealed::MessageSource;
 use crate::nats::carrier::MessageHeaders;
 use crate::policy::Rule;
@@ -36,7 +36,7 @@ impl Connection {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
         let mut known = client::Client::one_of(names, telemetry, SYSTEM);
-        known.consumer_group = group.map(shared);
+        known.consumer_group = group.and_then(shared_unless_empty);
         Self {
             statistics: client.statistics(),
             inbox: inbox.into(),

@@ -129,6 +129,6 @@ impl ConsumedMessage for StreamMessage {
 
 /// The id by which a stream knows a message that it has already.
 pub(crate) fn message_id(headers: Option<&HeaderMap>) -> Option<KeyValue> {
-    let id = headers?.get(NATS_MESSAGE_ID)?;
-    Some(KeyValue::new(MESSAGING_MESSAGE_ID, text(id.as_str())))
+    let id = headers?.get(NATS_MESSAGE_ID)?.as_str();
+    (!id.is_empty()).then(|| KeyValue::new(MESSAGING_MESSAGE_ID, text(id)))
 }

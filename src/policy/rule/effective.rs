@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt as _};
-use opentelemetry::{Context, StringValue};
 
 use super::{Carried, Incoming, Parent, Pattern, Record, Rule};
 
@@ -120,12 +120,13 @@ impl Rule {
     }
 
     /// Whether the user says what stands for the destination.
-    pub(crate) const fn has_template(&self) -> bool {
-        self.template.is_some()
+    pub(crate) fn has_template(&self) -> bool {
+        self.template_text().is_some()
     }
 
-    pub(crate) fn template_text(&self) -> Option<StringValue> {
-        self.template.clone().map(StringValue::from)
+    /// What stands for the destination by the user's word, which an empty one is not.
+    pub(crate) fn template_text(&self) -> Option<&str> {
+        self.template.as_deref().filter(|text| !text.is_empty())
     }
 
     pub(crate) fn wants_partition_on_metrics(&self) -> bool {

@@ -193,7 +193,8 @@ impl Rule {
     }
 
     /// Sets what stands for the destination in span names and on metrics: a template such as
-    /// `orders.{id}`, or a name of your own. Unset: its name.
+    /// `orders.{id}`, or a name of your own. Unset, or empty:
+    /// its name.
     ///
     /// It is the attribute `messaging.destination.template`. Needed where names are many, for one
     /// destination an order or a user.
