@@ -2,9 +2,9 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use integration::amqp::{
-    DELIVERY_TAG, client_attributes, delivery_tag, process_span, publish_span, queue,
+    DELIVERY_TAG, client_attributes, delivery_tag, process_span, publish_span, queue, settle_span,
 };
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation};
 use opentelemetry::trace::SpanKind;
@@ -53,7 +53,9 @@ async fn request_and_reply_are_one_trace_and_one_conversation() {
     reply(&shop.producer, &mut requests).await;
     let answer = next(&mut answers).await;
     answer.process(async |_| ()).await;
+    let acked = answer.ack(BasicAckOptions::default()).await;
 
+    assert!(acked.expect("an answer"));
     assert_eq!(answer.properties.correlation_id(), &Some(id));
     let span = |name: String| recorder.span(&name);
     let asked = span(format!("publish {}", shop.orders));
@@ -68,11 +70,16 @@ async fn request_and_reply_are_one_trace_and_one_conversation() {
         .attribute(CONVERSATION, "request-7")
         .child_of(&processed.span_context)
         .assert(&replied);
+    let answered = span(format!("process {replies}"));
     process_span(&answer)
         .attribute(CONVERSATION, "request-7")
         .child_of(&replied.span_context)
         .link(&replied.span_context)
-        .assert(&span(format!("process {replies}")));
+        .assert(&answered);
+    settle_span("ack", &answer)
+        .child_of(&answered.span_context)
+        .link(&replied.span_context)
+        .assert(&span(format!("ack {replies}")));
 }
 
 /// RabbitMQ's own way to reply, without a queue: the name to reply to is another one each time.

@@ -4,7 +4,9 @@ use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{pull, push};
 use futures::future::join_all;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use integration::nats::broker::{DURABLE, Subject, delivered, process_span, receive_span};
+use integration::nats::broker::{
+    DURABLE, Subject, delivered, process_span, receive_span, settle_span,
+};
 use integration::nats::{PATIENCE, in_time};
 use otel_messaging::Received;
 use otel_messaging::nats::jetstream;
@@ -140,11 +142,21 @@ async fn without_a_filter_the_stream_stands_for_its_subjects() {
     let order = next(&mut consumer.messages().await.expect("messages")).await;
     order.process(async |_| ()).await;
 
-    let subject = Subject::one_of(&orders.subject("7"), &orders.name);
-    of_fresh(delivered(process_span(subject), &order))
+    order.ack().await.expect("an acknowledgement");
+
+    let process = recorder.span(&format!("process {}", orders.name));
+    let acked = recorder.span(&format!("ack {}", orders.name));
+    let subject = || Subject::one_of(&orders.subject("7"), &orders.name);
+    of_fresh(delivered(process_span(subject()), &order))
         .attribute("messaging.consumer.group.name", DURABLE)
         .attribute("messaging.message.id", "order-7")
-        .assert(&recorder.span(&format!("process {}", orders.name)));
+        .assert(&process);
+    delivered(settle_span("ack", subject()), &order)
+        .attribute("messaging.consumer.group.name", DURABLE)
+        .attribute("messaging.message.id", "order-7")
+        .child_of(&process.span_context)
+        .link(&named(FRESH))
+        .assert(&acked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

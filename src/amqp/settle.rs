@@ -4,7 +4,7 @@ use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use opentelemetry::{Context, KeyValue};
 
-use super::attributes::{SETTLED, delivery_tag, error_type};
+use super::attributes::{SETTLED, content, delivery_tag, error_type};
 use crate::engine::ambient::ambient;
 use crate::engine::received::{Message, Received};
 
@@ -100,7 +100,10 @@ impl<M: Settleable> Received<M> {
                 return settling.await;
             }
             let mut started = self.start_settle(operation_name, &ambient);
-            started.record(|| delivery_tag(self.delivery()));
+            let delivery = self.delivery();
+            started.record(|| {
+                content(&delivery.routing_key, &delivery.properties).chain(delivery_tag(delivery))
+            });
             let settled = settling.await;
             match &settled {
                 Ok(true) => {}

@@ -99,7 +99,14 @@ pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", "settle")
         .attribute("messaging.destination.name", queue.to_owned());
-    span.attribute(DELIVERY_TAG, delivery_tag(delivery))
+    let mut span = with_routing_key(span, queue).attribute(DELIVERY_TAG, delivery_tag(delivery));
+    if let Some(id) = delivery.properties.message_id() {
+        span = span.attribute("messaging.message.id", id.to_string());
+    }
+    if let Some(id) = delivery.properties.correlation_id() {
+        span = span.attribute("messaging.message.conversation_id", id.to_string());
+    }
+    span
 }
 
 /// Attributes with which an operation is counted.

@@ -30,7 +30,7 @@ pub(in crate::amqp) fn published(
     client.destination(Parties::published(exchange.as_str(), routing_key.as_str()).name())
 }
 
-/// Attributes of a message that is published.
+/// Attributes of a message, whatever is done to it.
 ///
 /// Spec: RabbitMQ, table of attributes, 1.45.0.
 pub(in crate::amqp) fn content(
