@@ -11,7 +11,7 @@ use async_nats::message::OutboundMessage;
 use futures::{FutureExt as _, StreamExt as _};
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::nats::broker::measured;
-use integration::nats::{client, header_map, in_time, server_attributes, subscribed};
+use integration::nats::{client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
@@ -41,7 +41,8 @@ fn message(subject: &str, payload: Vec<u8>, headers: Option<HeaderMap>) -> Outbo
 
 /// The whole span of creating one message.
 pub(crate) fn create_span(subject: &str) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(format!("create {subject}"), PRODUCER))
+    ExpectedSpan::new(format!("create {subject}"), PRODUCER)
+        .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "create")
         .attribute("messaging.operation.type", "create")
         .attribute("messaging.destination.name", subject.to_owned())
@@ -53,7 +54,8 @@ pub(crate) fn publish_span(kind: SpanKind, subject: Option<&str>, messages: i64)
         || "publish".to_owned(),
         |subject| format!("publish {subject}"),
     );
-    let span = server_attributes(ExpectedSpan::new(name, kind))
+    let span = ExpectedSpan::new(name, kind)
+        .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.batch.message_count", messages);
@@ -198,7 +200,8 @@ async fn messages_of_one_template_are_known_by_it_and_without_create_spans_keep_
     let [publish] = &spans[..] else {
         panic!("one span: {spans:?}");
     };
-    server_attributes(ExpectedSpan::new(format!("publish {template}"), CLIENT))
+    ExpectedSpan::new(format!("publish {template}"), CLIENT)
+        .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.batch.message_count", 2)

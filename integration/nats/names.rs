@@ -7,7 +7,7 @@ use async_nats::service::ServiceExt as _;
 use futures::StreamExt as _;
 use integration::metrics::{consumed_messages, sent_messages};
 use integration::nats::broker::{Subject, acknowledged, measured, process_span, publish_span};
-use integration::nats::{client, in_time, server, stream_of, subscribed, url};
+use integration::nats::{client, in_time, stream_of, subscribed, url};
 use integration::unique;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -26,7 +26,6 @@ fn counted_as(verb: &'static str, template: Option<&str>) -> Vec<KeyValue> {
         KeyValue::new("messaging.system.name", "nats"),
         KeyValue::new("messaging.operation.name", verb),
     ];
-    attributes.extend(server());
     let key = "messaging.destination.template";
     attributes.extend(template.map(|template| KeyValue::new(key, template.to_owned())));
     attributes

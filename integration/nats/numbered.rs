@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull;
-use integration::nats::{header_map, server_attributes};
+use integration::nats::header_map;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::trace::SpanData;
@@ -55,7 +55,8 @@ pub(crate) fn batch_span(
     name: &str,
     messages: i64,
 ) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(format!("{verb} {name}"), kind))
+    ExpectedSpan::new(format!("{verb} {name}"), kind)
+        .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", operation_type)
         .attribute("messaging.batch.message_count", messages)

@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::{self, Stream};
 use async_nats::jetstream::{Context, Message};
 use futures::StreamExt as _;
 use integration::nats::broker::Subject;
-use integration::nats::{client, header_map, in_time, server, stream_of};
+use integration::nats::{client, header_map, in_time, stream_of};
 use integration::unique;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
@@ -62,7 +62,6 @@ pub(crate) fn receiving(more: &[(&'static str, &str)]) -> Vec<KeyValue> {
         KeyValue::new("messaging.system.name", "nats"),
         KeyValue::new("messaging.operation.name", "next"),
     ];
-    attributes.extend(server());
     let more = more.iter();
     attributes.extend(more.map(|(key, value)| KeyValue::new(*key, (*value).to_owned())));
     attributes

@@ -58,8 +58,8 @@ pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     {
         attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
     }
-    if let Some(server) = client.server() {
-        attributes.push(KeyValue::new(SERVER_ADDRESS, server.address));
+    if let Some(server) = &client.server {
+        attributes.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
         attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
     attributes

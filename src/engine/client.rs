@@ -1,7 +1,6 @@
 //! What is known of a client that was wrapped.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use opentelemetry::{Context, StringValue};
 
@@ -20,10 +19,8 @@ pub(crate) struct Client {
     pub(crate) id: Option<StringValue>,
     /// Consumer group.
     pub(crate) consumer_group: Option<StringValue>,
-    /// The broker, where just one is known, as far as the client is connected to it now.
-    server: RwLock<Option<Server>>,
-    /// How often that has changed.
-    server_changes: AtomicU64,
+    /// The broker, where just one is known.
+    pub(crate) server: Option<Server>,
     /// Spans that were current when it was used.
     pub(crate) met: MetSpans,
     /// What the policy says of operations on several destinations.
@@ -48,32 +45,10 @@ impl Client {
             system,
             id: None,
             consumer_group: None,
-            server: RwLock::default(),
-            server_changes: AtomicU64::new(0),
+            server: None,
             rule: telemetry.rules().rule_for(""),
             destinations: Destinations::new(Arc::clone(names)),
         }
-    }
-
-    /// The broker, where just one is known.
-    pub(crate) fn server(&self) -> Option<Server> {
-        let server = self.server.read();
-        server.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The client is connected to this broker now.
-    pub(crate) fn set_server(&self, server: Option<Server>) {
-        let known = self.server.write();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        if *known != server {
-            *known = server;
-            self.server_changes.fetch_add(1, Ordering::Release);
-        }
-    }
-
-    /// How often the broker has changed, as far as that is known.
-    pub(super) fn server_changes(&self) -> u64 {
-        self.server_changes.load(Ordering::Acquire)
     }
 
     /// What holds for a destination, looked up once and then remembered.

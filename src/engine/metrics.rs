@@ -114,11 +114,9 @@ fn with<const N: usize>(
 /// Attributes of metrics that are the same for all messages of the destination.
 fn attributes_of(operation: &Operation<'_>) -> Arc<MetricAttributes> {
     match operation.destination {
-        Some(destination) => destination.metric_attributes(
-            operation.operation_name,
-            operation.client.server_changes(),
-            || made_for(operation),
-        ),
+        Some(destination) => {
+            destination.metric_attributes(operation.operation_name, || made_for(operation))
+        }
         None => Arc::new(made_for(operation)),
     }
 }
@@ -138,8 +136,8 @@ fn made_for(operation: &Operation<'_>) -> MetricAttributes {
         };
         messages.extend(name.map(|name| KeyValue::new(key, name)));
     }
-    if let Some(server) = client.server() {
-        messages.push(KeyValue::new(SERVER_ADDRESS, server.address));
+    if let Some(server) = &client.server {
+        messages.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
         messages.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
     let is_send = operation.operation_type.is_producing();
@@ -157,46 +155,5 @@ fn made_for(operation: &Operation<'_>) -> MetricAttributes {
     MetricAttributes {
         messages,
         operation: with_type,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::attributes::at_start;
-    use crate::engine::client::{Client, Server};
-    use crate::engine::destination::{Name, shared};
-    use crate::telemetry::Telemetry;
-
-    #[test]
-    fn spans_and_metrics_name_the_server_that_the_client_is_connected_to() {
-        let client = Arc::new(Client::new(&Telemetry::new(), "nats"));
-        let destination = client.destination(Name::lasting("orders"));
-        let operation = Operation {
-            client: &client,
-            operation_type: OperationType::Send,
-            operation_name: "publish",
-            destination: Some(&destination),
-            partition: None,
-            batch: None,
-        };
-        let server = |address| Server {
-            address: shared(address),
-            port: 4222,
-        };
-
-        for address in [Some("a"), Some("b"), Some("b"), None] {
-            client.set_server(address.map(server));
-
-            let named = |attributes: &[KeyValue]| {
-                let address = attributes
-                    .iter()
-                    .find(|one| one.key.as_str() == "server.address");
-                address.map(|one| one.value.to_string())
-            };
-            let expected = address.map(str::to_owned);
-            assert_eq!(named(&at_start(&operation)), expected);
-            assert_eq!(named(&attributes_of(&operation).messages), expected);
-        }
     }
 }

@@ -6,6 +6,7 @@ use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
 use super::broker::{Core, JetStream, Subject, headers, publish_span};
+use super::identified;
 use crate::{BatchSender, Message};
 
 impl BatchSender for Core {
@@ -21,11 +22,11 @@ impl BatchSender for Core {
     }
 
     fn create_span(&self, subject: &str, _: &Message) -> ExpectedSpan {
-        create_span(subject)
+        identified(create_span(subject))
     }
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
-        sent_batch(kind, subject, messages)
+        identified(sent_batch(kind, subject, messages))
     }
 }
 
@@ -40,12 +41,13 @@ impl BatchSender for JetStream {
     }
 
     fn create_span(&self, subject: &str, _: &Message) -> ExpectedSpan {
-        create_span(subject)
+        identified(create_span(subject))
     }
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
         // The stream has the name of its only subject.
-        sent_batch(kind, subject, messages).attribute("nats.stream.name", subject.to_owned())
+        identified(sent_batch(kind, subject, messages))
+            .attribute("nats.stream.name", subject.to_owned())
     }
 }
 

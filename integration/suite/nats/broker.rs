@@ -17,8 +17,13 @@ use otel_messaging::Telemetry;
 use otel_messaging::nats::{self, Messages, jetstream};
 use otel_messaging::testing::ExpectedSpan;
 
+pub use super::spans::{
+    Subject, acknowledged, batch_span, delivered, measured, process_span, publish_span,
+    receive_span, request_span, settle_span, without_subject,
+};
 use super::{
-    PATIENCE, client, in_time, received_headers, server, server_attributes, stream_of, subscribed,
+    CLIENT_ID, PATIENCE, address, client, identified, in_time, received_headers, server, stream_of,
+    subscribed,
 };
 use crate::metrics::and;
 use crate::{Broker, Header, Message, Settler, delivered_for, unique};
@@ -43,9 +48,14 @@ impl Broker for Core {
     type Message = async_nats::Message;
 
     async fn connect(telemetry: &Telemetry) -> Self {
+        let (address, port) = address();
         Self {
-            producer: nats::Producer::wrap(telemetry, client().await),
-            consumer: nats::Consumer::wrap(telemetry, client().await),
+            producer: nats::Producer::wrap(telemetry, client().await)
+                .server(&address, port)
+                .client_id(CLIENT_ID),
+            consumer: nats::Consumer::wrap(telemetry, client().await)
+                .server(&address, port)
+                .client_id(CLIENT_ID),
             subscriptions: RefCell::default(),
         }
     }
@@ -88,15 +98,15 @@ impl Broker for Core {
     }
 
     fn send_span(&self, subject: &str, _: &Message, (): &()) -> ExpectedSpan {
-        publish_span(SpanKind::Producer, subject)
+        identified(publish_span(SpanKind::Producer, subject))
     }
 
     fn process_span(&self, subject: &str, _: &Received<Self::Message>) -> ExpectedSpan {
-        process_span(subject)
+        identified(process_span(subject))
     }
 
     fn batch_span(&self, subject: &str, messages: usize) -> ExpectedSpan {
-        batch_span(subject, messages)
+        identified(batch_span(subject, messages))
     }
 
     fn in_common(&self, span: ExpectedSpan, _: &Received<Self::Message>) -> ExpectedSpan {
@@ -108,15 +118,15 @@ impl Broker for Core {
     }
 
     fn sent(&self, subject: &str) -> Vec<KeyValue> {
-        measured("publish", subject)
+        at_server(measured("publish", subject))
     }
 
     fn consumed(&self, subject: &str) -> Vec<KeyValue> {
-        measured("next", subject)
+        at_server(measured("next", subject))
     }
 
     fn processed(&self, subject: &str) -> Vec<KeyValue> {
-        measured("process", subject)
+        at_server(measured("process", subject))
     }
 }
 
@@ -134,9 +144,13 @@ impl Broker for JetStream {
     type Message = client::Message;
 
     async fn connect(telemetry: &Telemetry) -> Self {
+        let (address, port) = address();
+        let context = client::new(client().await);
         Self {
             telemetry: telemetry.clone(),
-            producer: jetstream::Producer::wrap(telemetry, client::new(client().await)),
+            producer: jetstream::Producer::wrap(telemetry, context)
+                .server(&address, port)
+                .client_id(CLIENT_ID),
             messages: RefCell::default(),
         }
     }
@@ -157,8 +171,11 @@ impl Broker for JetStream {
             ack_wait: 4 * PATIENCE,
             ..pull::Config::default()
         });
-        let consumer =
-            jetstream::Consumer::wrap(&self.telemetry, consumer.await.expect("a consumer"));
+        let consumer = consumer.await.expect("a consumer");
+        let (address, port) = address();
+        let consumer = jetstream::Consumer::wrap(&self.telemetry, consumer)
+            .server(&address, port)
+            .client_id(CLIENT_ID);
         let messages = consumer.messages().await.expect("messages");
         let messages = Rc::new(Mutex::new(messages));
         self.messages.borrow_mut().insert(subject.clone(), messages);
@@ -198,15 +215,15 @@ impl Broker for JetStream {
     }
 
     fn send_span(&self, subject: &str, _: &Message, ack: &PublishAck) -> ExpectedSpan {
-        acknowledged(publish_span(SpanKind::Producer, subject), ack)
+        identified(acknowledged(publish_span(SpanKind::Producer, subject), ack))
     }
 
     fn process_span(&self, subject: &str, received: &Received<Self::Message>) -> ExpectedSpan {
-        delivered(process_span(subject), received).attribute(GROUP, DURABLE)
+        identified(delivered(process_span(subject), received)).attribute(GROUP, DURABLE)
     }
 
     fn batch_span(&self, subject: &str, messages: usize) -> ExpectedSpan {
-        batch_span(subject, messages).attribute(GROUP, DURABLE)
+        identified(batch_span(subject, messages)).attribute(GROUP, DURABLE)
     }
 
     fn in_common(&self, span: ExpectedSpan, received: &Received<Self::Message>) -> ExpectedSpan {
@@ -222,15 +239,15 @@ impl Broker for JetStream {
     }
 
     fn sent(&self, subject: &str) -> Vec<KeyValue> {
-        measured("publish", subject)
+        at_server(measured("publish", subject))
     }
 
     fn consumed(&self, subject: &str) -> Vec<KeyValue> {
-        and(measured("next", subject), GROUP, DURABLE)
+        and(at_server(measured("next", subject)), GROUP, DURABLE)
     }
 
     fn processed(&self, subject: &str) -> Vec<KeyValue> {
-        and(measured("process", subject), GROUP, DURABLE)
+        and(at_server(measured("process", subject)), GROUP, DURABLE)
     }
 }
 
@@ -250,7 +267,7 @@ impl Settler for JetStream {
     fn settle_span(&self, subject: &str, received: &Received<Self::Message>) -> ExpectedSpan {
         let info = received.info().expect("a message of JetStream");
         let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-        settle_span("double_ack", subject)
+        identified(settle_span("double_ack", subject))
             .attribute(GROUP, DURABLE)
             .attribute("nats.stream.name", info.stream.to_owned())
             .attribute("nats.stream.sequence", sequence)
@@ -268,128 +285,7 @@ pub(super) fn headers(message: &Message) -> HeaderMap {
     map
 }
 
-/// A subject in a span.
-#[derive(Clone, Debug)]
-pub struct Subject {
-    text: String,
-    template: Option<String>,
-    is_temporary: bool,
-}
-
-impl From<&str> for Subject {
-    fn from(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            template: None,
-            is_temporary: false,
-        }
-    }
-}
-
-impl Subject {
-    /// One of the subjects that a pattern stands for.
-    pub fn one_of(text: &str, pattern: &str) -> Self {
-        Self {
-            template: Some(pattern.to_owned()),
-            ..Self::from(text)
-        }
-    }
-
-    /// An inbox of the client's.
-    pub fn inbox(text: &str) -> Self {
-        Self {
-            is_temporary: true,
-            ..Self::one_of(text, "_INBOX")
-        }
-    }
-
-    pub(super) fn span(
-        &self,
-        verb: &'static str,
-        operation_type: &'static str,
-        kind: SpanKind,
-    ) -> ExpectedSpan {
-        let name = self.template.as_ref().unwrap_or(&self.text);
-        let mut span = without_subject(verb, operation_type, kind).named(format!("{verb} {name}"));
-        span = span.attribute("messaging.destination.name", self.text.clone());
-        if let Some(template) = &self.template {
-            span = span.attribute("messaging.destination.template", template.clone());
-        }
-        if self.is_temporary {
-            span = span.attribute("messaging.destination.temporary", true);
-        }
-        span
-    }
-}
-
-/// What a span of any operation has, whatever it is about.
-pub fn without_subject(
-    verb: &'static str,
-    operation_type: &'static str,
-    kind: SpanKind,
-) -> ExpectedSpan {
-    server_attributes(ExpectedSpan::new(verb, kind))
-        .attribute("messaging.operation.name", verb)
-        .attribute("messaging.operation.type", operation_type)
-}
-
-/// The whole span of publishing, with nothing known but the subject.
-pub fn publish_span(kind: SpanKind, subject: impl Into<Subject>) -> ExpectedSpan {
-    subject.into().span("publish", "send", kind)
-}
-
-/// The whole span of a request.
-pub fn request_span(subject: impl Into<Subject>) -> ExpectedSpan {
-    subject.into().span("request", "send", SpanKind::Producer)
-}
-
-/// The whole span of processing a message of core NATS.
-pub fn process_span(subject: impl Into<Subject>) -> ExpectedSpan {
-    subject
-        .into()
-        .span("process", "process", SpanKind::Consumer)
-}
-
-/// What any process span of a batch has.
-pub fn batch_span(subject: &str, messages: usize) -> ExpectedSpan {
-    let count = i64::try_from(messages).expect("a number of messages");
-    process_span(subject).attribute("messaging.batch.message_count", count)
-}
-
-/// Attributes with which what is done to a subject is measured, without a group.
-pub fn measured(operation: &'static str, subject: &str) -> Vec<KeyValue> {
-    let mut attributes = vec![
-        KeyValue::new("messaging.system.name", "nats"),
-        KeyValue::new("messaging.operation.name", operation),
-        KeyValue::new("messaging.destination.name", subject.to_owned()),
-    ];
+fn at_server(mut attributes: Vec<KeyValue>) -> Vec<KeyValue> {
     attributes.extend(server());
     attributes
-}
-
-/// The span of receiving, as far as it is known of any.
-pub fn receive_span(subject: impl Into<Subject>) -> ExpectedSpan {
-    subject.into().span("next", "receive", SpanKind::Client)
-}
-
-/// The whole span of settling a message.
-pub fn settle_span(verb: &'static str, subject: impl Into<Subject>) -> ExpectedSpan {
-    subject.into().span(verb, "settle", SpanKind::Client)
-}
-
-/// What the acknowledgement of a stream adds to a publish span.
-pub fn acknowledged(span: ExpectedSpan, ack: &PublishAck) -> ExpectedSpan {
-    let sequence = i64::try_from(ack.sequence).expect("a small number");
-    span.attribute("nats.stream.name", ack.stream.clone())
-        .attribute("nats.stream.sequence", sequence)
-}
-
-/// What JetStream adds to the span of processing.
-pub fn delivered(span: ExpectedSpan, message: &client::Message) -> ExpectedSpan {
-    let info = message.info().expect("a message of JetStream");
-    let sequence = i64::try_from(info.stream_sequence).expect("a small number");
-    let span = span
-        .attribute("nats.stream.name", info.stream.to_owned())
-        .attribute("nats.stream.sequence", sequence);
-    delivered_for(info.delivered, span)
 }

@@ -3,16 +3,14 @@
 mod batch;
 pub mod broker;
 pub mod server;
+mod spans;
 pub mod wire;
 
 use std::env;
-use std::io::BufRead as _;
-use std::net::TcpStream;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
-use async_nats::{Client, HeaderMap, jetstream};
+use async_nats::{Client, HeaderMap, ServerAddr, jetstream};
 use opentelemetry::KeyValue;
 use otel_messaging::testing::ExpectedSpan;
 
@@ -20,6 +18,9 @@ use crate::{Header, unique};
 
 /// Longest wait for anything that should take milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the user calls a client.
+pub const CLIENT_ID: &str = "billing-7";
 
 /// The server.
 pub fn url() -> String {
@@ -94,40 +95,24 @@ pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
     found
 }
 
-/// Attributes that every span of a client of ours has.
-pub fn server_attributes(span: ExpectedSpan) -> ExpectedSpan {
-    let span = span.attribute("messaging.system.name", "nats");
-    server()
-        .into_iter()
-        .fold(span, |span, KeyValue { key, value, .. }| {
-            span.attribute(key, value)
-        })
+/// A span that names the server of `NATS_URL` and the client, as the user of a wrapped one did.
+pub fn identified(span: ExpectedSpan) -> ExpectedSpan {
+    let span = span.attribute("messaging.client.id", CLIENT_ID);
+    let server = server().into_iter();
+    server.fold(span, |span, one| span.attribute(one.key, one.value))
 }
 
-/// The server as spans and metrics have it.
-pub fn server() -> Vec<KeyValue> {
-    let server = SERVER.iter();
-    server
-        .flat_map(|(address, port)| {
-            [
-                KeyValue::new("server.address", address.clone()),
-                KeyValue::new("server.port", *port),
-            ]
-        })
-        .collect()
+/// The server of `NATS_URL` as spans and metrics have it.
+pub fn server() -> [KeyValue; 2] {
+    let (address, port) = address();
+    [
+        KeyValue::new("server.address", address),
+        KeyValue::new("server.port", i64::from(port)),
+    ]
 }
 
-/// The server's address by its own word, unless it listens on all that it has.
-static SERVER: LazyLock<Option<(String, i64)>> = LazyLock::new(|| {
-    let url = url();
-    let stream = TcpStream::connect(url.trim_start_matches("nats://")).expect("a connection");
-    let mut info = String::new();
-    std::io::BufReader::new(stream)
-        .read_line(&mut info)
-        .expect("a line");
-    let info: serde_json::Value =
-        serde_json::from_str(info.trim_start_matches("INFO ")).expect("JSON");
-    let host = info.get("host")?.as_str()?;
-    let port = info.get("port")?.as_i64()?;
-    (host != "0.0.0.0").then(|| (host.to_owned(), port))
-});
+/// The host and the port of `NATS_URL`.
+pub fn address() -> (String, u16) {
+    let address: ServerAddr = url().parse().expect("a URL");
+    (address.host().to_owned(), address.port())
+}

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use tokio::process::{Child, Command};
 
 use super::in_time;
@@ -40,14 +39,6 @@ impl Server {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
-    }
-
-    /// The server as spans and metrics have it.
-    pub fn attributes(&self) -> [KeyValue; 2] {
-        [
-            KeyValue::new("server.address", "127.0.0.1"),
-            KeyValue::new("server.port", i64::from(self.port)),
-        ]
     }
 
     /// Stops it, as an operator would: what its streams have is on disk then.

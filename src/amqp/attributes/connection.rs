@@ -86,7 +86,7 @@ impl ConnectionInfo {
     pub(in crate::amqp) fn client(&self, telemetry: &Telemetry) -> Arc<Client> {
         let mut client = Client::new(telemetry, SYSTEM);
         client.id.clone_from(&self.client_id);
-        client.set_server(self.server.clone());
+        client.server.clone_from(&self.server);
         Arc::new(client)
     }
 

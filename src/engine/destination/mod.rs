@@ -55,11 +55,10 @@ pub(crate) struct Destination {
     metric_attributes: RwLock<Vec<KnownAttributes>>,
 }
 
-/// Attributes of metrics of one operation, with how often the server had changed by then.
+/// Attributes of metrics of one operation.
 #[derive(Debug)]
 struct KnownAttributes {
     operation_name: &'static str,
-    server_changes: u64,
     attributes: Arc<MetricAttributes>,
 }
 
@@ -103,16 +102,13 @@ impl Destination {
         }
     }
 
-    /// Attributes of metrics of an operation on it, which are made once for each server.
+    /// Attributes of metrics of an operation on it, which are made once.
     pub(super) fn metric_attributes(
         &self,
         operation_name: &'static str,
-        server_changes: u64,
         make: impl FnOnce() -> MetricAttributes,
     ) -> Arc<MetricAttributes> {
-        let is_known = |known: &&KnownAttributes| {
-            known.operation_name == operation_name && known.server_changes == server_changes
-        };
+        let is_known = |known: &&KnownAttributes| known.operation_name == operation_name;
         let known = self.metric_attributes.read();
         let known = known.unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.iter().find(is_known) {
@@ -125,7 +121,6 @@ impl Destination {
         known.retain(|known| known.operation_name != operation_name);
         known.push(KnownAttributes {
             operation_name,
-            server_changes,
             attributes: Arc::clone(&attributes),
         });
         attributes

@@ -43,7 +43,7 @@ impl ClientInfo {
         let mut known = client::Client::new(telemetry, SYSTEM);
         known.id = id.as_deref().and_then(shared_unless_empty);
         known.consumer_group = group.as_deref().and_then(shared_unless_empty);
-        known.set_server(servers.as_deref().and_then(only_server));
+        known.server = servers.as_deref().and_then(only_server);
         Self {
             message_max_bytes: native::config(client, c"message.max.bytes")
                 .and_then(|bytes| bytes.parse().ok())

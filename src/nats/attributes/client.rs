@@ -1,22 +1,47 @@
 //! What a connection and a subscription say of themselves.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use async_nats::{Client, ServerInfo, Statistics, jetstream};
+use async_nats::{Client, Statistics, jetstream};
+use opentelemetry::StringValue;
 
 use super::connects::Connects;
 use super::subject::{Patterns, is_inbox, template};
 use crate::engine::client;
 use crate::engine::client::Server;
-use crate::engine::destination::{Destination, Name, Names, shared, shared_unless_empty};
+use crate::engine::destination::{Destination, Name, Names, shared_unless_empty};
 use crate::engine::received::sealed::MessageSource;
 use crate::nats::carrier::MessageHeaders;
 use crate::policy::Rule;
 use crate::telemetry::{Moment, Telemetry};
 
 const SYSTEM: &str = "nats";
+
+/// What the user says of a client, which knows neither of it: what a server calls itself is not what it
+/// was connected to by, and the number that it gives its client is another one with each connection.
+#[derive(Clone, Debug, Default)]
+pub(in crate::nats) struct Identity {
+    server: Option<Server>,
+    client_id: Option<StringValue>,
+}
+
+impl Identity {
+    pub(in crate::nats) fn server(self, address: &str, port: u16) -> Self {
+        let address = shared_unless_empty(address);
+        Self {
+            server: address.map(|address| Server { address, port }),
+            ..self
+        }
+    }
+
+    pub(in crate::nats) fn client_id(self, id: &str) -> Self {
+        Self {
+            client_id: shared_unless_empty(id),
+            ..self
+        }
+    }
+}
 
 /// What is known of a connection, and of what it may carry.
 #[derive(Debug)]
@@ -32,10 +57,18 @@ pub(in crate::nats) struct Connection {
 }
 
 impl Connection {
-    fn new(telemetry: &Telemetry, client: Client, group: Option<&str>, names: &Arc<Names>) -> Self {
+    fn new(
+        telemetry: &Telemetry,
+        client: Client,
+        identity: &Identity,
+        group: Option<&str>,
+        names: &Arc<Names>,
+    ) -> Self {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
         let mut known = client::Client::one_of(names, telemetry, SYSTEM);
+        known.server.clone_from(&identity.server);
+        known.id.clone_from(&identity.client_id);
         known.consumer_group = group.and_then(shared_unless_empty);
         Self {
             statistics: client.statistics(),
@@ -55,10 +88,7 @@ impl Connection {
         self.connects.follow(
             || self.statistics.connects.load(Ordering::Relaxed),
             || self.client.try_server_info(),
-            |server| {
-                self.takes_headers.store(server.headers, Ordering::Relaxed);
-                self.known.set_server(only_server(server));
-            },
+            |server| self.takes_headers.store(server.headers, Ordering::Relaxed),
         );
     }
 
@@ -111,9 +141,9 @@ pub(in crate::nats) struct ClientInfo {
 }
 
 impl ClientInfo {
-    pub(in crate::nats) fn read(telemetry: &Telemetry, client: Client) -> Self {
+    pub(in crate::nats) fn new(telemetry: &Telemetry, client: Client, identity: &Identity) -> Self {
         let names = names_of_one(telemetry);
-        let connection = Connection::new(telemetry, client, None, &names);
+        let connection = Connection::new(telemetry, client, identity, None, &names);
         Self {
             client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
@@ -139,11 +169,12 @@ impl Subscription {
     pub(in crate::nats) fn new(
         telemetry: &Telemetry,
         client: Client,
+        identity: &Identity,
         patterns: Patterns,
         group: Option<&str>,
         names: &Arc<Names>,
     ) -> Self {
-        let connection = Connection::new(telemetry, client, group, names);
+        let connection = Connection::new(telemetry, client, identity, group, names);
         Self {
             client: Arc::clone(&connection.known),
             connection: Arc::new(connection),
@@ -184,7 +215,8 @@ impl MessageSource for Subscription {
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "nobody but us reads it")]
 pub struct ConsumerInfo {
-    telemetry: Telemetry,
+    pub(in crate::nats) telemetry: Telemetry,
+    pub(in crate::nats) identity: Identity,
     patterns: Patterns,
     group: Option<String>,
     subscription: OnceLock<Arc<Subscription>>,
@@ -193,11 +225,13 @@ pub struct ConsumerInfo {
 impl ConsumerInfo {
     pub(in crate::nats) fn new(
         telemetry: &Telemetry,
+        identity: Identity,
         patterns: Patterns,
         group: Option<String>,
     ) -> Self {
         Self {
             telemetry: telemetry.clone(),
+            identity,
             patterns,
             group,
             subscription: OnceLock::new(),
@@ -210,6 +244,7 @@ impl ConsumerInfo {
             Arc::new(Subscription::new(
                 &self.telemetry,
                 message.context.client(),
+                &self.identity,
                 self.patterns.clone(),
                 self.group.as_deref(),
                 &names_of_one(&self.telemetry),
@@ -226,54 +261,4 @@ impl ConsumerInfo {
 /// The names of one client for the user, however many subscriptions it has.
 pub(in crate::nats) fn names_of_one(telemetry: &Telemetry) -> Arc<Names> {
     Names::at_most(telemetry.max_names())
-}
-
-/// The server by its own word, where the client has no other to connect to and the server does not
-/// listen on all its addresses, which names none.
-fn only_server(server: &ServerInfo) -> Option<Server> {
-    let address = server.host.trim_matches(['[', ']']);
-    let names_none = address
-        .parse::<IpAddr>()
-        .is_ok_and(|address| address.is_unspecified());
-    let is_only = server.connect_urls.len() <= 1;
-    (is_only && !names_none && !address.is_empty()).then(|| Server {
-        address: shared(address),
-        port: server.port,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_known_only_where_it_is_the_only_one_and_names_an_address() {
-        let one = || vec!["nats-1.example:4222".to_owned()];
-        let two = || {
-            vec![
-                "nats-1.example:4222".to_owned(),
-                "nats-2.example:4222".to_owned(),
-            ]
-        };
-        let rows = [
-            ("127.0.0.1", vec![], Some("127.0.0.1")),
-            ("nats.example", one(), Some("nats.example")),
-            ("[::1]", vec![], Some("::1")),
-            ("nats.example", two(), None),
-            ("0.0.0.0", vec![], None),
-            ("::", vec![], None),
-            ("", vec![], None),
-        ];
-
-        for (host, connect_urls, expected) in rows {
-            let server = only_server(&ServerInfo {
-                host: host.to_owned(),
-                port: 4222,
-                connect_urls,
-                ..ServerInfo::default()
-            });
-            let found = server.as_ref().map(|server| server.address.as_str());
-            assert_eq!(found, expected, "{host:?}");
-        }
-    }
 }

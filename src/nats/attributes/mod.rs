@@ -9,7 +9,9 @@ mod message;
 mod stream;
 mod subject;
 
-pub(super) use self::client::{ClientInfo, Connection, ConsumerInfo, Subscription, names_of_one};
+pub(super) use self::client::{
+    ClientInfo, Connection, ConsumerInfo, Identity, Subscription, names_of_one,
+};
 pub(super) use self::error_type::{
     of_answer, of_jetstream_publish, of_publish, of_request, of_settle,
 };

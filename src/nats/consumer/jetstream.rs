@@ -14,7 +14,7 @@ use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use super::sealed::Deliver;
 use super::{Delivered, Messages};
 use crate::engine::received::Received;
-use crate::nats::attributes::{ConsumerInfo, Patterns};
+use crate::nats::attributes::{ConsumerInfo, Identity, Patterns};
 use crate::telemetry::{Moment, Telemetry};
 
 /// A JetStream consumer whose messages know the context that they were created in.
@@ -29,16 +29,35 @@ pub struct Consumer<T: IntoConsumerConfig = pull::Config> {
 }
 
 impl<T: IntoConsumerConfig> Consumer<T> {
-    /// Wraps a consumer. What it asks for is read from it; its server from its first message.
+    /// Wraps a consumer. What it asks for is read from it.
     #[must_use]
     pub fn wrap(telemetry: &Telemetry, client: Client<T>) -> Self {
+        Self::identified(telemetry, client, Identity::default())
+    }
+
+    fn identified(telemetry: &Telemetry, client: Client<T>, identity: Identity) -> Self {
         let info = client.cached_info();
         let patterns = Patterns::of_consumer(filters(&info.config), &info.stream_name);
-        let info = ConsumerInfo::new(telemetry, patterns, group(info));
+        let info = ConsumerInfo::new(telemetry, identity, patterns, group(info));
         Self {
             info: Arc::new(info),
             client,
         }
+    }
+
+    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
+    /// not name the server.
+    #[must_use]
+    pub fn server(self, address: &str, port: u16) -> Self {
+        let identity = self.info.identity.clone().server(address, port);
+        Self::identified(&self.info.telemetry, self.client, identity)
+    }
+
+    /// Sets the client's id. Unset: spans have none.
+    #[must_use]
+    pub fn client_id(self, id: &str) -> Self {
+        let identity = self.info.identity.clone().client_id(id);
+        Self::identified(&self.info.telemetry, self.client, identity)
     }
 
     /// The consumer itself, to ask for its state; what is received by it directly is not traced.

@@ -18,7 +18,7 @@ use futures_core::Stream;
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::Deliver as _;
-use super::attributes::{Patterns, Subscription, names_of_one};
+use super::attributes::{Identity, Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
@@ -31,6 +31,7 @@ use crate::telemetry::{Moment, Telemetry};
 #[derive(Clone)]
 pub struct Consumer {
     client: Client,
+    identity: Identity,
     telemetry: Telemetry,
     /// Those of all its subscriptions.
     names: Arc<Names>,
@@ -42,8 +43,28 @@ impl Consumer {
     pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
         Self {
             client,
+            identity: Identity::default(),
             telemetry: telemetry.clone(),
             names: names_of_one(telemetry),
+        }
+    }
+
+    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
+    /// not name the server.
+    #[must_use]
+    pub fn server(self, address: &str, port: u16) -> Self {
+        Self {
+            identity: self.identity.server(address, port),
+            ..self
+        }
+    }
+
+    /// Sets the client's id. Unset: spans have none.
+    #[must_use]
+    pub fn client_id(self, id: &str) -> Self {
+        Self {
+            identity: self.identity.client_id(id),
+            ..self
         }
     }
 
@@ -90,6 +111,7 @@ impl Consumer {
         Arc::new(Subscription::new(
             &self.telemetry,
             self.client.clone(),
+            &self.identity,
             Patterns::one(subject),
             group,
             &self.names,

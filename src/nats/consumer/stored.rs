@@ -29,6 +29,7 @@ impl Consumer {
         let subscription = Arc::new(Subscription::new(
             &self.telemetry,
             self.client.clone(),
+            &self.identity,
             Patterns::of_consumer(Vec::new(), stream),
             None,
             &self.names,

@@ -31,12 +31,31 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Wraps a context. Its server is read from it.
+    /// Wraps a context.
     #[must_use]
     pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
         Self {
             core: Core::wrap(telemetry, client.client()),
             client,
+        }
+    }
+
+    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
+    /// not name the server.
+    #[must_use]
+    pub fn server(self, address: &str, port: u16) -> Self {
+        Self {
+            core: self.core.server(address, port),
+            ..self
+        }
+    }
+
+    /// Sets the client's id. Unset: spans have none.
+    #[must_use]
+    pub fn client_id(self, id: &str) -> Self {
+        Self {
+            core: self.core.client_id(id),
+            ..self
         }
     }
 

@@ -7,17 +7,14 @@ mod traits;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::client::traits::{Publisher, Requester, Subscriber, TimeoutProvider};
-use async_nats::client::{FlushError, PublishError, RequestError, SubscribeError};
-use async_nats::message::OutboundMessage;
+use async_nats::client::{FlushError, PublishError, RequestError};
 use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
 use bytes::Bytes;
 use opentelemetry::{Context, KeyValue};
 
 use super::attributes::{
-    ClientInfo, Connection, is_for_size, message_id, of_answer, of_publish, of_request,
+    ClientInfo, Connection, Identity, is_for_size, message_id, of_answer, of_publish, of_request,
 };
 use super::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
@@ -36,17 +33,49 @@ const REQUEST: &str = "request";
 #[derive(Clone)]
 pub struct Producer {
     client: Client,
+    identity: Identity,
     info: Arc<ClientInfo>,
 }
 
 impl Producer {
-    /// Wraps a client. Its server and the prefix of its inboxes are read from it.
+    /// Wraps a client. The prefix of its inboxes is read from it.
     #[must_use]
     pub fn wrap(telemetry: &Telemetry, client: Client) -> Self {
+        Self::identified(telemetry, client, Identity::default())
+    }
+
+    fn identified(telemetry: &Telemetry, client: Client, identity: Identity) -> Self {
+        let info = ClientInfo::new(telemetry, client.clone(), &identity);
         Self {
-            info: Arc::new(ClientInfo::read(telemetry, client.clone())),
+            info: Arc::new(info),
+            identity,
             client,
         }
+    }
+
+    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
+    /// not name the server.
+    #[must_use]
+    pub fn server(self, address: &str, port: u16) -> Self {
+        let Self {
+            info,
+            identity,
+            client,
+        } = self;
+        let telemetry = &info.client.telemetry;
+        Self::identified(telemetry, client, identity.server(address, port))
+    }
+
+    /// Sets the client's id. Unset: spans have none.
+    #[must_use]
+    pub fn client_id(self, id: &str) -> Self {
+        let Self {
+            info,
+            identity,
+            client,
+        } = self;
+        let telemetry = &info.client.telemetry;
+        Self::identified(telemetry, client, identity.client_id(id))
     }
 
     /// The client itself; what is sent through it directly is not traced.
@@ -218,65 +247,6 @@ impl Producer {
         let destination = info.destination(subject);
         let message = OutgoingMessage::new(&info.connection, destination, headers, payload);
         message.start(&info.client, operation_name, ambient(called))
-    }
-}
-
-impl Publisher for Producer {
-    fn publish_with_reply<S, R>(
-        &self,
-        subject: S,
-        reply: R,
-        payload: Bytes,
-    ) -> impl Future<Output = Result<(), PublishError>>
-    where
-        S: ToSubject,
-        R: ToSubject,
-    {
-        self.publish_with_reply(subject, reply, payload)
-    }
-
-    fn publish_message(
-        &self,
-        mut message: OutboundMessage,
-    ) -> impl Future<Output = Result<(), PublishError>> {
-        let called = Context::current();
-        async move {
-            let headers = message.headers.get_or_insert_default();
-            let payload = message.payload.len();
-            let sending = self.start(PUBLISH, called, &message.subject, headers, payload);
-            end(
-                sending,
-                self.client.publish_message(message).await,
-                of_publish,
-            )
-        }
-    }
-}
-
-impl Requester for Producer {
-    fn send_request<S: ToSubject>(
-        &self,
-        subject: S,
-        request: Request,
-    ) -> impl Future<Output = Result<Message, RequestError>> {
-        self.send_request(subject, request)
-    }
-}
-
-/// What is received by these subscriptions is not traced: [`Consumer`](crate::nats::Consumer) has those
-/// that are.
-impl Subscriber for Producer {
-    fn subscribe<S: ToSubject>(
-        &self,
-        subject: S,
-    ) -> impl Future<Output = Result<async_nats::Subscriber, SubscribeError>> {
-        self.client.subscribe(subject)
-    }
-}
-
-impl TimeoutProvider for Producer {
-    fn timeout(&self) -> Option<Duration> {
-        self.client.timeout()
     }
 }
 

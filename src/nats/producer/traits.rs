@@ -1,9 +1,11 @@
-//! The traits of a JetStream context, for code that knows no more of it than them.
+//! The traits of a client and of a JetStream context, for code that knows no more of them.
 
 use std::time::Duration;
 
 use async_nats::client::traits as core;
-use async_nats::client::{PublishError as CorePublishError, RequestError as CoreRequestError};
+use async_nats::client::{
+    PublishError as CorePublishError, RequestError as CoreRequestError, SubscribeError,
+};
 use async_nats::jetstream::context::traits::{
     ClientProvider, Publisher, RequestSender, Requester, TimeoutProvider,
 };
@@ -16,7 +18,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::jetstream::Producer;
-use super::{REQUEST, answered};
+use super::{PUBLISH, REQUEST, answered, end};
+use crate::nats::attributes::of_publish;
 
 /// Their spans end when the client has taken the message, and say nothing of the stream: the trait
 /// promises the client's own acknowledgement, which knows of no span.
@@ -121,5 +124,64 @@ impl core::Requester for Producer {
             let result = core::Requester::send_request(&self.client, subject, request);
             answered(sending, result.await)
         }
+    }
+}
+
+impl core::Publisher for super::Producer {
+    fn publish_with_reply<S, R>(
+        &self,
+        subject: S,
+        reply: R,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<(), CorePublishError>>
+    where
+        S: ToSubject,
+        R: ToSubject,
+    {
+        self.publish_with_reply(subject, reply, payload)
+    }
+
+    fn publish_message(
+        &self,
+        mut message: message::OutboundMessage,
+    ) -> impl Future<Output = Result<(), CorePublishError>> {
+        let called = Context::current();
+        async move {
+            let headers = message.headers.get_or_insert_default();
+            let payload = message.payload.len();
+            let sending = self.start(PUBLISH, called, &message.subject, headers, payload);
+            end(
+                sending,
+                self.client.publish_message(message).await,
+                of_publish,
+            )
+        }
+    }
+}
+
+impl core::Requester for super::Producer {
+    fn send_request<S: ToSubject>(
+        &self,
+        subject: S,
+        request: Request,
+    ) -> impl Future<Output = Result<Message, CoreRequestError>> {
+        self.send_request(subject, request)
+    }
+}
+
+/// What is received by these subscriptions is not traced: [`Consumer`](crate::nats::Consumer) has those
+/// that are.
+impl core::Subscriber for super::Producer {
+    fn subscribe<S: ToSubject>(
+        &self,
+        subject: S,
+    ) -> impl Future<Output = Result<async_nats::Subscriber, SubscribeError>> {
+        self.client.subscribe(subject)
+    }
+}
+
+impl core::TimeoutProvider for super::Producer {
+    fn timeout(&self) -> Option<Duration> {
+        self.client.timeout()
     }
 }
