@@ -87,8 +87,18 @@
 //! those published to subjects without a template, their spans have no destination, and the link or the
 //! create span of each has its own.
 //!
-//! The server is known where it is the only one and names an address of its own; after a reconnect it
-//! is the one that the client is connected to then.
+//! The client does not show which address it was connected to, and what a server calls itself is often
+//! another one. To have the server on spans and metrics, say it where you wrap the client, and the
+//! client's id with it:
+//!
+//! ```
+//! # use otel_messaging::{Telemetry, nats};
+//! # fn example(telemetry: &Telemetry, client: async_nats::Client) {
+//! let producer = nats::Producer::wrap(telemetry, client)
+//!     .server("nats.example.com", 4222)
+//!     .client_id("orders-7");
+//! # }
+//! ```
 //!
 //! # Batches
 //!

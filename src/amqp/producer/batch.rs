@@ -69,7 +69,7 @@ impl Producer {
     /// Each message has a `create {destination}` span whose context it carries. One
     /// `publish {destination}` span of kind CLIENT links to all of them and ends with the last
     /// confirm, or on a channel without confirms when all are written. It has the
-    /// [`CONFIRMATION`] that all messages have in common. Where the policy has
+    /// [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) that all messages have in common. Where the policy has
     /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
     /// messages carry its context.
     ///

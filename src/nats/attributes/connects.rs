@@ -1,4 +1,4 @@
-//! Which server a client is connected to, looked up once for each connection.
+//! Whether a client has connected since what it knows of its server was read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
