@@ -117,6 +117,32 @@ fn the_schema_is_that_of_the_release() {
     assert_eq!(SCHEMA_URL.rsplit('/').next(), Some(release.version));
 }
 
+/// What a release calls its own attributes that it has renamed: the new name by the deprecated one.
+fn renamed(source: &str) -> BTreeMap<String, String> {
+    let quoted = |text: &str| text.split('"').nth(1).map(str::to_owned);
+    let arms = source.lines().filter_map(|line| line.split_once("=>"));
+    arms.filter_map(|(new, old)| Some((quoted(old)?, quoted(new)?)))
+        .collect()
+}
+
+#[test]
+fn each_deprecated_twin_is_replaced_by_the_attribute_that_it_is_added_to() {
+    let release = Release::released();
+    let renamed = renamed(include_str!("../../src/semconv/deprecated.rs"));
+
+    assert_eq!(renamed.len(), 7, "{renamed:?}");
+    for (old, new) in &renamed {
+        let instead = format!("Replaced by `{new}`.");
+        assert_eq!(release.deprecated.get(&**old), Some(&&*instead), "{old}");
+    }
+    let page = include_str!("../../src/semconv/renamed.md");
+    for (old, new) in &renamed {
+        assert!(page.contains(&format!("| `{old}` | `{new}` |")), "{old}");
+        let statement = format!("span.attributes[\"{old}\"], span.attributes[\"{new}\"])");
+        assert!(page.contains(&statement), "{old}");
+    }
+}
+
 /// The string constants of our sources whose value has the form of a name, by what they are called. The layout test
 /// sees to it that names are nowhere else.
 fn constants() -> BTreeMap<String, String> {

@@ -4,6 +4,8 @@
 //! Keys that only one broker has are in that broker's module.
 //!
 //! Pinned release: 1.45.0.
+//!
+#![doc = include_str!("renamed.md")]
 
 pub mod attributes;
 pub(crate) mod deprecated;
