@@ -100,8 +100,9 @@
 //! | a routing key on `amq.topic`, `amq.fanout`, `amq.headers`, `amq.match` or `amq.rabbitmq.trace`, where it is not what queues are found by, or only in part | nothing |
 //! | a queue that the user calls [temporary](Consumer::temporary_queue) | nothing |
 //!
-//! Nobody tells a client what kind an exchange of the user's is. Where routing keys are without
-//! number, set a [template](crate::policy::Rule::template).
+//! Nobody tells a client what kind an exchange of the user's is, nor whether a reply queue with a name
+//! of the user's own, such as `replies-{host}`, is one of many. Where routing keys or such queues are
+//! without number, set a [template](crate::policy::Rule::template).
 //!
 //! # Deliveries that come again
 //!
