@@ -125,6 +125,10 @@ pub mod semconv;
 mod telemetry;
 pub mod w3c;
 
+#[cfg(feature = "__internal")]
+#[doc(hidden)]
+pub mod internal;
+
 #[cfg(feature = "amqp")]
 pub mod amqp;
 #[cfg(feature = "kafka")]

@@ -1,10 +1,12 @@
 //! Context in the headers of an AMQP message.
 
 use benches::counting::counted;
-use benches::{amqp, sample, table};
+use benches::{sample, table};
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
 use opentelemetry::Context;
+use otel_messaging::Telemetry;
+use otel_messaging::amqp::internal as amqp;
 
 /// | allocations | for |
 /// |---|---|
@@ -15,12 +17,13 @@ use opentelemetry::Context;
 /// of the table, a name and a value for each.
 #[test]
 fn writing_a_trace_into_a_message_allocates_the_header_and_a_copy_of_those_before() {
+    let telemetry = Telemetry::new();
     let context = sample::trace();
 
     for (before, expected) in [(None, 3), (Some(10), 1 + 2 * 10 + 2)] {
         let properties = properties(before.map(table::other_headers));
 
-        let (headers, allocations) = counted(|| amqp::inject(&context, &properties));
+        let (headers, allocations) = counted(|| amqp::inject(&telemetry, &context, &properties));
 
         assert_eq!(count(headers), before.unwrap_or(0) + 1);
         assert_eq!(allocations, expected);
@@ -31,13 +34,14 @@ fn writing_a_trace_into_a_message_allocates_the_header_and_a_copy_of_those_befor
 /// where header after header would be looked for its place.
 #[test]
 fn replacing_a_trace_allocates_a_list_and_a_copy_of_the_headers_that_stay() {
+    let telemetry = Telemetry::new();
     let context = sample::trace();
     let stale = properties(Some(table::inject_by_hand(
         &context,
         table::other_headers(10),
     )));
 
-    let (headers, allocations) = counted(|| amqp::inject(&context, &stale));
+    let (headers, allocations) = counted(|| amqp::inject(&telemetry, &context, &stale));
 
     assert_eq!(count(headers), 11);
     assert_eq!(allocations, 1 + 1 + 2 * 10 + 2);
@@ -45,9 +49,10 @@ fn replacing_a_trace_allocates_a_list_and_a_copy_of_the_headers_that_stay() {
 
 #[test]
 fn a_message_without_a_context_to_carry_allocates_nothing() {
+    let telemetry = Telemetry::new();
     let properties = properties(Some(table::other_headers(10)));
 
-    let (headers, allocations) = counted(|| amqp::inject(&Context::new(), &properties));
+    let (headers, allocations) = counted(|| amqp::inject(&telemetry, &Context::new(), &properties));
 
     assert_eq!((headers, allocations), (None, 0));
 }
@@ -55,6 +60,7 @@ fn a_message_without_a_context_to_carry_allocates_nothing() {
 /// The context's own allocation is for the span that it holds.
 #[test]
 fn reading_a_trace_allocates_the_context_and_nothing_else() {
+    let telemetry = Telemetry::new();
     let rows = [
         (
             table::inject_by_hand(&sample::trace(), FieldTable::default()),
@@ -69,7 +75,7 @@ fn reading_a_trace_allocates_the_context_and_nothing_else() {
 
     for (headers, expected) in rows {
         let properties = properties(Some(headers));
-        let (_context, allocations) = counted(|| amqp::extract(&properties));
+        let (_context, allocations) = counted(|| amqp::extract(&telemetry, &properties));
         assert_eq!(allocations, expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use benches::by_hand;
 use benches::harness::{Report, Run, Sample, Way, many};
-use benches::messages::Wrapped;
+use benches::messages;
 use benches::sample::{self, Broker, CLIENT_ID, GROUP, KEY, TOPIC, ready};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{
@@ -76,7 +76,7 @@ fn links(count: usize, traces: usize) -> Vec<Link> {
 }
 
 fn linked<'a>(links: Vec<Link>, provider: &SdkTracerProvider) -> Run<'a> {
-    let wrapped = Wrapped::traced(provider.clone());
+    let wrapped = messages::traced(provider.clone());
     rounds(links.len(), move |sample| {
         let links = links.clone();
         sample.measure(|| wrapped.processed_together(links));

@@ -4,10 +4,11 @@ use std::hint::black_box;
 
 use benches::harness::{Report, Way, each};
 use benches::stock::{Fields, Nowhere};
-use benches::{by_hand, codec, sample, stock};
+use benches::{by_hand, sample, stock};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt as _;
+use otel_messaging::internal::{parse_traceparent, write_traceparent};
 use otel_messaging::w3c;
 
 pub(crate) fn measure(report: &Report) {
@@ -17,14 +18,14 @@ pub(crate) fn measure(report: &Report) {
     report.row(
         "codec: write traceparent",
         [
-            (Way::Ours, each(|| codec::write(black_box(&span)))),
+            (Way::Ours, each(|| write_traceparent(black_box(&span)))),
             (Way::ByHand, each(|| by_hand::write(black_box(&span)))),
         ],
     );
     report.row(
         "codec: parse traceparent",
         [
-            (Way::Ours, each(|| codec::parse(black_box(&text)))),
+            (Way::Ours, each(|| parse_traceparent(black_box(&text)))),
             (Way::ByHand, each(|| by_hand::parse(black_box(&text)))),
         ],
     );

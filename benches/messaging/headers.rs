@@ -3,12 +3,14 @@
 use std::hint::black_box;
 
 use benches::harness::{Report, Run, Way, each};
-use benches::{by_hand, kafka as direct, sample, stock};
+use benches::{by_hand, sample, stock};
 use opentelemetry::Context;
-use otel_messaging::{kafka, w3c};
+use otel_messaging::kafka::internal as direct;
+use otel_messaging::{Telemetry, kafka, w3c};
 use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
 
 pub(crate) fn measure(report: &Report) {
+    let telemetry = Telemetry::new();
     let none = Context::new();
     let trace = sample::trace();
     let tracestate = sample::trace_and_tracestate();
@@ -29,7 +31,7 @@ pub(crate) fn measure(report: &Report) {
     let headers = by_hand::inject(&trace, ten.clone());
     extract(report, "traceparent behind 10 others", &headers);
     for (name, context) in [(WITH_TRACESTATE, tracestate), (WITH_BAGGAGE, baggage)] {
-        let headers = direct::inject(&context, None).unwrap_or_default();
+        let headers = direct::inject(&telemetry, &context, None).unwrap_or_default();
         extract(report, name, &headers);
     }
     extract(report, "no context, 10 others", &ten);
@@ -41,9 +43,10 @@ const WITH_TRACESTATE: &str = "tracestate of 2";
 const WITH_BAGGAGE: &str = "3 baggage members";
 
 fn inject(report: &Report, name: &str, context: &Context, before: Option<&OwnedHeaders>) {
+    let telemetry = Telemetry::new();
     let headers = || before.cloned().unwrap_or_default();
     let (both, trace) = (stock::trace_and_baggage(), stock::trace());
-    let ours = each(|| direct::inject(black_box(context), before.cloned()));
+    let ours = each(|| direct::inject(&telemetry, black_box(context), before.cloned()));
     let stock = each(|| stock::inject(&both, black_box(context), headers()));
     let trace = each(|| stock::inject(&trace, black_box(context), headers()));
     let by_hand = each(|| by_hand::inject(black_box(context), headers()));
@@ -56,9 +59,10 @@ fn inject(report: &Report, name: &str, context: &Context, before: Option<&OwnedH
 }
 
 fn extract(report: &Report, name: &str, headers: &OwnedHeaders) {
+    let telemetry = Telemetry::new();
     let headers = headers.as_borrowed();
     let (both, trace) = (stock::trace_and_baggage(), stock::trace());
-    let ours = each(|| direct::extract(black_box(headers)));
+    let ours = each(|| direct::extract(&telemetry, black_box(headers)));
     let stock = each(|| stock::extract(&both, black_box(headers)));
     let trace = each(|| stock::extract(&trace, black_box(headers)));
     let by_hand = each(|| by_hand::extract(black_box(headers)));

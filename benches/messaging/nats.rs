@@ -4,16 +4,22 @@ use std::hint::black_box;
 
 use async_nats::HeaderMap;
 use benches::harness::{Report, Way, each};
-use benches::{header_map as other, nats as direct, sample, stock};
+use benches::{header_map as other, sample, stock};
 use opentelemetry::Context;
-use otel_messaging::{nats, w3c};
+use otel_messaging::nats::internal as direct;
+use otel_messaging::{Telemetry, nats, w3c};
 
 pub(crate) fn measure(report: &Report) {
+    let telemetry = Telemetry::new();
     let none = Context::new();
     let trace = sample::trace();
     let ten = other::others(10);
     let stale = other::inject_by_hand(&trace, HeaderMap::new());
-    let full = direct::inject(&sample::trace_and_tracestate(), HeaderMap::new());
+    let full = direct::inject(
+        &telemetry,
+        &sample::trace_and_tracestate(),
+        HeaderMap::new(),
+    );
 
     inject(report, "traceparent", &trace, &HeaderMap::new());
     inject(report, "no context", &none, &HeaderMap::new());
@@ -30,6 +36,7 @@ pub(crate) fn measure(report: &Report) {
 }
 
 fn inject(report: &Report, name: &str, context: &Context, before: &HeaderMap) {
+    let telemetry = Telemetry::new();
     let headers = || black_box(before).clone();
     let (both, trace) = (stock::trace_and_baggage(), stock::trace());
     report.row(
@@ -37,7 +44,7 @@ fn inject(report: &Report, name: &str, context: &Context, before: &HeaderMap) {
         [
             (
                 Way::Ours,
-                each(|| direct::inject(black_box(context), headers())),
+                each(|| direct::inject(&telemetry, black_box(context), headers())),
             ),
             (
                 Way::Stock,
@@ -56,11 +63,15 @@ fn inject(report: &Report, name: &str, context: &Context, before: &HeaderMap) {
 }
 
 fn extract(report: &Report, name: &str, headers: &HeaderMap) {
+    let telemetry = Telemetry::new();
     let (both, trace) = (stock::trace_and_baggage(), stock::trace());
     report.row(
         &format!("nats extract: {name}"),
         [
-            (Way::Ours, each(|| direct::extract(black_box(headers)))),
+            (
+                Way::Ours,
+                each(|| direct::extract(&telemetry, black_box(headers))),
+            ),
             (
                 Way::Stock,
                 each(|| other::extract(&both, black_box(headers))),

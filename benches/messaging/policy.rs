@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use benches::harness::{Report, Way, each};
-use benches::messages::{Wrapped, meter_provider};
+use benches::messages::{meter_provider, with_rules};
 use benches::sample::{GROUP, TOPIC};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
@@ -14,7 +14,7 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 const RULES: usize = 10;
 
 pub(crate) fn measure(report: &Report) {
-    let wrapped = Wrapped::with_rules(RULES);
+    let wrapped = with_rules(RULES);
     let known = HashMap::from([(TOPIC.to_owned(), Arc::new(()))]);
     report.row(
         "policy: look-up",

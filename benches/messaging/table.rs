@@ -3,13 +3,15 @@
 use std::hint::black_box;
 
 use benches::harness::{Report, Run, Way, each};
-use benches::{amqp as direct, sample, stock, table};
+use benches::{sample, stock, table};
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
 use opentelemetry::Context;
-use otel_messaging::{amqp, w3c};
+use otel_messaging::amqp::internal as direct;
+use otel_messaging::{Telemetry, amqp, w3c};
 
 pub(crate) fn measure(report: &Report) {
+    let telemetry = Telemetry::new();
     let none = Context::new();
     let trace = sample::trace();
     let tracestate = sample::trace_and_tracestate();
@@ -31,7 +33,7 @@ pub(crate) fn measure(report: &Report) {
     extract(report, "traceparent", &stale);
     extract(report, "traceparent beside 10 others", &behind_ten);
     for (name, context) in [(WITH_TRACESTATE, tracestate), (WITH_BAGGAGE, baggage)] {
-        let headers = direct::inject(&context, &empty).unwrap_or_default();
+        let headers = direct::inject(&telemetry, &context, &empty).unwrap_or_default();
         extract(report, name, &properties(headers));
     }
     extract(report, "no context, 10 others", &ten);
@@ -49,9 +51,10 @@ fn properties(headers: FieldTable) -> BasicProperties {
 /// A wrapped producer is given headers that it has to copy if it changes them. So are the other ways
 /// here, though by them the headers could be changed before.
 fn inject(report: &Report, name: &str, context: &Context, before: &BasicProperties) {
+    let telemetry = Telemetry::new();
     let headers = || before.headers().clone().unwrap_or_default();
     let (both, trace) = (stock::trace_and_baggage(), stock::trace());
-    let ours = each(|| direct::inject(black_box(context), black_box(before)));
+    let ours = each(|| direct::inject(&telemetry, black_box(context), black_box(before)));
     let stock = each(|| table::inject(&both, black_box(context), headers()));
     let trace = each(|| table::inject(&trace, black_box(context), headers()));
     let by_hand = each(|| table::inject_by_hand(black_box(context), headers()));
@@ -64,12 +67,13 @@ fn inject(report: &Report, name: &str, context: &Context, before: &BasicProperti
 }
 
 fn extract(report: &Report, name: &str, properties: &BasicProperties) {
+    let telemetry = Telemetry::new();
     let headers = || {
         let headers = black_box(properties).headers();
         headers.as_ref().expect("headers")
     };
     let (both, trace) = (stock::trace_and_baggage(), stock::trace());
-    let ours = each(|| direct::extract(black_box(properties)));
+    let ours = each(|| direct::extract(&telemetry, black_box(properties)));
     let stock = each(|| table::extract(&both, headers()));
     let trace = each(|| table::extract(&trace, headers()));
     let by_hand = each(|| table::extract_by_hand(headers()));

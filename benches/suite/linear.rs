@@ -3,9 +3,9 @@
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ffi::CString;
 use std::hint::black_box;
 use std::slice;
-use std::sync::Arc;
 
 use async_nats::HeaderMap;
 use async_nats::header::HeaderName;
@@ -14,11 +14,14 @@ use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable, ShortString};
 use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use otel_messaging::amqp::internal as amqp;
+use otel_messaging::kafka::internal as kafka;
+use otel_messaging::nats::internal as nats;
+use otel_messaging::{Telemetry, w3c};
+use rdkafka::message::OwnedHeaders;
 
-use crate::engine::propagation::Headers;
 use crate::hostile::{Header, Hostile};
-use crate::telemetry::Propagation;
-use crate::{amqp, kafka, nats, sample, stock};
+use crate::{sample, stock};
 
 /// How many headers there are, which operations are chosen, and how each is done and told.
 pub struct Run<'a> {
@@ -46,17 +49,17 @@ pub fn run(run: &Run<'_>) {
 }
 
 fn kafka(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
-    let list = LazyCell::new(|| kafka::headers(headers));
+    let list = LazyCell::new(|| list(headers));
     let bytes = || bytes(headers.iter());
-    run.each("kafka", "read", hostile, bytes, |propagation| {
+    run.each("kafka", "read", hostile, bytes, |telemetry| {
         let list = list.as_borrowed();
-        (run.measured)(&mut || read(propagation, list));
+        (run.measured)(&mut || drop(black_box(kafka::extract(telemetry, list))));
     });
-    run.each("kafka", "forward", hostile, bytes, |propagation| {
+    run.each("kafka", "forward", hostile, bytes, |telemetry| {
         let context = sample::trace_and_baggage();
         let mut given = Some((*list).clone());
         let mut back = None;
-        (run.measured)(&mut || back = kafka::forward(propagation, &context, given.take()));
+        (run.measured)(&mut || back = kafka::forward(telemetry, &context, given.take()));
     });
 }
 
@@ -67,29 +70,29 @@ fn amqp(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
         _ => table(headers),
     });
     let bytes = || table.1;
-    run.each("amqp", "read", hostile, bytes, |propagation| {
-        let table = &table.0;
-        (run.measured)(&mut || read(propagation, table));
+    run.each("amqp", "read", hostile, bytes, |telemetry| {
+        let properties = BasicProperties::default().with_headers(table.0.clone());
+        (run.measured)(&mut || drop(black_box(amqp::extract(telemetry, &properties))));
     });
-    run.each("amqp", "forward", hostile, bytes, |propagation| {
+    run.each("amqp", "forward", hostile, bytes, |telemetry| {
         let context = sample::trace_and_baggage();
         let properties = BasicProperties::default().with_headers(table.0.clone());
         let mut sent = None;
-        (run.measured)(&mut || sent = amqp::forward(propagation, &context, &properties));
+        (run.measured)(&mut || sent = amqp::forward(telemetry, &context, &properties));
     });
 }
 
 fn nats(run: &Run<'_>, hostile: Hostile, headers: &[Header]) {
     let map = LazyCell::new(|| map(headers));
     let bytes = || map.1;
-    run.each("nats", "read", hostile, bytes, |propagation| {
+    run.each("nats", "read", hostile, bytes, |telemetry| {
         let map = &map.0;
-        (run.measured)(&mut || read(propagation, map));
+        (run.measured)(&mut || drop(black_box(nats::extract(telemetry, map))));
     });
-    run.each("nats", "forward", hostile, bytes, |propagation| {
+    run.each("nats", "forward", hostile, bytes, |telemetry| {
         let context = sample::trace_and_baggage();
         let mut headers = map.0.clone();
-        (run.measured)(&mut || nats::forward(propagation, &context, &mut headers));
+        (run.measured)(&mut || nats::forward(telemetry, &context, &mut headers));
     });
 }
 
@@ -101,39 +104,41 @@ impl Run<'_> {
         operation: &str,
         hostile: Hostile,
         bytes: impl Fn() -> usize,
-        run: impl Fn(&Propagation),
+        run: impl Fn(&Telemetry),
     ) {
-        type Made = fn() -> Propagation;
+        type Made = fn() -> Telemetry;
         let propagators: [(&str, Made); 4] = [
-            ("own", || Propagation::W3c),
+            ("own", Telemetry::new),
             ("own-as-any", || {
-                Propagation::Custom(Arc::new(crate::w3c::Propagator::new()))
+                Telemetry::new().propagator(w3c::Propagator::new())
             }),
             ("stock", || {
-                Propagation::Custom(Arc::new(stock::trace_and_baggage()))
+                Telemetry::new().propagator(stock::trace_and_baggage())
             }),
-            ("each-name", || {
-                Propagation::Custom(Arc::new(EachName::new()))
-            }),
+            ("each-name", || Telemetry::new().propagator(EachName::new())),
         ];
-        for (name, propagation) in propagators {
+        for (name, telemetry) in propagators {
             let name = format!("{carrier} {operation} {name} {hostile:?}");
             if (self.is_chosen)(&name) {
-                run(&propagation());
+                run(&telemetry());
                 (self.told)(&name, bytes());
             }
         }
     }
 }
 
-fn read(propagation: &Propagation, headers: &impl Headers) {
-    black_box(propagation.extract(&Context::new(), Some(headers), |_| true));
-}
-
 /// What headers come to, each with some bytes for itself.
 fn bytes<'a>(headers: impl Iterator<Item = &'a Header>) -> usize {
     let size = |(name, value): &Header| 16 + name.len() + value.as_ref().map_or(0, Vec::len);
     headers.map(size).sum()
+}
+
+/// A list of them, of any bytes.
+fn list(headers: &[Header]) -> OwnedHeaders {
+    let names = headers.iter().map(|(name, _)| CString::new(&**name));
+    let names: Vec<_> = names.map(|name| name.expect("no NUL")).collect();
+    let values = headers.iter().map(|(_, value)| value.as_deref());
+    kafka::headers(names.iter().map(|name| &**name).zip(values))
 }
 
 /// A table of them; of several values of a name the first.

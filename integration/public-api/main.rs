@@ -87,7 +87,9 @@ fn document() -> PathBuf {
         .parent()
         .expect("a folder above it");
     let status = Command::new(env!("CARGO"))
-        .args(["rustdoc", "-p", "otel-messaging", "--lib", "--all-features"])
+        // Not all features: what is internal is no API.
+        .args(["rustdoc", "-p", "otel-messaging", "--lib"])
+        .args(["--features", "full"])
         .arg("--target-dir")
         .arg(target)
         .args(["--", "-Z", "unstable-options", "--output-format", "json"])

@@ -150,6 +150,9 @@ mod settle;
 pub use lapin;
 
 pub use self::attributes::connection::ConnectionInfo;
+#[cfg(feature = "__internal")]
+#[doc(hidden)]
+pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, ConsumerDelegate, DeliveryResult, Traceable};
 pub use self::producer::{Producer, Publish, PublisherConfirm};

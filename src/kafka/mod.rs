@@ -88,6 +88,9 @@ mod settle;
 
 pub use rdkafka;
 
+#[cfg(feature = "__internal")]
+#[doc(hidden)]
+pub use self::carrier::internal;
 pub use self::carrier::{MessageHeaders, extract, inject};
 pub use self::consumer::{
     Batches, Consumer, ConsumerClient, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,

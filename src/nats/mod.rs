@@ -172,6 +172,9 @@ pub mod jetstream {
 
 pub use async_nats;
 
+#[cfg(feature = "__internal")]
+#[doc(hidden)]
+pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
 pub use self::producer::Producer;

@@ -5,6 +5,8 @@
 //! field's, in lower case, and the value a long string; W3C's own draft for AMQP was for version 1.0
 //! and is discontinued.
 
+#[cfg(feature = "__internal")]
+pub mod internal;
 mod size;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 //! of all languages the name is the field's, in lower case, and the value its text; there is no W3C
 //! binding for Kafka.
 
+#[cfg(feature = "__internal")]
+pub mod internal;
 #[cfg(test)]
 mod tests;
 

@@ -4,6 +4,8 @@
 //! none among names. By the practice of most languages the name is the field's, in lower case; Go
 //! writes it with a capital. There is no W3C binding for NATS.
 
+#[cfg(feature = "__internal")]
+pub mod internal;
 #[cfg(test)]
 mod tests;
 

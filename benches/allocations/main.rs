@@ -5,19 +5,18 @@
 
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-#[path = "allocations/nats.rs"]
 mod nats;
-#[path = "allocations/table.rs"]
 mod table;
 
 use std::time::{Duration, SystemTime};
 
+use benches::by_hand;
 use benches::counting::counted;
-use benches::messages::Wrapped;
+use benches::messages::with_rules;
 use benches::sample::{self, Broker, KEY, PAYLOAD, TOPIC, ready, reported};
-use benches::{by_hand, kafka};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use otel_messaging::Telemetry;
+use otel_messaging::kafka::internal as kafka;
 use otel_messaging::policy::Record;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Headers as _, OwnedHeaders};
@@ -25,11 +24,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 
 #[test]
 fn writing_a_trace_into_headers_allocates_nothing() {
+    let telemetry = Telemetry::new();
     let context = sample::trace();
 
     for headers in [None, Some(sample::other_headers(2))] {
         let before = headers.as_ref().map_or(0, OwnedHeaders::count);
-        let (headers, allocations) = counted(|| kafka::inject(&context, headers));
+        let (headers, allocations) = counted(|| kafka::inject(&telemetry, &context, headers));
 
         assert_eq!(headers.map(|headers| headers.count()), Some(before + 1));
         assert_eq!(allocations, 0);
@@ -39,10 +39,11 @@ fn writing_a_trace_into_headers_allocates_nothing() {
 /// The headers that stay are copied, which librdkafka does: the record keeps its own to come back.
 #[test]
 fn replacing_a_trace_allocates_nothing() {
+    let telemetry = Telemetry::new();
     let context = sample::trace();
-    let stale = kafka::inject(&sample::trace_and_tracestate(), None);
+    let stale = kafka::inject(&telemetry, &sample::trace_and_tracestate(), None);
 
-    let (headers, allocations) = counted(|| kafka::inject(&context, stale));
+    let (headers, allocations) = counted(|| kafka::inject(&telemetry, &context, stale));
 
     assert_eq!(headers.map(|headers| headers.count()), Some(1));
     assert_eq!(allocations, 0);
@@ -51,6 +52,7 @@ fn replacing_a_trace_allocates_nothing() {
 /// The context's own allocation is for the span that it holds.
 #[test]
 fn reading_a_trace_allocates_the_context_and_nothing_else() {
+    let telemetry = Telemetry::new();
     let rows = [
         (by_hand::inject(&sample::trace(), OwnedHeaders::new()), 1),
         (
@@ -61,7 +63,7 @@ fn reading_a_trace_allocates_the_context_and_nothing_else() {
     ];
 
     for (headers, expected) in rows {
-        let (_context, allocations) = counted(|| kafka::extract(headers.as_borrowed()));
+        let (_context, allocations) = counted(|| kafka::extract(&telemetry, headers.as_borrowed()));
         assert_eq!(allocations, expected);
     }
 }
@@ -133,7 +135,7 @@ fn without_a_span_no_attribute_is_built_and_a_record_allocates_nothing() {
 
 #[test]
 fn the_policy_of_a_known_destination_and_its_metrics_allocate_nothing() {
-    let wrapped = Wrapped::with_rules(10);
+    let wrapped = with_rules(10);
     let from = SystemTime::now();
     let to = from + Duration::from_millis(7);
 
