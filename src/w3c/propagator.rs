@@ -112,11 +112,12 @@ impl Incoming<'_> {
         let context = match self.traceparent {
             Some(traceparent) => {
                 let list = tracestate::parse(&self.tracestate);
-                let is_empty = || {
-                    let blank = |value: &&[u8]| value.trim_ascii().is_empty();
-                    self.tracestate.iter().all(blank)
+                let mut values = self.tracestate.iter();
+                let is_dropped = match list {
+                    Some(_) => values.any(|value| str::from_utf8(value).is_err()),
+                    None => !values.all(|value| value.trim_ascii().is_empty()),
                 };
-                if list.is_none() && !is_empty() {
+                if is_dropped {
                     malformed = Some(TRACESTATE);
                 }
                 trace_onto(base, traceparent, list.unwrap_or_default())

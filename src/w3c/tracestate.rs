@@ -15,13 +15,14 @@ pub(super) struct Received {
 
 /// Reads header values as one list; `None` when it has no member, an illegal one, or more than 32.
 ///
-/// Space and tab around members and empty members are left out, duplicates are kept.
+/// Space and tab around members and empty members are left out, duplicates are kept. A value that is
+/// not UTF-8 counts as absent.
 ///
 /// Spec: Trace Context Level 2 § Tracestate Header.
 pub(super) fn parse(values: &[&[u8]]) -> Option<Received> {
     let mut members = Vec::new();
-    for value in values {
-        for member in str::from_utf8(value).ok()?.split(',') {
+    for value in values.iter().filter_map(|value| str::from_utf8(value).ok()) {
+        for member in value.split(',') {
             let member = member.trim_matches(OWS);
             if member.is_empty() {
                 continue;

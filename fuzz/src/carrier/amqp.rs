@@ -3,7 +3,7 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable, LongString, ShortString};
 use opentelemetry::Context;
-use otel_messaging::{amqp, w3c::Propagator};
+use otel_messaging::{Telemetry, amqp, w3c::Propagator};
 
 use super::Carrier;
 use crate::input::{Form, Header};
@@ -54,6 +54,11 @@ impl Carrier for Amqp {
     fn extract(headers: &FieldTable) -> Context {
         let properties = BasicProperties::default().with_headers(headers.clone());
         amqp::extract(&Propagator::new(), &properties)
+    }
+
+    fn received(headers: &FieldTable) -> Context {
+        let properties = BasicProperties::default().with_headers(headers.clone());
+        amqp::internal::extract(&Telemetry::new(), &properties)
     }
 }
 

@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::{ptr, slice};
 
 use opentelemetry::Context;
-use otel_messaging::{kafka, w3c::Propagator};
+use otel_messaging::{Telemetry, kafka, w3c::Propagator};
 use rdkafka::bindings;
 use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
 
@@ -62,6 +62,10 @@ impl Carrier for Kafka {
             Some(headers.clone()),
         );
         kafka::extract(&Propagator::new(), &message)
+    }
+
+    fn received(headers: &OwnedHeaders) -> Context {
+        kafka::internal::extract(&Telemetry::new(), headers.as_borrowed())
     }
 }
 

@@ -37,6 +37,9 @@ pub trait Carrier {
 
     fn extract(headers: &Self::Headers) -> Context;
 
+    /// As a wrapped client reads them, which goes a more direct way.
+    fn received(headers: &Self::Headers) -> Context;
+
     /// The field that a header of this name is, in whatever case or disguise.
     fn field(name: &[u8]) -> Option<&'static str> {
         field(name)
@@ -58,6 +61,7 @@ pub fn check<C: Carrier>(input: &[u8]) {
     let carried = read::<C>(&list);
     let context = C::extract(&given);
     carried.assert_is(&context);
+    carried.assert_is(&C::received(&given));
 
     sent::<C>(&given, &list, &context, &carried);
     for (context, carried) in samples() {
@@ -110,6 +114,7 @@ fn sent<C: Carrier>(given: &C::Headers, list: &List<C>, context: &Context, carri
 
     let read = read::<C>(&sent_list);
     read.assert_is(&C::extract(&sent));
+    read.assert_is(&C::received(&sent));
     if carried.parent.is_some() && has(BAGGAGE) {
         read.assert_was(carried);
     } else if carried.parent.is_some() {

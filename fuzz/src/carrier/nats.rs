@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_nats::HeaderMap;
 use async_nats::header::{HeaderName, HeaderValue};
 use opentelemetry::Context;
-use otel_messaging::{nats, w3c::Propagator};
+use otel_messaging::{Telemetry, nats, w3c::Propagator};
 
 use super::Carrier;
 use crate::input::Header;
@@ -61,6 +61,10 @@ impl Carrier for Nats {
 
     fn extract(headers: &HeaderMap) -> Context {
         nats::extract(&Propagator::new(), headers)
+    }
+
+    fn received(headers: &HeaderMap) -> Context {
+        nats::internal::extract(&Telemetry::new(), headers)
     }
 
     fn field(name: &[u8]) -> Option<&'static str> {

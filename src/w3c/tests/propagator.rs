@@ -168,16 +168,18 @@ fn a_list_that_the_api_allows_and_the_grammar_forbids_is_not_sent() {
 }
 
 #[test]
-fn bytes_that_are_no_text_discard_a_tracestate_and_skip_a_baggage() {
+fn bytes_that_are_no_text_count_as_absent_and_as_malformed() {
     let incoming = Incoming {
         traceparent: TraceParent::parse(SAMPLED.as_bytes()),
         tracestate: vec![b"foo=1", b"bar=\xff"],
         baggage: vec![b"a=\xff", b"b=2"],
     };
 
-    let sent = Outgoing::from_context(&incoming.onto(&Context::new(), |_| true).context);
+    let read = incoming.onto(&Context::new(), |_| true);
 
+    let sent = Outgoing::from_context(&read.context);
     assert_eq!(sent.traceparent.unwrap(), SAMPLED.as_bytes());
-    assert_eq!(sent.tracestate, None);
+    assert_eq!(sent.tracestate.as_deref(), Some("foo=1"));
     assert_eq!(sent.baggage.as_deref(), Some("b=2"));
+    assert_eq!(read.malformed, Some("tracestate"));
 }
