@@ -2,14 +2,11 @@
 //! outside. Says of each what it was and how many bytes the headers had.
 //!
 //! The first argument is the number of headers; others choose operations by a part of their name.
-#![expect(
-    unsafe_code,
-    reason = "the name of a function that is to be found from outside"
-)]
 
 use std::env;
 use std::hint::black_box;
 
+use benches::counting::measured;
 use benches::linear::{Run, run};
 
 fn main() {
@@ -26,12 +23,4 @@ fn main() {
         },
         told: &|name, bytes| println!("{bytes} {name}"),
     });
-}
-
-/// What is counted.
-// SAFETY: nothing else has this name.
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn measured(operation: &mut dyn FnMut()) {
-    operation();
 }

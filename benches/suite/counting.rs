@@ -1,5 +1,9 @@
-//! Allocations of Rust code, counted for each thread; what C allocates is not seen.
-#![expect(unsafe_code, reason = "an allocator is made of unsafe functions")]
+//! What is counted: allocations of Rust code, for each thread (what C allocates is not seen), and
+//! instructions, by valgrind.
+#![expect(
+    unsafe_code,
+    reason = "an allocator is made of unsafe functions, and a name is to be found from outside"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -18,6 +22,14 @@ pub fn counted<T>(operation: impl FnOnce() -> T) -> (T, u64) {
     let before = allocations();
     let result = operation();
     (result, allocations() - before)
+}
+
+/// Does what valgrind is to count the instructions of.
+// SAFETY: nothing else has this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub fn measured(operation: &mut dyn FnMut()) {
+    operation();
 }
 
 struct Counting;

@@ -1,10 +1,11 @@
 //! Measuring: all ways of one row take turns, so that what disturbs one disturbs the others too.
 
+use std::cell::Cell;
 use std::env;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::counting::allocations;
+use crate::counting::{allocations, measured};
 
 /// Whose way it is; each has a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,9 @@ const ROUNDS: usize = 101;
 /// About how long one way runs in one round.
 const ROUND: Duration = Duration::from_millis(1);
 
+/// Operations of a way that are counted from outside, where it does not say how many.
+const COUNTED: u32 = 200;
+
 /// A number of operations, timed.
 pub struct Run<'a> {
     run: Box<dyn FnMut(u32) -> Sample + 'a>,
@@ -48,16 +52,24 @@ pub struct Run<'a> {
 pub struct Sample {
     time: Duration,
     allocations: u64,
+    /// Calls of what is counted from outside.
+    calls: u32,
 }
 
 impl Sample {
     /// Measures what `operations` does, and adds it.
     pub fn measure(&mut self, operations: impl FnOnce()) {
+        let mut operations = Some(operations);
         let before = allocations();
         let start = Instant::now();
-        operations();
+        measured(&mut || {
+            if let Some(operations) = operations.take() {
+                operations();
+            }
+        });
         self.time += start.elapsed();
         self.allocations += allocations() - before;
+        self.calls += 1;
     }
 }
 
@@ -91,24 +103,45 @@ pub fn many<'a>(operations: u32, mut run: impl FnMut(&mut Sample, u32) + 'a) -> 
 
 /// The table, printed row by row.
 pub struct Report {
-    only: Option<String>,
+    only: Vec<String>,
+    is_timed: bool,
+    /// Calls so far of what is counted from outside.
+    calls: Cell<u32>,
 }
 
 impl Report {
-    /// Begins the table. The first argument that is no flag chooses rows, by a part of their name.
-    pub fn begin() -> Self {
-        let only = env::args()
-            .skip(1)
-            .find(|argument| !argument.starts_with('-'));
+    /// Begins a table of times.
+    pub fn timed() -> Self {
         println!("Nanoseconds, [allocations], and times ours; medians of {ROUNDS} rounds.\n");
         println!("| | {} |", COLUMNS.map(|(_, title)| title).join(" | "));
         println!("|---|{}", "---|".repeat(COLUMNS.len()));
-        Self { only }
+        Self {
+            is_timed: true,
+            ..Self::counted()
+        }
+    }
+
+    /// Begins to run what is counted from outside. In either case arguments that are no flags choose
+    /// rows, by a part of their name.
+    pub fn counted() -> Self {
+        let arguments = env::args().skip(1);
+        Self {
+            only: arguments.filter(|one| !one.starts_with('-')).collect(),
+            is_timed: false,
+            calls: Cell::default(),
+        }
     }
 
     /// Measures one row. The first way is ours, where the row has it.
     pub fn row<'a>(&self, name: &str, ways: impl IntoIterator<Item = (Way, Run<'a>)>) {
-        if self.only.as_ref().is_some_and(|only| !name.contains(only)) {
+        let is_chosen = self.only.is_empty() || self.only.iter().any(|only| name.contains(only));
+        if !is_chosen {
+            return;
+        }
+        if !self.is_timed {
+            for (way, run) in ways {
+                self.count(name, way, run);
+            }
             return;
         }
         let mut entries: Vec<Entry<'_>> = ways.into_iter().map(Entry::calibrated).collect();
@@ -124,6 +157,21 @@ impl Report {
             entry.map_or_else(String::new, |entry| entry.cell(&reference))
         });
         println!("| {name} | {} |", cells.join(" | "));
+    }
+}
+
+impl Report {
+    /// Runs a way twice, and tells of the second time.
+    fn count(&self, name: &str, way: Way, mut run: Run<'_>) {
+        let operations = run.operations.unwrap_or(COUNTED);
+        let first = (run.run)(operations);
+        let second = (run.run)(operations);
+        let before = self.calls.get() + first.calls;
+        let after = before + second.calls;
+        self.calls.set(after);
+        let column = COLUMNS.iter().find(|(column, _)| *column == way);
+        let column = column.map_or("", |(_, title)| title);
+        println!("{before} {after} {operations} {column}: {name}");
     }
 }
 

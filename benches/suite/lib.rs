@@ -23,6 +23,7 @@ pub mod header_map;
 pub mod hostile;
 pub mod linear;
 pub mod messages;
+pub mod rows;
 pub mod sample;
 pub mod stock;
 pub mod table;

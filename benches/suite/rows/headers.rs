@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use benches::harness::{Report, Run, Way, each};
-use benches::{by_hand, sample, stock};
+use crate::harness::{Report, Run, Way, each};
+use crate::{by_hand, sample, stock};
 use opentelemetry::Context;
 use otel_messaging::kafka::internal as direct;
 use otel_messaging::{Telemetry, kafka, w3c};

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use benches::harness::{Report, Way, each};
-use benches::messages::{meter_provider, with_rules};
-use benches::sample::{GROUP, TOPIC};
+use crate::harness::{Report, Way, each};
+use crate::messages::{meter_provider, with_rules};
+use crate::sample::{GROUP, TOPIC};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 

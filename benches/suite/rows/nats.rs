@@ -2,9 +2,9 @@
 
 use std::hint::black_box;
 
+use crate::harness::{Report, Way, each};
+use crate::{header_map as other, sample, stock};
 use async_nats::HeaderMap;
-use benches::harness::{Report, Way, each};
-use benches::{header_map as other, sample, stock};
 use opentelemetry::Context;
 use otel_messaging::nats::internal as direct;
 use otel_messaging::{Telemetry, nats, w3c};

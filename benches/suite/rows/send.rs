@@ -3,9 +3,9 @@
 //! What the client's own threads do in between is not measured: they wait until all records of a
 //! round are queued, and the clock stands still while they send them.
 
-use benches::harness::{Report, Run, Way, many};
-use benches::sample::{self, Broker, CLIENT_ID, KEY, PAYLOAD, TOPIC, ready, reported};
-use benches::{by_hand, stock};
+use crate::harness::{Report, Run, Way, many};
+use crate::sample::{self, Broker, CLIENT_ID, KEY, PAYLOAD, TOPIC, ready, reported};
+use crate::{by_hand, stock};
 use opentelemetry::trace::{
     SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };

@@ -1,8 +1,8 @@
 //! A received message, from its headers to the end of its process span; the handler does nothing.
 
-use benches::harness::{Report, Run, Way, each};
-use benches::sample::{self, Broker, CLIENT_ID, GROUP, KEY, TOPIC, ready};
-use benches::{by_hand, stock};
+use crate::harness::{Report, Run, Way, each};
+use crate::sample::{self, Broker, CLIENT_ID, GROUP, KEY, TOPIC, ready};
+use crate::{by_hand, stock};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,

@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use benches::harness::{Report, Run, Way, each};
-use benches::{sample, stock, table};
+use crate::harness::{Report, Run, Way, each};
+use crate::{sample, stock, table};
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
 use opentelemetry::Context;

@@ -2,9 +2,9 @@
 
 use std::hint::black_box;
 
-use benches::harness::{Report, Way, each};
-use benches::stock::{Fields, Nowhere};
-use benches::{by_hand, sample, stock};
+use crate::harness::{Report, Way, each};
+use crate::stock::{Fields, Nowhere};
+use crate::{by_hand, sample, stock};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TraceContextExt as _;

@@ -1,9 +1,9 @@
 //! Messages that are processed together, for each of them; the handler does nothing.
 
-use benches::by_hand;
-use benches::harness::{Report, Run, Sample, Way, many};
-use benches::messages;
-use benches::sample::{self, Broker, CLIENT_ID, GROUP, KEY, TOPIC, ready};
+use crate::by_hand;
+use crate::harness::{Report, Run, Sample, Way, many};
+use crate::messages;
+use crate::sample::{self, Broker, CLIENT_ID, GROUP, KEY, TOPIC, ready};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{
     Link, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,

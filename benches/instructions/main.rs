@@ -1,0 +1,181 @@
+//! What each row costs in instructions, counted by valgrind, against a committed table: they are the
+//! same on an idle and on a busy machine.
+//!
+//! `UPDATE_INSTRUCTIONS=1` writes the table anew.
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions/table.md");
+
+const COLUMNS: [&str; 6] = [
+    OURS,
+    "stock",
+    "stock, no baggage",
+    "by hand",
+    "client alone",
+    "one by one",
+];
+const OURS: &str = "ours";
+
+/// How much dearer a row of ours may become before somebody has to look at it.
+const BOUND: f64 = 1.03;
+
+/// Rows in their order, each with the instructions of an operation in each of its ways.
+#[derive(Debug, Default, PartialEq)]
+struct Table(Vec<(String, BTreeMap<String, u64>)>);
+
+#[test]
+fn no_row_is_dearer_than_in_the_table() {
+    let counted = counted();
+    if env::var_os("UPDATE_INSTRUCTIONS").is_some() {
+        fs::write(TABLE, counted.text()).expect("the table is written");
+    }
+    let committed = fs::read_to_string(TABLE).expect("the table");
+    let dearer = dearer(&counted, &Table::read(&committed));
+    assert!(dearer.is_empty(), "{}", dearer.join("\n"));
+}
+
+#[test]
+fn a_row_that_costs_more_a_new_one_and_one_that_is_gone_are_named() {
+    let table = |ours: u64, stock: u64| {
+        Table::read(&format!(
+            "| | ours | stock |\n| --- | --- | --- |\n| send | {ours} | {stock} |\n| read | 10 | 100 |\n"
+        ))
+    };
+    let none: [String; 0] = [];
+
+    assert_eq!(dearer(&table(1029, 1000), &table(1000, 1000)), none);
+    // The same program on another machine, with another allocator for instance.
+    assert_eq!(dearer(&table(1100, 1100), &table(1000, 1000)).len(), 0);
+    assert_eq!(
+        dearer(&table(1040, 1000), &table(1000, 1000)),
+        ["send: 1040 instructions instead of 1000"]
+    );
+    let committed = table(1000, 1000);
+    let mut other = table(1000, 1000);
+    other.0[0].0 = "publish".to_owned();
+    assert_eq!(
+        dearer(&other, &committed),
+        ["publish is not in the table", "send is in the table alone"]
+    );
+    assert_eq!(Table::read(&committed.text()), committed);
+}
+
+/// What is wrong with the counts, beside what the table has.
+///
+/// Ways that have nothing of ours tell how this machine, its libraries and its compiler count.
+fn dearer(counted: &Table, table: &Table) -> Vec<String> {
+    let both = |row: &str| {
+        let find = |(name, _): &&(String, _)| name == row;
+        let committed = table.0.iter().find(find)?;
+        Some(&committed.1)
+    };
+    let mut drifts: Vec<f64> = Vec::new();
+    for (row, ways) in &counted.0 {
+        let others = ways.iter().filter(|(way, _)| *way != OURS);
+        drifts.extend(others.filter_map(|(way, count)| {
+            let before = both(row)?.get(way)?;
+            Some(*count as f64 / *before as f64)
+        }));
+    }
+    drifts.sort_by(f64::total_cmp);
+    let drift = drifts.get(drifts.len() / 2).copied().unwrap_or(1.0);
+
+    let mut wrong = Vec::new();
+    for (row, ways) in &counted.0 {
+        let Some(before) = both(row) else {
+            wrong.push(format!("{row} is not in the table"));
+            continue;
+        };
+        if let (Some(count), Some(before)) = (ways.get(OURS), before.get(OURS))
+            && *count as f64 > *before as f64 * drift * BOUND
+        {
+            wrong.push(format!("{row}: {count} instructions instead of {before}"));
+        }
+    }
+    let is_gone = |row: &&(String, _)| counted.0.iter().all(|(name, _)| *name != row.0);
+    let gone = table.0.iter().filter(is_gone);
+    wrong.extend(gone.map(|(row, _)| format!("{row} is in the table alone")));
+    wrong
+}
+
+impl Table {
+    fn read(text: &str) -> Self {
+        let cells = |line: &str| -> Vec<String> {
+            let line = line.trim_matches('|');
+            line.split('|').map(|cell| cell.trim().to_owned()).collect()
+        };
+        let mut lines = text.lines().filter(|line| line.starts_with('|'));
+        let titles = lines.next().map(cells).expect("a first line");
+        let rows = lines.skip(1).map(|line| {
+            let row = cells(line);
+            let counts = titles.iter().zip(&row).skip(1);
+            let counts = counts.filter_map(|(title, cell)| {
+                Some((title.clone(), cell.replace(' ', "").parse().ok()?))
+            });
+            (row.first().expect("a name").clone(), counts.collect())
+        });
+        Self(rows.collect())
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("| | {} |\n|{}\n", COLUMNS.join(" | "), " --- |".repeat(7));
+        for (row, ways) in &self.0 {
+            let cells =
+                COLUMNS.map(|column| ways.get(column).map_or_else(String::new, u64::to_string));
+            text += &format!("| {row} | {} |\n", cells.join(" | "));
+        }
+        text
+    }
+}
+
+fn counted() -> Table {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("instructions");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let output = Command::new("valgrind")
+        // Counts inside of this function alone, and writes a file at the end of each call.
+        .args(["--tool=callgrind", "--toggle-collect=measured"])
+        .arg("--dump-after=measured")
+        .arg(format!(
+            "--callgrind-out-file={}",
+            folder.join("counts").display()
+        ))
+        .arg(env!("CARGO_BIN_EXE_counted"))
+        .output()
+        .expect("valgrind, of the Debian package with this name");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+
+    let mut table = Table::default();
+    for line in String::from_utf8(output.stdout).expect("text").lines() {
+        let mut words = line.splitn(4, ' ');
+        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+        let numbers = [number(), number(), number()].map(|number| number.expect("a number"));
+        let [before, after, operations] = numbers;
+        let rest = words.next().expect("a way and a row");
+        let (way, row) = rest.split_once(": ").expect("a way and a row");
+        let counts = (before + 1..=after).map(|call| count(&folder.join(format!("counts.{call}"))));
+        let each = counts.sum::<u64>() / operations;
+        assert!(each > 0, "{line}");
+        match table.0.last_mut().filter(|(name, _)| name == row) {
+            Some((_, ways)) => drop(ways.insert(way.to_owned(), each)),
+            None => table
+                .0
+                .push((row.to_owned(), BTreeMap::from([(way.to_owned(), each)]))),
+        }
+    }
+    fs::remove_dir_all(&folder).expect("a folder");
+    table
+}
+
+/// Instructions of one call.
+fn count(dump: &Path) -> u64 {
+    let dump = fs::read_to_string(dump).expect("counts of each call");
+    let count = |line: &str| line.strip_prefix("summary: ")?.parse().ok();
+    dump.lines().find_map(count).expect("a count")
+}
