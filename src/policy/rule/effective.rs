@@ -33,6 +33,7 @@ impl Rule {
     }
 
     /// Most bytes of a message, where the user knows better than the client.
+    #[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
     pub(crate) const fn message_limit(&self) -> Option<usize> {
         self.0.max_message_bytes
     }
@@ -104,6 +105,8 @@ impl Rule {
         self.0.settle_spans.unwrap_or(belongs)
     }
 
+    /// Only Kafka's messages have one.
+    #[cfg(feature = "kafka")]
     pub(crate) fn wants_message_key(&self) -> bool {
         self.0.message_key.unwrap_or(true)
     }
