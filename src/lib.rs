@@ -106,22 +106,10 @@
     )
 )]
 mod engine;
-#[cfg_attr(
-    not(all(feature = "amqp", feature = "kafka", feature = "nats")),
-    allow(dead_code, reason = "some of it serves one client alone")
-)]
 pub mod policy;
 #[cfg(feature = "sampler")]
 mod sampler;
-#[cfg_attr(
-    not(all(feature = "amqp", feature = "kafka", feature = "nats")),
-    allow(dead_code, reason = "some of it serves one client alone")
-)]
 pub mod semconv;
-#[cfg_attr(
-    not(all(feature = "amqp", feature = "kafka", feature = "nats")),
-    allow(dead_code, reason = "some of it serves one client alone")
-)]
 mod telemetry;
 pub mod w3c;
 

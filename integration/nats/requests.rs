@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
-use async_nats::client::RequestErrorKind;
 use async_nats::client::traits::Requester;
-use async_nats::service::ServiceExt as _;
+use async_nats::client::{PublishError, RequestErrorKind};
 use async_nats::service::error::Error;
+use async_nats::service::{self, ServiceExt as _};
 use async_nats::{HeaderMap, Request};
 use futures::StreamExt as _;
 use integration::metrics::{and, sent_messages};
 use integration::nats::broker::{Subject, measured, process_span, publish_span, request_span};
-use integration::nats::{client, in_time, subscribed, url};
+use integration::nats::{PATIENCE, client, in_time, subscribed, url};
 use integration::unique;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
+use otel_messaging::Batch;
 use otel_messaging::nats::{Consumer, Producer};
-use otel_messaging::testing::Recorder;
+use otel_messaging::testing::{ExpectedSpan, Recorder};
 
+use crate::numbered::{NEXT, PROCESS, batch_span};
 use crate::shop::{only, traceparent};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,6 +197,58 @@ async fn a_micro_service_answers_in_the_trace_of_the_request() {
             only(answer.headers.as_ref(), "traceparent"),
             Some(&*traceparent(&publish.span_context))
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_micro_service_answers_a_batch_of_requests() {
+    let recorder = Recorder::new();
+    let (name, serving) = (unique("stock"), client().await);
+    let service = serving
+        .service_builder()
+        .start(&name, "1.0.0")
+        .await
+        .expect("a service");
+    let subject = format!("{name}.get");
+    let endpoint = service.endpoint(&subject).await.expect("an endpoint");
+    let consumer = Consumer::wrap(&recorder.telemetry(), serving.clone());
+    let mut batches = consumer.endpoint(&subject, endpoint).batches(2, PATIENCE);
+    subscribed(&serving).await;
+    let asking = Producer::wrap(&recorder.telemetry(), client().await);
+
+    let responder = async {
+        let batch = in_time(batches.recv()).await.expect("a batch");
+        let answer = async |requests: &Batch<service::Request>| {
+            for request in requests {
+                request.respond(Ok("12".into())).await?;
+            }
+            Ok::<_, PublishError>(())
+        };
+        batch.process(answer).await.expect("answers");
+        batches.inner_mut().stop().await.expect("it stops");
+        assert!(in_time(batches.recv()).await.is_none(), "the end");
+    };
+    let ask = || asking.request(subject.clone(), "how many?".into());
+    let (first, second, ()) = tokio::join!(ask(), ask(), responder);
+
+    let answers = [first.expect("an answer"), second.expect("an answer")];
+    assert_eq!(answers.map(|answer| answer.payload), ["12", "12"]);
+    let spans = recorder.spans();
+    let named = |name: &str| -> Vec<_> { spans.iter().filter(|span| span.name == name).collect() };
+    let asked = named(&format!("request {subject}"));
+    assert_eq!(asked.len(), 2);
+    for operation in [NEXT, PROCESS] {
+        let span = recorder.span(&format!("{} {subject}", operation.0));
+        let expected = batch_span(operation, &subject, 2)
+            .attribute("messaging.destination.name", subject.clone());
+        let linked = span.links.iter().map(|link| link.span_context.span_id());
+        let in_order = linked.map(|id| {
+            let ask = asked.iter().find(|ask| ask.span_context.span_id() == id);
+            &ask.expect("a request's span").span_context
+        });
+        let expected = in_order.fold(expected, ExpectedSpan::link);
+        assert_eq!(span.links.len(), 2);
+        expected.assert(&span);
     }
 }
 

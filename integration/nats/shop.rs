@@ -13,8 +13,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use otel_messaging::Received;
 use otel_messaging::Telemetry;
+use otel_messaging::nats::Messages;
 use otel_messaging::nats::jetstream::Consumer;
-use otel_messaging::nats::{Delivered, Messages};
 use otel_messaging::testing::ExpectedSpan;
 
 pub(crate) const CONSUMED: &str = "messaging.client.consumed.messages";
@@ -128,8 +128,6 @@ impl Orders {
 pub(crate) async fn next<S, E>(messages: &mut Messages<S>) -> Received<Message>
 where
     S: futures::Stream<Item = Result<Message, E>> + Unpin,
-    Result<Message, E>: Delivered,
-    Messages<S>: futures::Stream<Item = Result<Received<Message>, E>> + Unpin,
     E: std::fmt::Debug,
 {
     in_time(messages.next())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 /// A new major release of any of these is a breaking change of ours.
-pub(crate) const NAMED: [&str; 10] = [
+pub(crate) const NAMED: [&str; 9] = [
     "opentelemetry",
     // `testing` and the sampler.
     "opentelemetry_sdk",
@@ -19,8 +19,6 @@ pub(crate) const NAMED: [&str; 10] = [
     "bytes",
     // std has no `Stream`.
     "futures_core",
-    // What a policy is read into can be deserialized.
-    "serde_core",
 ];
 
 const STD: [&str; 3] = ["std", "core", "alloc"];

@@ -165,7 +165,7 @@ mod settle;
 
 /// JetStream: streams that keep messages and acknowledge them.
 pub mod jetstream {
-    pub use super::consumer::jetstream::Consumer;
+    pub use super::consumer::jetstream::{Consumer, Sequence};
     pub use super::consumer::{BatchBuilder, FetchBuilder, StreamBuilder};
     pub use super::producer::jetstream::{Producer, PublishAckFuture};
 }
@@ -176,5 +176,5 @@ pub use async_nats;
 #[doc(hidden)]
 pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
-pub use self::consumer::{Batches, Consumer, Delivered, Messages, Taken};
+pub use self::consumer::{Batches, Consumer, Deliveries, Messages, Taken};
 pub use self::producer::Producer;

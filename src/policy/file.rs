@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{error, fmt, fs, io};
 
+use serde::Deserialize;
+
 use super::Policy;
+use super::rule::{Rule, Settings};
 
 impl Policy {
     /// Reads a policy from a TOML file.
@@ -30,11 +33,21 @@ impl FromStr for Policy {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Self, PolicyError> {
-        toml::from_str(text).map_err(|error| PolicyError {
+        let file: File = toml::from_str(text).map_err(|error| PolicyError {
             path: None,
             cause: Cause::Malformed(error),
-        })
+        })?;
+        let rules = file.rule.into_iter().map(Rule).collect();
+        Ok(Self { rules })
     }
+}
+
+/// What is in a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    rule: Vec<Settings>,
 }
 
 /// Why a policy could not be read: the file, the line and the field.

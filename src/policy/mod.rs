@@ -25,6 +25,7 @@
 //! | [`time_in_queue`](Rule::time_in_queue) | `time_in_queue = true` | off |
 //! | [`lag`](Rule::lag) | `lag = true` | off |
 //! | [`fan_back`](Rule::fan_back) | `fan_back = 100` | 0 |
+//! | [`unregistered_attributes`](Rule::unregistered_attributes) | `unregistered_attributes = true` | where they are out of the ordinary |
 //!
 //! A destination is known by the name that its spans have as `messaging.destination.name`. In
 //! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands
@@ -82,13 +83,7 @@ pub use self::rule::Rule;
 
 /// Rules for destinations; without any, all is as the [module](self) says of what is unset.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(
-    feature = "policy-files",
-    derive(serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
 pub struct Policy {
-    #[cfg_attr(feature = "policy-files", serde(default, rename = "rule"))]
     rules: Vec<Rule>,
 }
 

@@ -3,7 +3,7 @@
 use wildmatch::WildMatch;
 
 /// A name, or a pattern with `*` and `?`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(
     feature = "policy-files",
     derive(serde::Deserialize),

@@ -133,6 +133,7 @@ fn a_file_says_all_that_code_can() {
         time_in_queue = true
         lag = true
         fan_back = 100
+        unregistered_attributes = true
 
         [[rule]]
         destination = "health"
@@ -165,7 +166,8 @@ fn a_file_says_all_that_code_can() {
                 .partition_on_metrics(true)
                 .time_in_queue(true)
                 .lag(true)
-                .fan_back(100),
+                .fan_back(100)
+                .unregistered_attributes(true),
         )
         .rule(
             Rule::of("health")
@@ -231,4 +233,57 @@ fn an_error_names_the_file_and_tells_its_cause_once() {
     let named = format!("policy {}: ", path.display());
     assert!(malformed.starts_with(&named), "{malformed}");
     assert!(malformed.contains("line 2, "), "{malformed}");
+}
+
+#[test]
+fn a_wrong_value_is_told_with_what_it_may_be() {
+    let rows = [
+        (
+            "recrd = 1",
+            "unknown field `recrd`, expected one of `destination`, `record`, `incoming`, \
+             `redelivered`, `parent`, `carried`, `max_age_seconds`, `accept_baggage`, `send_baggage`, \
+             `max_message_bytes`, `create_spans`, `receive_spans`, `settle_spans`, `message_key`, \
+             `capture_headers`, `template`, `partition_on_metrics`, `time_in_queue`, `lag`, \
+             `fan_back`, `unregistered_attributes`",
+        ),
+        (
+            "record = \"of\"",
+            "unknown variant `of`, expected one of `full`, `propagate_only`, `off`",
+        ),
+        (
+            "incoming = \"Continue\"",
+            "unknown variant `Continue`, expected one of `continue`, `link_only`, `restart`, `ignore`",
+        ),
+        (
+            "redelivered = \"\"",
+            "unknown variant ``, expected one of `continue`, `link_only`, `restart`, `ignore`",
+        ),
+        (
+            "parent = \"none\"",
+            "unknown variant `none`, expected one of `message`, `ambient`, `root`",
+        ),
+        (
+            "carried = \"restart\"",
+            "unknown variant `restart`, expected one of `continue`, `link_only`, `ignore`",
+        ),
+        (
+            "max_age_seconds = \"1h\"",
+            "invalid type: string \"1h\", expected u64",
+        ),
+        (
+            "capture_headers = [1]",
+            "invalid type: integer `1`, expected a string",
+        ),
+    ];
+
+    for (line, expected) in rows {
+        let text = format!("[[rule]]\ndestination = \"orders\"\n{line}\n");
+        let told = text.parse::<Policy>().unwrap_err().to_string();
+        let shown = format!("\n3 | {line}\n");
+        assert!(told.contains(&shown), "{told}");
+        assert_eq!(told.lines().last(), Some(expected), "{told}");
+    }
+    let no_rule = "rule = [3]".parse::<Policy>().unwrap_err().to_string();
+    let expected = "invalid type: integer `3`, expected a rule";
+    assert_eq!(no_rule.lines().last(), Some(expected), "{no_rule}");
 }

@@ -17,6 +17,7 @@ pub(crate) const PANIC: &str = "panic";
 /// `error.type` where no better one is known.
 ///
 /// Spec: attributes registry § error.type, 1.45.0.
+#[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// What a handler may return: `()`, any `Result` whose error is `Debug`, or a `ControlFlow`.

@@ -96,9 +96,7 @@ impl Telemetry {
     #[must_use]
     pub fn tracer_provider<P>(mut self, provider: P) -> Self
     where
-        P: TracerProvider,
-        P::Tracer: Send + Sync + 'static,
-        <P::Tracer as Tracer>::Span: Send + Sync + 'static,
+        P: TracerProvider<Tracer: Tracer<Span: Send + Sync + 'static> + Send + Sync + 'static>,
     {
         let tracer = BoxedTracer::new(Box::new(provider.tracer_with_scope(scope())));
         self.tracer = Arc::new(LateTracer::from(tracer));

@@ -7,28 +7,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use async_nats::service::Request;
 use async_nats::{Message, jetstream};
 use futures_core::Stream;
 use tokio::time::sleep;
 
-use super::sealed::{Deliver, Single};
-use super::{Delivered, Messages};
+use super::sealed::Deliver as _;
+use super::{Deliveries, Messages};
 use crate::engine::batch::{self, Batch};
 use crate::engine::received::Received;
 
 /// The messages of one of the client's streams in batches, see [`Batches`](crate::Batches).
-pub type Batches<S> = batch::Batches<
-    Taken<S>,
-    <<<S as Stream>::Item as Deliver>::Received as Single>::Message,
-    <<<S as Stream>::Item as Deliver>::Received as Single>::Error,
->;
+pub type Batches<S> =
+    batch::Batches<Taken<S>, <S as Deliveries>::Message, <S as Deliveries>::Error>;
 
-impl<S> Messages<S>
-where
-    S: Stream + Unpin,
-    S::Item: Delivered,
-    <S::Item as Deliver>::Received: Single,
-{
+impl<S: Deliveries + Unpin> Messages<S> {
     /// The messages in batches of at most `max`, each given out `within` so much time after its
     /// first message. A `max` of 0 is 1.
     ///
@@ -38,7 +31,8 @@ where
     ///
     /// What a stream delivers again unless it is acknowledged in time waits here too: `within` is
     /// a part of that time. Each message is acknowledged by itself, or by the last one of the batch
-    /// where the consumer's policy is [`AckPolicy::All`](jetstream::consumer::AckPolicy::All).
+    /// where the consumer's policy is [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). Whoever
+    /// asks a micro-service waits for its answer all the while.
     ///
     /// ```
     /// use std::time::Duration;
@@ -67,9 +61,7 @@ where
 
 impl<S, E> batch::Batches<Taken<S>, jetstream::Message, E>
 where
-    S: Stream + Unpin,
-    S::Item: Delivered,
-    <S::Item as Deliver>::Received: Single<Message = jetstream::Message, Error = E>,
+    S: Deliveries<Message = jetstream::Message, Error = E> + Unpin,
     E: Unpin,
 {
     /// Receives the next batch; `None` at the end of the stream.
@@ -88,9 +80,7 @@ where
 
 impl<S> batch::Batches<Taken<S>, Message, Infallible>
 where
-    S: Stream + Unpin,
-    S::Item: Delivered,
-    <S::Item as Deliver>::Received: Single<Message = Message, Error = Infallible>,
+    S: Deliveries<Message = Message, Error = Infallible> + Unpin,
 {
     /// Receives the next batch; `None` at the end of the subscription, which
     /// [`inner_mut`](crate::Batches::inner_mut) can bring about:
@@ -112,37 +102,36 @@ where
     }
 }
 
+impl<S> batch::Batches<Taken<S>, Request, Infallible>
+where
+    S: Deliveries<Message = Request, Error = Infallible> + Unpin,
+{
+    /// Receives the next batch of requests to a micro-service; `None` when its endpoint has stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Requests that were taken stay here when the wait is dropped, and are in the next batch.
+    pub async fn recv(&mut self) -> Option<Batch<Request>> {
+        self.next_batch().await.map(|Ok(batch)| batch)
+    }
+}
+
 /// A stream whose messages are taken into batches. It derefs to the stream.
 #[must_use = "streams do nothing unless polled"]
-pub struct Taken<S>(Messages<S>)
-where
-    S: Stream,
-    S::Item: Delivered;
+pub struct Taken<S: Deliveries>(Messages<S>);
 
 /// A message that is taken into a batch is no receive operation of its own.
-impl<S> Stream for Taken<S>
-where
-    S: Stream + Unpin,
-    S::Item: Delivered,
-    <S::Item as Deliver>::Received: Single,
-{
-    type Item = Result<
-        Received<<<S::Item as Deliver>::Received as Single>::Message>,
-        <<S::Item as Deliver>::Received as Single>::Error,
-    >;
+impl<S: Deliveries + Unpin> Stream for Taken<S> {
+    type Item = Result<Received<S::Message>, S::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Messages { stream, origin, .. } = &mut self.0;
         let next = ready!(Pin::new(stream).poll_next(task));
-        Poll::Ready(next.map(|item| item.deliver(origin, None).into_result()))
+        Poll::Ready(next.map(|item| item.deliver(origin, None)))
     }
 }
 
-impl<S> Deref for Taken<S>
-where
-    S: Stream,
-    S::Item: Delivered,
-{
+impl<S: Deliveries> Deref for Taken<S> {
     type Target = Messages<S>;
 
     fn deref(&self) -> &Messages<S> {
@@ -150,41 +139,14 @@ where
     }
 }
 
-impl<S> DerefMut for Taken<S>
-where
-    S: Stream,
-    S::Item: Delivered,
-{
+impl<S: Deliveries> DerefMut for Taken<S> {
     fn deref_mut(&mut self) -> &mut Messages<S> {
         &mut self.0
     }
 }
 
-impl<S> fmt::Debug for Taken<S>
-where
-    S: Stream,
-    S::Item: Delivered,
-{
+impl<S: Deliveries> fmt::Debug for Taken<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Taken").field(&self.0).finish()
-    }
-}
-
-/// A subscription's streams have no errors.
-impl Single for Received<Message> {
-    type Message = Message;
-    type Error = Infallible;
-
-    fn into_result(self) -> Result<Self, Infallible> {
-        Ok(self)
-    }
-}
-
-impl<E> Single for Result<Received<jetstream::Message>, E> {
-    type Message = jetstream::Message;
-    type Error = E;
-
-    fn into_result(self) -> Self {
-        self
     }
 }

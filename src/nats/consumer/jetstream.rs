@@ -1,18 +1,20 @@
 //! Receiving by JetStream consumers.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::pull::{self, BatchError};
+use async_nats::jetstream::consumer::pull::{self, BatchError, MessagesError};
 use async_nats::jetstream::consumer::{
     Config, Consumer as Client, Info, IntoConsumerConfig, StreamError, push,
 };
 use futures_core::Stream;
 
+use super::Messages;
 use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use super::sealed::Deliver;
-use super::{Delivered, Messages};
 use crate::engine::received::Received;
 use crate::nats::attributes::{ConsumerInfo, Identity, Patterns};
 use crate::telemetry::{Moment, Telemetry};
@@ -69,10 +71,9 @@ impl<T: IntoConsumerConfig> Consumer<T> {
     /// Gives the messages of a stream that the consumer itself has made, as ours would be.
     ///
     /// For streams that are made with options that only [`inner`](Self::inner) has.
-    pub fn messages_of<S>(&self, stream: S) -> Messages<S>
+    pub fn messages_of<S, E>(&self, stream: S) -> Messages<S>
     where
-        S: Stream,
-        S::Item: Delivered<Origin = ConsumerInfo>,
+        S: Stream<Item = Result<Message, E>>,
     {
         Messages::new(stream, Arc::clone(&self.info))
     }
@@ -108,8 +109,11 @@ impl Consumer<pull::Config> {
     /// # Errors
     ///
     /// The client's own error, as it came.
-    pub fn sequence(&self, batch: usize) -> Result<Messages<pull::Sequence>, BatchError> {
-        Ok(self.messages_of(self.client.sequence(batch)?))
+    pub fn sequence(&self, batch: usize) -> Result<Sequence, BatchError> {
+        Ok(Sequence {
+            batches: self.client.sequence(batch)?,
+            info: Arc::clone(&self.info),
+        })
     }
 }
 
@@ -165,15 +169,45 @@ impl<T: IntoConsumerConfig> fmt::Debug for Consumer<T> {
     }
 }
 
+/// The client's stream of batches, whose messages are [`Received`] when a batch is read.
+#[must_use = "streams do nothing unless polled"]
+pub struct Sequence {
+    batches: pull::Sequence,
+    info: Arc<ConsumerInfo>,
+}
+
+impl Stream for Sequence {
+    type Item = Result<Messages<pull::Batch>, MessagesError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(Pin::new(&mut self.batches).poll_next(task));
+        Poll::Ready(next.map(|batch| Ok(Messages::new(batch?, Arc::clone(&self.info)))))
+    }
+}
+
+impl fmt::Debug for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sequence")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<E> Deliver for Result<Message, E> {
     type Origin = ConsumerInfo;
+    type Message = Message;
+    type Error = E;
     type Received = Result<Received<Message>, E>;
 
     fn wait(origin: &ConsumerInfo) -> Option<Moment> {
         origin.wait()
     }
 
-    fn deliver(self, origin: &Arc<ConsumerInfo>, since: Option<Moment>) -> Self::Received {
+    fn deliver(
+        self,
+        origin: &Arc<ConsumerInfo>,
+        since: Option<Moment>,
+    ) -> Result<Received<Message>, E> {
         let message = self?;
         let subscription = origin.subscription(&message);
         let received = Received::deliver(message, subscription, since, |message| {
@@ -181,19 +215,9 @@ impl<E> Deliver for Result<Message, E> {
         });
         Ok(received)
     }
-}
 
-/// A batch of a sequence; its messages are received when it is read.
-impl<E> Deliver for Result<pull::Batch, E> {
-    type Origin = ConsumerInfo;
-    type Received = Result<Messages<pull::Batch>, E>;
-
-    fn wait(_: &ConsumerInfo) -> Option<Moment> {
-        None
-    }
-
-    fn deliver(self, origin: &Arc<ConsumerInfo>, _: Option<Moment>) -> Self::Received {
-        Ok(Messages::new(self?, Arc::clone(origin)))
+    fn give(delivered: Self::Received) -> Self::Received {
+        delivered
     }
 }
 

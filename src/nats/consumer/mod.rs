@@ -6,6 +6,7 @@ mod pull;
 mod service;
 mod stored;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,11 +18,11 @@ use futures_core::Stream;
 
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
-use self::sealed::Deliver as _;
+use self::sealed::Deliver;
 use super::attributes::{Identity, Patterns, Subscription, names_of_one};
 use crate::engine::destination::Names;
-use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
+use crate::engine::received::{self as engine, Received};
 use crate::telemetry::{Moment, Telemetry};
 
 /// A client whose subscriptions give messages that know the context that they were created in.
@@ -131,23 +132,15 @@ impl fmt::Debug for Consumer {
 ///
 /// It gives what the client's own stream gives, errors as they came.
 #[must_use = "streams do nothing unless polled"]
-pub struct Messages<S>
-where
-    S: Stream,
-    S::Item: Delivered,
-{
+pub struct Messages<S: Deliveries> {
     stream: S,
-    origin: Arc<<S::Item as sealed::Deliver>::Origin>,
+    origin: Arc<<S::Item as Deliver>::Origin>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<Moment>,
 }
 
-impl<S> Messages<S>
-where
-    S: Stream,
-    S::Item: Delivered,
-{
-    const fn new(stream: S, origin: Arc<<S::Item as sealed::Deliver>::Origin>) -> Self {
+impl<S: Deliveries> Messages<S> {
+    const fn new(stream: S, origin: Arc<<S::Item as Deliver>::Origin>) -> Self {
         Self {
             stream,
             origin,
@@ -196,19 +189,15 @@ impl Messages<Subscriber> {
     }
 }
 
-impl<S> Stream for Messages<S>
-where
-    S: Stream + Unpin,
-    S::Item: Delivered,
-{
-    type Item = <S::Item as sealed::Deliver>::Received;
+impl<S: Deliveries + Unpin> Stream for Messages<S> {
+    type Item = S::Received;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         this.waited_since = this.waited_since.or_else(|| S::Item::wait(&this.origin));
         let next = ready!(Pin::new(&mut this.stream).poll_next(task));
         let since = this.waited_since.take();
-        Poll::Ready(next.map(|item| item.deliver(&this.origin, since)))
+        Poll::Ready(next.map(|item| S::Item::give(item.deliver(&this.origin, since))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -216,21 +205,41 @@ where
     }
 }
 
-impl<S> fmt::Debug for Messages<S>
-where
-    S: Stream,
-    S::Item: Delivered,
-{
+impl<S: Deliveries> fmt::Debug for Messages<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messages").finish_non_exhaustive()
     }
 }
 
-/// What one of the client's streams gives: a message, or a result with one. Nobody else can
-/// implement it.
-pub trait Delivered: sealed::Deliver {}
+/// A stream of the client's: of messages, or of results with them. Nobody else can implement it.
+///
+/// | items of the stream | `Received` | `Error` |
+/// |---|---|---|
+/// | [`Message`] | `Received<Message>` | `Infallible` |
+/// | [`service::Request`](async_nats::service::Request) | `Received<service::Request>` | `Infallible` |
+/// | `Result<jetstream::Message, E>` | `Result<Received<jetstream::Message>, E>` | `E` |
+pub trait Deliveries:
+    Stream<
+    Item: Deliver<
+        Received = <Self as Deliveries>::Received,
+        Message = <Self as Deliveries>::Message,
+        Error = <Self as Deliveries>::Error,
+    >,
+>
+{
+    /// What [`Messages`] give.
+    type Received;
+    /// The client's own message.
+    type Message: engine::Message;
+    /// The client's own error.
+    type Error;
+}
 
-impl<T: sealed::Deliver> Delivered for T {}
+impl<S: Stream<Item: Deliver>> Deliveries for S {
+    type Received = <S::Item as Deliver>::Received;
+    type Message = <S::Item as Deliver>::Message;
+    type Error = <S::Item as Deliver>::Error;
+}
 
 pub(super) mod sealed {
     use std::sync::Arc;
@@ -238,40 +247,46 @@ pub(super) mod sealed {
     use crate::engine::received::{Message, Received};
     use crate::telemetry::Moment;
 
+    /// What a stream of the client's gives.
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
     pub trait Deliver {
         /// What is known of where it came from.
         type Origin;
-        /// What the application is given.
+        type Message: Message;
+        type Error;
         type Received;
 
         /// The begin of a wait, where it may have a span.
         fn wait(origin: &Self::Origin) -> Option<Moment>;
-        /// Gives it to the application.
-        fn deliver(self, origin: &Arc<Self::Origin>, since: Option<Moment>) -> Self::Received;
-    }
-
-    /// What the application is given one by one.
-    #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
-    pub trait Single {
-        /// The client's own message.
-        type Message: Message;
-        /// The client's own error.
-        type Error;
-
-        fn into_result(self) -> Result<Received<Self::Message>, Self::Error>;
+        fn deliver(
+            self,
+            origin: &Arc<Self::Origin>,
+            since: Option<Moment>,
+        ) -> Result<Received<Self::Message>, Self::Error>;
+        /// Gives it to the application as the client does, which has no result where it has no error.
+        fn give(delivered: Result<Received<Self::Message>, Self::Error>) -> Self::Received;
     }
 }
 
-impl sealed::Deliver for Message {
+impl Deliver for Message {
     type Origin = Subscription;
+    type Message = Self;
+    type Error = Infallible;
     type Received = Received<Self>;
 
     fn wait(origin: &Subscription) -> Option<Moment> {
         origin.wait()
     }
 
-    fn deliver(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
-        Received::deliver(self, origin, since, |_| None)
+    fn deliver(
+        self,
+        origin: &Arc<Subscription>,
+        since: Option<Moment>,
+    ) -> Result<Received<Self>, Infallible> {
+        Ok(Received::deliver(self, origin, since, |_| None))
+    }
+
+    fn give(Ok(message): Result<Received<Self>, Infallible>) -> Received<Self> {
+        message
     }
 }

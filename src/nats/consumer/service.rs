@@ -1,5 +1,6 @@
 //! Requests to micro-services.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use async_nats::HeaderMap;
@@ -60,14 +61,24 @@ impl Messages<Endpoint> {
 
 impl Deliver for Request {
     type Origin = Subscription;
+    type Message = Self;
+    type Error = Infallible;
     type Received = Received<Self>;
 
     fn wait(origin: &Subscription) -> Option<Moment> {
         origin.wait()
     }
 
-    fn deliver(self, origin: &Arc<Subscription>, since: Option<Moment>) -> Received<Self> {
-        Received::deliver(self, origin, since, |_| None)
+    fn deliver(
+        self,
+        origin: &Arc<Subscription>,
+        since: Option<Moment>,
+    ) -> Result<Received<Self>, Infallible> {
+        Ok(Received::deliver(self, origin, since, |_| None))
+    }
+
+    fn give(Ok(request): Result<Received<Self>, Infallible>) -> Received<Self> {
+        request
     }
 }
 

@@ -9,14 +9,14 @@ use super::{Carried, Incoming, Parent, Pattern, Record, Rule};
 
 impl Rule {
     pub(crate) fn recorded(&self) -> Record {
-        self.record.unwrap_or_default()
+        self.0.record.unwrap_or_default()
     }
 
     /// What becomes of the context of a message of this age, if it has one.
     pub(crate) fn chosen_incoming(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
-        let redelivered = self.redelivered.filter(|_| is_redelivered);
-        let incoming = redelivered.or(self.incoming).unwrap_or_default();
-        let is_too_old = self.max_age.zip(age).is_some_and(|(max, age)| age > max);
+        let redelivered = self.0.redelivered.filter(|_| is_redelivered);
+        let incoming = redelivered.or(self.0.incoming).unwrap_or_default();
+        let is_too_old = self.0.max_age.zip(age).is_some_and(|(max, age)| age > max);
         if is_too_old && incoming == Incoming::Continue {
             Incoming::LinkOnly
         } else {
@@ -25,53 +25,54 @@ impl Rule {
     }
 
     pub(crate) const fn chosen_parent(&self) -> Option<Parent> {
-        self.parent
+        self.0.parent
     }
 
     pub(crate) fn carried_context(&self) -> Carried {
-        self.carried.unwrap_or_default()
+        self.0.carried.unwrap_or_default()
     }
 
     /// Most bytes of a message, where the user knows better than the client.
+    #[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
     pub(crate) const fn message_limit(&self) -> Option<usize> {
-        self.max_message_bytes
+        self.0.max_message_bytes
     }
 
     pub(crate) fn has_max_age(&self) -> bool {
-        self.max_age.is_some()
+        self.0.max_age.is_some()
     }
 
     /// Whether a received member of baggage is accepted.
     pub(crate) fn accepts(&self, member: &str) -> bool {
-        allows(self.accept_baggage.as_deref(), member)
+        allows(self.0.accept_baggage.as_deref(), member)
     }
 
     /// Whether anything that a message carries may be refused.
     pub(crate) fn may_refuse(&self) -> bool {
         let refuses = |incoming: Incoming| matches!(incoming, Incoming::Restart | Incoming::Ignore);
         self.restricts_accepted_baggage()
-            || self.incoming.is_some_and(refuses)
-            || self.redelivered.is_some_and(refuses)
+            || self.0.incoming.is_some_and(refuses)
+            || self.0.redelivered.is_some_and(refuses)
     }
 
     /// Whether received baggage is accepted by a list.
     pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
-        self.accept_baggage.is_some()
+        self.0.accept_baggage.is_some()
     }
 
     /// Whether a member of baggage may be sent.
     pub(crate) fn sends(&self, member: &str) -> bool {
-        allows(self.send_baggage.as_deref(), member)
+        allows(self.0.send_baggage.as_deref(), member)
     }
 
     /// Whether baggage is sent by a list.
     pub(crate) const fn restricts_sent_baggage(&self) -> bool {
-        self.send_baggage.is_some()
+        self.0.send_baggage.is_some()
     }
 
     /// `context` with only the baggage that may be sent; `None` if that is all of it.
     pub(crate) fn without_kept_baggage(&self, context: &Context) -> Option<Context> {
-        let allowed = self.send_baggage.as_deref()?;
+        let allowed = self.0.send_baggage.as_deref()?;
         let baggage = context.baggage();
         let is_sent = |name: &str| allows(Some(allowed), name);
         let sent = || baggage.iter().filter(|(name, _)| is_sent(name.as_str()));
@@ -87,34 +88,37 @@ impl Rule {
     }
 
     pub(crate) fn wants_create_spans(&self) -> bool {
-        self.create_spans.unwrap_or(true)
+        self.0.create_spans.unwrap_or(true)
     }
 
     pub(crate) fn wants_receive_spans(&self, is_batch: bool) -> bool {
-        self.receive_spans.unwrap_or(is_batch)
+        self.0.receive_spans.unwrap_or(is_batch)
     }
 
     /// Most traces that get a span of their own for a batch.
     pub(crate) fn fans_back_to(&self) -> usize {
-        self.fan_back.unwrap_or(0)
+        self.0.fan_back.unwrap_or(0)
     }
 
     /// Whether settling has a span, which by default it has where it `belongs` to something.
     pub(crate) fn wants_settle_spans(&self, belongs: bool) -> bool {
-        self.settle_spans.unwrap_or(belongs)
+        self.0.settle_spans.unwrap_or(belongs)
     }
 
+    /// Only Kafka's messages have one.
+    #[cfg(feature = "kafka")]
     pub(crate) fn wants_message_key(&self) -> bool {
-        self.message_key.unwrap_or(true)
+        self.0.message_key.unwrap_or(true)
     }
 
     pub(crate) fn captures_headers(&self) -> bool {
-        self.capture_headers.is_some()
+        self.0.capture_headers.is_some()
     }
 
     /// Whether a header is to be an attribute.
     pub(crate) fn captures(&self, name: &str) -> bool {
-        self.capture_headers
+        self.0
+            .capture_headers
             .as_deref()
             .is_some_and(|patterns| patterns.iter().any(|one| one.matches(name)))
     }
@@ -126,23 +130,23 @@ impl Rule {
 
     /// What stands for the destination by the user's word, which an empty one is not.
     pub(crate) fn template_text(&self) -> Option<&str> {
-        self.template.as_deref().filter(|text| !text.is_empty())
+        self.0.template.as_deref().filter(|text| !text.is_empty())
     }
 
     pub(crate) fn wants_partition_on_metrics(&self) -> bool {
-        self.partition_on_metrics.unwrap_or(false)
+        self.0.partition_on_metrics.unwrap_or(false)
     }
 
     pub(crate) fn wants_time_in_queue(&self) -> bool {
-        self.time_in_queue.unwrap_or(false)
+        self.0.time_in_queue.unwrap_or(false)
     }
 
     pub(crate) fn wants_unregistered_attributes(&self) -> bool {
-        self.unregistered_attributes.unwrap_or(false)
+        self.0.unregistered_attributes.unwrap_or(false)
     }
 
     pub(crate) fn wants_lag(&self) -> bool {
-        self.lag.unwrap_or(false)
+        self.0.lag.unwrap_or(false)
     }
 }
 
