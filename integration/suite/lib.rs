@@ -101,12 +101,20 @@ pub trait Broker: Sized {
 )]
 pub trait BatchSender: Broker {
     /// Sends messages under one call; the broker takes all of them.
-    async fn send_batch(&self, destination: &str, messages: &[Message]);
+    async fn send_batch(&self, destination: &str, messages: &[Message]) -> Vec<Self::Receipt>;
 
-    /// The whole span of creating a message; parent and links are for the scenario to say.
-    fn create_span(&self, destination: &str, sent: &Message) -> ExpectedSpan;
-    /// The whole span of sending so many; parent and links are for the scenario to say.
+    /// The whole span of creating a message that was sent then; parent and links are for the scenario
+    /// to say.
+    fn create_span(
+        &self,
+        destination: &str,
+        sent: &Message,
+        receipt: &Self::Receipt,
+    ) -> ExpectedSpan;
+    /// What any span of sending so many has; parent and links are for the scenario to say.
     fn sent_batch(&self, kind: SpanKind, destination: &str, messages: usize) -> ExpectedSpan;
+    /// What a message says of itself before it is sent: on its link, or on the span if all say so.
+    fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue>;
 }
 
 /// A broker whose client settles each message by a call on the message.

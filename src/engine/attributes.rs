@@ -65,8 +65,8 @@ pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     attributes
 }
 
-/// Attributes of a span that is there for links alone.
-pub(crate) fn of_overflow(operation: &Operation<'_>) -> impl Iterator<Item = KeyValue> {
+/// Attributes of a span that is there for links alone, and is no operation.
+pub(crate) fn of_own_span(operation: &Operation<'_>) -> impl Iterator<Item = KeyValue> {
     let system = KeyValue::new(MESSAGING_SYSTEM_NAME, operation.client.system);
     let destination = operation.destination;
     let destination = destination.and_then(|destination| destination_name(destination));

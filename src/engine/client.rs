@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::{Context, StringValue};
 
 use super::ambient::MetSpans;
-use super::destination::{Destination, Destinations, Name, Names};
+use super::destination::{Destination, Destinations, Name, Names, are_one};
 use crate::policy::Rule;
 use crate::telemetry::{Component, Telemetry};
 
@@ -73,24 +73,48 @@ impl Client {
         }
     }
 
-    /// What stands for all of these destinations: the one that they are, or the template that they
-    /// share.
-    pub(crate) fn common_destination<'a>(
+    /// What stands for all of these destinations: the one that they are, the name that they have
+    /// without what differs, or the template that they share. `without` gives each of them with more
+    /// and more left out of its name, until there is nothing that could be.
+    pub(crate) fn common_destination<'a, W>(
         &self,
         mut destinations: impl Iterator<Item = &'a Arc<Destination>> + Clone,
-    ) -> Option<Arc<Destination>> {
-        let first = destinations.next()?;
-        let is_first =
-            |other: &Arc<Destination>| Arc::ptr_eq(first, other) || first.name == other.name;
-        if destinations.clone().all(is_first) {
-            return Some(Arc::clone(first));
+        without: impl Fn(usize) -> W,
+    ) -> Option<Arc<Destination>>
+    where
+        W: Iterator<Item = Option<Arc<Destination>>>,
+    {
+        if are_one(destinations.clone()) {
+            return destinations.next().cloned();
         }
-        let template = first.template.as_ref()?;
-        let is_shared = destinations.all(|other| other.template.as_ref() == Some(template));
-        is_shared.then(|| {
-            let rule = self.telemetry.rules().rule_for(template.as_str());
-            Arc::new(Destination::many(rule, first, template))
-        })
+        let together = without_what_differs(without);
+        let first = destinations.next()?;
+        let template = first.template.as_ref();
+        let template = template.filter(|template| {
+            destinations.all(|other| other.template.as_ref() == Some(*template))
+        });
+        let Some(template) = template else {
+            return together;
+        };
+        let rule = self.telemetry.rules().rule_for(template.as_str());
+        let name = together.as_ref().map(|together| &together.name);
+        Some(Arc::new(Destination::many(rule, first, template, name)))
+    }
+}
+
+/// The first that all are the same by.
+fn without_what_differs<W>(without: impl Fn(usize) -> W) -> Option<Arc<Destination>>
+where
+    W: Iterator<Item = Option<Arc<Destination>>>,
+{
+    let mut left_out = 0;
+    loop {
+        let mut all = without(left_out);
+        let first = all.next()??;
+        if all.all(|other| other.is_some_and(|other| other.name == first.name)) {
+            return Some(first);
+        }
+        left_out += 1;
     }
 }
 
@@ -103,6 +127,8 @@ pub(crate) struct Server {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use super::*;
 
     #[test]
@@ -145,12 +171,12 @@ mod tests {
         ];
 
         for (destinations, expected) in rows {
-            let common = client.common_destination(destinations.iter());
+            let common = client.common_destination(destinations.iter(), |_| iter::empty());
             let known = common.as_ref().map(|common| {
                 let name = common.low_cardinality_name();
                 (
                     name.map_or("", StringValue::as_str),
-                    common.stands_for_several,
+                    common.usable_name().is_none(),
                 )
             });
             assert_eq!(known, expected, "{destinations:?}");

@@ -2,22 +2,32 @@
 
 use std::collections::HashMap;
 
-use opentelemetry::trace::{SpanContext, TraceId};
+use opentelemetry::trace::{Link, SpanContext, TraceId};
 
-/// What the messages of a trace get of the batch that they were processed in.
+/// What the traces get of the batch that their messages were processed in.
 #[derive(Debug, Default)]
 pub(crate) struct FanBack {
-    /// For each trace the first creation context, and how many messages are from it.
-    pub(crate) origins: Vec<(SpanContext, usize)>,
+    pub(crate) origins: Vec<Origin>,
     /// Traces beyond the limit.
     pub(crate) left_out: usize,
 }
 
-/// The traces that messages are from.
+/// A trace that messages are from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The first creation context.
+    pub(crate) first: SpanContext,
+    /// A link to each creation context, the first one included.
+    pub(crate) links: Vec<Link>,
+}
+
+/// The traces that messages are from, as they are found.
 pub(super) struct Origins {
     most: usize,
     places: HashMap<TraceId, Option<usize>>,
-    pub(super) found: FanBack,
+    /// For each trace the first creation context, and which links of the batch's span are to it.
+    found: Vec<(SpanContext, Vec<usize>)>,
+    left_out: usize,
 }
 
 impl Origins {
@@ -25,27 +35,43 @@ impl Origins {
         Self {
             most,
             places: HashMap::new(),
-            found: FanBack::default(),
+            found: Vec::new(),
+            left_out: 0,
         }
     }
 
-    pub(super) fn add(&mut self, creation: Option<&SpanContext>) {
-        let Some(creation) = creation.filter(|_| self.most > 0) else {
+    /// Adds the creation context of a message, to which the batch's span has the link of this index.
+    pub(super) fn add(&mut self, creation: &SpanContext, link: usize) {
+        if self.most == 0 {
             return;
-        };
-        let origins = &mut self.found.origins;
-        let next = origins.len();
+        }
+        let next = self.found.len();
         let place = self.places.entry(creation.trace_id()).or_insert_with(|| {
             if next < self.most {
-                origins.push((creation.clone(), 0));
+                self.found.push((creation.clone(), Vec::new()));
                 Some(next)
             } else {
-                self.found.left_out += 1;
+                self.left_out += 1;
                 None
             }
         });
-        if let Some((_, messages)) = place.and_then(|place| origins.get_mut(place)) {
-            *messages += 1;
+        if let Some((_, links)) = place.and_then(|place| self.found.get_mut(place)) {
+            links.push(link);
+        }
+    }
+
+    /// The same with the links themselves, of those of the batch's span.
+    pub(super) fn with_links(self, links: &[Link]) -> FanBack {
+        let origins = self.found.into_iter().map(|(first, indices)| {
+            let own = indices.into_iter().filter_map(|index| links.get(index));
+            Origin {
+                first,
+                links: own.cloned().collect(),
+            }
+        });
+        FanBack {
+            origins: origins.collect(),
+            left_out: self.left_out,
         }
     }
 }

@@ -39,6 +39,9 @@ pub(crate) mod parent;
 /// Links within the limit of a span.
 mod links;
 
+/// What the messages of a batch have in common, and what differs.
+mod in_common;
+
 /// What binds a batch to the messages in it.
 mod in_batch;
 

@@ -34,6 +34,8 @@ pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
 pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
 /// How many messages share a link of a batch's span. Not registered in the conventions.
 pub const LINK_MESSAGE_COUNT: &str = "otel_messaging.link.message_count";
+/// How many messages of a batch are from the trace of this span. Not registered in the conventions.
+pub const FAN_BACK_MESSAGE_COUNT: &str = "otel_messaging.fan_back.message_count";
 /// How many traces got no span for a batch, being too many. Not registered in the conventions.
 pub const FAN_BACK_LEFT_OUT: &str = "otel_messaging.fan_back.left_out";
 /// The broker's address, where just one is known.

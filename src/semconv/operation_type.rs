@@ -48,6 +48,21 @@ impl OperationType {
             Self::SendExisting | Self::Receive | Self::Settle => SpanKind::Client,
         }
     }
+
+    /// Kind of the spans that are beside that of this operation, for links that it has no room for or
+    /// in the traces of its messages.
+    ///
+    /// They are no operations of the conventions. But maps of services draw an edge between a producer
+    /// and a consumer only, be it by parent or by link, and shall not miss one that the operation
+    /// itself cannot show.
+    pub(crate) const fn kind_of_own_spans(self) -> SpanKind {
+        match self {
+            Self::Process => SpanKind::Consumer,
+            Self::Create | Self::Send | Self::SendExisting | Self::Receive | Self::Settle => {
+                SpanKind::Internal
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +83,8 @@ mod tests {
         for (one, text, kind) in definitions {
             assert_eq!(one.as_str(), text);
             assert_eq!(one.span_kind(), kind);
+            let is_consumer = kind == SpanKind::Consumer;
+            assert_eq!(one.kind_of_own_spans() == SpanKind::Consumer, is_consumer);
         }
     }
 }

@@ -124,13 +124,14 @@ impl Broker for Rabbit {
 }
 
 impl BatchSender for Rabbit {
-    async fn send_batch(&self, queue: &str, messages: &[Message]) {
+    async fn send_batch(&self, queue: &str, messages: &[Message]) -> Vec<Confirmation> {
         let messages = messages.iter().map(|message| {
             Publish::new("", queue, &message.payload).properties(properties(message))
         });
-        for result in self.producer.publish_batch(messages).await {
-            assert_eq!(result.expect("a confirm"), Confirmation::Ack(None));
-        }
+        let confirmed = self.producer.publish_batch(messages).await.into_iter();
+        let confirmed: Vec<_> = confirmed.map(|one| one.expect("a confirm")).collect();
+        assert!(confirmed.iter().all(|one| *one == Confirmation::Ack(None)));
+        confirmed
     }
 
     fn create_span(&self, queue: &str, sent: &Message) -> ExpectedSpan {

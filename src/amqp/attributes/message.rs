@@ -30,6 +30,16 @@ pub(in crate::amqp) fn published(
     client.destination(Parties::published(exchange.as_str(), routing_key.as_str()).name())
 }
 
+/// Where it publishes several messages of one exchange whose routing keys differ; those to several
+/// exchanges have nothing in common.
+pub(in crate::amqp) fn published_without(
+    client: &Client,
+    exchange: &ShortString,
+    left_out: usize,
+) -> Option<Arc<Destination>> {
+    (left_out == 0).then(|| published(client, exchange, &ShortString::default()))
+}
+
 /// Attributes of a message, whatever is done to it.
 ///
 /// Spec: RabbitMQ, table of attributes, 1.45.0.
@@ -65,6 +75,14 @@ pub struct Source {
     pub(in crate::amqp) receive_name: &'static str,
 }
 
+impl Source {
+    fn destination(&self, exchange: &str, routing_key: &str) -> Arc<Destination> {
+        let queue = self.queue.as_str();
+        let parties = Parties::received(exchange, routing_key, queue, self.is_temporary);
+        self.client.destination(parties.name())
+    }
+}
+
 #[expect(private_interfaces, reason = "nobody else can call it")]
 impl MessageSource for Source {
     fn client(&self) -> &Arc<Client> {
@@ -82,13 +100,16 @@ impl ConsumedMessage for Delivery {
     type Headers = FieldTable;
 
     fn destination(&self, source: &Source) -> Arc<Destination> {
-        let parties = Parties::received(
-            self.exchange.as_str(),
-            self.routing_key.as_str(),
-            source.queue.as_str(),
-            source.is_temporary,
-        );
-        source.client.destination(parties.name())
+        source.destination(self.exchange.as_str(), self.routing_key.as_str())
+    }
+
+    /// A routing key means what its exchange makes of it, so that it goes first.
+    fn destination_without(&self, source: &Source, left_out: usize) -> Option<Arc<Destination>> {
+        match left_out {
+            0 => Some(source.destination(self.exchange.as_str(), "")),
+            1 => Some(source.destination("", "")),
+            _ => None,
+        }
     }
 
     fn headers(&self) -> Option<&FieldTable> {
@@ -132,6 +153,10 @@ impl ConsumedMessage for BasicGetMessage {
 
     fn destination(&self, source: &Source) -> Arc<Destination> {
         self.delivery.destination(source)
+    }
+
+    fn destination_without(&self, source: &Source, left_out: usize) -> Option<Arc<Destination>> {
+        self.delivery.destination_without(source, left_out)
     }
 
     fn headers(&self) -> Option<&FieldTable> {

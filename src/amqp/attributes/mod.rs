@@ -10,7 +10,9 @@ mod sent_at;
 
 pub(super) use self::connection::ConnectionInfo;
 pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_for_size};
-pub(super) use self::message::{Source, confirmed_as, content, delivery_tag, published};
+pub(super) use self::message::{
+    Source, confirmed_as, content, delivery_tag, published, published_without,
+};
 
 /// Routing key of the message, where it has one.
 pub const RABBITMQ_DESTINATION_ROUTING_KEY: &str = "rabbitmq.destination.routing_key";

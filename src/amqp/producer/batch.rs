@@ -129,9 +129,6 @@ impl Producer {
             }
             give_back(&mut results, &addresses);
             count_confirmed(&mut sending, &results);
-            sending.record_by_rule(|rule| {
-                in_common(&results).and_then(|confirmation| confirmed_as(rule, confirmation))
-            });
             results
         }
     }
@@ -226,20 +223,14 @@ fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirma
         if result.as_ref().is_ok_and(is_returned_for_size) {
             sending.refused_for_size(index);
         }
-        match result.as_ref().map(|confirmation| answer(confirmation).1) {
-            Ok(Some(error_type)) => sending.failed(index, error_type.into()),
-            Ok(None) => sending.delivered(index, None),
-            Err(_) => {}
+        let Ok(confirmation) = result else {
+            continue;
+        };
+        let (said, error) = answer(confirmation);
+        sending.record_of(index, |rule| confirmed_as(rule, said));
+        match error {
+            Some(error_type) => sending.failed(index, error_type.into()),
+            None => sending.delivered(index, None),
         }
     }
-}
-
-/// What the broker said, if it said the same of all messages.
-fn in_common(results: &[lapin::Result<Confirmation>]) -> Option<&'static str> {
-    let mut answers = results.iter().map(|result| {
-        let confirmation = result.as_ref().ok()?;
-        Some(answer(confirmation).0)
-    });
-    let first = answers.next().flatten()?;
-    answers.all(|other| other == Some(first)).then_some(first)
 }

@@ -16,7 +16,7 @@ use opentelemetry::{Context, KeyValue};
 pub use self::batch::Publish;
 use super::attributes::{
     ConnectionInfo, answer, confirmed_as, content, error_type, is_for_size, is_returned_for_size,
-    published,
+    published, published_without,
 };
 use super::carrier::MessageHeaders;
 use crate::engine::ambient::ambient;
@@ -127,8 +127,9 @@ impl Producer {
 
 /// A message that is about to be published.
 struct OutgoingMessage<'a> {
+    producer: &'a Producer,
     destination: Arc<Destination>,
-    connection: &'a ConnectionInfo,
+    exchange: &'a ShortString,
     routing_key: &'a ShortString,
     payload: &'a [u8],
     properties: &'a BasicProperties,
@@ -138,13 +139,14 @@ struct OutgoingMessage<'a> {
 impl<'a> OutgoingMessage<'a> {
     fn new(
         producer: &'a Producer,
-        (exchange, routing_key): (&ShortString, &'a ShortString),
+        (exchange, routing_key): (&'a ShortString, &'a ShortString),
         payload: &'a [u8],
         properties: &'a BasicProperties,
     ) -> Self {
         Self {
             destination: published(&producer.client, exchange, routing_key),
-            connection: &producer.connection,
+            producer,
+            exchange,
             routing_key,
             payload,
             properties,
@@ -160,6 +162,10 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
         &self.destination
     }
 
+    fn destination_without(&self, left_out: usize) -> Option<Arc<Destination>> {
+        published_without(&self.producer.client, self.exchange, left_out)
+    }
+
     fn headers(&self) -> &MessageHeaders<'a> {
         &self.headers
     }
@@ -170,7 +176,7 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
         &mut MessageHeaders<'a>,
         impl FnOnce(&MessageHeaders<'a>) -> usize,
     ) {
-        let (connection, destination) = (self.connection, &self.destination);
+        let (connection, destination) = (&self.producer.connection, &self.destination);
         let (payload, properties) = (self.payload, self.properties);
         let room = move |headers: &MessageHeaders<'a>| {
             let frame = connection.header_frame(&destination.rule, payload);

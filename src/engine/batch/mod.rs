@@ -11,6 +11,7 @@ use opentelemetry::Context;
 pub use self::batches::Batches;
 use self::members::{BatchMembers, PartedAttributes};
 use crate::engine::ambient::ambient;
+use crate::engine::in_common::common_partition;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks};
 use crate::engine::received::sealed::MessageSource as _;
@@ -178,10 +179,10 @@ impl<M: Message> Batch<M> {
 
     /// The context of a handler of messages of which nothing is recorded: what they were not allowed
     /// to bring in shall not go out all the same.
-    fn without_a_span(
+    fn without_a_span<'o>(
         &self,
         ambient: &Context,
-        members: &dyn Fn(usize) -> BatchMembers,
+        members: &dyn Fn(usize) -> BatchMembers<'o>,
     ) -> Context {
         let is_needed = |one: &Received<M>| {
             Refused::is_needed(ambient, &one.message().destination(one.source()))
@@ -206,7 +207,7 @@ impl<M: Message> Batch<M> {
         &self,
         operation_type: OperationType,
         ambient: &Context,
-        use_them: impl FnOnce(&Operation<'_>, &dyn Fn(usize) -> BatchMembers) -> T,
+        use_them: impl for<'o> FnOnce(&'o Operation<'o>, &dyn Fn(usize) -> BatchMembers<'o>) -> T,
     ) -> Option<T> {
         let first = self.messages().next()?;
         let destinations: Vec<_> = self
@@ -214,14 +215,12 @@ impl<M: Message> Batch<M> {
             .map(|one| one.message().destination(one.source()))
             .collect();
         let client = first.source().client();
-        let destination = client.common_destination(destinations.iter());
-        let destination = destination.as_ref();
-        let partition = first.message().partition();
-        let is_one_partition = destination
-            .is_some_and(|destination| !destination.stands_for_several)
-            && self
-                .messages()
-                .all(|other| other.message().partition() == partition);
+        let without = |left_out| {
+            let messages = self.messages();
+            messages.map(move |one| one.message().destination_without(one.source(), left_out))
+        };
+        let destination = client.common_destination(destinations.iter(), without);
+        let partitions = self.messages().map(|one| one.message().partition());
         let operation = Operation {
             client,
             operation_type,
@@ -229,17 +228,17 @@ impl<M: Message> Batch<M> {
                 OperationType::Receive => first.source().receive_name(),
                 _ => "process",
             },
-            destination,
-            partition: partition.filter(|_| is_one_partition),
+            destination: destination.as_ref(),
+            partition: common_partition(destinations.iter().zip(partitions)),
             batch: Some(destinations.len()),
         };
         let mut rules = destinations.iter();
         let is_needed = rules.any(|destination| Refused::is_needed(ambient, destination));
         let members = |most_origins| {
             let refused = is_needed.then(Refused::default);
-            let mut members = BatchMembers::new(destinations.len(), most_origins, refused);
+            let mut members = BatchMembers::new(&operation, most_origins, refused);
             for (message, destination) in self.messages().zip(&destinations) {
-                members.add(message, destination, &operation);
+                members.add(message, destination);
             }
             members
         };

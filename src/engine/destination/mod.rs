@@ -40,15 +40,13 @@ impl<'a> Name<'a> {
 #[derive(Debug)]
 pub(crate) struct Destination {
     pub(crate) name: StringValue,
-    /// The name is that of one, and not empty.
+    /// The name is that of one, or of several together, and not empty.
     has_name: bool,
     /// What the policy says of it.
     pub(crate) rule: Rule,
     pub(crate) template: Option<StringValue>,
     pub(crate) is_temporary: bool,
     pub(crate) is_anonymous: bool,
-    /// It stands for several, which have only the template in common.
-    pub(crate) stands_for_several: bool,
     /// Its client has met so many names that what stands for this one does not count as one of few.
     is_one_too_many: bool,
     /// Attributes of metrics, for each operation that there was.
@@ -82,21 +80,24 @@ impl Destination {
             rule,
             is_temporary: name.is_temporary,
             is_anonymous: name.is_anonymous,
-            stands_for_several: false,
             metric_attributes: RwLock::default(),
         }
     }
 
-    /// All those that a template stands for, of which this is one.
-    pub(super) fn many(rule: Rule, one: &Self, template: &StringValue) -> Self {
+    /// All those that a template stands for, of which this is one; they may have a name together.
+    pub(super) fn many(
+        rule: Rule,
+        one: &Self,
+        template: &StringValue,
+        together: Option<&StringValue>,
+    ) -> Self {
         Self {
-            name: template.clone(),
-            has_name: false,
+            name: together.unwrap_or(template).clone(),
+            has_name: together.is_some(),
             rule,
             template: Some(template.clone()),
             is_temporary: one.is_temporary,
             is_anonymous: one.is_anonymous,
-            stands_for_several: true,
             is_one_too_many: one.is_one_too_many,
             metric_attributes: RwLock::default(),
         }
@@ -155,6 +156,14 @@ impl Destination {
 /// The text as an attribute, where there is any: an empty one names nothing.
 pub(crate) fn shared_unless_empty(text: &str) -> Option<StringValue> {
     (!text.is_empty()).then(|| shared(text))
+}
+
+/// Whether these are one and the same.
+pub(crate) fn are_one<'a>(mut destinations: impl Iterator<Item = &'a Arc<Destination>>) -> bool {
+    let first = destinations.next();
+    destinations.all(|other| {
+        first.is_some_and(|first| Arc::ptr_eq(first, other) || first.name == other.name)
+    })
 }
 
 /// Counted, so that every span can have it without a copy.

@@ -43,6 +43,16 @@ pub trait ConsumedMessage {
 
     /// Where it came from.
     fn destination(&self, source: &Self::Source) -> Arc<Destination>;
+    /// Where it came from together with others that are not quite from there, named without what is
+    /// its own; that is more and more, until there is nothing that could be left out.
+    fn destination_without(
+        &self,
+        source: &Self::Source,
+        left_out: usize,
+    ) -> Option<Arc<Destination>> {
+        let _ = (source, left_out);
+        None
+    }
     /// The partition, where the system has such.
     fn partition(&self) -> Option<i32> {
         None

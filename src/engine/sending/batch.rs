@@ -1,15 +1,17 @@
 //! Sending many messages under one call.
 
 use std::borrow::Cow;
+use std::mem;
 use std::sync::Arc;
 
-use opentelemetry::trace::{Link, TraceContextExt as _};
+use opentelemetry::trace::Link;
 use opentelemetry::{Context, KeyValue};
 
-use super::carried::{CarriedContext, strip};
+use super::creating::{Creating, Creation};
 use super::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
+use crate::engine::in_common::{InCommon, Members, common_partition};
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
@@ -17,15 +19,16 @@ use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
 use crate::semconv::operation_type::OperationType;
-use crate::telemetry::context::active_span;
 
 /// Messages on their way, from hand-over to what the broker says of each. Dropped, the span ends;
 /// of messages that were handed to the client and of which nobody knows more, it says nothing.
 #[derive(Debug, Default)]
 pub(crate) struct SendingBatch {
+    messages: Vec<SentMessage>,
     /// None where telemetry has nothing to do with the messages; then none of them is known either.
     started: Option<StartedOperation>,
-    messages: Vec<SentMessage>,
+    /// What the broker has said of messages so far.
+    in_common: InCommon,
 }
 
 /// One message of a batch.
@@ -37,6 +40,9 @@ struct SentMessage {
     is_larger: bool,
     /// It is with the client, and not counted yet.
     is_pending: bool,
+    /// Its create span, which waits to say what becomes of it: links are given when a span starts, and
+    /// without a span of its own there is nothing that could.
+    created: Option<StartedOperation>,
 }
 
 impl SendingBatch {
@@ -44,6 +50,7 @@ impl SendingBatch {
     ///
     /// Each message has a create span, whose context it carries, and the send span links to all; or
     /// without create spans each carries that of the send span. A context that is to be kept stays.
+    /// What all messages say of themselves is on the send span, what differs on the links.
     ///
     /// Spec: messaging-spans § Producer spans, 1.45.0.
     pub(crate) fn start<M: Outgoing>(
@@ -62,14 +69,18 @@ impl SendingBatch {
             }
             return Self::default();
         }
-        let mut links = Vec::new();
         let created: Vec<_> = messages
             .iter_mut()
-            .map(|message| Creating::new(client, message).create(&ambient, message, &mut links))
+            .map(|message| Creating::new(client, message).create(&ambient, message))
             .collect();
+        let (created, links): (Vec<_>, Vec<_>) = created.into_iter().unzip();
         let takes_ours = |context: &Creation| matches!(context, Creation::Send(_));
         let destinations = messages.iter().map(Outgoing::destination);
-        let destination = client.common_destination(destinations);
+        let without = |left_out| {
+            let messages = messages.iter();
+            messages.map(move |message| message.destination_without(left_out))
+        };
+        let destination = client.common_destination(destinations, without);
         let operation = Operation {
             client,
             operation_type: match created.iter().any(takes_ours) {
@@ -78,20 +89,32 @@ impl SendingBatch {
             },
             operation_name,
             destination: destination.as_ref(),
-            partition: None,
+            partition: common_partition(messages.iter().map(|message| place(message))),
             batch: Some(messages.len()),
         };
+        let (links, in_common) = parted(&operation, messages, links);
         let parent_and_links = ParentAndLinks {
             parent: ambient.clone(),
             links,
             beside: None,
         };
         let started = StartedOperation::start(&operation, parent_and_links);
+        started.record(|| in_common.unwrap_or_else(|| of_all(&operation, messages)));
         let sent = messages.iter_mut().zip(created);
-        let sent = sent.map(|(message, creation)| creation.sent(&started, &ambient, message));
+        let sent = sent.map(|(message, creation)| {
+            let (is_larger, created) = creation.sent(&started, &ambient, message);
+            SentMessage {
+                destination: Arc::clone(message.destination()),
+                partition: message.partition(),
+                is_larger,
+                is_pending: false,
+                created,
+            }
+        });
         Self {
             messages: sent.collect(),
             started: Some(started),
+            in_common: InCommon::default(),
         }
     }
 
@@ -99,6 +122,24 @@ impl SendingBatch {
     pub(crate) fn handed_over(&mut self, index: usize) {
         if let Some(message) = self.messages.get_mut(index) {
             message.is_pending = true;
+        }
+    }
+
+    /// The broker said this of a message, before it is known whether it was delivered.
+    pub(crate) fn record_of<I>(&mut self, index: usize, attributes: impl FnOnce(&Rule) -> I)
+    where
+        I: IntoIterator<Item = KeyValue>,
+    {
+        let (Some(started), Some(message)) = (&self.started, self.messages.get(index)) else {
+            return;
+        };
+        if started.is_recording() || message.created.is_some() {
+            let own = attributes(&message.destination.rule).into_iter();
+            let own: Vec<_> = own.collect();
+            self.in_common.add(&own);
+            if let Some(created) = &message.created {
+                created.record(|| own);
+            }
         }
     }
 
@@ -112,6 +153,11 @@ impl SendingBatch {
 
     /// A message failed, and with it the operation.
     pub(crate) fn failed(&mut self, index: usize, error_type: Cow<'static, str>) {
+        if let Some(message) = self.messages.get_mut(index)
+            && let Some(created) = &mut message.created
+        {
+            created.fail(error_type.clone(), || "");
+        }
         self.count(index, Some(of_error(error_type.clone())));
         if let Some(started) = &mut self.started
             && !started.has_failed()
@@ -148,21 +194,14 @@ impl SendingBatch {
         }
     }
 
-    /// The same, of attributes that depend on the rule.
-    pub(crate) fn record_by_rule<I>(&self, attributes: impl FnOnce(&Rule) -> I)
-    where
-        I: IntoIterator<Item = KeyValue>,
-    {
-        if let Some(started) = &self.started {
-            started.record_by_rule(attributes);
-        }
-    }
-
     fn count(&mut self, index: usize, error: Option<KeyValue>) {
         let (Some(started), Some(message)) = (&self.started, self.messages.get_mut(index)) else {
             return;
         };
         message.is_pending = false;
+        if let (Some(mut created), Some(partition)) = (message.created.take(), message.partition) {
+            created.in_partition(partition);
+        }
         let operation = Operation {
             destination: Some(&message.destination),
             partition: message.partition,
@@ -187,132 +226,58 @@ impl Drop for SendingBatch {
                 self.count(index, None);
             }
         }
-    }
-}
-
-/// Where the context of a message comes from.
-enum Creation {
-    /// From the send span.
-    Send(CarriedContext),
-    /// From a span of its own, from before, or from nowhere.
-    Elsewhere {
-        /// It was written into the message, which is larger now.
-        is_larger: bool,
-    },
-}
-
-impl Creation {
-    /// Gives a message the context of the send span, where it has none yet.
-    fn sent(
-        self,
-        started: &StartedOperation,
-        ambient: &Context,
-        message: &mut impl Outgoing,
-    ) -> SentMessage {
-        let destination = Arc::clone(message.destination());
-        let partition = message.partition();
-        let is_larger = match self {
-            Self::Elsewhere { is_larger } => is_larger,
-            Self::Send(carried) => {
-                let operation = Operation {
-                    destination: Some(&destination),
-                    partition,
-                    batch: None,
-                    ..started.operation()
-                };
-                let context = started.context();
-                let both = carried.with_baggage(context, ambient);
-                let context = both.as_ref().unwrap_or(context);
-                let left = carried.headers(ambient);
-                let injected = carried.inject(&operation, context, left, message);
-                injected.has_written
+        if let Some(started) = &mut self.started {
+            let places = self.messages.iter();
+            let places = places.map(|message| (&message.destination, message.partition));
+            if let Some(partition) = common_partition(places) {
+                started.in_partition(partition);
             }
-        };
-        SentMessage {
-            destination,
-            partition,
-            is_larger,
-            is_pending: false,
+            let in_common = mem::take(&mut self.in_common);
+            started.record(|| in_common.of(self.messages.len()));
         }
     }
 }
 
-/// The operation of creating a message.
-struct Creating<'a> {
-    client: &'a Arc<Client>,
-    destination: Arc<Destination>,
-    partition: Option<i32>,
+/// Where a message goes, as far as it is known.
+fn place(message: &impl Outgoing) -> (&Arc<Destination>, Option<i32>) {
+    (message.destination(), message.partition())
 }
 
-impl<'a> Creating<'a> {
-    fn new(client: &'a Arc<Client>, message: &impl Outgoing) -> Self {
-        Self {
-            client,
-            destination: Arc::clone(message.destination()),
-            partition: message.partition(),
+/// What a message says of itself, if its rule wants spans at all.
+fn own(operation: &Operation<'_>, message: &impl Outgoing) -> Vec<KeyValue> {
+    match message.destination().rule.recorded() {
+        Record::Full => {
+            let telemetry = &operation.client.telemetry;
+            message.own_attributes(telemetry).collect()
         }
+        _ => Vec::new(),
     }
+}
 
-    fn operation(&self) -> Operation<'_> {
-        Operation {
-            client: self.client,
-            operation_type: OperationType::Create,
-            operation_name: "create",
-            destination: Some(&self.destination),
-            partition: self.partition,
-            batch: None,
-        }
+/// The links of messages, with what differs between these, and what does not. That is not known yet
+/// where there are no links, since nobody may want it then.
+fn parted(
+    operation: &Operation<'_>,
+    messages: &[impl Outgoing],
+    links: Vec<Vec<Link>>,
+) -> (Vec<Link>, Option<Vec<KeyValue>>) {
+    if links.iter().all(Vec::is_empty) {
+        return (Vec::new(), None);
     }
+    let mut members = Members::of(operation);
+    for (message, links) in messages.iter().zip(links) {
+        let (destination, partition) = place(message);
+        members.add((&**destination, partition), own(operation, message), links);
+    }
+    let (links, in_common) = members.parted();
+    (links, Some(in_common))
+}
 
-    /// Leaves the message alone, but for what must not go out again.
-    fn strip(&self, ambient: &Context, message: &mut impl Outgoing) {
-        strip(&self.operation(), ambient, message);
+/// What all messages say of themselves.
+fn of_all(operation: &Operation<'_>, messages: &[impl Outgoing]) -> Vec<KeyValue> {
+    let mut in_common = InCommon::default();
+    for message in messages {
+        in_common.add(&own(operation, message));
     }
-
-    /// Gives a message its context before the batch is sent, where it gets one then.
-    fn create(
-        &self,
-        ambient: &Context,
-        message: &mut impl Outgoing,
-        links: &mut Vec<Link>,
-    ) -> Creation {
-        let operation = self.operation();
-        let telemetry = &self.client.telemetry;
-        let rule = operation.rule();
-        if rule.recorded() == Record::Off {
-            self.strip(ambient, message);
-            return Creation::Elsewhere { is_larger: false };
-        }
-        let carried = CarriedContext::read(telemetry, rule, ambient, message.headers());
-        let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
-        // The one span that there is then can be in one trace only, and where none is active in none
-        // of those that the messages carry.
-        let goes_on =
-            !operation.has_span() && active_span(ambient).is_none() && carried.continues();
-        if is_kept || goes_on {
-            links.extend(carried.links(ambient));
-            let injected = if is_kept {
-                carried.keep(&operation, message)
-            } else {
-                let left = carried.headers(ambient);
-                carried.inject(&operation, &carried.parent(ambient), left, message)
-            };
-            return Creation::Elsewhere {
-                is_larger: injected.has_written,
-            };
-        }
-        if !operation.has_span() {
-            links.extend(carried.links(ambient));
-            return Creation::Send(carried);
-        }
-        let created = StartedOperation::start(&operation, carried.parent_and_links(ambient));
-        created.record(|| message.own_attributes(telemetry));
-        let context = created.context();
-        links.push(Link::with_context(context.span().span_context().clone()));
-        let left = carried.headers(ambient);
-        let injected = carried.inject(&operation, context, left, message);
-        Creation::Elsewhere {
-            is_larger: injected.has_written,
-        }
-    }
+    in_common.of(messages.len())
 }

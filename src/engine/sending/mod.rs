@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod carried;
+mod creating;
 mod outgoing;
 
 use std::borrow::Cow;

@@ -16,6 +16,12 @@ pub(crate) trait Outgoing {
 
     /// Where it goes.
     fn destination(&self) -> &Arc<Destination>;
+    /// Where it goes together with others that do not go to quite the same, named without what is its
+    /// own; that is more and more, until there is nothing that could be left out.
+    fn destination_without(&self, left_out: usize) -> Option<Arc<Destination>> {
+        let _ = left_out;
+        None
+    }
     /// The partition, where the system has such and it is known already.
     fn partition(&self) -> Option<i32> {
         None

@@ -4,16 +4,15 @@ mod process;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::trace::{
-    Link, SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt as _,
-};
+use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
 pub use self::process::ProcessSpan;
-use crate::engine::attributes::{at_start, of_overflow, when_recorded};
+use crate::engine::attributes::{at_start, of_own_span, when_recorded};
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::FanBack;
@@ -24,7 +23,7 @@ use crate::engine::parent::ParentAndLinks;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
-    count, of_error, partition_id,
+    FAN_BACK_MESSAGE_COUNT, count, of_error, partition_id,
 };
 use crate::semconv::deprecated;
 use crate::semconv::operation_type::OperationType;
@@ -124,9 +123,9 @@ impl StartedOperation {
             ..self.operation()
         };
         let builder = SpanBuilder::from_name(operation.span_name())
-            .with_kind(SpanKind::Internal)
+            .with_kind(self.operation_type.kind_of_own_spans())
             .with_start_time(self.started.wall())
-            .with_attributes(of_overflow(&operation))
+            .with_attributes(of_own_span(&operation))
             .with_links(links);
         let span = self.telemetry().start(builder, &self.context);
         self.on(&span, |span| span.end_with_timestamp(self.started.wall()));
@@ -144,28 +143,32 @@ impl StartedOperation {
         self.fan_back = fan_back;
     }
 
-    /// Makes a span in each trace that a batch's messages are from, as long as the batch took.
-    fn fan_back(&self, elapsed: Duration) {
-        for (origin, messages) in &self.fan_back.origins {
-            let operation = Operation {
-                partition: None,
-                batch: Some(*messages),
-                ..self.operation()
-            };
-            let batch = self.context.span().span_context().clone();
+    /// Makes a span in each trace that a batch's messages are from, as long as the batch took. It is
+    /// no operation, which the batch is: it links to that, and to each of the trace's messages as far
+    /// as it may.
+    fn fan_back(&mut self, elapsed: Duration) {
+        let origins = mem::take(&mut self.fan_back.origins);
+        if origins.is_empty() {
+            return;
+        }
+        let operation = Operation {
+            operation_name: "batch",
+            ..self.operation()
+        };
+        let limit = self.telemetry().most_links();
+        let batch = self.context.span().span_context().clone();
+        let has_failed = self.error_type.is_some();
+        for origin in origins {
+            let messages = count(FAN_BACK_MESSAGE_COUNT, origin.links.len());
             let error = self.error_type.clone().map(of_error);
-            let has_failed = error.is_some();
+            let (own, _) = within_limit(origin.links, limit.saturating_sub(1));
+            let links = [Link::with_context(batch.clone())].into_iter().chain(own);
             let builder = SpanBuilder::from_name(operation.span_name())
-                .with_kind(self.operation_type.span_kind())
+                .with_kind(self.operation_type.kind_of_own_spans())
                 .with_start_time(self.started.wall())
-                .with_attributes(
-                    at_start(&operation)
-                        .into_iter()
-                        .chain(when_recorded(&operation))
-                        .chain(error),
-                )
-                .with_links(vec![Link::with_context(batch)]);
-            let parent = Context::new().with_remote_span_context(origin.clone());
+                .with_attributes(of_own_span(&operation).chain([messages]).chain(error))
+                .with_links(links.take(limit).collect());
+            let parent = Context::new().with_remote_span_context(origin.first);
             let span = self.telemetry().start(builder, &parent);
             self.on(&span, |span| {
                 if has_failed {
@@ -272,6 +275,10 @@ impl StartedOperation {
         self.error_type = Some(error_type);
     }
 
+    pub(crate) const fn is_recording(&self) -> bool {
+        self.recording
+    }
+
     pub(crate) const fn has_failed(&self) -> bool {
         self.error_type.is_some()
     }
@@ -299,7 +306,7 @@ impl StartedOperation {
     }
 
     /// Fixes the end to now, whatever is still to be recorded.
-    fn end_now(&mut self) {
+    pub(crate) fn end_now(&mut self) {
         self.elapsed = Some(self.started.elapsed());
     }
 }

@@ -17,7 +17,7 @@ use super::future::outgoing;
 use super::sending::is_for_size;
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
-use crate::kafka::attributes::{ClientInfo, error_type};
+use crate::kafka::attributes::{ClientInfo, error_type, offset};
 use crate::kafka::carrier::Given;
 
 /// How long the bare client waits for room in its queue before it asks again.
@@ -170,6 +170,7 @@ impl SendingRecords {
         let given = given.unwrap_or_default();
         match result {
             Ok(delivery) => {
+                self.sending.record_of(index, |_| [offset(delivery.offset)]);
                 self.sending.delivered(index, Some(delivery.partition));
                 Ok(delivery)
             }

@@ -3,7 +3,9 @@
 use async_nats::jetstream::publish::PublishAck;
 use opentelemetry::KeyValue;
 
-use super::{NATS_BATCH_DUPLICATE_COUNT, NATS_STREAM_NAME, NATS_STREAM_SEQUENCE};
+use super::{
+    NATS_BATCH_DUPLICATE_COUNT, NATS_MESSAGE_DUPLICATE, NATS_STREAM_NAME, NATS_STREAM_SEQUENCE,
+};
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
 
@@ -28,19 +30,17 @@ pub(in crate::nats) fn is_for_size(error_type: &str) -> bool {
     )
 }
 
-/// What a stream said of messages that were sent together: which it is, if all of them are in one, and
-/// how many it had before.
-pub(in crate::nats) fn of_acks<E>(
-    results: &[Result<PublishAck, E>],
-) -> impl Iterator<Item = KeyValue> {
-    let mut acks = results.iter().flatten();
-    let duplicates = acks.clone().filter(|ack| ack.duplicate).count();
-    let stream = acks
-        .next()
-        .filter(|first| acks.all(|ack| ack.stream == first.stream));
-    let stream = stream.map(|ack| KeyValue::new(NATS_STREAM_NAME, text(&ack.stream)));
-    let duplicates = (duplicates > 0).then(|| count(NATS_BATCH_DUPLICATE_COUNT, duplicates));
-    stream.into_iter().chain(duplicates)
+/// What a stream said of a message that was sent.
+pub(in crate::nats) fn of_ack(ack: &PublishAck) -> impl Iterator<Item = KeyValue> + use<> {
+    let duplicate = ack.duplicate;
+    let duplicate = duplicate.then(|| KeyValue::new(NATS_MESSAGE_DUPLICATE, true));
+    position(&ack.stream, ack.sequence).chain(duplicate)
+}
+
+/// How many of the messages that were sent together a stream had before, if any.
+pub(in crate::nats) fn duplicates<E>(results: &[Result<PublishAck, E>]) -> Option<KeyValue> {
+    let duplicates = results.iter().flatten().filter(|ack| ack.duplicate).count();
+    (duplicates > 0).then(|| count(NATS_BATCH_DUPLICATE_COUNT, duplicates))
 }
 
 #[cfg(test)]

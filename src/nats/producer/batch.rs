@@ -22,7 +22,9 @@ use tokio::time::timeout;
 use super::{OutgoingMessage, PUBLISH, Producer, jetstream};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
-use crate::nats::attributes::{ClientInfo, is_for_size, of_acks, of_jetstream_publish, of_publish};
+use crate::nats::attributes::{
+    ClientInfo, duplicates, is_for_size, of_ack, of_jetstream_publish, of_publish,
+};
 
 impl Producer {
     /// Publishes messages in their order, and returns what the client said of each, in that order
@@ -261,7 +263,10 @@ impl Acks {
             self.awaited.pop_front();
             let index = self.results.len();
             match &result {
-                Ok(_) => self.sending.delivered(index, None),
+                Ok(ack) => {
+                    self.sending.record_of(index, |_| of_ack(ack));
+                    self.sending.delivered(index, None);
+                }
                 Err(error) => fail(&mut self.sending, index, of_jetstream_publish(error)),
             }
             self.results.push(result);
@@ -270,7 +275,7 @@ impl Acks {
     }
 
     fn results(self) -> Vec<Result<PublishAck, JetStreamError>> {
-        self.sending.record(|| of_acks(&self.results));
+        self.sending.record(|| duplicates(&self.results));
         self.results
     }
 }

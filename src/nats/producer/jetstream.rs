@@ -11,12 +11,12 @@ use async_nats::jetstream::message::{OutboundMessage, PublishMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, ToSubject};
 use bytes::Bytes;
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::Context;
 
 use super::{OutgoingMessage, PUBLISH, Producer as Core, fail};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::Sending;
-use crate::nats::attributes::{NATS_MESSAGE_DUPLICATE, of_jetstream_publish, position};
+use crate::nats::attributes::{of_ack, of_jetstream_publish};
 use crate::telemetry::Telemetry;
 
 /// A JetStream context whose messages carry the context of their span.
@@ -217,11 +217,7 @@ impl fmt::Debug for PublishAckFuture {
 }
 
 fn acknowledged(sending: Sending, ack: &PublishAck) {
-    sending.record(|| {
-        let duplicate = ack.duplicate;
-        let duplicate = duplicate.then(|| KeyValue::new(NATS_MESSAGE_DUPLICATE, true));
-        position(&ack.stream, ack.sequence).chain(duplicate)
-    });
+    sending.record(|| of_ack(ack));
 }
 
 fn failed(mut sending: Sending, error: PublishError) -> PublishError {

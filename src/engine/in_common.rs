@@ -1,0 +1,122 @@
+//! What the messages of a batch have in common, which is on its span, and what differs, which is on
+//! their links.
+
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::Link;
+
+use crate::engine::attributes::destination_name;
+use crate::engine::destination::{Destination, are_one};
+use crate::engine::operation::Operation;
+use crate::semconv::attributes::partition_id;
+
+/// The partition that all messages have, if there is just one and all are of one destination: the
+/// partitions of several have nothing in common but their numbers.
+pub(crate) fn common_partition<'a>(
+    mut messages: impl Iterator<Item = (&'a Arc<Destination>, Option<i32>)> + Clone,
+) -> Option<i32> {
+    let destinations = messages.clone().map(|(destination, _)| destination);
+    let is_one = are_one(destinations);
+    let (_, first) = messages.next().filter(|_| is_one)?;
+    first.filter(|_| messages.all(|(_, other)| other == first))
+}
+
+/// Attributes that all messages have which have said anything.
+#[derive(Debug, Default)]
+pub(crate) struct InCommon {
+    attributes: Vec<KeyValue>,
+    messages: usize,
+}
+
+impl InCommon {
+    /// One more message says this of itself.
+    pub(crate) fn add(&mut self, own: &[KeyValue]) {
+        if self.messages == 0 {
+            self.attributes = own.to_vec();
+        } else {
+            self.attributes.retain(|one| own.contains(one));
+        }
+        self.messages += 1;
+    }
+
+    /// What all have of so many; nothing while some have said nothing.
+    pub(crate) fn of(self, messages: usize) -> Vec<KeyValue> {
+        match self.messages == messages {
+            true => self.attributes,
+            false => Vec::new(),
+        }
+    }
+}
+
+/// The messages of a batch, each with its links and with what it says of itself.
+pub(crate) struct Members<'a> {
+    operation: &'a Operation<'a>,
+    /// In the order of the messages, as yet with all that each says.
+    links: Vec<Link>,
+    in_common: InCommon,
+}
+
+impl<'a> Members<'a> {
+    /// None yet, of a batch that is known so far.
+    pub(crate) fn of(operation: &'a Operation<'a>) -> Self {
+        Self {
+            operation,
+            links: Vec::with_capacity(operation.batch.unwrap_or_default()),
+            in_common: InCommon::default(),
+        }
+    }
+
+    /// Adds a message. What it says of itself is on the first of its links.
+    pub(crate) fn add(
+        &mut self,
+        (destination, partition): (&Destination, Option<i32>),
+        own: Vec<KeyValue>,
+        links: impl IntoIterator<Item = Link>,
+    ) {
+        self.in_common.add(&own);
+        let mut links = links.into_iter();
+        if let Some(mut link) = links.next() {
+            link.attributes = own;
+            link.attributes.extend(self.place(destination, partition));
+            self.links.push(link);
+            self.links.extend(links);
+        }
+    }
+
+    /// Where a message is from or goes to, as far as that is not the same for all.
+    fn place(
+        &self,
+        destination: &Destination,
+        partition: Option<i32>,
+    ) -> impl Iterator<Item = KeyValue> + use<> {
+        let of_all = self.operation.destination;
+        let is_of_all = of_all.is_some_and(|all| all.usable_name() == destination.usable_name());
+        let name = (!is_of_all)
+            .then(|| destination_name(destination))
+            .flatten();
+        let partition = partition.filter(|_| self.operation.partition.is_none());
+        name.into_iter().chain(partition.map(partition_id))
+    }
+
+    /// How many links there are so far.
+    pub(crate) const fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    /// A link for each message that has a context, with what differs between the messages, and what
+    /// does not differ.
+    ///
+    /// Spec: messaging-spans, table of attributes, on batches, 1.45.0.
+    pub(crate) fn parted(self) -> (Vec<Link>, Vec<KeyValue>) {
+        let common = self.in_common.attributes;
+        let mut links = self.links;
+        if !common.is_empty() {
+            let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
+            for link in &mut links {
+                link.attributes.retain(|one| !is_common(one));
+            }
+        }
+        (links, common)
+    }
+}
