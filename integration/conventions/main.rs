@@ -16,6 +16,7 @@ const OURS: [&str; 10] = [
     "nats.stream.name",
     "nats.stream.sequence",
     "otel_messaging.fan_back.left_out",
+    "otel_messaging.fan_back.message_count",
     "otel_messaging.header",
     "otel_messaging.link.message_count",
     "otel_messaging.message.delivery_attempt",

@@ -113,7 +113,7 @@ pub trait BatchSender: Broker {
     ) -> ExpectedSpan;
     /// What any span of sending so many has; parent and links are for the scenario to say.
     fn sent_batch(&self, kind: SpanKind, destination: &str, messages: usize) -> ExpectedSpan;
-    /// What a message says of itself before it is sent: on its link, or on the span if all say so.
+    /// What a message says of itself before it is sent: on its link, or on the span if all say the same.
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue>;
 }
 

@@ -22,6 +22,14 @@ pub(crate) fn common_partition<'a>(
     first.filter(|_| messages.all(|(_, other)| other == first))
 }
 
+/// Where a message of a batch is from or goes to.
+pub(crate) struct Place<'a> {
+    pub(crate) destination: &'a Destination,
+    pub(crate) partition: Option<i32>,
+    /// Its number there.
+    pub(crate) number: Option<KeyValue>,
+}
+
 /// Attributes that all messages have which have said anything.
 #[derive(Debug, Default)]
 pub(crate) struct InCommon {
@@ -70,33 +78,35 @@ impl<'a> Members<'a> {
     /// Adds a message. What it says of itself is on the first of its links.
     pub(crate) fn add(
         &mut self,
-        (destination, partition): (&Destination, Option<i32>),
-        own: Vec<KeyValue>,
+        mut place: Place<'_>,
+        mut own: Vec<KeyValue>,
         links: impl IntoIterator<Item = Link>,
     ) {
+        if self.operation.batch == Some(1) {
+            own.extend(place.number.take());
+        }
         self.in_common.add(&own);
         let mut links = links.into_iter();
         if let Some(mut link) = links.next() {
             link.attributes = own;
-            link.attributes.extend(self.place(destination, partition));
+            link.attributes.extend(self.apart(place));
             self.links.push(link);
             self.links.extend(links);
         }
     }
 
-    /// Where a message is from or goes to, as far as that is not the same for all.
-    fn place(
-        &self,
-        destination: &Destination,
-        partition: Option<i32>,
-    ) -> impl Iterator<Item = KeyValue> + use<> {
+    /// Where a message is from or goes to, as far as that is not one place for all.
+    fn apart(&self, place: Place<'_>) -> impl Iterator<Item = KeyValue> + use<> {
+        let destination = place.destination;
         let of_all = self.operation.destination;
         let is_of_all = of_all.is_some_and(|all| all.usable_name() == destination.usable_name());
         let name = (!is_of_all)
             .then(|| destination_name(destination))
             .flatten();
+        let partition = place.partition;
         let partition = partition.filter(|_| self.operation.partition.is_none());
-        name.into_iter().chain(partition.map(partition_id))
+        let name_and_partition = name.into_iter().chain(partition.map(partition_id));
+        place.number.into_iter().chain(name_and_partition)
     }
 
     /// How many links there are so far.

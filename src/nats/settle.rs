@@ -4,7 +4,7 @@ use async_nats::Error;
 use async_nats::jetstream::{AckKind, Message};
 use opentelemetry::Context;
 
-use super::attributes::{message_id, of_settle, position};
+use super::attributes::{message_id, of_settle, sequence, stream_name};
 use crate::engine::ambient::ambient;
 use crate::engine::received::Received;
 
@@ -68,8 +68,11 @@ impl Received<Message> {
                 .filter(|_| !ambient.is_telemetry_suppressed())
                 .map(|name| self.start_settle(name, &ambient));
             if let (Some(started), Ok(info)) = (&started, self.info()) {
-                let position = || position(info.stream, info.stream_sequence);
-                started.record(|| position().chain(message_id(self.headers.as_ref())));
+                started.record(|| {
+                    let stream = [stream_name(info.stream)].into_iter();
+                    let id = message_id(self.headers.as_ref());
+                    stream.chain(sequence(info.stream_sequence)).chain(id)
+                });
             }
             let result = settling.await;
             if let (Some(mut started), Err(error)) = (started, &result) {

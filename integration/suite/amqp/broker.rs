@@ -134,12 +134,17 @@ impl BatchSender for Rabbit {
         confirmed
     }
 
-    fn create_span(&self, queue: &str, sent: &Message) -> ExpectedSpan {
+    fn create_span(&self, queue: &str, sent: &Message, _: &Confirmation) -> ExpectedSpan {
         create_span("", queue).attribute("messaging.message.id", sent.key.clone())
     }
 
     fn sent_batch(&self, kind: SpanKind, queue: &str, messages: usize) -> ExpectedSpan {
         published_batch(kind, Some(queue), messages)
+            .attribute("rabbitmq.destination.routing_key", queue.to_owned())
+    }
+
+    fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue> {
+        vec![KeyValue::new("messaging.message.id", sent.key.clone())]
     }
 }
 

@@ -14,7 +14,8 @@ use rdkafka::producer::future_producer::Delivery;
 
 use super::clients::{Clients, Futures, future_record};
 use super::spans::{
-    batch_span, create_span, in_common, measured, process_span, send_span, sent_batch,
+    batch_span, create_span, delivered, in_common, in_only_partition, measured, process_span,
+    send_span, sent_batch,
 };
 use super::wire::wire_headers;
 use super::{PATIENCE, config, topic};
@@ -115,18 +116,27 @@ impl<C: Clients> Broker for Kafka<C> {
 }
 
 impl BatchSender for Kafka {
-    async fn send_batch(&self, topic: &str, messages: &[Message]) {
+    async fn send_batch(&self, topic: &str, messages: &[Message]) -> Vec<Delivery> {
         let records = messages.iter().map(|message| future_record(topic, message));
-        for result in self.producer.send_batch(records, PATIENCE).await {
-            result.map_err(|(error, _)| error).expect("a delivery");
-        }
+        let results = self
+            .producer
+            .send_batch(records, PATIENCE)
+            .await
+            .into_iter();
+        results
+            .map(|result| result.map_err(|(error, _)| error).expect("a delivery"))
+            .collect()
     }
 
-    fn create_span(&self, topic: &str, sent: &Message) -> ExpectedSpan {
-        create_span(topic, &sent.key)
+    fn create_span(&self, topic: &str, sent: &Message, delivery: &Delivery) -> ExpectedSpan {
+        delivered(create_span(topic, &sent.key), delivery)
     }
 
     fn sent_batch(&self, kind: SpanKind, topic: &str, messages: usize) -> ExpectedSpan {
-        sent_batch(kind, Some(topic), messages)
+        in_only_partition(sent_batch(kind, Some(topic), messages))
+    }
+
+    fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue> {
+        vec![KeyValue::new("kafka.message.key", sent.key.clone())]
     }
 }

@@ -137,7 +137,12 @@ pub fn sent_batch(kind: SpanKind, topic: Option<&str>, messages: usize) -> Expec
     of_batch(("send", "send", kind), topic, messages).any("kafka.cluster.id")
 }
 
-/// The whole span of a record's creation.
+/// What it has beside, of records that were all delivered to a topic with one partition.
+pub fn in_only_partition(span: ExpectedSpan) -> ExpectedSpan {
+    span.attribute("messaging.destination.partition.id", "0")
+}
+
+/// The span of a record's creation, of which nobody knows whether it was delivered.
 pub fn create_span(topic: &str, key: &str) -> ExpectedSpan {
     of_client(ExpectedSpan::new(
         format!("create {topic}"),

@@ -1,53 +1,63 @@
 //! NATS for the scenarios of messages that are sent under one call.
 
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::message::OutboundMessage;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
-use super::broker::{Core, JetStream, Subject, headers, publish_span};
+use super::broker::{Core, JetStream, Subject, acknowledged, headers, publish_span};
 use super::identified;
 use crate::{BatchSender, Message};
 
 impl BatchSender for Core {
-    async fn send_batch(&self, subject: &str, messages: &[Message]) {
+    async fn send_batch(&self, subject: &str, messages: &[Message]) -> Vec<()> {
         let messages = messages.iter().map(|message| OutboundMessage {
             subject: subject.into(),
             payload: message.payload.clone().into(),
             reply: None,
             headers: Some(headers(message)),
         });
-        let results = self.producer.publish_batch(messages).await;
-        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let results = self.producer.publish_batch(messages).await.into_iter();
+        results.map(|result| result.expect("a publish")).collect()
     }
 
-    fn create_span(&self, subject: &str, _: &Message) -> ExpectedSpan {
+    fn create_span(&self, subject: &str, _: &Message, (): &()) -> ExpectedSpan {
         identified(create_span(subject))
     }
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
         identified(sent_batch(kind, subject, messages))
     }
+
+    fn on_sent_link(&self, _: &Message) -> Vec<KeyValue> {
+        Vec::new()
+    }
 }
 
 impl BatchSender for JetStream {
-    async fn send_batch(&self, subject: &str, messages: &[Message]) {
+    async fn send_batch(&self, subject: &str, messages: &[Message]) -> Vec<PublishAck> {
         let messages = messages.iter().map(|message| {
             let publish = PublishMessage::build().payload(message.payload.clone().into());
             (subject.to_owned(), publish.headers(headers(message)))
         });
-        let results = self.producer.publish_batch(messages).await;
-        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        let results = self.producer.publish_batch(messages).await.into_iter();
+        results.map(|result| result.expect("an ack")).collect()
     }
 
-    fn create_span(&self, subject: &str, _: &Message) -> ExpectedSpan {
-        identified(create_span(subject))
+    fn create_span(&self, subject: &str, _: &Message, ack: &PublishAck) -> ExpectedSpan {
+        acknowledged(identified(create_span(subject)), ack)
     }
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
         // The stream has the name of its only subject.
         identified(sent_batch(kind, subject, messages))
             .attribute("nats.stream.name", subject.to_owned())
+    }
+
+    fn on_sent_link(&self, _: &Message) -> Vec<KeyValue> {
+        Vec::new()
     }
 }
 

@@ -10,14 +10,13 @@ use opentelemetry::trace::{
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::Batch;
-use otel_messaging::policy::{Incoming, Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
 use super::{header, send_bare};
 use crate::{Broker, Header, Message};
 
 /// All spans, as many as are expected.
-fn spans<const N: usize>(recorder: &Recorder) -> [SpanData; N] {
+pub(super) fn spans<const N: usize>(recorder: &Recorder) -> [SpanData; N] {
     let spans = recorder.spans().try_into();
     spans.expect("so many spans")
 }
@@ -62,7 +61,7 @@ fn mixed_headers(number: usize) -> Vec<Header> {
 }
 
 /// As many messages as there are headers, sent and received.
-async fn received<B: Broker>(
+pub(super) async fn received<B: Broker>(
     broker: &B,
     orders: &str,
     headers: impl IntoIterator<Item = Vec<Header>>,
@@ -106,13 +105,13 @@ fn linked(links: &[Link]) -> Vec<(TraceId, SpanId, bool)> {
 
 /// What a span has that is there for links alone.
 fn overflow_span(orders: &str, system: &Value, batch: &SpanData) -> ExpectedSpan {
-    ExpectedSpan::new(format!("links {orders}"), SpanKind::Internal)
+    ExpectedSpan::new(format!("links {orders}"), SpanKind::Consumer)
         .child_of(&batch.span_context)
         .attribute("messaging.system.name", system.clone())
         .attribute("messaging.destination.name", orders.to_owned())
 }
 
-fn system(span: &SpanData) -> Value {
+pub(super) fn system(span: &SpanData) -> Value {
     let mut attributes = span.attributes.iter();
     let system = attributes.find(|one| one.key.as_str() == "messaging.system.name");
     system.expect("a system").value.clone()
@@ -288,69 +287,6 @@ pub async fn a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing<B: 
     own(0).assert(done);
     own(1).error("cancelled").assert(dropped);
     assert_eq!(batch.into_inner().len(), 2);
-}
-
-/// On request each trace that the messages are from has a short span of its own, as far as the cap
-/// goes; those of senders who are not trusted have none.
-pub async fn fan_back_shows_the_batch_in_the_traces_of_its_messages<B: Broker>() {
-    let recorder = Recorder::new();
-    let policy = Policy::new().rule(Rule::of("*").fan_back(2));
-    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
-    let orders = broker.declare("orders").await;
-    let contexts = [(0, 0), (1, 1), (0, 2), (2, 3), (3, 4)]
-        .map(|(trace, number)| span(trace, number, TraceFlags::SAMPLED));
-    let headers = contexts.iter().map(|one| vec![traceparent(one)]);
-    let batch = received(&broker, &orders, headers).await;
-
-    let _ = batch.process(async |_| Err::<(), _>("no stock")).await;
-
-    let [whole, first, second] = &spans(&recorder);
-    let on_whole = broker.in_common(broker.batch_span(&orders, 5), at(&batch, 0));
-    contexts
-        .iter()
-        .fold(on_whole, ExpectedSpan::link)
-        .attribute("otel_messaging.fan_back.left_out", 2)
-        .error("&str")
-        .exception("&str")
-        .assert(whole);
-    for (span, messages, parent) in [(first, 2, at(&contexts, 0)), (second, 1, at(&contexts, 1))] {
-        broker
-            .batch_span(&orders, messages)
-            .child_of(parent)
-            .link(&whole.span_context)
-            .error("&str")
-            .assert(span);
-        assert_eq!(
-            (span.start_time, span.end_time),
-            (whole.start_time, whole.end_time)
-        );
-    }
-}
-
-/// A link to a sender who is not trusted decides nothing, and no span of ours goes into its trace.
-pub async fn a_batch_links_to_untrusted_traces_by_identity_alone<B: Broker>() {
-    let recorder = Recorder::new();
-    let policy = Policy::new().rule(Rule::of("*").incoming(Incoming::Restart).fan_back(9));
-    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
-    let orders = broker.declare("orders").await;
-    let contexts = [0, 1].map(|number| span(number, number, TraceFlags::SAMPLED));
-    let headers = contexts.iter().map(|one| vec![traceparent(one)]);
-    let batch = received(&broker, &orders, headers).await;
-
-    batch.process(async |_| ()).await;
-
-    let whole = recorder.span(&broker.process_name(&orders));
-    let on_whole = broker.in_common(broker.batch_span(&orders, 2), at(&batch, 0));
-    contexts
-        .iter()
-        .fold(on_whole, ExpectedSpan::link)
-        .assert(&whole);
-    let sampled = whole
-        .links
-        .iter()
-        .filter(|link| link.span_context.is_sampled());
-    assert_eq!(sampled.count(), 0);
-    assert_eq!(recorder.spans().len(), 1);
 }
 
 /// What is sent in a batch's handler belongs to the batch; in a message's context, to the message.

@@ -9,7 +9,7 @@ use otel_messaging::policy::{Carried, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
 use otel_messaging::{LinkedSampler, Received};
 
-use super::sends::creates;
+use super::sends::{creates, saying};
 use super::{
     TRACESTATE, header, identity, send_bare, tracestate, upstream, upstream_headers, upstream_span,
     values,
@@ -265,12 +265,13 @@ pub async fn of_a_batch_each_message_goes_on_in_its_own_trace<B: BatchSender>() 
         let broker = B::connect(&recorder.telemetry().policy(policy)).await;
         let orders = broker.declare("orders").await;
 
-        broker.send_batch(&orders, &messages()).await;
+        let receipts = broker.send_batch(&orders, &messages()).await;
 
         let created = creates(&recorder, &orders);
         assert_eq!(created.len(), if has_creates { 2 } else { 0 });
-        for (create, context) in created.iter().zip(&carried) {
-            let expected = broker.create_span(&orders, &Message::new("order-7"));
+        let sent = Message::new("order-7");
+        for ((create, context), receipt) in created.iter().zip(&carried).zip(&receipts) {
+            let expected = broker.create_span(&orders, &sent, receipt);
             expected.child_of(context).link(context).assert(create);
         }
         let linked: Vec<_> = match has_creates {
@@ -278,6 +279,7 @@ pub async fn of_a_batch_each_message_goes_on_in_its_own_trace<B: BatchSender>() 
             false => carried.to_vec(),
         };
         let send = broker.sent_batch(SpanKind::Client, &orders, 2);
+        let send = saying(send, broker.on_sent_link(&sent));
         let send = linked.iter().fold(send, |send, context| send.link(context));
         send.assert(&recorder.span(&broker.send_name(&orders)));
         let received = [broker.receive(&orders).await, broker.receive(&orders).await];

@@ -52,6 +52,7 @@ macro_rules! scenarios {
             each_attempt_is_timed_under_its_error
             each_attempt_over_retry_destinations_links_to_the_one_before_it
             fan_back_shows_the_batch_in_the_traces_of_its_messages
+            fan_back_stays_within_the_limit_of_links
             in_a_loop_a_context_that_is_not_continued_starts_a_new_trace
             in_a_loop_a_message_without_a_context_is_a_trace_of_its_own
             kept_back_baggage_does_not_go_out_with_the_message
@@ -92,6 +93,7 @@ macro_rules! scenarios_of_sent_batches {
             of_a_batch_each_message_goes_on_in_its_own_trace
             telemetry_code_that_panics_costs_no_message_of_a_batch
             what_a_batch_is_not_to_trust_is_not_forwarded
+            what_all_messages_of_a_sent_batch_say_is_on_the_send_span
             without_create_spans_all_messages_carry_the_send_span
         }
     };

@@ -6,7 +6,7 @@ use otel_messaging::testing::Recorder;
 use otel_messaging::{Batch, Received};
 
 use super::batches::{at, traceparent};
-use super::sends::{creates, linking};
+use super::sends::{creates, linking, saying};
 use crate::{BatchSender, Broker, Message};
 
 /// The same message, as a retry sends it: with all headers that it came with.
@@ -80,21 +80,23 @@ pub async fn messages_that_a_batch_sends_again_link_to_their_own_attempt_before<
 
         let failed = [broker.receive(&orders).await, broker.receive(&orders).await];
         let batch = Batch::from(Vec::from(failed));
-        batch
+        let receipts = batch
             .process(async |orders| {
                 let orders: Vec<_> = orders.iter().map(|order| again(&broker, order)).collect();
-                broker.send_batch(&retries, &orders).await;
+                Ok::<_, String>(broker.send_batch(&retries, &orders).await)
             })
-            .await;
+            .await
+            .expect("all are sent");
 
         let process = recorder.span(&broker.process_name(&orders));
         let expected = broker.in_common(broker.batch_span(&orders, 2), at(&batch, 0));
         linking(expected, &attempts).assert(&process);
         let created = creates(&recorder, &retries);
         assert_eq!(created.len(), if has_creates { 2 } else { 0 });
-        for (create, attempt) in created.iter().zip(&attempts) {
+        let sent = Message::new("order-7");
+        for ((create, attempt), receipt) in created.iter().zip(&attempts).zip(&receipts) {
             broker
-                .create_span(&retries, &Message::new("order-7"))
+                .create_span(&retries, &sent, receipt)
                 .child_of(&process.span_context)
                 .link(attempt)
                 .assert(create);
@@ -105,6 +107,7 @@ pub async fn messages_that_a_batch_sends_again_link_to_their_own_attempt_before<
             false => (SpanKind::Producer, &attempts),
         };
         let send = broker.sent_batch(kind, &retries, 2);
+        let send = saying(send, broker.on_sent_link(&sent));
         linking(send.child_of(&process.span_context), linked)
             .assert(&recorder.span(&broker.send_name(&retries)));
     }

@@ -1,5 +1,6 @@
 //! Messages that are sent under one call.
 
+use opentelemetry::KeyValue;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _, TraceFlags};
 use opentelemetry_sdk::trace::SpanData;
@@ -23,6 +24,23 @@ pub(super) fn linking<'a>(
     contexts: impl IntoIterator<Item = &'a SpanContext>,
 ) -> ExpectedSpan {
     contexts.into_iter().fold(span, ExpectedSpan::link)
+}
+
+/// The same with these attributes too.
+pub(super) fn saying(span: ExpectedSpan, attributes: Vec<KeyValue>) -> ExpectedSpan {
+    let all = attributes.into_iter();
+    all.fold(span, |span, KeyValue { key, value, .. }| {
+        span.attribute(key, value)
+    })
+}
+
+fn on_links(span: &SpanData) -> Vec<Vec<KeyValue>> {
+    let links = span.links.iter();
+    links.map(|link| link.attributes.clone()).collect()
+}
+
+fn each<T, U>(all: &[T], map: impl Fn(&T) -> U) -> Vec<U> {
+    all.iter().map(map).collect()
 }
 
 fn orders(headers: [Vec<Header>; 3]) -> Vec<Message> {
@@ -67,20 +85,24 @@ pub async fn each_message_carries_its_create_span_and_the_send_span_links_to_all
     let orders = orders([vec![], vec![header("note", "1")], vec![]]);
 
     let sending = broker.send_batch(&destination, &orders);
-    sending.with_context(upstream("01")).await;
+    let receipts = sending.with_context(upstream("01")).await;
 
     let creates = creates(&recorder, &destination);
     assert_eq!(creates.len(), 3);
-    for (create, order) in creates.iter().zip(&orders) {
+    for ((create, order), receipt) in creates.iter().zip(&orders).zip(&receipts) {
         broker
-            .create_span(&destination, order)
+            .create_span(&destination, order, receipt)
             .child_of(&upstream_span())
             .assert(create);
     }
     let contexts = creates.iter().map(|create| &create.span_context);
-    let send = broker.sent_batch(SpanKind::Client, &destination, 3);
-    linking(send.child_of(&upstream_span()), contexts.clone())
-        .assert(&recorder.span(&broker.send_name(&destination)));
+    let send = recorder.span(&broker.send_name(&destination));
+    let expected = broker.sent_batch(SpanKind::Client, &destination, 3);
+    linking(expected.child_of(&upstream_span()), contexts.clone()).assert(&send);
+    assert_eq!(
+        on_links(&send),
+        each(&orders, |one| broker.on_sent_link(one))
+    );
     assert_eq!(recorder.spans().len(), 4);
     assert_counted(&recorder, &broker, &destination, 3);
     assert_eq!(
@@ -109,6 +131,11 @@ pub async fn without_create_spans_all_messages_carry_the_send_span<B: BatchSende
         .child_of(&upstream_span())
         .link(&before)
         .assert(&send);
+    let replacing = orders.get(1..2).expect("the one that carried a context");
+    assert_eq!(
+        on_links(&send),
+        each(replacing, |one| broker.on_sent_link(one))
+    );
     assert_eq!(recorder.spans().len(), 1);
     assert_counted(&recorder, &broker, &destination, 3);
     let own = identity(&send.span_context);
@@ -116,4 +143,38 @@ pub async fn without_create_spans_all_messages_carry_the_send_span<B: BatchSende
         carried(&broker, &destination, 3).await,
         [own.clone(), own.clone(), own]
     );
+}
+
+/// What all messages say of themselves is on the send span, with create spans and without, and not on
+/// their links.
+pub async fn what_all_messages_of_a_sent_batch_say_is_on_the_send_span<B: BatchSender>() {
+    for has_creates in [true, false] {
+        let recorder = Recorder::new();
+        let policy = Policy::new().rule(Rule::of("*").create_spans(has_creates));
+        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+        let destination = broker.declare("orders").await;
+        let order = Message::new("order-7");
+
+        let receipts = broker
+            .send_batch(&destination, &[order.clone(), order.clone()])
+            .await;
+
+        let creates = creates(&recorder, &destination);
+        assert_eq!(creates.len(), if has_creates { 2 } else { 0 });
+        for (create, receipt) in creates.iter().zip(&receipts) {
+            let expected = broker.create_span(&destination, &order, receipt);
+            expected.assert(create);
+        }
+        let kind = match has_creates {
+            true => SpanKind::Client,
+            false => SpanKind::Producer,
+        };
+        let send = recorder.span(&broker.send_name(&destination));
+        let expected = saying(
+            broker.sent_batch(kind, &destination, 2),
+            broker.on_sent_link(&order),
+        );
+        linking(expected, creates.iter().map(|one| &one.span_context)).assert(&send);
+        assert!(on_links(&send).iter().all(Vec::is_empty));
+    }
 }

@@ -124,9 +124,12 @@ impl ConsumedMessage for Delivery {
         attempt(self) > 1
     }
 
+    fn number(&self) -> Option<KeyValue> {
+        delivery_tag(self)
+    }
+
     fn attributes(&self, _: &Source, rule: &Rule) -> Vec<KeyValue> {
         content(&self.routing_key, &self.properties)
-            .chain(delivery_tag(self))
             .chain(delivery_attempt(rule, attempt(self)))
             .collect()
     }
@@ -169,6 +172,10 @@ impl ConsumedMessage for BasicGetMessage {
 
     fn is_redelivered(&self) -> bool {
         self.delivery.is_redelivered()
+    }
+
+    fn number(&self) -> Option<KeyValue> {
+        self.delivery.number()
     }
 
     fn attributes(&self, source: &Source, rule: &Rule) -> Vec<KeyValue> {

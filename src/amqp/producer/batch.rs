@@ -227,7 +227,7 @@ fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirma
             continue;
         };
         let (said, error) = answer(confirmation);
-        sending.record_of(index, |rule| confirmed_as(rule, said));
+        sending.record_of(index, None, |rule| confirmed_as(rule, said));
         match error {
             Some(error_type) => sending.failed(index, error_type.into()),
             None => sending.delivered(index, None),

@@ -7,7 +7,7 @@ use opentelemetry::{Context, KeyValue};
 
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
-use crate::engine::in_common::Members;
+use crate::engine::in_common::{Members, Place};
 use crate::engine::operation::Operation;
 use crate::engine::parent::untrusted;
 use crate::engine::received::{Message, Received};
@@ -61,7 +61,11 @@ impl<'a> BatchMembers<'a> {
         if let Some(refused) = &mut self.refused {
             refused.add(&carried, incoming, destination);
         }
-        let place = (&**destination, message.message().partition());
+        let mut place = Place {
+            destination,
+            partition: message.message().partition(),
+            number: None,
+        };
         if rule.recorded() != Record::Full {
             self.members.add(place, Vec::new(), None);
             return;
@@ -80,6 +84,7 @@ impl<'a> BatchMembers<'a> {
         let conflicting = carried.conflicting.and_then(seen);
         let links = creation.into_iter().chain(conflicting);
         let own = message.own_attributes(rule);
+        place.number = message.message().number();
         self.members.add(place, own, links.map(Link::with_context));
     }
 

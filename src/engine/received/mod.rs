@@ -139,7 +139,10 @@ impl<M: Message> Received<M> {
                 beside: None,
             };
             let started = StartedOperation::since(since, &operation, parent_and_links);
-            started.record(|| attributes(&self.message, &self.source, rule));
+            started.record(|| {
+                let attributes = attributes(&self.message, &self.source, rule).into_iter();
+                attributes.chain(self.message.number())
+            });
         }
     }
 
@@ -285,7 +288,10 @@ impl<M: Message> Received<M> {
         parent_and_links.links.extend(batch.map(Link::with_context));
         parent_and_links.parent = refused.put_into(parent_and_links.parent);
         let started = StartedOperation::start(&operation, parent_and_links);
-        started.record(|| self.own_attributes(rule));
+        started.record(|| {
+            let attributes = self.own_attributes(rule).into_iter();
+            attributes.chain(self.message.number())
+        });
         self.is_processed_in(started.span_context());
         ProcessSpan::new(started)
     }
@@ -317,7 +323,7 @@ impl<M: Message> Received<M> {
         incoming(&self.message, rule)
     }
 
-    /// What only this message says of itself.
+    /// What only this message says of itself, but for its number.
     pub(crate) fn own_attributes(&self, rule: &Rule) -> Vec<KeyValue> {
         attributes(&self.message, &self.source, rule)
     }

@@ -75,6 +75,11 @@ pub trait ConsumedMessage {
     fn is_stored(&self) -> bool {
         false
     }
-    /// What only this system says of it, for a span that is recorded.
+    /// Its number where it is from, for a span that is recorded: that of another message is the same
+    /// only by chance.
+    fn number(&self) -> Option<KeyValue> {
+        None
+    }
+    /// What else only this system says of it, for a span that is recorded.
     fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
 }

@@ -11,7 +11,7 @@ use super::creating::{Creating, Creation};
 use super::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
-use crate::engine::in_common::{InCommon, Members, common_partition};
+use crate::engine::in_common::{InCommon, Members, Place, common_partition};
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
@@ -89,7 +89,11 @@ impl SendingBatch {
             },
             operation_name,
             destination: destination.as_ref(),
-            partition: common_partition(messages.iter().map(|message| place(message))),
+            partition: common_partition(
+                messages
+                    .iter()
+                    .map(|message| (message.destination(), message.partition())),
+            ),
             batch: Some(messages.len()),
         };
         let (links, in_common) = parted(&operation, messages, links);
@@ -125,20 +129,31 @@ impl SendingBatch {
         }
     }
 
-    /// The broker said this of a message, before it is known whether it was delivered.
-    pub(crate) fn record_of<I>(&mut self, index: usize, attributes: impl FnOnce(&Rule) -> I)
-    where
+    /// The broker said this of a message, before it is known whether it was delivered: its number where
+    /// it went, and what else there is.
+    pub(crate) fn record_of<I>(
+        &mut self,
+        index: usize,
+        number: Option<KeyValue>,
+        attributes: impl FnOnce(&Rule) -> I,
+    ) where
         I: IntoIterator<Item = KeyValue>,
     {
         let (Some(started), Some(message)) = (&self.started, self.messages.get(index)) else {
             return;
         };
         if started.is_recording() || message.created.is_some() {
-            let own = attributes(&message.destination.rule).into_iter();
-            let own: Vec<_> = own.collect();
+            let rule = &message.destination.rule;
+            let wants_spans = rule.recorded() == Record::Full;
+            let own = attributes(rule).into_iter().filter(|_| wants_spans);
+            let mut own: Vec<_> = own.collect();
+            let number = number.filter(|_| wants_spans);
+            if self.messages.len() == 1 {
+                own.extend(number.clone());
+            }
             self.in_common.add(&own);
             if let Some(created) = &message.created {
-                created.record(|| own);
+                created.record(|| own.into_iter().chain(number));
             }
         }
     }
@@ -238,11 +253,6 @@ impl Drop for SendingBatch {
     }
 }
 
-/// Where a message goes, as far as it is known.
-fn place(message: &impl Outgoing) -> (&Arc<Destination>, Option<i32>) {
-    (message.destination(), message.partition())
-}
-
 /// What a message says of itself, if its rule wants spans at all.
 fn own(operation: &Operation<'_>, message: &impl Outgoing) -> Vec<KeyValue> {
     match message.destination().rule.recorded() {
@@ -266,8 +276,12 @@ fn parted(
     }
     let mut members = Members::of(operation);
     for (message, links) in messages.iter().zip(links) {
-        let (destination, partition) = place(message);
-        members.add((&**destination, partition), own(operation, message), links);
+        let place = Place {
+            destination: message.destination(),
+            partition: message.partition(),
+            number: None,
+        };
+        members.add(place, own(operation, message), links);
     }
     let (links, in_common) = members.parted();
     (links, Some(in_common))

@@ -36,9 +36,12 @@ impl<M: MessageHeaders> ConsumedMessage for M {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
     }
 
+    fn number(&self) -> Option<KeyValue> {
+        Some(offset(self.offset()))
+    }
+
     fn attributes(&self, source: &ClientInfo, rule: &Rule) -> Vec<KeyValue> {
         content(rule, self.key(), self.payload().is_some())
-            .chain([offset(self.offset())])
             .chain(source.cluster_id())
             .collect()
     }

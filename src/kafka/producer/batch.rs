@@ -170,7 +170,8 @@ impl SendingRecords {
         let given = given.unwrap_or_default();
         match result {
             Ok(delivery) => {
-                self.sending.record_of(index, |_| [offset(delivery.offset)]);
+                self.sending
+                    .record_of(index, Some(offset(delivery.offset)), |_| None);
                 self.sending.delivered(index, Some(delivery.partition));
                 Ok(delivery)
             }

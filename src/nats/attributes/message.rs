@@ -8,7 +8,7 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::{HeaderMap, Message, StatusCode, jetstream, service};
 use opentelemetry::KeyValue;
 
-use super::{Subscription, position};
+use super::{Subscription, sequence, stream_name};
 use crate::engine::attributes::delivery_attempt;
 use crate::engine::destination::Destination;
 use crate::engine::received::sealed::ConsumedMessage;
@@ -61,10 +61,14 @@ impl ConsumedMessage for jetstream::Message {
         self.info().is_ok_and(|info| info.delivered > 1)
     }
 
+    fn number(&self) -> Option<KeyValue> {
+        sequence(self.info().ok()?.stream_sequence)
+    }
+
     fn attributes(&self, _: &Subscription, rule: &Rule) -> Vec<KeyValue> {
         let mut attributes: Vec<_> = message_id(self.headers.as_ref()).into_iter().collect();
         if let Ok(info) = self.info() {
-            attributes.extend(position(info.stream, info.stream_sequence));
+            attributes.push(stream_name(info.stream));
             attributes.extend(delivery_attempt(rule, info.delivered));
         }
         attributes
@@ -116,14 +120,14 @@ impl ConsumedMessage for StreamMessage {
         true
     }
 
+    fn number(&self) -> Option<KeyValue> {
+        sequence(self.sequence)
+    }
+
     fn attributes(&self, source: &Subscription, _: &Rule) -> Vec<KeyValue> {
-        let position = source
-            .stream()
-            .map(|stream| position(stream, self.sequence));
         let id = message_id(Some(&self.headers));
-        id.into_iter()
-            .chain(position.into_iter().flatten())
-            .collect()
+        let stream = source.stream().map(stream_name);
+        id.into_iter().chain(stream).collect()
     }
 }
 

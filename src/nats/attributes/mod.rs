@@ -16,7 +16,7 @@ pub(super) use self::error_type::{
     of_answer, of_jetstream_publish, of_publish, of_request, of_settle,
 };
 pub(super) use self::message::message_id;
-pub(super) use self::stream::{duplicates, is_for_size, of_ack, position};
+pub(super) use self::stream::{duplicates, is_for_size, of_ack, sequence, stream_name};
 pub(super) use self::subject::Patterns;
 
 /// Stream that holds the message. Not registered in the conventions.

@@ -9,16 +9,15 @@ use super::{
 use crate::semconv::attributes::count;
 use crate::semconv::text::text;
 
-/// Where a stream keeps a message.
-pub(in crate::nats) fn position(
-    stream: &str,
-    sequence: u64,
-) -> impl Iterator<Item = KeyValue> + use<> {
-    let sequence = i64::try_from(sequence).ok();
-    let sequence = sequence.map(|sequence| KeyValue::new(NATS_STREAM_SEQUENCE, sequence));
-    [KeyValue::new(NATS_STREAM_NAME, text(stream))]
-        .into_iter()
-        .chain(sequence)
+/// The stream that keeps a message.
+pub(in crate::nats) fn stream_name(stream: &str) -> KeyValue {
+    KeyValue::new(NATS_STREAM_NAME, text(stream))
+}
+
+/// The number of a message in its stream; what the attribute cannot hold is left out.
+pub(in crate::nats) fn sequence(sequence: u64) -> Option<KeyValue> {
+    let sequence = i64::try_from(sequence).ok()?;
+    Some(KeyValue::new(NATS_STREAM_SEQUENCE, sequence))
 }
 
 /// Whether an `error.type` says that a message was refused for its size: by the client for the
@@ -30,11 +29,11 @@ pub(in crate::nats) fn is_for_size(error_type: &str) -> bool {
     )
 }
 
-/// What a stream said of a message that was sent.
+/// What a stream said of a message that was sent, but for its number.
 pub(in crate::nats) fn of_ack(ack: &PublishAck) -> impl Iterator<Item = KeyValue> + use<> {
     let duplicate = ack.duplicate;
     let duplicate = duplicate.then(|| KeyValue::new(NATS_MESSAGE_DUPLICATE, true));
-    position(&ack.stream, ack.sequence).chain(duplicate)
+    [stream_name(&ack.stream)].into_iter().chain(duplicate)
 }
 
 /// How many of the messages that were sent together a stream had before, if any.

@@ -23,7 +23,7 @@ use super::{OutgoingMessage, PUBLISH, Producer, jetstream};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
 use crate::nats::attributes::{
-    ClientInfo, duplicates, is_for_size, of_ack, of_jetstream_publish, of_publish,
+    ClientInfo, duplicates, is_for_size, of_ack, of_jetstream_publish, of_publish, sequence,
 };
 
 impl Producer {
@@ -264,7 +264,8 @@ impl Acks {
             let index = self.results.len();
             match &result {
                 Ok(ack) => {
-                    self.sending.record_of(index, |_| of_ack(ack));
+                    self.sending
+                        .record_of(index, sequence(ack.sequence), |_| of_ack(ack));
                     self.sending.delivered(index, None);
                 }
                 Err(error) => fail(&mut self.sending, index, of_jetstream_publish(error)),

@@ -16,7 +16,7 @@ use opentelemetry::Context;
 use super::{OutgoingMessage, PUBLISH, Producer as Core, fail};
 use crate::engine::ambient::ambient;
 use crate::engine::sending::Sending;
-use crate::nats::attributes::{of_ack, of_jetstream_publish};
+use crate::nats::attributes::{of_ack, of_jetstream_publish, sequence};
 use crate::telemetry::Telemetry;
 
 /// A JetStream context whose messages carry the context of their span.
@@ -217,7 +217,7 @@ impl fmt::Debug for PublishAckFuture {
 }
 
 fn acknowledged(sending: Sending, ack: &PublishAck) {
-    sending.record(|| of_ack(ack));
+    sending.record(|| of_ack(ack).chain(sequence(ack.sequence)));
 }
 
 fn failed(mut sending: Sending, error: PublishError) -> PublishError {
