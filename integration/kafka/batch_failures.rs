@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::future::poll_immediate;
 use integration::kafka::{
-    PATIENCE, config, flush, informed_producer, measured, read, sent_batch, topic, wire_headers,
+    PATIENCE, config, create_span, flush, in_only_partition, informed_producer, measured, read,
+    sent_batch, topic, wire_headers,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use opentelemetry::context::FutureExt as _;
@@ -56,8 +57,22 @@ async fn a_record_that_is_too_large_comes_back_as_it_was_and_hinders_no_other() 
         (message.key(), message.payload()),
         (Some(KEY.as_bytes()), Some(large.as_bytes()))
     );
-    let creates = spans_of(&recorder, "create");
-    let send = sent_batch(SpanKind::Client, Some(&orders), 3).error("MESSAGE_TOO_LARGE");
+    let mut creates = spans_of(&recorder, "create");
+    creates.sort_by_key(|create| create.start_time);
+    let [first, failed, last] = &creates[..] else {
+        unreachable!("three spans: {creates:?}");
+    };
+    let created = |offset: i64| {
+        in_only_partition(create_span(&orders, KEY)).attribute("kafka.offset", offset)
+    };
+    created(0).assert(first);
+    create_span(&orders, KEY)
+        .error("MESSAGE_TOO_LARGE")
+        .assert(failed);
+    created(1).assert(last);
+    let send = sent_batch(SpanKind::Client, Some(&orders), 3)
+        .attribute("kafka.message.key", KEY)
+        .error("MESSAGE_TOO_LARGE");
     linking(send, &creates).assert(&recorder.span(&format!("send {orders}")));
     let sent = || measured("send", &orders, None);
     let failed = || and(sent(), "error.type", "MESSAGE_TOO_LARGE");
@@ -158,9 +173,18 @@ async fn a_batch_that_is_dropped_half_way_counts_what_it_sent_and_what_was_refus
         "there is no room for the fourth"
     );
 
-    let creates = spans_of(&recorder, "create");
+    let mut creates = spans_of(&recorder, "create");
+    creates.sort_by_key(|create| create.start_time);
     assert_eq!(creates.len(), payloads.len());
-    let send = sent_batch(SpanKind::Client, Some(&orders), payloads.len());
+    for (number, create) in creates.iter().enumerate() {
+        let expected = create_span(&orders, KEY).child_of(&named(STALE));
+        match number {
+            1 => expected.error("MESSAGE_TOO_LARGE").assert(create),
+            _ => expected.assert(create),
+        }
+    }
+    let send = sent_batch(SpanKind::Client, Some(&orders), payloads.len())
+        .attribute("kafka.message.key", KEY);
     let sent = || measured("send", &orders, None);
     let failed = || and(sent(), "error.type", "MESSAGE_TOO_LARGE");
     sent_messages()

@@ -2,13 +2,13 @@
 
 use integration::Header;
 use integration::kafka::{
-    PATIENCE, config, create_span, informed_producer, measured, raw_headers, read, sent_batch,
-    topic, wire_headers,
+    PATIENCE, config, create_span, delivered, in_only_partition, informed_producer, measured,
+    raw_headers, read, sent_batch, topic, wire_headers,
 };
 use integration::metrics::sent_messages;
-use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
@@ -72,10 +72,13 @@ async fn a_batch_begins_when_it_is_polled() {
 
     assert_eq!(outcomes(&results), [Ok(0)], "the first of the topic");
     let create = recorder.span(&format!("create {orders}"));
-    create_span(&orders, KEY)
+    let delivery = results.first().and_then(|result| result.as_ref().ok());
+    let delivery = delivery.expect("a delivery");
+    delivered(create_span(&orders, KEY), delivery)
         .child_of(&named(STALE))
         .assert(&create);
-    sent_batch(SpanKind::Client, Some(&orders), 1)
+    let send = sent_batch(SpanKind::Client, Some(&orders), 1).attribute("kafka.message.key", KEY);
+    delivered(send, delivery)
         .child_of(&named(STALE))
         .link(&create.span_context)
         .assert(&recorder.span(&format!("send {orders}")));
@@ -114,7 +117,9 @@ async fn contexts_that_the_user_chose_are_kept_and_linked_beside_those_that_are_
         let created = spans_of(&recorder, "create");
         assert_eq!(created.len(), usize::from(creates));
         let bare = created.first().map_or(&send, |created| created);
-        let expected = sent_batch(kind, Some(&orders), headers.len()).link(&named(FRESH));
+        let expected = in_only_partition(sent_batch(kind, Some(&orders), headers.len()))
+            .attribute("kafka.message.key", KEY)
+            .link(&named(FRESH));
         linking(expected, &created)
             .link(&named(STRAY))
             .assert(&send);
@@ -150,12 +155,19 @@ async fn each_record_of_several_topics_follows_the_rule_of_its_own() {
 
         assert!(results.iter().all(Result::is_ok), "{results:?}");
         let create = recorder.span(&format!("create {orders}"));
-        create_span(&orders, KEY).assert(&create);
+        in_only_partition(create_span(&orders, KEY))
+            .any("kafka.offset")
+            .assert(&create);
         let sends = spans_of(&recorder, "send");
         assert_eq!(sends.len(), usize::from(of_batch == Record::Full));
         for send in sends {
             let expected = sent_batch(SpanKind::Client, None, 2);
             expected.link(&create.span_context).assert(&send);
+            let on_link = [
+                KeyValue::new("kafka.message.key", KEY),
+                KeyValue::new("messaging.destination.name", orders.clone()),
+            ];
+            assert_eq!(send.links[0].attributes, on_link);
         }
         let last = async |topic| {
             read(topic, 1)

@@ -16,6 +16,7 @@ mod metrics;
 mod numbered;
 mod offsets;
 mod oversize;
+mod partitions;
 mod policy;
 mod producers;
 mod queues_of_partitions;

@@ -147,9 +147,9 @@ impl SendingBatch {
             let wants_spans = rule.recorded() == Record::Full;
             let own = attributes(rule).into_iter().filter(|_| wants_spans);
             let mut own: Vec<_> = own.collect();
-            let number = number.filter(|_| wants_spans);
+            let mut number = number.filter(|_| wants_spans);
             if self.messages.len() == 1 {
-                own.extend(number.clone());
+                own.extend(number.take());
             }
             self.in_common.add(&own);
             if let Some(created) = &message.created {
