@@ -12,9 +12,10 @@ use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Confirmation, ErrorKind};
-use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::amqp::{self, Producer, Publish};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
@@ -34,25 +35,39 @@ fn mandatory(queue: &str) -> Publish<'static> {
     })
 }
 
-/// The spans of creating messages for these queues, in their order, each asserted.
-fn created(recorder: &Recorder, queues: &[&str]) -> Vec<SpanContext> {
+/// The spans of creating messages for these queues, in their order, each asserted with what became of
+/// it.
+fn created(
+    recorder: &Recorder,
+    queues: &[&str],
+    became: impl Fn(&str, ExpectedSpan) -> ExpectedSpan,
+) -> Vec<SpanContext> {
     let mut creates = recorder.spans();
     creates.retain(|span| span.name.starts_with("create"));
     assert_eq!(creates.len(), queues.len());
     for (create, queue) in creates.iter().zip(queues) {
-        create_span("", queue).assert(create);
+        became(queue, create_span("", queue)).assert(create);
     }
     creates.into_iter().map(|span| span.span_context).collect()
 }
 
-/// The span of publishing messages to these queues.
-fn publishing_span(recorder: &Recorder, queues: &[&str]) -> ExpectedSpan {
-    let first = queues.first().copied();
-    let is_one = queues.iter().all(|queue| Some(*queue) == first);
-    let destination = first.filter(|_| is_one);
-    let span = published_batch(SpanKind::Client, destination, queues.len());
-    let created = created(recorder, queues);
+/// The span of publishing messages to several queues, which have their exchange in common.
+fn publishing_span(created: &[SpanContext]) -> ExpectedSpan {
+    let span = published_batch(SpanKind::Client, Some("amq.default"), created.len());
     created.iter().fold(span, ExpectedSpan::link)
+}
+
+/// What each link says: the whole name, beside what differs in it.
+fn assert_links(span: &SpanData, queues: &[&str]) {
+    let on_links = span.links.iter().map(|link| link.attributes.clone());
+    let expected = queues.iter().map(|queue| {
+        let key = "rabbitmq.destination.routing_key";
+        vec![
+            KeyValue::new(key, (*queue).to_owned()),
+            KeyValue::new("messaging.destination.name", (*queue).to_owned()),
+        ]
+    });
+    assert_eq!(on_links.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
 }
 
 fn carried(delivery: &Delivery) -> SpanContext {
@@ -91,9 +106,14 @@ async fn a_message_that_is_refused_or_returned_fails_alone() {
         matches!(returned, Confirmation::Ack(Some(message)) if message.routing_key.as_str() == nobodys),
         "{returned:?}"
     );
-    publishing_span(&recorder, &queues)
-        .error("nack")
-        .assert(&recorder.span("publish"));
+    let created = created(&recorder, &queues, |queue, span| match queue {
+        queue if queue == full => span.attribute(CONFIRMATION, "nack").error("nack"),
+        queue if queue == nobodys => span.attribute(CONFIRMATION, "returned").error("no-route"),
+        _ => span,
+    });
+    let publish = recorder.span("publish amq.default");
+    publishing_span(&created).error("nack").assert(&publish);
+    assert_links(&publish, &queues);
     assert_eq!(recorder.spans().len(), 5);
     let sent = |queue| measured("publish", queue);
     sent_messages()
@@ -155,7 +175,7 @@ async fn the_errors_of_the_broker_and_of_the_client_come_back_for_each_message()
             .collect()
     };
     assert_eq!((kinds(&refused), kinds(&closed)), (vec![404], vec![0, 0]));
-    create_span(&missing, "").assert(&create);
+    create_span(&missing, "").error("not-found").assert(&create);
     published_batch(SpanKind::Client, Some(&missing), 1)
         .link(&create.span_context)
         .error("not-found")
@@ -190,9 +210,12 @@ async fn without_confirms_the_span_ends_when_all_are_written_and_says_so() {
     for result in results {
         assert_eq!(result.expect("an answer"), Confirmation::NotRequested);
     }
-    publishing_span(&recorder, &queues)
+    let created = created(&recorder, &queues, |_, span| {
+        span.attribute(CONFIRMATION, "not_requested")
+    });
+    publishing_span(&created)
         .attribute(CONFIRMATION, "not_requested")
-        .assert(&recorder.span("publish"));
+        .assert(&recorder.span("publish amq.default"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,7 +235,9 @@ async fn a_batch_that_is_dropped_half_way_says_nothing_of_what_is_on_its_way() {
 
     assert!(half.is_none(), "{half:?}");
     let publish = recorder.span(&format!("publish {orders}"));
-    published_batch(SpanKind::Producer, Some(orders.as_str()), MESSAGES).assert(&publish);
+    published_batch(SpanKind::Producer, Some(orders.as_str()), MESSAGES)
+        .attribute("rabbitmq.destination.routing_key", orders.to_string())
+        .assert(&publish);
     let sent = recorder.counter_total("messaging.client.sent.messages");
     assert!((1..MESSAGES as u64).contains(&sent), "{sent} of {MESSAGES}");
     sent_messages()

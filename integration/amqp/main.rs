@@ -1,5 +1,6 @@
 //! The scenarios on RabbitMQ, and what only RabbitMQ has.
 
+mod batch_names;
 mod batch_sends;
 mod batches;
 mod consumers;
