@@ -12,7 +12,7 @@ use otel_messaging::nats::jetstream::Producer;
 use otel_messaging::testing::Recorder;
 use tokio::time::timeout;
 
-use crate::batch_sends::{create_span, linking, order, publish_span, spans_of};
+use crate::batch_sends::{create_span, kept_as, linking, order, publish_span, spans_of};
 use crate::shop::{Orders, traceparent};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,8 +56,8 @@ async fn a_context_that_refuses_what_it_has_no_room_for_loses_no_message_of_a_ba
     assert_eq!(sequences.collect::<Vec<_>>(), expected);
     let creates = spans_of(&recorder, "create");
     assert_eq!(creates.len(), 1000);
-    for (id, create) in creates.iter().enumerate() {
-        create_span(&subject)
+    for ((id, create), sequence) in creates.iter().enumerate().zip(1..) {
+        kept_as(create_span(&subject), &orders, sequence)
             .attribute("messaging.message.id", id.to_string())
             .assert(create);
     }

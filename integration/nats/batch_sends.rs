@@ -13,9 +13,9 @@ use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::nats::broker::measured;
 use integration::nats::{client, header_map, in_time, subscribed};
 use integration::unique;
-use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::nats::{Producer, jetstream};
 use otel_messaging::policy::{Policy, Rule};
@@ -39,13 +39,19 @@ fn message(subject: &str, payload: Vec<u8>, headers: Option<HeaderMap>) -> Outbo
     }
 }
 
-/// The whole span of creating one message.
+/// The whole span of creating one message, of which nobody knows what became.
 pub(crate) fn create_span(subject: &str) -> ExpectedSpan {
     ExpectedSpan::new(format!("create {subject}"), PRODUCER)
         .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "create")
         .attribute("messaging.operation.type", "create")
         .attribute("messaging.destination.name", subject.to_owned())
+}
+
+/// The same where the stream keeps the message.
+pub(crate) fn kept_as(span: ExpectedSpan, orders: &Orders, sequence: i64) -> ExpectedSpan {
+    span.attribute("nats.stream.name", orders.name.clone())
+        .attribute("nats.stream.sequence", sequence)
 }
 
 /// The whole span of publishing so many messages, to one subject or to several.
@@ -111,17 +117,26 @@ async fn each_message_carries_its_create_span_and_the_publish_span_links_to_all(
     assert_eq!(acks.collect::<Vec<_>>(), expected);
     let creates = spans_of(&recorder, "create");
     assert_eq!(creates.len(), 3);
-    for (create, id) in creates.iter().zip(["one", "two", "one"]) {
-        create_span(&subject)
+    let kept = [("one", 1, false), ("two", 2, false), ("one", 1, true)];
+    for (create, (id, sequence, is_old)) in creates.iter().zip(kept) {
+        let created = kept_as(create_span(&subject), &orders, sequence)
             .attribute("messaging.message.id", id)
-            .child_of(&named(STALE))
-            .assert(create);
+            .child_of(&named(STALE));
+        match is_old {
+            true => created.attribute("nats.message.duplicate", true),
+            false => created,
+        }
+        .assert(create);
     }
     let expected = publish_span(CLIENT, Some(&subject), 3)
         .child_of(&named(STALE))
         .attribute("nats.stream.name", orders.name.clone())
         .attribute("nats.batch.duplicate_count", 1);
-    linking(expected, &creates).assert(&recorder.span(&format!("publish {subject}")));
+    let publish = recorder.span(&format!("publish {subject}"));
+    linking(expected, &creates).assert(&publish);
+    for (link, (id, ..)) in publish.links.iter().zip(kept) {
+        assert_eq!(link.attributes, [KeyValue::new("messaging.message.id", id)]);
+    }
     for (sequence, create) in (1..).zip(&creates[..2]) {
         let carried = stored(&orders, sequence).await;
         assert_eq!(carried, Some(traceparent(&create.span_context)));
@@ -166,10 +181,27 @@ async fn a_message_that_fails_in_the_middle_hinders_none_behind_it() {
         ]
     );
     let creates = spans_of(&recorder, "create");
-    let expected = publish_span(CLIENT, None, 5)
-        .attribute("nats.stream.name", orders.name.clone())
-        .error("wrong_last_sequence");
-    linking(expected, &creates).assert(&recorder.span("publish"));
+    let became = [
+        (&subject, Ok(1)),
+        (&subject, Err("wrong_last_sequence")),
+        (&subject, Err("max_payload_exceeded")),
+        (&nowhere, Err("stream_not_found")),
+        (&subject, Ok(2)),
+    ];
+    for (create, (subject, became)) in creates.iter().zip(became) {
+        match became {
+            Ok(sequence) => kept_as(create_span(subject), &orders, sequence),
+            Err(error_type) => create_span(subject).error(error_type),
+        }
+        .assert(create);
+    }
+    let expected = publish_span(CLIENT, None, 5).error("wrong_last_sequence");
+    let publish = recorder.span("publish");
+    linking(expected, &creates).assert(&publish);
+    for (link, (subject, _)) in publish.links.iter().zip(became) {
+        let name = KeyValue::new("messaging.destination.name", subject.clone());
+        assert_eq!(link.attributes, [name]);
+    }
     let last = stored(&orders, 2).await;
     assert_eq!(last, Some(traceparent(&creates[4].span_context)));
     let sent = || measured("publish", &subject);
@@ -300,6 +332,20 @@ async fn core_publishes_a_batch_in_order_and_says_what_it_refused() {
         ]
     );
     let creates = spans_of(&recorder, "create");
+    let bad = "not a subject".to_owned();
+    let became = [
+        (&subject, None),
+        (&subject, Some("max_payload_exceeded")),
+        (&bad, Some("invalid_subject")),
+        (&subject, None),
+    ];
+    for (create, (subject, error_type)) in creates.iter().zip(became) {
+        match error_type {
+            Some(error_type) => create_span(subject).error(error_type),
+            None => create_span(subject),
+        }
+        .assert(create);
+    }
     let expected = publish_span(CLIENT, None, 4).error("max_payload_exceeded");
     linking(expected, &creates).assert(&recorder.span("publish"));
     for (payload, create, noted) in [
