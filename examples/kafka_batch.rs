@@ -216,6 +216,7 @@ fn options() -> AdminOptions {
 
 const GUIDE: &str = "\
 How to read it: `process orders` of billing is one span for all five orders, in a trace of its own,
-with a link (⇠) to where each was created. So that the traces of shop show it too, each has a short
-`process orders` with a link back to the batch (Rule::fan_back). The order that was out of stock has
-a span of its own, in its own trace; `send orders-retry` links to the attempt before it.";
+with a link (⇠) to where each was created. So that the traces of shop show it too, each has a span
+`batch orders` with a link back to the batch, and to each of its orders (Rule::fan_back). The order that
+was out of stock has a span of its own, in its own trace; `send orders-retry` links to the attempt
+before it.";

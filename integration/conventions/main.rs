@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use otel_messaging::semconv::SCHEMA_URL;
 
 /// Names that the conventions do not have, and say so in their documentation.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "nats.batch.duplicate_count",
     "nats.message.duplicate",
     "nats.stream.name",

@@ -145,6 +145,44 @@ mod tests {
     }
 
     #[test]
+    fn without_what_differs_destinations_may_have_a_name_together() {
+        // Parts by colons, of which the last goes first.
+        let together = |names: &[&str], template| {
+            let client = Client::new(&Telemetry::new(), "rabbitmq");
+            let one = |text: &str, template| {
+                client.destination(Name {
+                    template,
+                    ..Name::lasting(text)
+                })
+            };
+            let one = &one;
+            let all: Vec<_> = names.iter().map(|name| one(name, template)).collect();
+            let without = |left_out: usize| {
+                let names = names.iter();
+                names.map(move |name| {
+                    let mut parts: Vec<_> = name.split(':').collect();
+                    parts.truncate(parts.len().checked_sub(left_out + 1)?);
+                    (!parts.is_empty()).then(|| one(&parts.join(":"), None))
+                })
+            };
+            let common = client.common_destination(all.iter(), without)?;
+            let name = common.usable_name().map(ToString::to_string);
+            let template = common.usable_template().map(ToString::to_string);
+            Some((name, template))
+        };
+        let named = |name: &str, template: Option<&str>| {
+            Some((Some(name.to_owned()), template.map(str::to_owned)))
+        };
+
+        assert_eq!(together(&["a:b:c", "a:b:c"], None), named("a:b:c", None));
+        assert_eq!(together(&["a:b:c", "a:b:d"], None), named("a:b", None));
+        assert_eq!(together(&["a:b:c", "a:e:d"], None), named("a", None));
+        assert_eq!(together(&["a:b:c", "f:b:c"], None), None);
+        let both = named("a:b", Some("a:*"));
+        assert_eq!(together(&["a:b:c", "a:b:d"], Some("a:*")), both);
+    }
+
+    #[test]
     fn several_destinations_are_known_by_what_stands_for_all_of_them() {
         let client = Client::new(&Telemetry::new(), "nats");
         let one = |text| client.destination(Name::lasting(text));

@@ -30,8 +30,9 @@
 //! A destination is known by the name that its spans have as `messaging.destination.name`. In
 //! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands
 //! for itself. A destination's rules are looked up once by each client and then remembered. What
-//! concerns several destinations at once, such as a commit of all, has the empty name, which `*`
-//! matches.
+//! concerns several destinations at once goes by their template, if they share one, or else by what
+//! their names have in common, as exchange and queue of deliveries with several routing keys; and if
+//! there is nothing, as for a commit of all, by the empty name, which `*` matches.
 //!
 //! ```
 //! use std::time::Duration;

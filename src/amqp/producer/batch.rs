@@ -68,10 +68,13 @@ impl Producer {
     ///
     /// Each message has a `create {destination}` span whose context it carries. One
     /// `publish {destination}` span of kind CLIENT links to all of them and ends with the last
-    /// confirm, or on a channel without confirms when all are written. It has the
-    /// [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) that all messages have in common. Where the policy has
+    /// confirm, or on a channel without confirms when all are written. Where the policy has
     /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
     /// messages carry its context.
+    ///
+    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
+    /// message (its [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION), the error) is on its create
+    /// span.
     ///
     /// A message that the broker refuses or returns does not hinder those behind it. The client gives
     /// a returned message with the confirm that comes next, whosever that is; here it is given with

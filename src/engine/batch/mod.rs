@@ -76,8 +76,8 @@ impl<M: Message> Batch<M> {
     ///
     /// The span links to the creation context of every message, however many there are, and has none
     /// of them for its parent. That is a span which was opened since the messages were delivered, or
-    /// nothing: one that was active before is linked. What differs between messages is on their links, what does not is on
-    /// the span. Beyond the limit of links (see
+    /// nothing: one that was active before is linked. What differs between messages is on their links,
+    /// what does not is on the span. Beyond the limit of links (see
     /// [`Telemetry::max_links`](crate::Telemetry::max_links)) messages with the same creation context
     /// share a link, and what is still too much goes onto child spans of the name `links
     /// {destination}`. How an error, a panic and dropping end it is as for a single message, and so

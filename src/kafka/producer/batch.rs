@@ -35,6 +35,9 @@ where
     /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
     /// records carry its context.
     ///
+    /// What all records say of themselves is on that span, what differs is on its links. What became of a
+    /// record (partition and offset, or the error) is on its create span.
+    ///
     /// `queue_timeout` is for each record, as [`FutureProducer::send`] has it. A record that fails
     /// does not hinder those behind it.
     ///

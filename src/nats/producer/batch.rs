@@ -35,6 +35,9 @@ impl Producer {
     /// Where the policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of
     /// kind PRODUCER and all messages carry its context.
     ///
+    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
+    /// message (the error, if there was one) is on its create span.
+    ///
     /// A message that is refused does not hinder those behind it.
     ///
     /// # Errors
@@ -75,6 +78,9 @@ impl jetstream::Producer {
     /// span of kind CLIENT links to all of them and ends with the last acknowledgement. Where the
     /// policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind
     /// PRODUCER and all messages carry its context.
+    ///
+    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
+    /// message (stream and sequence, or the error) is on its create span.
     ///
     /// A message that fails does not hinder those behind it. No more are on their way at a time than
     /// the context lets: while it has no room, acknowledgements are taken. That is so whether the

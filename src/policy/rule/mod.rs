@@ -103,8 +103,9 @@ impl Rule {
     }
 
     /// Sets whether each message of a batch that is sent has a span of its own, whose context it
-    /// carries. Unset: yes. If not, all carry that of the send span, but for those that carry a
-    /// context already: where no span is active, they keep it.
+    /// carries, and which says what became of it. Unset: yes. If not, all carry that of the send span,
+    /// but for those that carry a context already: where no span is active, they keep it. Which message
+    /// failed is seen by the results of the call alone then.
     pub const fn create_spans(mut self, on: bool) -> Self {
         self.0.create_spans = Some(on);
         self
@@ -193,9 +194,12 @@ impl Rule {
     /// whoever opens one of them sees when its message was processed, and with which batch. Unset:
     /// none.
     ///
-    /// It is a process span below the message's creation context, from the start to the end of the
-    /// batch, and links to the batch's span. `otel_messaging.fan_back.left_out` on that one says how
-    /// many traces were too many.
+    /// It is a span `batch {destination}` of kind CONSUMER below the creation context of the trace's
+    /// first message, from the start to the end of the batch, with the batch's error. It links to the
+    /// batch's span, and to each of the trace's messages as far as the limit of links allows;
+    /// `otel_messaging.fan_back.message_count` says how many these are. It is no operation of its own, so
+    /// that nothing is measured for it. `otel_messaging.fan_back.left_out` on the batch's span says how many
+    /// traces were too many.
     pub const fn fan_back(mut self, traces: usize) -> Self {
         self.0.fan_back = Some(traces);
         self
