@@ -1,4 +1,9 @@
 //! Records that are sent under one call.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test panics where it fails"
+)]
 
 use integration::Header;
 use integration::kafka::{

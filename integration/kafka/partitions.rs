@@ -1,4 +1,9 @@
 //! The partition of operations on many messages.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test panics where it fails"
+)]
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,9 +22,11 @@ use crate::batch_sends::{KEY, record, spans_of};
 use crate::numbered::{PARTITION, assigned, in_time, linked, send};
 use crate::wire::{STALE, named, within};
 
-/// Which partition a sampler was shown of each span, by name.
+/// Name of a span, and the partition that a sampler was shown of it.
+type Shown = (String, Option<String>);
+
 #[derive(Clone, Debug, Default)]
-struct Witness(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct Witness(Arc<Mutex<Vec<Shown>>>);
 
 impl Witness {
     /// That of the span of this name.
