@@ -8,9 +8,12 @@
 //! `shop` publishes orders, `store` takes them in batches by count and time, stores each batch at
 //! once and acknowledges it by its last message. Both run in this process, but each has telemetry
 //! and a connection of its own, as two programs would.
+//!
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
+mod telemetry;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,12 +23,11 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
-use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-use otel_messaging::testing::TraceTree;
+use opentelemetry::trace::SpanKind;
 use otel_messaging::{Telemetry, amqp};
 use tokio::time::{sleep, timeout};
+
+use self::telemetry::Providers;
 
 const ORDERS: [&str; 5] = ["order 1", "order 2", "order 3", "order 4", "order 5"];
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,27 +47,19 @@ async fn main() -> Result<()> {
 
     let done =
         async { tokio::try_join!(take_orders(&shop, &orders), store_orders(&store, &orders)) };
-    timeout(TIMEOUT, done)
-        .await
-        .context("orders not stored")??;
+    let done = timeout(TIMEOUT, done).await;
 
-    let tree = TraceTree::new()
-        .service(shop.name, shop.recorded.get_finished_spans()?)
-        .service(store.name, store.recorded.get_finished_spans()?)
-        .color(io::stdout().is_terminal() && variable("NO_COLOR").is_none());
-    println!("\n{tree}\n\n{GUIDE}");
+    let programs = [&shop.providers, &store.providers];
+    println!("\n{}\n", telemetry::tree(&programs)?);
+    telemetry::shut_down(&programs);
+    done.context("orders not stored")??;
+    println!("{GUIDE}");
     Ok(())
 }
 
 async fn take_orders(shop: &Service, orders: &ShortString) -> Result<()> {
-    let tracer = shop.provider.tracer(shop.name);
     let producer = amqp::Producer::wrap(&shop.telemetry, &shop.known, shop.channel.clone());
     for order in ORDERS {
-        let request = tracer
-            .span_builder("POST /orders")
-            .with_kind(SpanKind::Server)
-            .start(&tracer);
-        let request = opentelemetry::Context::current_with_span(request);
         let publish = async {
             let confirm = producer.basic_publish(
                 "".into(),
@@ -81,7 +75,9 @@ async fn take_orders(shop: &Service, orders: &ShortString) -> Result<()> {
             );
             Ok(())
         };
-        publish.with_context(request).await?;
+        let providers = &shop.providers;
+        let request = providers.in_span("POST /orders", SpanKind::Server, publish);
+        request.await?;
     }
     Ok(())
 }
@@ -118,11 +114,8 @@ async fn store_orders(store: &Service, orders: &ShortString) -> Result<()> {
     Ok(())
 }
 
-/// What a program sets up once.
 struct Service {
-    name: &'static str,
-    provider: SdkTracerProvider,
-    recorded: InMemorySpanExporter,
+    providers: Providers,
     telemetry: Telemetry,
     known: amqp::ConnectionInfo,
     channel: Channel,
@@ -130,34 +123,26 @@ struct Service {
 
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
-        let recorded = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(recorded.clone())
-            .build();
-        let url = variable("AMQP_URL");
+        let providers = Providers::new(name)?;
+        let url = telemetry::variable("AMQP_URL");
         let url = url.as_deref().unwrap_or(DEFAULT_URL);
         let connecting = Connection::connect(url, ConnectionProperties::default());
-        let connection = match timeout(TIMEOUT, connecting).await {
-            Ok(connected) => connected.context(NO_BROKER)?,
-            Err(elapsed) => return Err(elapsed).context(NO_BROKER),
-        };
+        let connected = timeout(TIMEOUT, connecting).await.context(NO_BROKER)?;
+        let connection = connected.context(NO_BROKER)?;
+        let known = amqp::ConnectionInfo::of(&connection)
+            .uri(url)
+            .client_id(name);
         let channel = connection.create_channel().await?;
         // Without confirms a span would end when its message is written.
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await?;
         Ok(Self {
-            name,
-            telemetry: Telemetry::new().tracer_provider(provider.clone()),
-            provider,
-            recorded,
-            known: amqp::ConnectionInfo::of(&connection).uri(url),
+            telemetry: providers.telemetry(),
+            providers,
+            known,
             channel,
         })
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 const DEFAULT_URL: &str = "amqp://guest:guest@localhost:5672/%2f";

@@ -8,9 +8,12 @@
 //! `shop` asks what is in stock, `warehouse` answers into the queue that the question names by
 //! `reply_to`, and `correlation_id` says which question the answer is to. Both run in this process,
 //! but each has telemetry and a connection of its own, as two programs would.
+//!
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
+mod telemetry;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,12 +24,11 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
-use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-use otel_messaging::testing::TraceTree;
+use opentelemetry::trace::SpanKind;
 use otel_messaging::{Telemetry, amqp};
 use tokio::time::timeout;
+
+use self::telemetry::Providers;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,25 +42,16 @@ async fn main() -> Result<()> {
     // The server makes up a name, which spans call `amq.gen`.
     let answers = shop.queue("".into()).await?;
 
-    let tracer = shop.provider.tracer(shop.name);
-    let request = tracer
-        .span_builder("GET /books")
-        .with_kind(SpanKind::Server)
-        .start(&tracer);
-    let request = opentelemetry::Context::current_with_span(request);
-    let answered = async {
-        tokio::try_join!(
-            ask(&shop, &stock, &answers).with_context(request),
-            reply(&warehouse, &stock),
-        )
-    };
-    let (answer, ()) = timeout(TIMEOUT, answered).await.context("no answer")??;
+    let asking = ask(&shop, &stock, &answers);
+    let providers = &shop.providers;
+    let request = providers.in_span("GET /books", SpanKind::Server, asking);
+    let answered = async { tokio::try_join!(request, reply(&warehouse, &stock)) };
+    let answered = timeout(TIMEOUT, answered).await;
 
-    let tree = TraceTree::new()
-        .service(shop.name, shop.recorded.get_finished_spans()?)
-        .service(warehouse.name, warehouse.recorded.get_finished_spans()?)
-        .color(io::stdout().is_terminal() && variable("NO_COLOR").is_none());
-    println!("\n{tree}\n");
+    let programs = [&shop.providers, &warehouse.providers];
+    println!("\n{}\n", telemetry::tree(&programs)?);
+    telemetry::shut_down(&programs);
+    let (answer, ()) = answered.context("no answer")??;
     println!("The answer is {answer:?}. {GUIDE}");
     Ok(())
 }
@@ -102,11 +95,8 @@ async fn reply(warehouse: &Service, stock: &ShortString) -> Result<()> {
     Ok(())
 }
 
-/// What a program sets up once.
 struct Service {
-    name: &'static str,
-    provider: SdkTracerProvider,
-    recorded: InMemorySpanExporter,
+    providers: Providers,
     telemetry: Telemetry,
     known: amqp::ConnectionInfo,
     channel: Channel,
@@ -115,27 +105,22 @@ struct Service {
 
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
-        let recorded = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(recorded.clone())
-            .build();
-        let telemetry = Telemetry::new().tracer_provider(provider.clone());
-        let url = variable("AMQP_URL");
+        let providers = Providers::new(name)?;
+        let telemetry = providers.telemetry();
+        let url = telemetry::variable("AMQP_URL");
         let url = url.as_deref().unwrap_or(DEFAULT_URL);
         let connecting = Connection::connect(url, ConnectionProperties::default());
-        let connection = match timeout(TIMEOUT, connecting).await {
-            Ok(connected) => connected.context(NO_BROKER)?,
-            Err(elapsed) => return Err(elapsed).context(NO_BROKER),
-        };
+        let connected = timeout(TIMEOUT, connecting).await.context(NO_BROKER)?;
+        let connection = connected.context(NO_BROKER)?;
+        let known = amqp::ConnectionInfo::of(&connection)
+            .uri(url)
+            .client_id(name);
         let channel = connection.create_channel().await?;
         // Without confirms a span would end when its message is written.
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await?;
-        let known = amqp::ConnectionInfo::of(&connection).uri(url);
         Ok(Self {
-            name,
-            provider,
-            recorded,
+            providers,
             producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
             channel,
             known,
@@ -187,10 +172,6 @@ impl Service {
         );
         Ok(())
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 const DEFAULT_URL: &str = "amqp://guest:guest@localhost:5672/%2f";

@@ -8,11 +8,11 @@
 //! `shop` publishes orders, `billing` charges the card and reports the payment, `shop` confirms. Both
 //! run in this process, but each has telemetry and a connection of its own, as two programs would.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` set, the spans go
-//! there too, over OTLP/HTTP. If that fails, a line says so; the exit code is about the messages.
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`, which is what a program sets up once.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
+mod telemetry;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -25,17 +25,13 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{
-    SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
-};
+use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-use otel_messaging::testing::TraceTree;
 use otel_messaging::{Telemetry, amqp};
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
+
+use self::telemetry::Providers;
 
 const ORDERS: [&str; 2] = ["order 1", "order 2"];
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,13 +53,10 @@ async fn main() -> Result<()> {
         () = sleep(6 * TIMEOUT) => Err(anyhow!("orders not confirmed after {:?}", 6 * TIMEOUT)),
     };
 
-    let tree = TraceTree::new()
-        .service(shop.name, shop.recorded.get_finished_spans()?)
-        .service(billing.name, billing.recorded.get_finished_spans()?)
-        .color(io::stdout().is_terminal() && variable("NO_COLOR").is_none());
-    println!("\n{tree}\n");
     let cleaned_up = queues.delete(&shop.channel).await;
-    export_rest(&[shop.provider, billing.provider]);
+    let programs = [&shop.providers, &billing.providers];
+    println!("\n{}\n", telemetry::tree(&programs)?);
+    telemetry::shut_down(&programs);
     println!("{}", ended?);
     cleaned_up
 }
@@ -73,7 +66,9 @@ async fn take_orders(shop: &Service, queues: &Queues) -> Result<()> {
     let tenant = Context::new().with_baggage([KeyValue::new("tenant", "acme")]);
     for order in ORDERS {
         let publish = shop.publish(&queues.orders, order);
-        let request = shop.in_span("POST /orders", SpanKind::Server, publish);
+        let request = shop
+            .providers
+            .in_span("POST /orders", SpanKind::Server, publish);
         request.with_context(tenant.clone()).await?;
     }
     Ok(())
@@ -126,7 +121,8 @@ async fn charge_card(billing: &Service, order: &str, is_again: bool) -> Result<(
         println!("  billing: {order} charged to tenant {tenant}, known from the baggage");
         Ok(())
     };
-    let span = billing.in_span("charge card", SpanKind::Internal, charge);
+    let providers = &billing.providers;
+    let span = providers.in_span("charge card", SpanKind::Internal, charge);
     span.await
 }
 
@@ -134,18 +130,17 @@ async fn confirm_orders(shop: &Service, queues: &Queues) -> Result<()> {
     let mut payments = shop.consumer(&queues.payments).await?;
     for _ in ORDERS {
         let payment = payments.next().await.context("no more payments")??;
-        let confirm = shop.in_span("confirm order", SpanKind::Internal, async { Ok(()) });
+        let confirm = async { Ok(()) };
+        let providers = &shop.providers;
+        let confirm = providers.in_span("confirm order", SpanKind::Internal, confirm);
         payment.process(async |_| confirm.await).await?;
         payment.ack(BasicAckOptions::default()).await?;
     }
     Ok(())
 }
 
-/// What a program sets up once.
 struct Service {
-    name: &'static str,
-    provider: SdkTracerProvider,
-    recorded: InMemorySpanExporter,
+    providers: Providers,
     telemetry: Telemetry,
     known: amqp::ConnectionInfo,
     channel: Channel,
@@ -154,41 +149,27 @@ struct Service {
 
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
-        let recorded = InMemorySpanExporter::default();
-        let mut provider = SdkTracerProvider::builder()
-            .with_resource(Resource::builder().with_service_name(name).build())
-            .with_simple_exporter(recorded.clone());
-        if otlp_endpoint().is_some() {
-            let exporter = SpanExporter::builder().with_http();
-            let exporter = exporter.with_timeout(Duration::from_secs(2)).build()?;
-            provider = provider.with_batch_exporter(exporter);
-        }
-        let provider = provider.build();
-        let telemetry = Telemetry::new()
-            .tracer_provider(provider.clone())
-            // anyhow hides the types of errors; without this, all would be `anyhow::Error`.
-            .error_classifier(|error| {
-                let error = error.downcast_ref::<anyhow::Error>();
-                let timed_out = error.is_some_and(|error| error.is::<Elapsed>());
-                Some(if timed_out { "timeout" } else { "_OTHER" }.into())
-            });
-        let url = url();
-        let connecting = Connection::connect(&url, ConnectionProperties::default());
-        let connection = match timeout(TIMEOUT, connecting).await {
-            Ok(connected) => connected.context(NO_BROKER)?,
-            Err(elapsed) => return Err(elapsed).context(NO_BROKER),
-        };
+        let providers = Providers::new(name)?;
+        // anyhow hides the types of errors; without this, all would be `anyhow::Error`.
+        let telemetry = providers.telemetry().error_classifier(|error| {
+            let error = error.downcast_ref::<anyhow::Error>();
+            let timed_out = error.is_some_and(|error| error.is::<Elapsed>());
+            Some(if timed_out { "timeout" } else { "_OTHER" }.into())
+        });
+        let url = telemetry::variable("AMQP_URL");
+        let url = url.as_deref().unwrap_or(DEFAULT_URL);
+        let connecting = Connection::connect(url, ConnectionProperties::default());
+        let connected = timeout(TIMEOUT, connecting).await.context(NO_BROKER)?;
+        let connection = connected.context(NO_BROKER)?;
         let known = amqp::ConnectionInfo::of(&connection)
-            .uri(&url)
+            .uri(url)
             .client_id(name);
         let channel = connection.create_channel().await?;
         // Without confirms a span would end when its message is written.
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await?;
         Ok(Self {
-            name,
-            provider,
-            recorded,
+            providers,
             producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
             channel,
             known,
@@ -223,36 +204,6 @@ impl Service {
             )
             .await?;
         Ok(amqp::Consumer::wrap(&self.telemetry, &self.known, consumer))
-    }
-
-    /// Does `work` in a span of the application's own.
-    async fn in_span<F>(&self, name: &'static str, kind: SpanKind, work: F) -> Result<()>
-    where
-        F: Future<Output = Result<()>>,
-    {
-        let tracer = self.provider.tracer(self.name);
-        let span = tracer.span_builder(name).with_kind(kind).start(&tracer);
-        let context = Context::current_with_span(span);
-        let result = work.with_context(context.clone()).await;
-        if let Err(error) = &result {
-            context.span().set_status(Status::error(error.to_string()));
-        }
-        result
-    }
-}
-
-/// If a collector fails or hangs, that costs some seconds and a line, but not the exit code.
-fn export_rest(providers: &[SdkTracerProvider]) {
-    let mut problem = None;
-    for provider in providers {
-        // Only a flush tells how the export went.
-        problem = provider.force_flush().err().or(problem);
-        let _ = provider.shutdown();
-    }
-    match (otlp_endpoint(), problem) {
-        (None, _) => {}
-        (Some(url), None) => println!("Spans exported to {url}."),
-        (Some(url), Some(error)) => println!("Spans not exported to {url} (OTLP/HTTP): {error}."),
     }
 }
 
@@ -291,18 +242,7 @@ impl Queues {
     }
 }
 
-fn url() -> String {
-    variable("AMQP_URL").unwrap_or_else(|| "amqp://guest:guest@localhost:5672/%2f".to_owned())
-}
-
-fn otlp_endpoint() -> Option<String> {
-    let of_traces = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    of_traces.or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
-}
-
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
+const DEFAULT_URL: &str = "amqp://guest:guest@localhost:5672/%2f";
 
 const NO_BROKER: &str = "no RabbitMQ answers at AMQP_URL. \
 To get one: `docker compose up --wait rabbitmq`, or `apt-get install rabbitmq-server` and \
@@ -312,4 +252,4 @@ const GUIDE: &str = "\
 How to read it: each `process orders` of billing stands below the `publish orders` of shop whose
 message it handles, in one trace, and links to it (⇠). The last order was processed twice, for the
 first attempt failed and the message went back into the queue. Next, try
-OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 (the same spans in Jaeger or another backend).";
+OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 (the same in Jaeger or another back end).";

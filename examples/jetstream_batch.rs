@@ -1,15 +1,19 @@
 //! Orders of several requests are stored together, and the batch links to each of them.
 //!
 //! ```text
-//! NATS_URL=nats://localhost:4222 cargo run --example jetstream_batch
+//! cargo run --example jetstream_batch                           # localhost:4222
+//! NATS_URL=nats://user:password@host:4222 cargo run --example jetstream_batch
 //! ```
 //!
 //! `shop` publishes the orders of each request under one call into a stream of this run's own,
 //! `store` takes them in batches by count and time, prints a slip for each order and
 //! acknowledges it, or asks for it again.
+//!
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
+mod telemetry;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -17,85 +21,77 @@ use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
 use async_nats::jetstream::{self as client, AckKind};
-use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use async_nats::{ConnectOptions, ServerAddr};
+use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
 use otel_messaging::nats::jetstream::{Consumer, Producer};
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::TraceTree;
 use tokio::time::timeout;
+
+use self::telemetry::Providers;
 
 /// The orders of each request.
 const REQUESTS: [&[&str]; 2] = [&["1", "2"], &["3"]];
 const ORDERS: usize = 3;
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let context = connect().await?;
+    let shop = Service::start("shop").await?;
+    let store = Service::start("store").await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let run = format!("{:x}", now.subsec_micros());
-    let stream = context
+    let name = format!("ORDERS-{run}");
+    let created = shop
+        .context
         .create_stream(Config {
-            name: format!("ORDERS-{run}"),
+            name: name.clone(),
             subjects: vec![format!("orders.{run}.*")],
             storage: StorageType::Memory,
             ..Config::default()
         })
-        .await
-        .context("is JetStream enabled? `nats-server -js` starts a server that has it")?;
+        .await;
+    created.context("is JetStream enabled? `nats-server -js` starts a server that has it")?;
+    let stream = store.context.get_stream(&name).await?;
 
-    let (shop, store) = (Service::new("shop"), Service::new("store"));
     let work = async {
-        take_orders(&shop, &context, &run).await?;
-        store_orders(&store, &stream).await
+        take_orders(&shop, &run).await?;
+        store_orders(store.consumer(&stream).await?).await
     };
-    let ended = timeout(TIMEOUT, work).await;
-    context.delete_stream(format!("ORDERS-{run}")).await?;
+    let ended = timeout(6 * TIMEOUT, work).await;
+    shop.context.delete_stream(&name).await?;
 
-    let tree = TraceTree::new()
-        .service(shop.name, shop.recorded.get_finished_spans()?)
-        .service(store.name, store.recorded.get_finished_spans()?)
-        .color(io::stdout().is_terminal() && variable("NO_COLOR").is_none());
-    println!("\n{tree}\n");
+    let programs = [&shop.providers, &store.providers];
+    println!("\n{}\n", telemetry::tree(&programs)?);
+    telemetry::shut_down(&programs);
     ended.context("the orders were not stored in time")??;
     println!("{GUIDE}");
     Ok(())
 }
 
-async fn take_orders(shop: &Service, context: &client::Context, run: &str) -> Result<()> {
-    let tracer = shop.provider.tracer(shop.name);
-    let producer = Producer::wrap(&shop.telemetry, context.clone());
+async fn take_orders(shop: &Service, run: &str) -> Result<()> {
+    let producer = shop.producer();
     for orders in REQUESTS {
-        let request = tracer
-            .span_builder("POST /orders")
-            .with_kind(SpanKind::Server)
-            .start(&tracer);
-        let request = opentelemetry::Context::current_with_span(request);
         let messages = orders.iter().map(|order| {
             let message = PublishMessage::build().payload("two books".into());
             (format!("orders.{run}.{order}"), message.message_id(order))
         });
-        for result in producer.publish_batch(messages).with_context(request).await {
-            let ack = result?;
-            println!("  shop: number {} of {}", ack.sequence, ack.stream);
-        }
+        let publish = async {
+            for result in producer.publish_batch(messages).await {
+                let ack = result?;
+                println!("  shop: number {} of {}", ack.sequence, ack.stream);
+            }
+            Ok(())
+        };
+        let providers = &shop.providers;
+        let request = providers.in_span("POST /orders", SpanKind::Server, publish);
+        request.await?;
     }
     Ok(())
 }
 
-async fn store_orders(store: &Service, stream: &Stream) -> Result<()> {
-    let consumer = stream
-        .create_consumer(pull::Config {
-            durable_name: Some(store.name.to_owned()),
-            filter_subject: stream.cached_info().config.subjects.concat(),
-            ..pull::Config::default()
-        })
-        .await?;
-    let messages = Consumer::wrap(&store.telemetry, consumer)
-        .messages()
-        .await?;
+async fn store_orders(consumer: Consumer<pull::Config>) -> Result<()> {
+    let messages = consumer.messages().await?;
     let mut batches = messages.batches(ORDERS, Duration::from_millis(100));
     let mut stored = 0;
     // A real service would loop for ever.
@@ -139,46 +135,55 @@ fn print_slip(order: &client::Message) -> Result<(), OutOfPaper> {
 #[derive(Debug)]
 struct OutOfPaper;
 
-/// What a program sets up once.
 struct Service {
-    name: &'static str,
-    provider: SdkTracerProvider,
-    recorded: InMemorySpanExporter,
+    providers: Providers,
     telemetry: Telemetry,
+    address: ServerAddr,
+    context: client::Context,
 }
 
 impl Service {
-    fn new(name: &'static str) -> Self {
-        let recorded = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(recorded.clone())
-            .build();
+    async fn start(name: &'static str) -> Result<Self> {
+        let providers = Providers::new(name)?;
+        let url = telemetry::variable("NATS_URL");
+        let url = url.as_deref().unwrap_or("nats://localhost:4222");
+        let address: ServerAddr = url.parse().context("NATS_URL")?;
+        let connecting = ConnectOptions::new().name(name).connect(address.clone());
+        let connected = timeout(TIMEOUT, connecting).await.context(NO_SERVER)?;
         // Each order has a subject of its own: names of spans have what stands for all of them.
         let policy = Policy::new().rule(Rule::of("orders.*").template("orders.*"));
-        let telemetry = Telemetry::new().tracer_provider(provider.clone());
-        Self {
-            name,
-            telemetry: telemetry.policy(policy),
-            provider,
-            recorded,
-        }
+        Ok(Self {
+            telemetry: providers.telemetry().policy(policy),
+            providers,
+            address,
+            context: client::new(connected.context(NO_SERVER)?),
+        })
+    }
+
+    // The client does not tell where it is connected to, nor what it is called.
+    fn producer(&self) -> Producer {
+        Producer::wrap(&self.telemetry, self.context.clone())
+            .server(self.address.host(), self.address.port())
+            .client_id(self.providers.service)
+    }
+
+    async fn consumer(&self, stream: &Stream) -> Result<Consumer<pull::Config>> {
+        let consumer = stream
+            .create_consumer(pull::Config {
+                durable_name: Some(self.providers.service.to_owned()),
+                filter_subject: stream.cached_info().config.subjects.concat(),
+                ..pull::Config::default()
+            })
+            .await?;
+        Ok(Consumer::wrap(&self.telemetry, consumer)
+            .server(self.address.host(), self.address.port())
+            .client_id(self.providers.service))
     }
 }
 
-async fn connect() -> Result<client::Context> {
-    let url = variable("NATS_URL");
-    let url = url.ok_or_else(|| anyhow!("NATS_URL is not set. {HOW}"))?;
-    let connected = async_nats::connect(&url).await;
-    let connected = connected.context(format!("no nats-server answers at {url}. {HOW}"))?;
-    Ok(client::new(connected))
-}
-
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-const HOW: &str = "`docker compose up --wait nats` or `nats-server -js` starts one: then \
-    NATS_URL=nats://localhost:4222";
+const NO_SERVER: &str = "no nats-server answers at NATS_URL. \
+To get one: `docker compose up --wait nats`, or `apt-get install nats-server` and \
+`nats-server -js`. Unset, NATS_URL is nats://localhost:4222";
 
 const GUIDE: &str = "\
 How to read it: each `process orders.*` without a parent is of a whole batch and links (⇠) to where

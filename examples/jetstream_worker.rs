@@ -1,14 +1,18 @@
 //! A worker pulls orders out of a JetStream stream; one fails at first and is delivered again.
 //!
 //! ```text
-//! NATS_URL=nats://localhost:4222 cargo run --example jetstream_worker
+//! cargo run --example jetstream_worker                          # localhost:4222
+//! NATS_URL=nats://user:password@host:4222 cargo run --example jetstream_worker
 //! ```
 //!
 //! `shop` publishes orders into a stream of this run's own, `worker` fetches them, processes each and
 //! acknowledges it, or asks for it again.
+//!
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
+mod telemetry;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -16,74 +20,75 @@ use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
 use async_nats::jetstream::{self as client, AckKind};
+use async_nats::{ConnectOptions, ServerAddr};
 use futures::StreamExt as _;
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
 use otel_messaging::nats::jetstream::{Consumer, Producer};
-use otel_messaging::testing::TraceTree;
 use tokio::time::timeout;
 
+use self::telemetry::Providers;
+
 const ORDERS: [&str; 3] = ["1", "2", "3"];
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let context = connect().await?;
+    let shop = Service::start("shop").await?;
+    let worker = Service::start("worker").await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let run = format!("{:x}", now.subsec_micros());
-    let stream = context
+    let name = format!("ORDERS-{run}");
+    let created = shop
+        .context
         .create_stream(Config {
-            name: format!("ORDERS-{run}"),
+            name: name.clone(),
             subjects: vec![format!("orders.{run}.*")],
             storage: StorageType::Memory,
             ..Config::default()
         })
-        .await
-        .context("is JetStream enabled? `nats-server -js` starts a server that has it")?;
+        .await;
+    created.context("is JetStream enabled? `nats-server -js` starts a server that has it")?;
+    let stream = worker.context.get_stream(&name).await?;
 
-    let (shop, of_shop) = telemetry();
-    let (worker, of_worker) = telemetry();
     let work = async {
-        publish_orders(&Producer::wrap(&shop, context.clone()), &run).await?;
-        process_orders(&worker, &stream).await
+        publish_orders(&shop, &run).await?;
+        process_orders(worker.consumer(&stream).await?).await
     };
-    let ended = timeout(TIMEOUT, work).await;
-    context.delete_stream(format!("ORDERS-{run}")).await?;
+    let ended = timeout(6 * TIMEOUT, work).await;
+    shop.context.delete_stream(&name).await?;
 
-    let tree = TraceTree::new()
-        .service("shop", of_shop.get_finished_spans()?)
-        .service("worker", of_worker.get_finished_spans()?)
-        .color(io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none());
-    println!("\n{tree}\n");
+    let programs = [&shop.providers, &worker.providers];
+    println!("\n{}\n", telemetry::tree(&programs)?);
+    telemetry::shut_down(&programs);
     ended.context("the orders were not processed in time")??;
     println!("{GUIDE}");
     Ok(())
 }
 
-async fn publish_orders(producer: &Producer, run: &str) -> Result<()> {
+async fn publish_orders(shop: &Service, run: &str) -> Result<()> {
+    let producer = shop.producer();
     for order in ORDERS {
-        let message = PublishMessage::build()
-            .payload("two books".into())
-            .message_id(format!("order-{order}"));
-        let published = producer.send_publish(format!("orders.{run}.{order}"), message);
-        let ack = published.await?.await?;
-        println!(
-            "  shop: order {order} is number {} of {}",
-            ack.sequence, ack.stream
-        );
+        let publish = async {
+            let message = PublishMessage::build()
+                .payload("two books".into())
+                .message_id(format!("order-{order}"));
+            let published = producer.send_publish(format!("orders.{run}.{order}"), message);
+            let ack = published.await?.await?;
+            println!(
+                "  shop: order {order} is number {} of {}",
+                ack.sequence, ack.stream
+            );
+            Ok(())
+        };
+        let providers = &shop.providers;
+        let request = providers.in_span("POST /orders", SpanKind::Server, publish);
+        request.await?;
     }
     Ok(())
 }
 
-async fn process_orders(telemetry: &Telemetry, stream: &Stream) -> Result<()> {
-    let consumer = stream
-        .create_consumer(pull::Config {
-            durable_name: Some("worker".to_owned()),
-            filter_subject: stream.cached_info().config.subjects.concat(),
-            ..pull::Config::default()
-        })
-        .await?;
-    let consumer = Consumer::wrap(telemetry, consumer);
+async fn process_orders(consumer: Consumer<pull::Config>) -> Result<()> {
     let mut done = 0;
     // A real worker would loop for ever.
     while done < ORDERS.len() {
@@ -123,25 +128,53 @@ async fn process_orders(telemetry: &Telemetry, stream: &Stream) -> Result<()> {
 #[derive(Debug)]
 struct OutOfPaper;
 
-/// Telemetry of one program, and what it records.
-fn telemetry() -> (Telemetry, InMemorySpanExporter) {
-    let recorded = InMemorySpanExporter::default();
-    let provider = SdkTracerProvider::builder()
-        .with_simple_exporter(recorded.clone())
-        .build();
-    (Telemetry::new().tracer_provider(provider), recorded)
+struct Service {
+    providers: Providers,
+    telemetry: Telemetry,
+    address: ServerAddr,
+    context: client::Context,
 }
 
-async fn connect() -> Result<client::Context> {
-    let url = env::var("NATS_URL").ok().filter(|url| !url.is_empty());
-    let url = url.ok_or_else(|| anyhow!("NATS_URL is not set. {HOW}"))?;
-    let connected = async_nats::connect(&url).await;
-    let connected = connected.context(format!("no nats-server answers at {url}. {HOW}"))?;
-    Ok(client::new(connected))
+impl Service {
+    async fn start(name: &'static str) -> Result<Self> {
+        let providers = Providers::new(name)?;
+        let url = telemetry::variable("NATS_URL");
+        let url = url.as_deref().unwrap_or("nats://localhost:4222");
+        let address: ServerAddr = url.parse().context("NATS_URL")?;
+        let connecting = ConnectOptions::new().name(name).connect(address.clone());
+        let connected = timeout(TIMEOUT, connecting).await.context(NO_SERVER)?;
+        Ok(Self {
+            telemetry: providers.telemetry(),
+            providers,
+            address,
+            context: client::new(connected.context(NO_SERVER)?),
+        })
+    }
+
+    // The client does not tell where it is connected to, nor what it is called.
+    fn producer(&self) -> Producer {
+        Producer::wrap(&self.telemetry, self.context.clone())
+            .server(self.address.host(), self.address.port())
+            .client_id(self.providers.service)
+    }
+
+    async fn consumer(&self, stream: &Stream) -> Result<Consumer<pull::Config>> {
+        let consumer = stream
+            .create_consumer(pull::Config {
+                durable_name: Some(self.providers.service.to_owned()),
+                filter_subject: stream.cached_info().config.subjects.concat(),
+                ..pull::Config::default()
+            })
+            .await?;
+        Ok(Consumer::wrap(&self.telemetry, consumer)
+            .server(self.address.host(), self.address.port())
+            .client_id(self.providers.service))
+    }
 }
 
-const HOW: &str = "`docker compose up --wait nats` or `nats-server -js` starts one: then \
-    NATS_URL=nats://localhost:4222";
+const NO_SERVER: &str = "no nats-server answers at NATS_URL. \
+To get one: `docker compose up --wait nats`, or `apt-get install nats-server` and \
+`nats-server -js`. Unset, NATS_URL is nats://localhost:4222";
 
 const GUIDE: &str = "\
 How to read it: each `process orders.….*` of worker stands below the `publish` of shop whose message

@@ -7,27 +7,27 @@
 //!
 //! `shop` takes three requests: two of them send one order each, the last one sends three under one
 //! call. `billing` receives all five as one batch. One order fails and goes to a retry topic.
+//!
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod cluster;
+mod telemetry;
 
-use anyhow::{Context as _, Result, anyhow};
-use opentelemetry::Context;
-use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use otel_messaging::Received;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use opentelemetry::trace::SpanKind;
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::{Recorder, TraceTree};
-use otel_messaging::{Telemetry, kafka};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use otel_messaging::{Received, kafka};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message as _};
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::timeout;
+
+use self::telemetry::Providers;
+
+type Cluster = cluster::Cluster<2>;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const REQUESTS: [&[&str]; 3] = [
@@ -39,51 +39,57 @@ const ORDERS: usize = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let cluster = Cluster::from_env().await?;
-    let (shop, billing) = (Recorder::new(), Recorder::new());
-    take_orders(&shop, &cluster).await?;
-    bill_orders(&billing, &cluster).await?;
+    let cluster = Cluster::from_env(["orders", "orders-retry"]).await?;
+    let (shop, billing) = (Providers::new("shop")?, Providers::new("billing")?);
+    let done = async {
+        take_orders(&shop, &cluster).await?;
+        bill_orders(&billing, &cluster).await
+    };
+    let done = done.await;
 
-    let tree = TraceTree::new()
-        .service("shop", shop.spans())
-        .service("billing", billing.spans())
-        .color(io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none());
-    println!("\n{tree}\n");
-    cluster.clean_up().await?;
+    let cleaned_up = cluster.clean_up(&["billing"]).await;
+    println!("\n{}\n", telemetry::tree(&[&shop, &billing])?);
+    telemetry::shut_down(&[&shop, &billing]);
+    done?;
     println!("{GUIDE}");
-    Ok(())
+    cleaned_up
 }
 
-async fn take_orders(shop: &Recorder, cluster: &Cluster) -> Result<()> {
-    let producer = cluster.producer(&shop.telemetry())?;
-    let tracer = shop.tracer_provider().tracer("shop");
-    let record = |order| FutureRecord::to(&cluster.orders).key(order).payload(order);
+async fn take_orders(shop: &Providers, cluster: &Cluster) -> Result<()> {
+    let producer: FutureProducer = cluster.client("shop").create()?;
+    let producer = kafka::Producer::wrap(&shop.telemetry(), producer);
+    let [topic, _] = &cluster.topics;
+    let record = |order| FutureRecord::to(topic).key(order).payload(order);
     for orders in REQUESTS {
-        let span = tracer.span_builder("POST /orders");
-        let span = span.with_kind(SpanKind::Server).start(&tracer);
-        let request = Context::new().with_span(span);
         let sending = async {
-            match orders {
+            let sent = match orders {
                 [order] => vec![producer.send(record(*order), TIMEOUT).await],
                 orders => {
                     let records = orders.iter().map(|order| record(*order));
                     producer.send_batch(records, TIMEOUT).await
                 }
+            };
+            for sent in sent {
+                sent.map_err(|(error, _)| error)?;
             }
+            Ok(())
         };
-        for sent in sending.with_context(request).await {
-            sent.map_err(|(error, _)| error)?;
-        }
+        let request = shop.in_span("POST /orders", SpanKind::Server, sending);
+        request.await?;
     }
     Ok(())
 }
 
-async fn bill_orders(billing: &Recorder, cluster: &Cluster) -> Result<()> {
+async fn bill_orders(billing: &Providers, cluster: &Cluster) -> Result<()> {
     // Each of at most 10 traces gets a span that shows when, and with which batch, it was handled.
     let policy = Policy::new().rule(Rule::of("orders*").fan_back(10));
     let telemetry = billing.telemetry().policy(policy);
-    let producer = cluster.producer(&telemetry)?;
-    let consumer = cluster.consumer(&telemetry, &cluster.orders)?;
+    let producer: FutureProducer = cluster.client("billing").create()?;
+    let producer = kafka::Producer::wrap(&telemetry, producer);
+    let consumer: StreamConsumer = cluster.consumer("billing").create()?;
+    let consumer = kafka::Consumer::wrap(&telemetry, consumer);
+    let [orders, retries] = &cluster.topics;
+    consumer.subscribe(&[orders])?;
 
     // A real service would loop for ever, and commit each batch.
     let mut batches = consumer.batches(ORDERS, TIMEOUT);
@@ -94,7 +100,7 @@ async fn bill_orders(billing: &Recorder, cluster: &Cluster) -> Result<()> {
             for order in orders.iter().filter(|order| is_out_of_stock(order)) {
                 // What is done for one order alone is a span in the trace of that order.
                 let shipped =
-                    order.process(async |order| try_again(&producer, cluster, order).await);
+                    order.process(async |order| try_again(&producer, retries, order).await);
                 shipped.await?;
             }
             Ok(())
@@ -111,107 +117,15 @@ fn is_out_of_stock(order: &Received<BorrowedMessage<'_>>) -> bool {
 /// Sends an order on with the headers that it came with: the new attempt links to this one.
 async fn try_again(
     producer: &kafka::Producer,
-    cluster: &Cluster,
+    retries: &str,
     order: &BorrowedMessage<'_>,
 ) -> Result<()> {
-    let mut record = FutureRecord::<[u8], [u8]>::to(&cluster.retries);
+    let mut record = FutureRecord::<[u8], [u8]>::to(retries);
     (record.key, record.payload) = (order.key(), order.payload());
     record.headers = order.headers().map(BorrowedHeaders::detach);
     let sent = producer.send(record, TIMEOUT).await;
     sent.map_err(|(error, _)| error)?;
     Ok(())
-}
-
-/// Where the messages go.
-struct Cluster {
-    config: ClientConfig,
-    orders: String,
-    retries: String,
-    embedded: Option<MockCluster<'static, DefaultProducerContext>>,
-}
-
-impl Cluster {
-    async fn from_env() -> Result<Self> {
-        let brokers = env::var("KAFKA_BROKERS")
-            .ok()
-            .filter(|text| !text.is_empty());
-        let Some(brokers) = brokers else {
-            println!("Kafka: embedded mock cluster, in this process");
-            let mock = MockCluster::new(1)?;
-            let mut cluster = Self::at(&mock.bootstrap_servers(), "");
-            mock.create_topic(&cluster.orders, 1, 1)?;
-            mock.create_topic(&cluster.retries, 1, 1)?;
-            // With its defaults, it takes 3 s to form a group and up to 0.5 s to pass a message on.
-            cluster
-                .config
-                .set("group.protocol", "consumer")
-                .set("fetch.wait.max.ms", "10");
-            cluster.embedded = Some(mock);
-            return Ok(cluster);
-        };
-        println!("Kafka: {brokers}");
-        // Topics and a group of this run's own, so that it meets nobody else's messages.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let cluster = Self::at(&brokers, &format!("-{:x}", now.subsec_micros()));
-        let topics = [&cluster.orders, &cluster.retries]
-            .map(|topic| NewTopic::new(topic, 1, TopicReplication::Fixed(-1)));
-        let created = cluster.admin()?.create_topics(&topics, &options()).await;
-        for topic in created.context(format!("no Kafka cluster answers at {brokers}"))? {
-            topic.map_err(|(topic, error)| anyhow!("cannot create topic {topic}: {error}"))?;
-        }
-        Ok(cluster)
-    }
-
-    fn at(brokers: &str, suffix: &str) -> Self {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", brokers)
-            .set("group.id", format!("billing{suffix}"))
-            .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "false");
-        Self {
-            config,
-            orders: format!("orders{suffix}"),
-            retries: format!("orders-retry{suffix}"),
-            embedded: None,
-        }
-    }
-
-    fn producer(&self, telemetry: &Telemetry) -> Result<kafka::Producer> {
-        let client: FutureProducer = self.config.create()?;
-        Ok(kafka::Producer::wrap(telemetry, client))
-    }
-
-    fn consumer(&self, telemetry: &Telemetry, topic: &str) -> Result<kafka::Consumer> {
-        let client: StreamConsumer = self.config.create()?;
-        let consumer = kafka::Consumer::wrap(telemetry, client);
-        consumer.subscribe(&[topic])?;
-        Ok(consumer)
-    }
-
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
-        Ok(self.config.create()?)
-    }
-
-    /// Leaves a real cluster as it was.
-    async fn clean_up(&self) -> Result<()> {
-        if self.embedded.is_some() {
-            return Ok(());
-        }
-        let admin = self.admin()?;
-        // One that nobody committed in may not be there; that is no problem.
-        let group = self.config.get("group.id").context("a group")?;
-        let _ = admin.delete_groups(&[group], &options()).await;
-        let topics = [&*self.orders, &self.retries];
-        for topic in admin.delete_topics(&topics, &options()).await? {
-            topic.map_err(|(topic, error)| anyhow!("cannot delete topic {topic}: {error}"))?;
-        }
-        Ok(())
-    }
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(TIMEOUT))
 }
 
 const GUIDE: &str = "\

@@ -2,31 +2,32 @@
 //! its trace stays whole.
 //!
 //! ```text
-//! NATS_URL=nats://localhost:4222 cargo run --example nats_roundtrip
+//! cargo run --example nats_roundtrip                            # localhost:4222
+//! NATS_URL=nats://user:password@host:4222 cargo run --example nats_roundtrip
 //! ```
 //!
 //! `shop` asks `stock` for the price and publishes the order, `billing` charges the card and reports
 //! the payment, `shop` confirms. All run in this process, but each has telemetry and a connection of
 //! its own, as three programs would.
+//!
+//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! `telemetry/mod.rs`.
 
-use std::env;
-use std::io::{self, IsTerminal as _};
+mod telemetry;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
-use async_nats::{Client, Subscriber};
+use anyhow::{Context as _, Result};
+use async_nats::{ConnectOptions, ServerAddr, Subscriber};
 use futures::StreamExt as _;
-use opentelemetry::Context;
-use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
-use otel_messaging::Telemetry;
+use opentelemetry::trace::SpanKind;
 use otel_messaging::nats::{Consumer, Messages, Producer};
-use otel_messaging::testing::TraceTree;
 use tokio::time::timeout;
 
+use self::telemetry::Providers;
+
 const ORDERS: [&str; 2] = ["1", "2"];
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -48,14 +49,11 @@ async fn main() -> Result<()> {
             confirm_orders(payments),
         )
     };
-    let ended = timeout(TIMEOUT, work).await;
+    let ended = timeout(6 * TIMEOUT, work).await;
 
-    let mut tree = TraceTree::new();
-    for service in [&shop, &stock, &billing] {
-        tree = tree.service(service.name, service.recorded.get_finished_spans()?);
-    }
-    let has_color = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
-    println!("\n{}\n", tree.color(has_color));
+    let programs = [&shop, &stock, &billing].map(|service| &service.providers);
+    println!("\n{}\n", telemetry::tree(&programs)?);
+    telemetry::shut_down(&programs);
     ended.context("the orders were not confirmed in time")??;
     println!("{GUIDE}");
     Ok(())
@@ -63,11 +61,6 @@ async fn main() -> Result<()> {
 
 async fn take_orders(shop: &Service, subjects: &Subjects) -> Result<()> {
     for order in ORDERS {
-        let tracer = shop.provider.tracer("shop");
-        let span = tracer
-            .span_builder("POST /orders")
-            .with_kind(SpanKind::Server);
-        let request = Context::current_with_span(span.start(&tracer));
         let take = async {
             let price = shop
                 .producer
@@ -76,9 +69,11 @@ async fn take_orders(shop: &Service, subjects: &Subjects) -> Result<()> {
             shop.producer
                 .publish(subjects.orders(order), price.payload)
                 .await?;
-            Ok::<_, anyhow::Error>(())
+            Ok(())
         };
-        take.with_context(request).await?;
+        let providers = &shop.providers;
+        let request = providers.in_span("POST /orders", SpanKind::Server, take);
+        request.await?;
     }
     Ok(())
 }
@@ -126,29 +121,30 @@ async fn confirm_orders(mut payments: Messages<Subscriber>) -> Result<()> {
     Ok(())
 }
 
-/// What a program sets up once.
 struct Service {
-    name: &'static str,
-    provider: SdkTracerProvider,
-    recorded: InMemorySpanExporter,
+    providers: Providers,
     producer: Producer,
     consumer: Consumer,
 }
 
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
-        let client = connect().await?;
-        let recorded = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(recorded.clone())
-            .build();
-        let telemetry = Telemetry::new().tracer_provider(provider.clone());
+        let providers = Providers::new(name)?;
+        let telemetry = providers.telemetry();
+        let url = telemetry::variable("NATS_URL");
+        let url = url.as_deref().unwrap_or("nats://localhost:4222");
+        let address: ServerAddr = url.parse().context("NATS_URL")?;
+        let connecting = ConnectOptions::new().name(name).connect(address.clone());
+        let connected = timeout(TIMEOUT, connecting).await.context(NO_SERVER)?;
+        let client = connected.context(NO_SERVER)?;
+        // The client does not tell where it is connected to, nor what it is called.
+        let producer = Producer::wrap(&telemetry, client.clone());
+        let consumer = Consumer::wrap(&telemetry, client);
+        let (host, port) = (address.host(), address.port());
         Ok(Self {
-            name,
-            provider,
-            recorded,
-            producer: Producer::wrap(&telemetry, client.clone()),
-            consumer: Consumer::wrap(&telemetry, client),
+            producer: producer.server(host, port).client_id(name),
+            consumer: consumer.server(host, port).client_id(name),
+            providers,
         })
     }
 
@@ -163,13 +159,6 @@ impl Service {
         echo.next().await.context("the connection is closed")?;
         Ok(messages)
     }
-}
-
-async fn connect() -> Result<Client> {
-    let url = env::var("NATS_URL").ok().filter(|url| !url.is_empty());
-    let url = url.ok_or_else(|| anyhow!("NATS_URL is not set. {HOW}"))?;
-    let connected = async_nats::connect(&url).await;
-    connected.context(format!("no nats-server answers at {url}. {HOW}"))
 }
 
 /// The subjects of one run.
@@ -189,8 +178,9 @@ impl Subjects {
     }
 }
 
-const HOW: &str = "`docker compose up --wait nats` or `nats-server` starts one: then \
-    NATS_URL=nats://localhost:4222";
+const NO_SERVER: &str = "no nats-server answers at NATS_URL. \
+To get one: `docker compose up --wait nats`, or `apt-get install nats-server` and \
+`nats-server`. Unset, NATS_URL is nats://localhost:4222";
 
 const GUIDE: &str = "\
 How to read it: below each `POST /orders` of shop stand the request for the price, with its answer,

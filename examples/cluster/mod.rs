@@ -1,0 +1,119 @@
+//! Where the Kafka examples send their messages: the cluster that `KAFKA_BROKERS` names, or a mock
+//! cluster in this process, which is part of rdkafka.
+
+use std::env;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) struct Cluster<const TOPICS: usize> {
+    pub(crate) topics: [String; TOPICS],
+    brokers: String,
+    /// Of topics and groups of a real cluster, so that a run meets nobody else's messages.
+    suffix: String,
+    embedded: Option<MockCluster<'static, DefaultProducerContext>>,
+}
+
+impl<const TOPICS: usize> Cluster<TOPICS> {
+    /// Makes the topics.
+    pub(crate) async fn from_env(topics: [&str; TOPICS]) -> Result<Self> {
+        let brokers = env::var("KAFKA_BROKERS").ok();
+        let Some(brokers) = brokers.filter(|brokers| !brokers.is_empty()) else {
+            println!("Kafka: embedded mock cluster, in this process");
+            let mock = MockCluster::new(1)?;
+            for topic in topics {
+                mock.create_topic(topic, 1, 1)?;
+            }
+            return Ok(Self {
+                topics: topics.map(str::to_owned),
+                brokers: mock.bootstrap_servers(),
+                suffix: String::new(),
+                embedded: Some(mock),
+            });
+        };
+        println!("Kafka: {brokers}");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let suffix = format!("-{:x}", now.subsec_micros());
+        let cluster = Self {
+            topics: topics.map(|topic| format!("{topic}{suffix}")),
+            brokers,
+            suffix,
+            embedded: None,
+        };
+        let topics = cluster.topics.each_ref();
+        let topics = topics.map(|topic| NewTopic::new(topic, 1, TopicReplication::Fixed(-1)));
+        let (admin, options) = cluster.admin()?;
+        let created = admin.create_topics(&topics, &options).await;
+        for topic in created.with_context(|| cluster.no_answer())? {
+            topic.map_err(|(topic, error)| anyhow!("cannot create topic {topic}: {error}"))?;
+        }
+        Ok(cluster)
+    }
+
+    /// For a client of this service.
+    pub(crate) fn client(&self, service: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", service);
+        config
+    }
+
+    /// For a consumer of this service, in a group of the same name.
+    pub(crate) fn consumer(&self, service: &str) -> ClientConfig {
+        let mut config = self.client(service);
+        config
+            .set("group.id", self.group(service))
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false");
+        if self.embedded.is_some() {
+            // With its defaults, it takes 3 s to form a group and up to 0.5 s to pass a message on.
+            config
+                .set("group.protocol", "consumer")
+                .set("fetch.wait.max.ms", "10");
+        }
+        config
+    }
+
+    /// Leaves a real cluster as it was.
+    pub(crate) async fn clean_up(&self, services: &[&str]) -> Result<()> {
+        if self.embedded.is_some() {
+            return Ok(());
+        }
+        let (admin, options) = self.admin()?;
+        let groups: Vec<_> = services.iter().map(|service| self.group(service)).collect();
+        let groups: Vec<_> = groups.iter().map(String::as_str).collect();
+        // One that nobody joined is not there; that is no problem.
+        let _ = admin.delete_groups(&groups, &options).await;
+        let topics = self.topics.each_ref().map(String::as_str);
+        for topic in admin.delete_topics(&topics, &options).await? {
+            topic.map_err(|(topic, error)| anyhow!("cannot delete topic {topic}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn group(&self, service: &str) -> String {
+        format!("{service}{}", self.suffix)
+    }
+
+    fn admin(&self) -> Result<(AdminClient<DefaultClientContext>, AdminOptions)> {
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        Ok((self.client("examples").create()?, options))
+    }
+
+    fn no_answer(&self) -> String {
+        format!(
+            "no Kafka cluster answers at {}. Is KAFKA_BROKERS right? Is the cluster running? \
+            `docker compose up --wait kafka` starts one at localhost:9092. \
+            Can its clients reach the address that it tells them (advertised.listeners)?",
+            self.brokers
+        )
+    }
+}

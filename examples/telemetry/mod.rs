@@ -1,0 +1,172 @@
+//! What a program sets up once: where its spans and metrics go, and that the last of them get there.
+//!
+//! All examples share this file. With `OTEL_EXPORTER_OTLP_ENDPOINT` set, what is recorded goes there
+//! over OTLP/HTTP; with `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`
+//! only this signal does, or does so to another place. If that fails, a line says so; the exit code is
+//! about the messages. What the examples show is kept in memory besides, which yours has no need of.
+
+#![allow(dead_code, reason = "not every example uses all of it")]
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
+use opentelemetry::trace::{
+    SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
+};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use otel_messaging::Telemetry;
+use otel_messaging::testing::TraceTree;
+
+/// How long an export may take: a program shall not wait for a collector for longer when it ends.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The providers of one program.
+pub(crate) struct Providers {
+    /// The name of the program, as its `service.name`.
+    pub(crate) service: &'static str,
+    tracers: SdkTracerProvider,
+    meters: SdkMeterProvider,
+    spans: InMemorySpanExporter,
+    metrics: InMemoryMetricExporter,
+}
+
+impl Providers {
+    pub(crate) fn new(service: &'static str) -> Result<Self> {
+        let resource = Resource::builder().with_service_name(service).build();
+        let (spans, metrics) = (
+            InMemorySpanExporter::default(),
+            InMemoryMetricExporter::default(),
+        );
+        let mut tracers = SdkTracerProvider::builder()
+            .with_resource(resource.clone())
+            .with_simple_exporter(spans.clone());
+        if endpoint("TRACES").is_some() {
+            let exporter = SpanExporter::builder().with_http().with_timeout(TIMEOUT);
+            tracers = tracers.with_batch_exporter(exporter.build()?);
+        }
+        let mut meters = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_periodic_exporter(metrics.clone());
+        if endpoint("METRICS").is_some() {
+            let exporter = MetricExporter::builder().with_http().with_timeout(TIMEOUT);
+            meters = meters.with_periodic_exporter(exporter.build()?);
+        }
+        Ok(Self {
+            service,
+            tracers: tracers.build(),
+            meters: meters.build(),
+            spans,
+            metrics,
+        })
+    }
+
+    /// What each wrapped client is given.
+    pub(crate) fn telemetry(&self) -> Telemetry {
+        Telemetry::new()
+            .tracer_provider(self.tracers.clone())
+            .meter_provider(self.meters.clone())
+    }
+
+    /// Does `work` in a span of the application's own.
+    pub(crate) async fn in_span<T, F>(
+        &self,
+        name: &'static str,
+        kind: SpanKind,
+        work: F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let tracer = self.tracers.tracer(self.service);
+        let span = tracer.span_builder(name).with_kind(kind).start(&tracer);
+        let context = Context::current_with_span(span);
+        // Clients' futures are large: boxed, it is not kept a second time.
+        let work = Box::pin(work);
+        let result = work.with_context(context.clone()).await;
+        if let Err(error) = &result {
+            context.span().set_status(Status::error(error.to_string()));
+        }
+        result
+    }
+
+    /// The spans that have ended.
+    pub(crate) fn spans(&self) -> Result<Vec<SpanData>> {
+        Ok(self.spans.get_finished_spans()?)
+    }
+
+    /// The metrics as they stand.
+    pub(crate) fn metrics(&self) -> Result<Option<ResourceMetrics>> {
+        // The collector may have failed; what is kept in memory is there all the same.
+        let _ = self.meters.force_flush();
+        Ok(self.metrics.get_finished_metrics()?.pop())
+    }
+
+    /// Exports what is left, and returns how that went for spans and for metrics.
+    fn shut_down(&self) -> (OTelSdkResult, OTelSdkResult) {
+        // Of spans, only a flush tells it. Of metrics, a flush would export them all twice.
+        let spans = self.tracers.force_flush();
+        let _ = self.tracers.shutdown();
+        (spans, self.meters.shutdown())
+    }
+}
+
+/// The traces of several programs.
+pub(crate) fn tree(programs: &[&Providers]) -> Result<TraceTree> {
+    let mut tree = TraceTree::new().color(wants_color());
+    for program in programs {
+        tree = tree.service(program.service, program.spans()?);
+    }
+    Ok(tree)
+}
+
+pub(crate) fn wants_color() -> bool {
+    io::stdout().is_terminal() && variable("NO_COLOR").is_none()
+}
+
+/// The last thing that programs do: their clients have sent what they had to send.
+pub(crate) fn shut_down(programs: &[&Providers]) {
+    // At the same time, so that a collector that hangs is waited for once.
+    let results: Vec<_> = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for program in programs {
+            threads.push(scope.spawn(|| program.shut_down()));
+        }
+        let results = threads.into_iter().map(|thread| thread.join());
+        results.filter_map(Result::ok).collect()
+    });
+    let (spans, metrics): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    tell("Spans", endpoint("TRACES"), spans);
+    tell("Metrics", endpoint("METRICS"), metrics);
+}
+
+fn tell(signal: &str, endpoint: Option<String>, results: Vec<OTelSdkResult>) {
+    let failed = results.into_iter().find_map(Result::err);
+    match (endpoint, failed) {
+        (None, _) => {}
+        (Some(url), None) => println!("{signal} exported to {url}."),
+        (Some(url), Some(error)) => {
+            println!("{signal} not exported to {url} (OTLP/HTTP): {error}.");
+        }
+    }
+}
+
+/// Where a signal goes.
+fn endpoint(signal: &str) -> Option<String> {
+    let of_signal = variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
+    of_signal.or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
+}
+
+/// A variable of the environment. An empty one counts as unset, as with OpenTelemetry's own.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
