@@ -30,8 +30,9 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::timeout;
 
-use self::cluster::Cluster;
 use self::telemetry::Providers;
+
+type Cluster = cluster::Cluster<3>;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -80,7 +81,7 @@ async fn main() -> Result<()> {
     cleaned_up
 }
 
-async fn send<const N: usize>(shop: &Providers, cluster: &Cluster<N>, topic: &str) -> Result<()> {
+async fn send(shop: &Providers, cluster: &Cluster, topic: &str) -> Result<()> {
     let producer: FutureProducer = cluster.client("shop").create()?;
     let producer = kafka::Producer::wrap(&shop.telemetry(), producer);
     let baggage = [
@@ -95,11 +96,7 @@ async fn send<const N: usize>(shop: &Providers, cluster: &Cluster<N>, topic: &st
 }
 
 /// Receives a message, and returns the baggage that its handler has.
-async fn receive<const N: usize>(
-    billing: &Providers,
-    cluster: &Cluster<N>,
-    topic: &str,
-) -> Result<String> {
+async fn receive(billing: &Providers, cluster: &Cluster, topic: &str) -> Result<String> {
     let consumer: StreamConsumer = cluster.consumer("billing").create()?;
     let telemetry = billing.telemetry().policy(policy());
     let consumer = kafka::Consumer::wrap(&telemetry, consumer);

@@ -1,5 +1,6 @@
-# Reads the page with the table of renamed attributes, and then what the collector's debug exporter wrote. On spans
-# and on points of metrics, each of them has to be there under both names. Says what is wrong, and exits with 1.
+# Reads the page with the table of renamed attributes, and then what the collector's debug exporter wrote. The page must
+# have a statement for each of them. On spans and on points of metrics, each of them has to be there under both names.
+# Says what is wrong, and exits with 1.
 #
 #   services   those that must have sent spans and points of metrics
 #   keys       attributes, by their new names, that must be on spans of each service
@@ -13,8 +14,10 @@ function ends() {
     for (new in before) {
       if (!(new in attributes)) continue
       seen[service, kind, new] = 1
-      if (attributes[before[new]] != attributes[new])
-        wrong(sprintf("%s: a %s has %s (%s), but %s is (%s)", service, kind, new, attributes[new], before[new], attributes[before[new]]))
+      old = before[new]
+      value = old in attributes ? attributes[old] : "not there"
+      if (value != attributes[new])
+        wrong(sprintf("%s: a %s has %s: %s, but %s is %s", service, kind, new, attributes[new], old, value))
     }
   }
   kind = ""
@@ -40,6 +43,10 @@ FNR == NR {
     split($0, cells, "`")
     before[cells[4]] = cells[2]
   }
+  if ($0 ~ /set\(span\.attributes/) {
+    split($0, cells, "\"")
+    stated[cells[4]] = cells[2]
+  }
   next
 }
 
@@ -56,7 +63,8 @@ match($0, /Resource[A-Z][a-z]+ #/) { signal = substr($0, RSTART + 8, RLENGTH - 1
 
 END {
   ends()
-  if (!length(before)) wrong("the page has no table of attributes")
+  # Not all of them are on a span that comes.
+  for (new in before) if (stated[new] != before[new]) wrong("the page has no statement for " before[new])
   split(services, all_services, " ")
   split(keys, all_keys, " ")
   for (i in all_services) {
