@@ -11,7 +11,9 @@ pub const MESSAGING_PROCESS_DURATION: &str = "messaging.process.duration";
 
 /// Boundaries of the buckets of both durations.
 ///
-/// Spec: messaging-metrics § Common metrics, "explicit bucket boundaries", 1.45.0.
+/// Spec: [messaging-metrics § Metric: messaging.client.operation.duration], `ExplicitBucketBoundaries`.
+///
+/// [messaging-metrics § Metric: messaging.client.operation.duration]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-metrics.md#metric-messagingclientoperationduration
 pub(crate) const DURATION_BOUNDARIES: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 /// `error.type` of a handler or guard that was dropped before it had an outcome.
 ///
-/// Spec: recording-errors § Recording errors on spans, 1.45.0 (a value of our own).
+/// Spec: [recording-errors § Recording errors on spans]. The value is our own.
+///
+/// [recording-errors § Recording errors on spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/general/recording-errors.md#recording-errors-on-spans
 pub(crate) const CANCELLED: &str = "cancelled";
 
 /// `error.type` of a handler that panicked.

@@ -182,7 +182,9 @@ impl Telemetry {
     /// context. Unset: the headers are replaced, since what a forwarded message carries is most
     /// often the stale context of the hop before.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.45.0.
+    /// Spec: [messaging-spans § Producer spans].
+    ///
+    /// [messaging-spans § Producer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#producer-spans
     #[must_use]
     pub const fn keep_existing_context(mut self, keep: bool) -> Self {
         self.keeps_existing_context = keep;
@@ -316,7 +318,9 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Spec: SDK environment variables § Span limits.
+/// Spec: [SDK environment variables § Span limits].
+///
+/// [SDK environment variables § Span limits]: https://github.com/open-telemetry/opentelemetry-specification/blob/v1.60.0/specification/configuration/sdk-environment-variables.md#span-limits
 fn default_max_links() -> usize {
     const SDKS_OWN: u32 = 128;
     let set = env::var("OTEL_SPAN_LINK_COUNT_LIMIT").ok();

@@ -18,8 +18,10 @@ use super::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, tracestate};
 /// are read as one list, where the carrier offers them ([`Extractor::get_all`]); `traceparent`
 /// headers that differ count as none. A header that would be empty is not set.
 ///
-/// Spec: Trace Context Level 2 § Trace Context HTTP Headers Format; Baggage § Baggage HTTP Header
-/// Format.
+/// Spec: [Trace Context Level 2 § Trace Context HTTP Request Headers Format]; [Baggage § Baggage HTTP Header Format].
+///
+/// [Trace Context Level 2 § Trace Context HTTP Request Headers Format]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#trace-context-http-request-headers-format
+/// [Baggage § Baggage HTTP Header Format]: https://www.w3.org/TR/2024/CR-baggage-20240530/#baggage-http-header-format
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Propagator;

@@ -55,7 +55,9 @@ impl Rule {
     /// before that. A span that it meets for the first time when a message is processed counts as
     /// opened for that message.
     ///
-    /// Spec: messaging-spans § Consumer spans, 1.45.0.
+    /// Spec: [messaging-spans § Consumer spans].
+    ///
+    /// [messaging-spans § Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
     pub const fn parent(mut self, parent: Parent) -> Self {
         self.0.parent = Some(parent);
         self
