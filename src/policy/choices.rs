@@ -1,4 +1,4 @@
-//! What the settings of a rule choose among.
+//! Values of the settings of a rule.
 
 /// Declares what a setting chooses among. In a policy file a choice has its own name, in snake case.
 ///
