@@ -28,12 +28,12 @@ where
     C: ClientContext + 'static,
     R: AsyncRuntime,
 {
-    /// Sends records in their order, and returns what became of each, in that order too.
+    /// Sends records in their order, and returns the result of each, in the same order.
     ///
-    /// Each record has a `create {topic}` span whose context it carries. One `send {topic}` span of
-    /// kind CLIENT links to all of them and ends with the last delivery report. Where the policy has
-    /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
-    /// records carry its context.
+    /// Each record has a `create {topic}` span, whose context it carries. One `send {topic}` span
+    /// of kind CLIENT links to all of these and ends with the last delivery report. With
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
+    /// and all records carry its context.
     ///
     /// What all records say of themselves is on that span, what differs is on its links. What became of a
     /// record (partition and offset, or the error) is on its create span.
@@ -64,6 +64,16 @@ where
     ///     Ok(())
     /// }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each record the error of [`FutureProducer::send`], with the message as it was given. A
+    /// context that it carried is still in its headers; when it is sent again, its send span links
+    /// to that context.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop records that are queued; those after them are not sent.
     pub fn send_batch<'a, K, V, T>(
         &self,
         records: impl IntoIterator<Item = FutureRecord<'a, K, V>>,
