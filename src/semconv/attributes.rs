@@ -33,6 +33,9 @@ pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversat
 /// Prefix of the key of a captured header. Not registered in the conventions.
 pub const HEADER: &str = "otel_messaging.header";
 /// Number of the delivery of a message, from 1. Not registered in the conventions.
+///
+/// The first has it only with
+/// [`unregistered_attributes`](crate::policy::Rule::unregistered_attributes).
 pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
 /// Number of messages in a batch.
 pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";

@@ -13,16 +13,17 @@ use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 
 impl Consumer<Channel> {
-    /// Takes one message out of a queue, as [`Channel::basic_get`] does; `None` if it is empty.
+    /// Takes one message out of a queue, as [`Channel::basic_get`] does. `None` if the queue is
+    /// empty.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Channel::basic_get`].
     ///
     /// # Cancel safety
     ///
-    /// As the client's: a message that is on its way is lost to the caller, and comes again once the
-    /// channel is closed.
+    /// As for [`Channel::basic_get`]: a message that is already under way is lost to the caller.
+    /// The broker delivers it again when the channel is closed.
     pub async fn basic_get(
         &self,
         queue: ShortString,
@@ -42,7 +43,7 @@ impl Consumer<Channel> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Channel::basic_consume`].
     pub async fn basic_consume(
         &self,
         queue: ShortString,

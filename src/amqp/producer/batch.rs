@@ -16,7 +16,7 @@ use crate::amqp::attributes::{
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
 
-/// A message to be published with others, in the client's own types.
+/// A message for [`Producer::publish_batch`], in the types of the client.
 #[derive(Clone, Debug)]
 pub struct Publish<'a> {
     exchange: ShortString,
@@ -27,7 +27,7 @@ pub struct Publish<'a> {
 }
 
 impl<'a> Publish<'a> {
-    /// A message for an exchange, which is empty for the default one.
+    /// A message for an exchange, which is empty for the default one, and a routing key.
     pub fn new(
         exchange: impl Into<ShortString>,
         routing_key: impl Into<ShortString>,
@@ -42,14 +42,14 @@ impl<'a> Publish<'a> {
         }
     }
 
-    /// Sets the options. Unset: those of the client, which are neither mandatory nor immediate.
+    /// Sets the options. Unset: neither mandatory nor immediate.
     #[must_use]
     pub const fn options(mut self, options: BasicPublishOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Sets the properties, the headers among them. Unset: none.
+    /// Sets the properties and with them the headers. Unset: none.
     #[must_use]
     pub fn properties(mut self, properties: BasicProperties) -> Self {
         self.properties = properties;
@@ -63,8 +63,8 @@ impl<'a> Publish<'a> {
 }
 
 impl Producer {
-    /// Publishes messages in their order, waits for the confirms, and returns what became of each, in
-    /// that order too.
+    /// Publishes messages in their order, waits for the confirms, and returns the result of each,
+    /// in the same order.
     ///
     /// Each message has a `create {destination}` span whose context it carries. One
     /// `publish {destination}` span of kind CLIENT links to all of them and ends with the last
@@ -101,6 +101,17 @@ impl Producer {
     ///     Ok(())
     /// }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each message the error of [`Channel::basic_publish`](lapin::Channel::basic_publish) or
+    /// of its confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop messages that the client has taken;
+    /// [`Channel::wait_for_confirms`](lapin::Channel::wait_for_confirms) waits for them. Those
+    /// after them are not published.
     pub fn publish_batch<'a>(
         &self,
         messages: impl IntoIterator<Item = Publish<'a>>,

@@ -25,9 +25,8 @@ impl<S: Deliveries + Unpin> Messages<S> {
     /// The messages in batches of at most `max`, each given out `within` so much time after its
     /// first message. A `max` of 0 is 1.
     ///
-    /// A batch has a `next {subject}` span over the wait for it, which links to the creation context
-    /// of each message. Messages of several subjects that were asked for by one pattern are known by
-    /// it.
+    /// The wait for a batch has a `next {subject}` span, which links to the creation context of
+    /// each message. The pattern or the filter replaces the subjects of messages of several.
     ///
     /// What a stream delivers again unless it is acknowledged in time waits here too: `within` is
     /// a part of that time. Each message is acknowledged by itself, or by the last one of the batch
@@ -64,15 +63,15 @@ where
     S: Deliveries<Message = jetstream::Message, Error = E> + Unpin,
     E: Unpin,
 {
-    /// Receives the next batch; `None` at the end of the stream.
+    /// Receives the next batch. `None` at the end of the stream.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came; the messages before it were in the batch before.
+    /// The error of the client's own stream. The messages before it were in the batch before.
     ///
     /// # Cancel safety
     ///
-    /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no message: messages that were taken are in the next batch.
     pub async fn recv(&mut self) -> Option<Result<Batch<jetstream::Message>, E>> {
         self.next_batch().await
     }
@@ -82,8 +81,8 @@ impl<S> batch::Batches<Taken<S>, Message, Infallible>
 where
     S: Deliveries<Message = Message, Error = Infallible> + Unpin,
 {
-    /// Receives the next batch; `None` at the end of the subscription, which
-    /// [`inner_mut`](crate::Batches::inner_mut) can bring about:
+    /// Receives the next batch. `None` at the end of the subscription, which
+    /// [`inner_mut`](crate::Batches::inner_mut) can cause:
     ///
     /// ```
     /// use async_nats::{Subscriber, UnsubscribeError};
@@ -96,7 +95,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no message: messages that were taken are in the next batch.
     pub async fn recv(&mut self) -> Option<Batch<Message>> {
         self.next_batch().await.map(|Ok(batch)| batch)
     }

@@ -27,13 +27,13 @@ use crate::nats::attributes::{
 };
 
 impl Producer {
-    /// Publishes messages in their order, and returns what the client said of each, in that order
-    /// too. Nobody says whether they were delivered.
+    /// Publishes messages in their order, and returns the result of each, in the same order. The
+    /// delivery is not confirmed.
     ///
-    /// Each message has a `create {subject}` span whose context it carries. One `publish {subject}`
-    /// span of kind CLIENT links to all of them and ends when the client has taken the last one.
-    /// Where the policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of
-    /// kind PRODUCER and all messages carry its context.
+    /// Each message has a `create {subject}` span, whose context it carries. One `publish
+    /// {subject}` span of kind CLIENT links to all of these and ends when the client has taken the
+    /// last message. With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is
+    /// of kind PRODUCER and all messages carry its context.
     ///
     /// What all messages say of themselves is on that span, what differs is on its links. What became of a
     /// message (the error, if there was one) is on its create span.
@@ -42,11 +42,11 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// For each message the client's own error, as it came.
+    /// For each message the error of [`Client::publish`](async_nats::Client::publish).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop messages that the client has taken; those behind them are
+    /// Dropping the future does not stop messages that the client has taken; those after them are
     /// not sent.
     pub fn publish_batch(
         &self,
@@ -71,12 +71,12 @@ impl Producer {
 }
 
 impl jetstream::Producer {
-    /// Publishes messages in their order, and returns what the stream said of each, in that order
-    /// too.
+    /// Publishes messages in their order, and returns the acknowledgement of each, in the same
+    /// order.
     ///
-    /// Each message has a `create {subject}` span whose context it carries. One `publish {subject}`
-    /// span of kind CLIENT links to all of them and ends with the last acknowledgement. Where the
-    /// policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind
+    /// Each message has a `create {subject}` span, whose context it carries. One `publish
+    /// {subject}` span of kind CLIENT links to all of these and ends with the last acknowledgement.
+    /// With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind
     /// PRODUCER and all messages carry its context.
     ///
     /// What all messages say of themselves is on that span, what differs is on its links. What became of a
@@ -108,11 +108,12 @@ impl jetstream::Producer {
     ///
     /// # Errors
     ///
-    /// For each message the client's own error, as it came.
+    /// For each message the error of [`Context::send_publish`](client::Context::send_publish) or of
+    /// its acknowledgement.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop messages that the client has taken; those behind them are
+    /// Dropping the future does not stop messages that the client has taken; those after them are
     /// not sent.
     pub fn publish_batch<S: ToSubject>(
         &self,
