@@ -67,7 +67,7 @@
 //! |---|---|---|
 //! | `traceparent`, `tracestate`, `baggage` | one each, in place of every case variant | exact name first, then any case |
 //! | two different traceparents | never | the last valid one; the other is linked and counted |
-//! | null, binary or malformed values | kept, unless a context is written | ignored |
+//! | null, binary or malformed values | replaced in context headers, kept in others | ignored |
 //! | all other headers | kept, byte for byte and in order | unchanged |
 //!
 //! A context that would make a message larger than the client's `message.max.bytes` is left out and

@@ -64,8 +64,8 @@
 //! # Names
 //!
 //! On spans, the destination is the subject of the message. Subjects are often unbounded, one for
-//! each order for example. Span names and metrics have the first of these, which spans have as
-//! `messaging.destination.template`:
+//! each order for example. Span names and metrics have the first of these that applies; spans have
+//! it as `messaging.destination.template`.
 //!
 //! | in span names and on metrics | for |
 //! |---|---|
@@ -137,7 +137,7 @@
 //! | `traceparent`, `tracestate`, `baggage` | one each, in place of every case variant | exact name first, then any case |
 //! | `Xraceparent`, which servers before 2.14 make of `traceparent` | never; removed with `traceparent` | if there is no `traceparent` in any case |
 //! | two different traceparents | never | the last valid one; the other is linked and counted |
-//! | malformed values | kept, unless a context is written | ignored |
+//! | malformed values | replaced in context headers, kept in others | ignored |
 //! | values that are not UTF-8 | never | never, see below |
 //! | all other headers | kept; the client does not keep the order of different names | unchanged |
 //!
@@ -154,9 +154,9 @@
 //! a core subscription, that message and those behind it are lost. A stream delivers it again, so a
 //! JetStream consumer makes no progress beyond that message.
 //!
-//! A server from 2.11 on traces the path of messages with a sampled `traceparent`, if its account
-//! has `msg_trace` set. It then adds the header `Nats-Trace-Dest`. Do not forward headers that
-//! begin with `Nats-`.
+//! A server from 2.11 on also traces the path of a message with a sampled `traceparent` through the
+//! servers, if its account has `msg_trace` set. If its own sampling decides against it, it adds the
+//! header `Nats-Trace-Dest: trace disabled`. Do not forward headers that begin with `Nats-`.
 
 pub mod attributes;
 mod carrier;

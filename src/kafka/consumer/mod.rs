@@ -103,10 +103,10 @@ where
     }
 }
 
-/// A client of rdkafka's that messages are received by: a [`BaseConsumer`](rd::BaseConsumer) or a
-/// [`StreamConsumer`].
+/// A client of rdkafka that can be wrapped to receive: a [`BaseConsumer`](rd::BaseConsumer) or a
+/// [`StreamConsumer`]. The trait is sealed.
 ///
-/// What is wrapped already is none: each commit would have two spans.
+/// A wrapped consumer cannot be wrapped again, because each commit would have two spans:
 ///
 /// ```compile_fail,E0277
 /// use otel_messaging::{Telemetry, kafka};

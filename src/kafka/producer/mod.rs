@@ -116,10 +116,10 @@ where
     }
 }
 
-/// A client whose delivery reports reach the spans of its records.
+/// A client of rdkafka that can be wrapped to send, because its delivery reports reach the spans of
+/// its records. The trait is sealed.
 ///
-/// Those of a [`ThreadedProducer`](client::ThreadedProducer) without [`Traced`] would not, so it
-/// cannot be wrapped:
+/// A [`ThreadedProducer`](client::ThreadedProducer) without [`Traced`] cannot be wrapped:
 ///
 /// ```compile_fail,E0277
 /// use otel_messaging::{Telemetry, kafka};

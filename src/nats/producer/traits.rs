@@ -169,8 +169,8 @@ impl core::Requester for super::Producer {
     }
 }
 
-/// What is received by these subscriptions is not traced: [`Consumer`](crate::nats::Consumer) has those
-/// that are.
+/// Messages of these subscriptions are not traced; those of [`Consumer`](crate::nats::Consumer)
+/// are.
 impl core::Subscriber for super::Producer {
     fn subscribe<S: ToSubject>(
         &self,
