@@ -14,9 +14,10 @@ use crate::semconv::outcome::Outcome;
 /// The argument of a delegate: a delivery, `None` when the consumer was cancelled, or an error.
 pub type DeliveryResult = lapin::Result<Option<Received<Delivery>>>;
 
-/// A delegate of a consumer, as lapin's [`ConsumerDelegate`](lapin::ConsumerDelegate), whose
-/// deliveries know their creation context. A closure that returns a future implements it. See
-/// [`Consumer::set_delegate`].
+/// A delegate for [`Consumer::set_delegate`], whose deliveries know their creation context.
+///
+/// It has the methods of lapin's [`ConsumerDelegate`](lapin::ConsumerDelegate). A closure that
+/// returns a future implements it.
 pub trait ConsumerDelegate: Send + Sync {
     /// Outcome of a delivery. It ends the process span, and is not used otherwise.
     type Outcome: Outcome;
