@@ -8,7 +8,8 @@ use super::attributes::{SETTLED, content, delivery_tag, error_type};
 use crate::engine::ambient::ambient;
 use crate::engine::received::{Message, Received};
 
-/// A delivery that can be settled: a `Delivery` or a `BasicGetMessage`. The trait is sealed.
+/// A delivery that [`Received::ack`] can settle: a `Delivery` or a `BasicGetMessage`. The trait is
+/// sealed.
 pub trait Settleable: Message + sealed::Delivered {}
 
 impl Settleable for Delivery {}

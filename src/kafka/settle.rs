@@ -64,8 +64,8 @@ impl<C> Consumer<C> {
     }
 }
 
-/// A message whose offset can be committed: the client's own, or a [`Received`] one. The trait is
-/// sealed.
+/// A message that [`Consumer::commit_message`] accepts: the client's own, or a [`Received`] one.
+/// The trait is sealed.
 pub trait Committable: sealed::Delivered {}
 
 impl<M: sealed::Delivered + ?Sized> Committable for M {}

@@ -16,6 +16,21 @@ impl Consumer<Channel> {
     /// Takes one message out of a queue, as [`Channel::basic_get`] does. `None` if the queue is
     /// empty.
     ///
+    /// ```
+    /// use lapin::Channel;
+    /// use lapin::options::{BasicAckOptions, BasicGetOptions};
+    /// use otel_messaging::amqp;
+    ///
+    /// # async fn handle(_: &[u8]) -> anyhow::Result<()> { Ok(()) }
+    /// async fn empty(orders: &amqp::Consumer<Channel>) -> anyhow::Result<()> {
+    ///     while let Some(order) = orders.basic_get("orders".into(), BasicGetOptions::default()).await? {
+    ///         order.process(async |order| handle(&order.data).await).await?;
+    ///         order.ack(BasicAckOptions::default()).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of [`Channel::basic_get`].

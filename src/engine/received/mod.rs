@@ -44,7 +44,7 @@ pub struct Received<M: Message> {
     is_reported: AtomicBool,
 }
 
-/// A message of one of the wrapped clients. The trait is sealed.
+/// A message of one of the wrapped clients, for [`Received`]. The trait is sealed.
 pub trait Message: ConsumedMessage {}
 
 impl<M: ConsumedMessage> Message for M {}

@@ -20,7 +20,7 @@ use crate::engine::carriers::{extract_alone, inject_with};
 use crate::engine::propagation::{Headers, HeadersMut};
 use crate::policy::Rule;
 
-/// A Kafka message whose headers can be read unchanged: a `BorrowedMessage`, an `OwnedMessage`, or
+/// A Kafka message whose headers [`extract`] can read: a `BorrowedMessage`, an `OwnedMessage`, or
 /// one of them as [`Received`](crate::Received). The trait is sealed.
 pub trait MessageHeaders: Message + sealed::Sealed {
     /// The headers. `None` if the message has none.

@@ -50,6 +50,30 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
 
     /// The messages as an iterator, as from [`BaseConsumer::iter`]. It waits for each message, and
     /// never ends.
+    ///
+    /// A handler that does not wait runs in the attached context of the process span:
+    ///
+    /// ```
+    /// use otel_messaging::kafka;
+    /// use rdkafka::consumer::{BaseConsumer, CommitMode};
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
+    /// fn run(consumer: &kafka::Consumer<BaseConsumer>) -> anyhow::Result<()> {
+    ///     for order in consumer.iter() {
+    ///         let order = order?;
+    ///         let span = order.start_process_span();
+    ///         let outcome = {
+    ///             let _attached = span.context().clone().attach();
+    ///             handle(&order)
+    ///         };
+    ///         span.end(&outcome);
+    ///         outcome?;
+    ///         consumer.commit_message(&order, CommitMode::Async)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub const fn iter(&self) -> Iter<'_, X> {
         Iter(self)
     }

@@ -166,7 +166,7 @@ impl<C> fmt::Debug for Consumer<C> {
 }
 
 /// A stream of received messages, from [`Consumer::stream`]. It never ends; an error of the client
-/// is an item.
+/// is an item. [`Batch`](crate::Batch) has an example.
 ///
 /// # Cancel safety
 ///

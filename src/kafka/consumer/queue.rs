@@ -34,6 +34,22 @@ where
 {
     /// Gives one partition a queue of its own, as [`StreamConsumer::split_partition_queue`] does.
     /// `None` if the topic or the partition is invalid.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use anyhow::Context as _;
+    /// use otel_messaging::kafka;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # async fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
+    /// async fn run(consumer: &Arc<kafka::Consumer>) -> anyhow::Result<()> {
+    ///     let first = consumer.split_partition_queue("orders", 0).context("no such partition")?;
+    ///     loop {
+    ///         let order = first.recv().await?;
+    ///         order.process(async |order| handle(order).await).await?;
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn split_partition_queue(
         &self,
@@ -47,7 +63,8 @@ where
     }
 }
 
-/// The queue of one partition of a blocking consumer, from `split_partition_queue`.
+/// The queue of one partition of a blocking consumer, from `split_partition_queue`. It is used as
+/// [`Consumer`]'s own `poll`.
 ///
 /// The consumer itself has to be polled too, even if all its partitions have queues.
 pub struct PartitionQueue<X: ConsumerContext> {
@@ -89,7 +106,8 @@ impl<X: ConsumerContext> fmt::Debug for PartitionQueue<X> {
     }
 }
 
-/// The queue of one partition of a stream consumer, from `split_partition_queue`.
+/// The queue of one partition of a stream consumer, from `split_partition_queue`, which has an
+/// example.
 ///
 /// The consumer itself has to be received from too, even if all its partitions have queues.
 pub struct StreamPartitionQueue<X: ConsumerContext, R = DefaultRuntime> {

@@ -61,6 +61,18 @@ where
     /// Queues a record, as [`FutureProducer::send_result`] does, in a `send {topic}` span that ends
     /// when the returned future receives the delivery report.
     ///
+    /// ```
+    /// use otel_messaging::kafka;
+    /// use rdkafka::producer::FutureRecord;
+    ///
+    /// async fn send(producer: &kafka::Producer) -> anyhow::Result<()> {
+    ///     let record = FutureRecord::to("orders").key("42").payload("two books");
+    ///     let delivery = producer.send_result(record).map_err(|(error, _)| error)?;
+    ///     delivery.await?.map_err(|(error, _)| error)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of [`FutureProducer::send_result`], with the record as it was given. A context

@@ -28,12 +28,13 @@ use crate::telemetry::{Moment, Telemetry};
 /// in each task.
 ///
 /// ```no_run
+/// use async_nats::jetstream::consumer::pull::Config;
 /// use futures::TryStreamExt as _;
 /// use otel_messaging::{Telemetry, nats};
 ///
 /// # async fn handle(_: &[u8]) -> anyhow::Result<()> { Ok(()) }
 /// # async fn run(stream: &async_nats::jetstream::stream::Stream) -> Result<(), async_nats::Error> {
-/// let worker = stream.get_consumer("worker").await?;
+/// let worker = stream.get_consumer::<Config>("worker").await?;
 /// let worker = nats::jetstream::Consumer::wrap(&Telemetry::new(), worker);
 /// let mut orders = worker.messages().await?;
 /// while let Some(order) = orders.try_next().await? {
