@@ -5,9 +5,9 @@
 //! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --example amqp_batch
 //! ```
 //!
-//! `shop` publishes orders, `store` takes them in batches by count and time, stores each batch at
-//! once and acknowledges it by its last message. Both run in this process, but each has telemetry
-//! and a connection of its own, as two programs would.
+//! `shop` publishes orders. `store` receives them in batches, limited by count and time, stores each
+//! batch at once and acknowledges it with its last message. Both run in this process, but each has
+//! telemetry and a connection of its own, as two programs would.
 
 use std::env;
 use std::io::{self, IsTerminal as _};

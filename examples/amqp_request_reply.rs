@@ -5,9 +5,9 @@
 //! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --example amqp_request_reply
 //! ```
 //!
-//! `shop` asks what is in stock, `warehouse` answers into the queue that the question names by
-//! `reply_to`, and `correlation_id` says which question the answer is to. Both run in this process,
-//! but each has telemetry and a connection of its own, as two programs would.
+//! `shop` asks what is in stock. `warehouse` sends the answer to the queue in the `reply_to` of the
+//! question, with the question's `correlation_id`. Both run in this process, but each has telemetry
+//! and a connection of its own, as two programs would.
 
 use std::env;
 use std::io::{self, IsTerminal as _};

@@ -9,7 +9,7 @@
 //! run in this process, but each has telemetry and a connection of its own, as two programs would.
 //!
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` set, the spans go
-//! there too, over OTLP/HTTP. If that fails, a line says so; the exit code is about the messages.
+//! there too, over OTLP/HTTP. If the export fails, a line is printed; the exit code is that of the messages.
 
 use std::env;
 use std::io::{self, IsTerminal as _};

@@ -4,8 +4,8 @@
 //! NATS_URL=nats://localhost:4222 cargo run --example jetstream_worker
 //! ```
 //!
-//! `shop` publishes orders into a stream of this run's own, `worker` fetches them, processes each and
-//! acknowledges it, or asks for it again.
+//! `shop` publishes orders into a stream that this run creates. `worker` fetches them, processes each
+//! and acknowledges it, or asks for it again.
 
 use std::env;
 use std::io::{self, IsTerminal as _};

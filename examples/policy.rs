@@ -5,9 +5,9 @@
 //! KAFKA_BROKERS=localhost:9092 cargo run --example policy   # a cluster of yours
 //! ```
 //!
-//! `shop` sends a message to each topic, all in the same way: in a sampled trace and with baggage.
-//! `billing` takes them as its policy says: those on `orders` in full; those on `partner.orders`
-//! from somebody whose traces it does not go on with; those on `health` without a span.
+//! `shop` sends a message to each topic in the same way: in a sampled trace and with baggage.
+//! `billing` has a rule for each: `orders` is recorded in full, traces from `partner.orders` are not
+//! continued, and `health` has no spans.
 
 use std::env;
 use std::io::{self, IsTerminal as _};

@@ -1,4 +1,4 @@
-//! What a message says of itself.
+//! Attributes of a message, and its source.
 
 use std::sync::Arc;
 use std::time::SystemTime;

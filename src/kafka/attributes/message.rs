@@ -1,4 +1,4 @@
-//! What a record or a message says of itself.
+//! Attributes of a record or a message.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
