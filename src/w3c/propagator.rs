@@ -19,8 +19,7 @@ use super::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, tracestate};
 /// read as one list, if the carrier has [`Extractor::get_all`]. Several `traceparent` headers that
 /// differ are absent. An empty header is not written.
 ///
-/// Spec: [Trace Context Level 2 § Trace Context HTTP Request Headers Format]; [Baggage § Baggage
-/// HTTP Header Format].
+/// Spec: [Trace Context Level 2 § Trace Context HTTP Request Headers Format]; [Baggage § Baggage HTTP Header Format].
 ///
 /// [Trace Context Level 2 § Trace Context HTTP Request Headers Format]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#trace-context-http-request-headers-format
 /// [Baggage § Baggage HTTP Header Format]: https://www.w3.org/TR/2024/CR-baggage-20240530/#baggage-http-header-format
