@@ -60,7 +60,9 @@ struct File {
     rule: Vec<Settings>,
 }
 
-/// Why a policy could not be read: the file, the line and the field.
+/// Error of [`Policy::from_file`], or of parsing a [`Policy`] from a text.
+///
+/// Its text has the file, if there is one, the line and the field.
 #[derive(Debug)]
 pub struct PolicyError {
     path: Option<PathBuf>,

@@ -25,7 +25,7 @@
 //! | [`time_in_queue`](Rule::time_in_queue) | `time_in_queue = true` | off |
 //! | [`lag`](Rule::lag) | `lag = true` | off |
 //! | [`fan_back`](Rule::fan_back) | `fan_back = 100` | 0 |
-//! | [`unregistered_attributes`](Rule::unregistered_attributes) | `unregistered_attributes = true` | where they are out of the ordinary |
+//! | [`unregistered_attributes`](Rule::unregistered_attributes) | `unregistered_attributes = true` | only with an unusual value |
 //!
 //! A destination is known by the name that its spans have as `messaging.destination.name`. In
 //! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands

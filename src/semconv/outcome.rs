@@ -18,7 +18,9 @@ pub(crate) const PANIC: &str = "panic";
 
 /// `error.type` where no better one is known.
 ///
-/// Spec: attributes registry § error.type, 1.45.0.
+/// Spec: [attributes registry § error.type].
+///
+/// [attributes registry § error.type]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/registry/attributes/error.md#error-type
 #[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
 pub(crate) const OTHER: &str = "_OTHER";
 

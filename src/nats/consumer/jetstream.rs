@@ -87,9 +87,8 @@ impl<T: IntoConsumerConfig> Consumer<T> {
         &self.client
     }
 
-    /// Gives the messages of a stream that the consumer itself has made, as ours would be.
-    ///
-    /// For streams that are made with options that only [`inner`](Self::inner) has.
+    /// The messages of a stream that the consumer itself has made, for streams with options that
+    /// only [`inner`](Self::inner) has.
     pub fn messages_of<S, E>(&self, stream: S) -> Messages<S>
     where
         S: Stream<Item = Result<Message, E>>,
@@ -130,7 +129,7 @@ impl Consumer<pull::Config> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of that method.
     pub fn sequence(&self, batch: usize) -> Result<Sequence, BatchError> {
         Ok(Sequence {
             batches: self.client.sequence(batch)?,
@@ -193,7 +192,12 @@ impl<T: IntoConsumerConfig> fmt::Debug for Consumer<T> {
     }
 }
 
-/// The client's stream of batches, whose messages are [`Received`] when a batch is read.
+/// A stream of batches, from [`Consumer::sequence`]. The messages of a batch are [`Received`] when
+/// the batch is read.
+///
+/// # Cancel safety
+///
+/// As for the client's own stream: dropping a wait loses no batch.
 #[must_use = "streams do nothing unless polled"]
 pub struct Sequence {
     batches: pull::Sequence,

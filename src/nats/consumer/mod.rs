@@ -218,7 +218,7 @@ impl<S: Deliveries> fmt::Debug for Messages<S> {
     }
 }
 
-/// A stream of the client's: of messages, or of results with them. Nobody else can implement it.
+/// One of the client's streams: of messages, or of results with them. The trait is sealed.
 ///
 /// | items of the stream | `Received` | `Error` |
 /// |---|---|---|
@@ -234,7 +234,7 @@ pub trait Deliveries:
     >,
 >
 {
-    /// What [`Messages`] give.
+    /// Item of [`Messages`].
     type Received;
     /// The client's own message.
     type Message: engine::Message;

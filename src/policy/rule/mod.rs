@@ -250,9 +250,8 @@ impl Rule {
         self
     }
 
-    /// Sets how many of the traces that a batch's messages come from get a span of their own, so that
-    /// whoever opens one of them sees when its message was processed, and with which batch. Unset:
-    /// none.
+    /// Sets in how many of the traces that a batch's messages come from the batch is shown. Unset:
+    /// 0.
     ///
     /// It is a span `batch {destination}` of kind CONSUMER below the creation context of the trace's
     /// first message, from the start to the end of the batch, with the batch's error. It links to the
