@@ -27,12 +27,14 @@
 //! | [`fan_back`](Rule::fan_back) | `fan_back = 100` | 0 |
 //! | [`unregistered_attributes`](Rule::unregistered_attributes) | `unregistered_attributes = true` | only with an unusual value |
 //!
-//! A destination is known by the name that its spans have as `messaging.destination.name`. In
-//! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands
-//! for itself. A destination's rules are looked up once by each client and then remembered. What
-//! concerns several destinations at once goes by their template, if they share one, or else by what
-//! their names have in common, as exchange and queue of deliveries with several routing keys; and if
-//! there is nothing, as for a commit of all, by the empty name, which `*` matches.
+//! A rule matches the name that spans have as `messaging.destination.name`. In a pattern `*`
+//! matches any characters, dots and none included, and `?` matches one; any other character matches
+//! itself. A client looks up the rules of a destination once.
+//!
+//! An operation on several destinations has the template that they share. Without one, it has the
+//! part that their names share, such as the exchange and the queue of deliveries with several
+//! routing keys. Without that, as for a commit of all offsets, it has the empty name, which `*`
+//! matches.
 //!
 //! ```
 //! use std::time::Duration;

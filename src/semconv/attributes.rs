@@ -41,7 +41,7 @@ pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
 pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
 /// Number of messages that share a link. Not registered in the conventions.
 pub const LINK_MESSAGE_COUNT: &str = "otel_messaging.link.message_count";
-/// How many messages of a batch are from the trace of this span. Not registered in the conventions.
+/// Number of messages of a batch that are from the trace of this span. Not registered in the conventions.
 pub const FAN_BACK_MESSAGE_COUNT: &str = "otel_messaging.fan_back.message_count";
 /// How many traces got no span for a batch, being too many. Not registered in the conventions.
 pub const FAN_BACK_LEFT_OUT: &str = "otel_messaging.fan_back.left_out";

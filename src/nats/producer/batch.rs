@@ -35,10 +35,10 @@ impl Producer {
     /// last message. With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is
     /// of kind PRODUCER and all messages carry its context.
     ///
-    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
-    /// message (the error, if there was one) is on its create span.
+    /// Attributes that all messages share are on the send span, those that differ are on its links.
+    /// The error of a message is on its create span.
     ///
-    /// A message that is refused does not hinder those behind it.
+    /// If a message is refused, those after it are still published.
     ///
     /// # Errors
     ///
@@ -79,15 +79,16 @@ impl jetstream::Producer {
     /// With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind
     /// PRODUCER and all messages carry its context.
     ///
-    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
-    /// message (stream and sequence, or the error) is on its create span.
+    /// Attributes that all messages share are on the send span, those that differ are on its links.
+    /// Stream and sequence of a message, or its error, are on its create span.
     ///
-    /// A message that fails does not hinder those behind it. No more are on their way at a time than
-    /// the context lets: while it has no room, acknowledgements are taken. That is so whether the
-    /// context itself waits for room or refuses what it has none for
-    /// ([`backpressure_on_inflight`](client::ContextBuilder::backpressure_on_inflight)): none fails
-    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending). What was refused is tried again with
-    /// each acknowledgement, and every 10 milliseconds, since others may have the room.
+    /// If a message fails, those after it are still published. At most as many messages are in
+    /// flight as the context allows; further ones wait for acknowledgements, even if the context is
+    /// set to refuse them
+    /// ([`backpressure_on_inflight`](client::ContextBuilder::backpressure_on_inflight)). None fails
+    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending): a message that was refused for it
+    /// is tried again with each acknowledgement, and every 10 milliseconds, because other tasks can
+    /// have the room.
     ///
     /// ```
     /// use async_nats::jetstream::message::PublishMessage;

@@ -160,10 +160,12 @@ impl Rule {
         self
     }
 
-    /// Sets whether each message of a batch that is sent has a span of its own, whose context it
-    /// carries, and which says what became of it. Unset: yes. If not, all carry that of the send span,
-    /// but for those that carry a context already: where no span is active, they keep it. Which message
-    /// failed is seen by the results of the call alone then.
+    /// Sets whether each message of a sent batch has a create span, whose context it carries and
+    /// which has its outcome. Unset: yes.
+    ///
+    /// If not, all messages carry the context of the send span, and only the results of the call
+    /// show which message failed. Messages that carry a context already keep it if no span is
+    /// active.
     pub const fn create_spans(mut self, on: bool) -> Self {
         self.0.create_spans = Some(on);
         self
@@ -253,12 +255,12 @@ impl Rule {
     /// Sets in how many of the traces that a batch's messages come from the batch is shown. Unset:
     /// 0.
     ///
-    /// It is a span `batch {destination}` of kind CONSUMER below the creation context of the trace's
-    /// first message, from the start to the end of the batch, with the batch's error. It links to the
-    /// batch's span, and to each of the trace's messages as far as the limit of links allows;
-    /// `otel_messaging.fan_back.message_count` says how many these are. It is no operation of its own, so
-    /// that nothing is measured for it. `otel_messaging.fan_back.left_out` on the batch's span says how many
-    /// traces were too many.
+    /// Each of these traces gets a span `batch {destination}` of kind CONSUMER. It is a child of
+    /// the creation context of the trace's first message, and has the start, the end and the error
+    /// of the batch. It links to the span of the batch, and to each of the trace's messages within
+    /// the limit of links; `otel_messaging.fan_back.message_count` is their number. It is no
+    /// operation of its own and has no metrics. Of further traces only the number is recorded, as
+    /// `otel_messaging.fan_back.left_out` on the span of the batch.
     pub const fn fan_back(mut self, traces: usize) -> Self {
         self.0.fan_back = Some(traces);
         self
