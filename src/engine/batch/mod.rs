@@ -74,14 +74,10 @@ impl<M: Message> Batch<M> {
     /// Processes the messages in one `process {destination}` span, and returns what the handler
     /// returns.
     ///
-    /// The span links to the creation context of every message, however many there are, and has none
-    /// of them for its parent. That is a span which was opened since the messages were delivered, or
-    /// nothing: one that was active before is linked. What differs between messages is on their links,
-    /// what does not is on the span. Beyond the limit of links (see
-    /// [`Telemetry::max_links`](crate::Telemetry::max_links)) messages with the same creation context
-    /// share a link, and what is still too much goes onto child spans of the name `links
-    /// {destination}`. How an error, a panic and dropping end it is as for a single message, and so
-    /// is what counts as current.
+    /// The span links to the creation context of every message and is a child of none of them. Its
+    /// parent is a span that was opened since the messages were delivered; without one it is a
+    /// root. A span that was active before is linked. Attributes that differ between messages are
+    /// on the links, those that all messages share are on the span.
     ///
     /// Beyond the limit of links ([`Telemetry::max_links`](crate::Telemetry::max_links)), messages
     /// with the same creation context share a link, and the remaining links are on child spans
