@@ -5,8 +5,8 @@
 //! NATS_URL=nats://user:password@host:4222 cargo run --example jetstream_batch
 //! ```
 //!
-//! `shop` publishes the orders of each request under one call into a stream of this run's own,
-//! `store` takes them in batches by count and time, prints a slip for each order and
+//! `shop` publishes the orders of each request by one call, into a stream that this run creates.
+//! `store` receives them in batches, limited by count and time, prints a slip for each order and
 //! acknowledges it, or asks for it again.
 //!
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see

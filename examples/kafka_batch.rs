@@ -5,7 +5,7 @@
 //! KAFKA_BROKERS=localhost:9092 cargo run --example kafka_batch   # a cluster of yours
 //! ```
 //!
-//! `shop` takes three requests: two of them send one order each, the last one sends three under one
+//! `shop` takes three requests: two of them send one order each, the last one sends three by one
 //! call. `billing` receives all five as one batch. One order fails and goes to a retry topic.
 //!
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see

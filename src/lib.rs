@@ -1,8 +1,16 @@
-//! Distributed traces that survive message queues.
+//! OpenTelemetry tracing for the clients of Kafka, RabbitMQ and NATS.
 //!
-//! The context of a trace has to be written into the headers of a message by its producer and read
-//! back by its consumer. This crate does that for the clients that people already use, and wraps
-//! them in spans that follow OpenTelemetry's conventions for messaging.
+//! [architecture]: https://docs.rs/crate/otel-messaging/latest/source/ARCHITECTURE.md
+//! [contributing]: https://docs.rs/crate/otel-messaging/latest/source/CONTRIBUTING.md
+//! [changes]: https://docs.rs/crate/otel-messaging/latest/source/CHANGELOG.md
+//! [security]: https://docs.rs/crate/otel-messaging/latest/source/SECURITY.md
+//!
+#![cfg_attr(
+    any(not(doctest), feature = "kafka"),
+    doc = include_str!("../README.md")
+)]
+//!
+//! ## Example
 //!
 //! ```no_run
 //! # #[cfg(feature = "kafka")] mod example {
@@ -23,53 +31,38 @@
 //! # }
 //! ```
 //!
-//! # Features
+//! ## Map
 //!
-//! Of these only `policy-files` is on by default.
+//! - [`Telemetry`]: the settings of a wrapped client: providers, propagator, policy and limits.
+//! - `kafka`, `amqp`, `nats`: producers and consumers; `inject` and `extract` work without them.
+//! - [`policy`]: what is recorded, and which contexts are trusted, for each destination.
+//! - [`Received`], [`Batch`]: a delivered message with its creation context, or many of them.
+//! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: the processing of a message, and how it ended.
+//! - [`w3c`]: the propagator, which can also be your global one.
+//! - [`semconv`]: the names of the conventions, and what has been renamed.
 //!
-//! | feature | brings |
-//! |---|---|
-//! | `amqp` | the module `amqp`, over `lapin` without its default features |
-//! | `kafka` | the module `kafka`, over `rdkafka` without its default features |
-//! | `nats` | the module `nats`, over `async-nats` without its default features, JetStream and micro-services included |
-//! | `policy-files` | policies from TOML files and texts, over `toml` and `serde` |
-//! | `sampler` | `LinkedSampler`, over `opentelemetry_sdk` |
-//! | `testing` | the module `testing`, for your own tests |
-//! | `full` | all of them |
+//! ## Terms
 //!
-//! # Map
+//! Most terms are from OpenTelemetry's conventions for messaging; the heading is linked.
 //!
-//! - [`Telemetry`]: where spans and metrics go and how context travels; each wrapper is given one.
-//! - `kafka`, `amqp`, `nats`: producer, consumer and carriers; `inject` and `extract` of each work
-//!   alone.
-//! - [`policy`]: what is recorded, and which contexts are trusted, destination by destination.
-//! - [`Received`]: a message and the context that it was created in.
-//! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: processing a message, and how it ended.
-//! - [`w3c`]: the propagator; it can be your global one too.
-//! - [`semconv`]: the keys that the conventions name.
-//!
-//! # Terms
-//!
-//! Most are those of OpenTelemetry's conventions for messaging; their headings are linked.
-//!
-//! - **Creation context**: the context that a message's producer gave it, in its headers. It ties all
-//!   that is done to the message together. ([Context propagation])
+//! - **Creation context**: the context that a message's producer has written into its headers. It
+//!   connects all operations on the message. ([Context propagation])
 //! - **Ambient context**: the context that is current where a message is sent or processed, with its
 //!   active span and its baggage. ([Message creation context as parent of "Process" span])
-//! - **Process span**: the span around the application's handling of a message or a batch; a
-//!   [`ProcessSpan`] has one. Receiving the message, and settling it, are other operations.
-//!   ([Consumer spans])
-//! - **Settle**: to notify the broker of what became of a message: a commit, `ack`, `nack`, `reject` or
-//!   `term`. ([Consumer])
-//! - **Template**: a name that many destinations share, such as `orders.{id}`, or `orders.*` as it was
-//!   subscribed to. It takes the place of their names in span names and on metrics. ([Span name])
-//! - **Temporary and anonymous destination**: temporary is one that is gone with its user, such as a
-//!   reply queue or an inbox; anonymous is one whose name the broker chose. Without a template, neither
-//!   is in span names. ([Temporary and anonymous destinations])
-//! - **Batch**: messages that are sent under one call, or that are received and processed together,
-//!   with one span for all of them. ([Operation types], [Batch receiving])
-//! - **Origin**: the span and the trace that a message was created in, which its creation context
-//!   names. A batch has as many origins as its messages come from. The term is this crate's.
+//! - **Process span**: the span around the application's handling of a message or a batch. Receiving
+//!   and settling the message are other operations. ([Consumer spans])
+//! - **Settle**: to notify the broker of the result of processing: a commit, `ack`, `nack`, `reject`
+//!   or `term`. ([Consumer])
+//! - **Template**: a name that many destinations share, such as `orders.{id}`, or the pattern
+//!   `orders.*` of a subscription. It replaces their names in span names and on metrics.
+//!   ([Span name])
+//! - **Temporary and anonymous destination**: a temporary one exists only as long as its user, such
+//!   as a reply queue or an inbox; an anonymous one has a name that the broker has generated. Without
+//!   a template, neither is in span names. ([Temporary and anonymous destinations])
+//! - **Batch**: messages that are sent by one call, or that are received and processed together, with
+//!   one span for all of them. ([Operation types], [Batch receiving])
+//! - **Origin**: the span and the trace in which a message was created, which its creation context
+//!   identifies. A batch has as many origins as its messages come from. The term is this crate's.
 //!
 //! [Context propagation]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#context-propagation
 //! [Message creation context as parent of "Process" span]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#message-creation-context-as-parent-of-process-span
@@ -80,21 +73,21 @@
 //! [Temporary and anonymous destinations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#temporary-and-anonymous-destinations
 //! [Batch receiving]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#batch-receiving
 //!
-//! # Rules that hold everywhere
+//! ## Rules that hold everywhere
 //!
 //! - A wrapped client has the results, errors, order, back-pressure and cancellation of the bare one.
-//!   Nothing here queues, spawns or retries.
-//! - A span ends once: with success, an error, a panic (which goes on) or when it is dropped.
-//! - No header can cause a panic, or cost more than time linear in its length. One that cannot be
-//!   read counts as absent.
-//! - A panic of telemetry code that is not ours (a sampler, a span processor, a propagator, an error
-//!   classifier, the text of an error) ends there: the message goes out, the result comes back. It is
-//!   logged once and counted. A handler's own panic goes on. (Built with `panic = "abort"`, any panic
-//!   ends the program.)
-//! - A trace is not cut: by a consumer loop with a span of its own, by a provider that was shut down,
+//!   This crate has no queue, task or retry of its own.
+//! - A span ends once: with success, an error, a panic (which continues), or when it is dropped.
+//! - No header can cause a panic, or cost more than time linear in its length. A header that cannot
+//!   be read is ignored.
+//! - A panic of other telemetry code does not reach your code. That is a sampler, a span processor, a
+//!   propagator, an error classifier, or the text of an error. The message is sent or delivered; the
+//!   panic is logged once and counted. A panic of your handler continues. With `panic = "abort"`,
+//!   every panic ends the program.
+//! - A trace is not cut by a consumer loop with a span of its own, by a provider that was shut down,
 //!   or by sending a message on after its handler has ended.
-//! - Where telemetry is suppressed in the current context, messages go out and come in as if this
-//!   crate were not there.
+//! - If telemetry is suppressed in the ambient context, messages are sent and received as by the bare
+//!   client.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #[cfg_attr(
@@ -135,7 +128,3 @@ pub use crate::engine::span::ProcessSpan;
 pub use crate::sampler::LinkedSampler;
 pub use crate::semconv::outcome::{HandlerError, Outcome};
 pub use crate::telemetry::Telemetry;
-
-#[cfg(all(doctest, feature = "kafka"))]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -1,3 +1,5 @@
+//! [`LinkedSampler`]: keeps a batch if one of its messages is from a sampled trace.
+//!
 //! [`LinkedSampler`]: keeps a batch whose messages are from sampled traces.
 
 use std::sync::Arc;
@@ -8,18 +10,18 @@ use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, ShouldSample};
 
-/// A sampler that samples a root span if any of its links is to a sampled span.
+/// A sampler that samples a root span if one of its links is to a sampled span.
 ///
-/// A batch starts a trace of its own. Sampled by itself, at 1 % say, it would be missing from most
-/// of the traces that its messages are from. This sampler asks another one first, and overrules its
-/// no; it never overrules a yes, nor anything for a span that has a parent. What it adds is limited
-/// to so many spans [per second](Self::per_second).
+/// A batch starts a trace of its own. With a sampling rate of 1 %, it would be missing from most of
+/// the traces that its messages are from. This sampler first asks another one. It changes only the
+/// decision not to sample, and only for root spans, for a limited number of spans [per
+/// second](Self::per_second).
 ///
-/// What has a parent is for the other sampler to decide, so that it should be one that goes by the
-/// parent, as the SDK's default does: one that does not may leave out the children of a batch, and
-/// with them the links that were too many for one span.
+/// Spans with a parent are left to the other sampler. Choose one that follows the parent, such as
+/// the SDK's default: others may drop the children of a batch, and with them the links beyond the
+/// limit of one span.
 ///
-/// The sampler that the environment selects (`OTEL_TRACES_SAMPLER`), with this around it:
+/// Around the sampler that the environment selects (`OTEL_TRACES_SAMPLER`):
 ///
 /// ```
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -30,7 +32,7 @@ use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, ShouldS
 ///     .build();
 /// ```
 ///
-/// One of your own:
+/// Around a sampler of your own:
 ///
 /// ```
 /// use opentelemetry_sdk::trace::Sampler;
@@ -47,20 +49,20 @@ pub struct LinkedSampler {
 }
 
 impl LinkedSampler {
-    /// Puts this around another sampler.
+    /// Adds the rule for links to another sampler.
     #[must_use]
     pub fn new(inner: impl ShouldSample + 'static) -> Self {
         Self::around(Box::new(inner))
     }
 
-    /// Puts this around the sampler that `OTEL_TRACES_SAMPLER` selects; unset, that is the SDK's
-    /// default.
+    /// Adds the rule for links to the sampler that `OTEL_TRACES_SAMPLER` selects. Without that
+    /// variable, it is the SDK's default.
     #[must_use]
     pub fn from_env() -> Self {
         Self::around(Config::default().sampler)
     }
 
-    /// Sets how many spans it samples in a second that the other sampler would not. Unset: 100.
+    /// Sets the most spans per second that are sampled for their links alone. Unset: 100.
     #[must_use]
     pub const fn per_second(mut self, spans: u32) -> Self {
         self.per_second = spans;

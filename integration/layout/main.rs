@@ -9,6 +9,7 @@
 )]
 
 mod imports;
+mod links;
 mod rules;
 mod tokens;
 mod tree;
@@ -100,6 +101,30 @@ fn every_house_has_the_same_rooms() {
 #[test]
 fn attribute_keys_are_spelt_in_semconv_and_in_attributes_only() {
     check(rules::keys_are_spelt_once);
+}
+
+#[test]
+fn links_to_the_conventions_name_the_release_that_is_pinned() {
+    let sources = Tree::of("src");
+    let pinned = links::pinned_release(&sources).expect("a release in SCHEMA_URL");
+    let documents = Tree::of_documents(&[
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "SECURITY.md",
+    ]);
+    for tree in [&sources, &documents] {
+        let violations = links::links_name_the_release(tree, pinned);
+        assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+    }
+}
+
+#[test]
+fn each_rule_of_a_specification_links_to_it() {
+    for root in ["src", "fuzz"] {
+        check_in(root, links::spec_lines_are_links);
+    }
 }
 
 #[test]

@@ -176,7 +176,7 @@ pub(crate) fn files_are_short(tree: &Tree) -> Vec<String> {
     .collect()
 }
 
-fn violation(file: &File, line: usize, what: &str, advice: &str) -> String {
+pub(crate) fn violation(file: &File, line: usize, what: &str, advice: &str) -> String {
     format!("{}/{}:{line}: {what}; {advice}", file.root, file.path)
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct File {
     pub(crate) root: &'static str,
     /// Its path below that, with `/` between the parts.
     pub(crate) path: String,
+    pub(crate) text: String,
     pub(crate) lines: usize,
     /// All of it but comments.
     pub(crate) tokens: Vec<Token>,
@@ -27,6 +28,19 @@ impl Tree {
         walk(root, &folder, "", &mut files);
         assert!(!files.is_empty(), "{} has no file", folder.display());
         Self(files)
+    }
+
+    /// Documents at the top of the repository; of the changelog, what is not released yet.
+    pub(crate) fn of_documents(names: &[&str]) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let files = names.iter().map(|name| {
+            let text = fs::read_to_string(root.join(name)).expect("a document");
+            let released = text.match_indices("\n## [").nth(1).map(|(at, _)| at);
+            let is_changelog = *name == "CHANGELOG.md";
+            let end = released.filter(|_| is_changelog).unwrap_or(text.len());
+            File::new(".", name, &text[..end])
+        });
+        Self(files.collect())
     }
 
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
@@ -63,6 +77,7 @@ impl File {
         Self {
             root,
             path: path.to_owned(),
+            text: text.to_owned(),
             lines: text.lines().count(),
             tokens: tokens(text),
         }

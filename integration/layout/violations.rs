@@ -1,7 +1,7 @@
 //! Each rule on a small tree that breaks it, and on one that looks as if it did.
 
 use crate::tree::Tree;
-use crate::{imports, rules};
+use crate::{imports, links, rules};
 
 #[test]
 fn what_knows_a_client_outside_of_a_house_is_found() {
@@ -161,6 +161,71 @@ fn a_file_that_is_too_long_is_found() {
         [
             "src/long.rs:401: the file has 401 lines, more than 400; split it by what it is about; \
           a room becomes a folder of the same name"
+        ]
+    );
+}
+
+#[test]
+fn a_link_to_another_release_of_the_conventions_is_found() {
+    let pinning = r#"pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";"#;
+    let conventions = "https://github.com/open-telemetry/semantic-conventions";
+    let tree = Tree::new(&[
+        ("semconv/mod.rs", pinning),
+        (
+            "lib.rs",
+            &format!(
+                "//! [Kafka]: {conventions}/blob/v1.44.0/docs/messaging/kafka.md\n\
+                 //! [Text]: {conventions}/tree/v1.45.0/docs\n\
+                 //! [Newest]: {conventions}/blob/main/docs/messaging/kafka.md\n\
+                 //! By the messaging conventions 1.46.0. OpenTelemetry 1.60.0 has others.\n\
+                 //! | 0.39.0 | [1.43.0]({conventions}/releases) |\n"
+            ),
+        ),
+    ]);
+    let pinned = links::pinned_release(&tree).expect("a release");
+    let named = |line, release| {
+        format!(
+            "src/lib.rs:{line}: it names the release {release} of the conventions; SCHEMA_URL in \
+             src/semconv/mod.rs has 1.45.0"
+        )
+    };
+
+    assert_eq!(
+        links::links_name_the_release(&tree, pinned),
+        [
+            named(1, "1.44.0"),
+            "src/lib.rs:3: it links to the conventions, but to no release; write blob/v1.45.0"
+                .to_owned(),
+            named(4, "1.46.0"),
+            named(5, "1.43.0"),
+        ]
+    );
+}
+
+#[test]
+fn a_rule_that_links_to_no_specification_is_found() {
+    let tree = Tree::new(&[(
+        "semconv/span_name.rs",
+        "/// Spec: [messaging-spans § Span name].\n\
+         ///\n\
+         /// [messaging-spans § Span name]: https://example.org/spans#span-name\n\
+         fn named() {}\n\
+         /// Spec: [here](https://example.org/here), `there`.\n\
+         /// Spec: messaging-spans § Span kind, 1.45.0.\n\
+         fn plain() {}\n\
+         /// Spec: [here](https://example.org/here); [messaging-spans § Span name].\n\
+         fn other() {}\n\
+         // A comment names its `Spec:` line.\n",
+    )]);
+
+    let found: Vec<String> = links::spec_lines_are_links(&tree);
+    assert_eq!(
+        found,
+        [
+            "src/semconv/span_name.rs:6: the rule \"messaging-spans § Span kind, 1.45.0.\" is no link; \
+             write [document § Heading], and its address below",
+            "src/semconv/span_name.rs:8: the rule \"[messaging-spans § Span name].\" is no link; \
+             write [document § Heading], and its address below",
         ]
     );
 }

@@ -1,4 +1,4 @@
-//! RabbitMQ and whatever else speaks AMQP 0.9.1, by the client [`lapin`].
+//! RabbitMQ, or another broker for AMQP 0.9.1, with the client [`lapin`].
 //!
 //! | call | span | starts | ends |
 //! |---|---|---|---|
@@ -6,13 +6,13 @@
 //! | [`Producer::publish_batch`] | `create {destination}`, PRODUCER, for each message; `publish {destination}`, CLIENT | when it is first polled | with the last confirm; on a channel without confirms when all are written |
 //! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {destination}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Consumer::set_delegate`] | the same | when the delegate is called | with the delegate's outcome |
-//! | [`Received::ack`](crate::Received::ack), [`nack`](crate::Received::nack), [`reject`](crate::Received::reject) | `ack {destination}` and so on, CLIENT | when the future is first polled | when the call returns |
+//! | [`Received::ack`](crate::Received::ack), [`nack`](crate::Received::nack), [`reject`](crate::Received::reject) | `ack`, `nack` or `reject {destination}`, CLIENT | when the future is first polled | when the call returns |
 //! | [`Consumer::batches`] | `consume {destination}`, CLIENT | with the wait for the first delivery | with the batch |
 //! | [`Batch::process`](crate::Batch::process) | `process {destination}`, CONSUMER, of all its deliveries | when the handler is called | with the handler's outcome |
-//! | [`Consumer`] as a stream, [`Consumer::basic_get`] | `consume {destination}`, `get {destination}`, CLIENT; only where the [policy](crate::policy) wants it | with the wait | with the delivery |
+//! | [`Consumer`] as a stream, [`Consumer::basic_get`] | `consume {destination}`, `get {destination}`, CLIENT; only if the [policy](crate::policy::Rule::receive_spans) asks for it | with the wait | with the delivery |
 //!
-//! Nothing is settled for the user: whether a handler failed and whether its message was
-//! acknowledged are two facts.
+//! Messages are settled by your calls only. An error of the handler does not settle its message,
+//! and settling is not part of the handler's outcome.
 //!
 //! ```no_run
 //! use futures::StreamExt as _;
@@ -71,7 +71,7 @@
 //!
 //! # Confirms
 //!
-//! | the broker | [`CONFIRMATION`](attributes::CONFIRMATION) | `error.type` |
+//! | the broker … | [`CONFIRMATION`](attributes::CONFIRMATION) | `error.type` |
 //! |---|---|---|
 //! | took the message | `ack` | |
 //! | took it and had no queue for it, though it was `mandatory` | `returned` | the reply code, `no-route` |
@@ -79,67 +79,70 @@
 //! | was not asked: the channel has no confirms | `not_requested` | |
 //! | has not answered when the confirm is dropped | | |
 //!
-//! The client gives a returned message with the confirm that comes next. With several messages in
-//! flight that may be another's, and its span says `returned`;
-//! [`publish_batch`](Producer::publish_batch) sorts those of its messages.
+//! The client returns a returned message with the next confirm. With several messages in flight,
+//! that can be the confirm of another message, whose span then has `returned`.
+//! [`publish_batch`](Producer::publish_batch) assigns returned messages to their own results.
 //!
 //! # Destinations
 //!
-//! A producer's is `exchange:routing_key`, a consumer's `exchange:routing_key:queue`, each without
-//! the parts that are empty; a queue that is named like the routing key is named once. Nothing at all
-//! is `amq.default`.
+//! The name of a producer's destination is `exchange:routing_key`, that of a consumer's is
+//! `exchange:routing_key:queue`. Empty parts are left out; a queue with the name of the routing key
+//! is named once. If all parts are empty, the name is `amq.default`.
 //!
-//! The names of spans and metrics have a template instead where the name itself tells that it is one
-//! of many. Of each part there is
+//! Span names and metrics have a template instead if the name shows that it is one of many. The
+//! template has these parts:
 //!
-//! | of | in the template |
+//! | part of the name | in the template |
 //! |---|---|
-//! | a name that the server made up: `amq.gen-…`, `amq.rabbitmq.reply-to.…` | its beginning, `amq.gen`; it is marked as temporary and anonymous |
-//! | one that a client made up: `spring.gen-…` (Spring AMQP), `orders.anonymous.…` (Spring Cloud Stream), `easynetq.response.…`, `…_bus_…` (`MassTransit`), `amq_0x…` (aio-pika) | the same |
+//! | a name that the server generated: `amq.gen-…`, `amq.rabbitmq.reply-to.…` | its prefix, such as `amq.gen`; the destination is temporary and anonymous |
+//! | a name that a client generated: `spring.gen-…` (Spring AMQP), `orders.anonymous.…` (Spring Cloud Stream), `easynetq.response.…`, `…_bus_…` (`MassTransit`), `amq_0x…` (aio-pika) | the same |
 //! | a name with a UUID in it, with hyphens or without | `{uuid}` in its place |
-//! | a routing key on `amq.topic`, `amq.fanout`, `amq.headers`, `amq.match` or `amq.rabbitmq.trace`, where it is not what queues are found by, or only in part | nothing |
-//! | a queue that the user calls [temporary](Consumer::temporary_queue) | nothing |
+//! | a routing key on `amq.topic`, `amq.fanout`, `amq.headers`, `amq.match` or `amq.rabbitmq.trace`, which do not route by the whole key | nothing |
+//! | a queue that is set to be [temporary](Consumer::temporary_queue) | nothing |
 //!
-//! Nobody tells a client what kind an exchange of the user's is, nor whether a reply queue with a name
-//! of the user's own, such as `replies-{host}`, is one of many. Where routing keys or such queues are
-//! without number, set a [template](crate::policy::Rule::template).
+//! The client does not know the type of an exchange that you have declared, nor whether a reply
+//! queue with a name of yours, such as `replies-{host}`, is one of many. If routing keys or such
+//! queues are unbounded, set a [template](crate::policy::Rule::template).
 //!
-//! # Deliveries that come again
+//! # Redelivery
 //!
-//! The number of a delivery is on its spans, from 1: what the broker says by `redelivered`,
-//! `x-delivery-count` and `x-death`, of which those deaths count that follow a delivery. Whatever is
-//! past the first attempt is [redelivered](crate::policy::Rule::redelivered) to a policy. The context
-//! is that of the first producer, however often a message comes.
+//! The spans of a delivery have its number, from 1. It is read from `redelivered`,
+//! `x-delivery-count` and those entries of `x-death` that follow a delivery. From 2 on, the
+//! policy's [`redelivered`](crate::policy::Rule::redelivered) applies. The creation context is the
+//! same for every delivery.
 //!
 //! # Time in queue
 //!
-//! It counts from the `timestamp` property, which has whole seconds. Brokers from 3.12 on can be told
-//! to set that and the header `timestamp_in_ms` (`message_interceptors.incoming.set_header_timestamp`);
-//! then it counts from the millisecond. A header of another second than the property is one that was
-//! forwarded, and counts only where there is no property.
+//! The time starts at the `timestamp` property, which has whole seconds. Brokers from 3.12 on can
+//! be configured to set it, and the header `timestamp_in_ms` too
+//! (`message_interceptors.incoming.set_header_timestamp`); then the time starts at that
+//! millisecond. A header of another second than the property was forwarded, and is ignored. Without
+//! the property, the header is used.
 //!
-//! # What the headers of a message become
+//! # Headers
 //!
 //! | in the table | written | read |
 //! |---|---|---|
 //! | `traceparent`, `tracestate`, `baggage` | one each, a long string, in place of every case variant | exact name first, then any case; from long strings, byte arrays and short strings |
-//! | the same, of any other type or malformed | | count as absent |
-//! | all other headers | kept, of whatever type | left alone |
+//! | the same, of another type or malformed | | ignored |
+//! | all other headers | kept, of any type | unchanged |
 //!
 //! # Sizes
 //!
-//! The headers of a message have to fit into one frame, and the broker closes the connection with all
-//! its channels if they do not. What would make them too large is left out and counted in
-//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. That is
-//! why whoever is wrapped says of [which connection](ConnectionInfo) it is.
+//! The headers of a message have to fit into one frame. If they do not, the broker closes the
+//! connection with all its channels. A context that would not fit is left out and counted in
+//! `otel_messaging.context.problems`: first the baggage, then the tracestate, then all of it. That
+//! is why a wrapper needs the [connection](ConnectionInfo).
 //!
-//! The broker's own limit, `max_message_size`, is one for the body alone, so that no context pushes a
-//! message over it. What stands behind the broker may count otherwise: a proxy with smaller frames, a
-//! shovel to another system. [`max_message_bytes`](crate::policy::Rule::max_message_bytes) of a
-//! destination is a limit for the body and the frame of its headers together. A refusal for size
-//! (`CONTENT_TOO_LARGE`, `FRAME_ERROR`, or `PRECONDITION_FAILED` with a text that speaks of the message
-//! size) is counted as `refused_for_size` for each message with a context of ours that was under way:
-//! the broker closes the channel or the connection, and does not say for which one.
+//! The broker's `max_message_size` limits the body alone, so a context cannot exceed it. Behind the
+//! broker there can be other limits, such as those of a proxy with smaller frames or of a shovel to
+//! another system. [`max_message_bytes`](crate::policy::Rule::max_message_bytes) limits the body
+//! and the frame of the headers together.
+//!
+//! A refusal for size is `CONTENT_TOO_LARGE`, `FRAME_ERROR`, or `PRECONDITION_FAILED` with a text
+//! about the message size. The broker closes the channel or the connection then and does not name
+//! the message. It is counted as `refused_for_size` for each unconfirmed message with a context of
+//! this crate.
 
 pub mod attributes;
 mod carrier;

@@ -8,7 +8,8 @@ use super::attributes::{SETTLED, content, delivery_tag, error_type};
 use crate::engine::ambient::ambient;
 use crate::engine::received::{Message, Received};
 
-/// Whatever form a delivery has.
+/// A delivery that [`Received::ack`] can settle: a `Delivery` or a `BasicGetMessage`. The trait is
+/// sealed.
 pub trait Settleable: Message + sealed::Delivered {}
 
 impl Settleable for Delivery {}
@@ -36,54 +37,55 @@ mod sealed {
     }
 }
 
-/// Settling a delivery, with the results of the client: `Ok(false)` says that it was settled before
-/// or that its channel is gone. That is no error; the span says it as
+/// Settling a delivery. The results are those of the client: `Ok(false)` if the delivery was
+/// settled before, or if its channel is closed. That is no error; the span has it as
 /// [`SETTLED`](crate::amqp::attributes::SETTLED).
 impl<M: Settleable> Received<M> {
-    /// Acknowledges the delivery, as [`Acker::ack`](lapin::Acker::ack) does, in an
-    /// `ack {destination}` span that belongs to the process span of the delivery, if there is or was
-    /// one, else to the current span.
+    /// Acknowledges the delivery, as [`Acker::ack`](lapin::Acker::ack) does, in an `ack
+    /// {destination}` span.
     ///
-    /// With `multiple` the deliveries before it are acknowledged too; the span is that of this one.
+    /// The span is a child of the process span of the delivery, if there is or was one, else of the
+    /// active span. With `multiple`, the deliveries before are acknowledged too; they have no
+    /// spans.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Acker::ack`](lapin::Acker::ack).
     ///
     /// # Cancel safety
     ///
-    /// As the client's: nobody knows whether the broker was told. The span ends with its status
-    /// unset.
+    /// As for [`Acker::ack`](lapin::Acker::ack): it is unknown whether the broker received it. The
+    /// span ends with the status unset.
     pub fn ack(&self, options: BasicAckOptions) -> impl Future<Output = lapin::Result<bool>> {
         self.settle("ack", self.delivery().acker.ack(options))
     }
 
     /// Refuses the delivery, as [`Acker::nack`](lapin::Acker::nack) does, in a `nack {destination}`
-    /// span that belongs where that of [`ack`](Self::ack) does.
+    /// span with the parent of an [`ack`](Self::ack) span.
     ///
-    /// With `multiple` the deliveries before it are refused too; the span is that of this one.
+    /// With `multiple`, the deliveries before are refused too; they have no spans.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Acker::nack`](lapin::Acker::nack).
     ///
     /// # Cancel safety
     ///
-    /// As of [`ack`](Self::ack).
+    /// As for [`ack`](Self::ack).
     pub fn nack(&self, options: BasicNackOptions) -> impl Future<Output = lapin::Result<bool>> {
         self.settle("nack", self.delivery().acker.nack(options))
     }
 
-    /// Refuses the delivery, as [`Acker::reject`](lapin::Acker::reject) does, in a
-    /// `reject {destination}` span that belongs where that of [`ack`](Self::ack) does.
+    /// Refuses the delivery, as [`Acker::reject`](lapin::Acker::reject) does, in a `reject
+    /// {destination}` span with the parent of an [`ack`](Self::ack) span.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Acker::reject`](lapin::Acker::reject).
     ///
     /// # Cancel safety
     ///
-    /// As of [`ack`](Self::ack).
+    /// As for [`ack`](Self::ack).
     pub fn reject(&self, options: BasicRejectOptions) -> impl Future<Output = lapin::Result<bool>> {
         self.settle("reject", self.delivery().acker.reject(options))
     }

@@ -20,7 +20,9 @@ use crate::telemetry::Telemetry;
 
 /// Attributes that samplers may decide on, so that a span has them from its start.
 ///
-/// Spec: messaging-spans, table of attributes, "important for making sampling decisions", 1.45.0.
+/// Spec: [messaging-spans § Messaging spans], "important for making sampling decisions".
+///
+/// [messaging-spans § Messaging spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#messaging-spans
 pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     let client = operation.client;
     let mut attributes = Vec::with_capacity(12);
@@ -81,7 +83,9 @@ pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
 
 /// Attributes that are of no use to samplers, for spans that are recorded.
 ///
-/// Spec: messaging-spans, table of attributes, 1.45.0.
+/// Spec: [messaging-spans § Messaging spans], the attributes of each span.
+///
+/// [messaging-spans § Messaging spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#messaging-spans
 pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
     let client_id = operation.client.id.as_ref()?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))

@@ -117,7 +117,9 @@ impl<'a> Members<'a> {
     /// A link for each message that has a context, with what differs between the messages, and what
     /// does not differ.
     ///
-    /// Spec: messaging-spans, table of attributes, on batches, 1.45.0.
+    /// Spec: [messaging-spans § Recording per-message attributes on batch operations].
+    ///
+    /// [messaging-spans § Recording per-message attributes on batch operations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#recording-per-message-attributes-on-batch-operations
     pub(crate) fn parted(self) -> (Vec<Link>, Vec<KeyValue>) {
         let common = self.in_common.attributes;
         let mut links = self.links;

@@ -121,7 +121,9 @@ fn attributes_of(operation: &Operation<'_>) -> Arc<MetricAttributes> {
     }
 }
 
-/// Spec: messaging-metrics, the attributes of each metric, 1.45.0.
+/// Spec: [messaging-metrics], the attributes of each metric.
+///
+/// [messaging-metrics]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-metrics.md
 fn made_for(operation: &Operation<'_>) -> MetricAttributes {
     let client = operation.client;
     let mut messages = vec![

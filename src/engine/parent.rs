@@ -55,7 +55,9 @@ impl ParentAndLinks {
     /// opened for the message stays the parent, as the conventions recommend; any other active one
     /// is linked. `received` is what the message carried, read onto the ambient context.
     ///
-    /// Spec: messaging-spans § Consumer spans, 1.45.0.
+    /// Spec: [messaging-spans § Consumer spans].
+    ///
+    /// [messaging-spans § Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
     pub(crate) fn handling(ambient: Ambient<'_>, received: Extracted, incoming: Incoming) -> Self {
         let active = active_span(ambient.context);
         let is_parent = active.is_some() && ambient.is_parent();
@@ -88,7 +90,9 @@ impl ParentAndLinks {
 
     /// Parent and links of the span of a batch, which has no message for its parent.
     ///
-    /// Spec: messaging-spans § Consumer spans, 1.45.0.
+    /// Spec: [messaging-spans § Consumer spans].
+    ///
+    /// [messaging-spans § Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
     pub(crate) fn handling_many(ambient: Ambient<'_>, links: Vec<Link>) -> Self {
         let active = active_span(ambient.context);
         let beside = active.filter(|_| !ambient.is_parent()).map(link_beside);

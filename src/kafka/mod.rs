@@ -1,19 +1,19 @@
-//! Kafka, by the client [`rdkafka`].
+//! Kafka, with the client [`rdkafka`].
 //!
 //! | call | span | starts | ends |
 //! |---|---|---|---|
 //! | [`Producer::send`], [`Producer::send_result`] | `send {topic}`, PRODUCER | when the record is handed to the client | with the delivery report |
 //! | [`Producer::send_batch`] | `create {topic}`, PRODUCER, for each record; `send {topic}`, CLIENT | when it is first polled | with the last delivery report |
-//! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | when the batch is delivered |
+//! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | with the delivery of the batch |
 //! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
-//! | [`Batch::process`](crate::Batch::process), [`Batch::start_process_span`](crate::Batch::start_process_span) | `process {topic}`, CONSUMER, with a link to each message's creation | when the handler is called | with the handler's outcome |
+//! | [`Batch::process`](crate::Batch::process), [`Batch::start_process_span`](crate::Batch::start_process_span) | `process {topic}`, CONSUMER, with a link to each creation context | when the handler is called | with the handler's outcome |
 //! | [`Consumer::commit_message`] | `commit {topic}`, CLIENT | with the call | when the call returns |
 //! | `commit`, `commit_consumer_state` | the same, where a span is active or the [`policy`](crate::policy::Rule::settle_spans) asks for it | with the call | when the call returns |
 //!
-//! Receiving a single message makes no span of its own, unless the [`policy`](crate::policy) asks for
-//! one: `poll {topic}`, CLIENT, from the begin of the wait to the delivery. An asynchronous commit's span ends when the request is
-//! queued and says nothing of the broker's answer, which rdkafka 0.39 tells nobody: it calls the
-//! `commit_callback` of the user's context for automatic commits alone.
+//! Receiving a single message has a span only if the [`policy`](crate::policy::Rule::receive_spans)
+//! asks for it: `poll {topic}`, CLIENT, from the start of the wait to the delivery. The span of an
+//! asynchronous commit ends when the request is queued. It does not have the broker's answer:
+//! rdkafka 0.39 calls the `commit_callback` of your context for automatic commits only.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -55,27 +55,27 @@
 //! | client | wrapped | gives |
 //! |---|---|---|
 //! | `FutureProducer` | as it is | `send`, `send_result`, `send_batch` |
-//! | `ThreadedProducer`, `BaseProducer` | created with a [`Traced`] context | `send`; the span ends before the user's `delivery` is called |
+//! | `ThreadedProducer`, `BaseProducer` | created with a [`Traced`] context | `send`; the span ends before your `delivery` callback is called |
 //! | `StreamConsumer` | as it is | `recv`, `stream`, `batches`, `split_partition_queue` |
 //! | `BaseConsumer` | as it is | `poll`, `iter`, `split_partition_queue` |
 //!
-//! The client's own contexts, partitioners and callbacks stay the user's.
+//! Your own contexts, partitioners and callbacks stay in use.
 //!
-//! # What the headers of a record become
+//! # Headers
 //!
 //! | on the record | written | read |
 //! |---|---|---|
 //! | `traceparent`, `tracestate`, `baggage` | one each, in place of every case variant | exact name first, then any case |
-//! | two different traceparents | never | the last one that parses; the other is linked and counted |
-//! | null, binary or malformed values | kept if they are not ours | count as absent |
-//! | all other headers | kept, byte for byte and in order | left alone |
+//! | two different traceparents | never | the last valid one; the other is linked and counted |
+//! | null, binary or malformed values | replaced in context headers, kept in others | ignored |
+//! | all other headers | kept, byte for byte and in order | unchanged |
 //!
-//! What would push a message over the client's `message.max.bytes` is left out and counted in
-//! `otel_messaging.context.problems`: baggage first, then tracestate, then the whole context. A topic's
-//! `max.message.bytes` no client knows; where it is less,
-//! [`max_message_bytes`](crate::policy::Rule::max_message_bytes) says so, without compression and for
-//! a message that travels in a batch of its own. A message with a context that is refused for its size
-//! is counted as `refused_for_size`.
+//! A context that would make a message larger than the client's `message.max.bytes` is left out and
+//! counted in `otel_messaging.context.problems`: first the baggage, then the tracestate, then all
+//! of it. The client does not know the `max.message.bytes` of a topic; if that is less, set
+//! [`max_message_bytes`](crate::policy::Rule::max_message_bytes). The size is calculated without
+//! compression, for a message in a batch of its own. A message that has a context and is refused
+//! for its size is counted as `refused_for_size`.
 //!
 //! A message that is not delivered comes back with the headers that it was given, byte for byte.
 

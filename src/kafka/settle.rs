@@ -19,13 +19,12 @@ use crate::telemetry::context::active_span;
 const COMMIT: &str = "commit";
 
 impl<C> Consumer<C> {
-    /// Commits the offset of a message, as [`rd::Consumer::commit_message`] does, in a
-    /// `commit {topic}` span.
+    /// Commits the offset of a message, as [`rd::Consumer::commit_message`] does, in a `commit
+    /// {topic}` span.
     ///
-    /// The span belongs to the process span of a [`Received`] message, if there is or was one, else
-    /// to the current span. Of the client's own message only the latter is known. Boxes and counted
-    /// pointers do as references do; what else derefs to a message is for the method of the client's
-    /// own trait.
+    /// The span is a child of the process span of a [`Received`] message, if there is or was one,
+    /// else of the active span. A message of the client itself has no known process span. Boxes and
+    /// counted pointers are accepted as references are.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -51,7 +50,7 @@ impl<C> Consumer<C> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`rd::Consumer::commit_message`].
     pub fn commit_message<M, X>(&self, message: &M, mode: CommitMode) -> KafkaResult<()>
     where
         M: Committable + ?Sized,
@@ -65,7 +64,8 @@ impl<C> Consumer<C> {
     }
 }
 
-/// A message whose offset can be committed: the client's own, or a [`Received`] one.
+/// A message that [`Consumer::commit_message`] accepts: the client's own, or a [`Received`] one.
+/// The trait is sealed.
 pub trait Committable: sealed::Delivered {}
 
 impl<M: sealed::Delivered + ?Sized> Committable for M {}

@@ -9,49 +9,52 @@ use crate::engine::ambient::ambient;
 use crate::engine::received::Received;
 
 impl Received<Message> {
-    /// Acknowledges, as [`Message::ack`] does, in an `ack {subject}` span that belongs to the process
-    /// span of the message, if there is or was one, else to the current span. It ends when the client
-    /// has taken the acknowledgement, and says nothing of the server.
+    /// Acknowledges the message, as [`Message::ack`] does, in an `ack {subject}` span.
+    ///
+    /// The span is a child of the process span of the message, if there is or was one, else of the
+    /// active span. It ends when the client has taken the acknowledgement; that the server received
+    /// it is not confirmed.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Message::ack`].
     pub fn ack(&self) -> impl Future<Output = Result<(), Error>> {
         self.settled(verb(AckKind::Ack), (**self).ack())
     }
 
-    /// Settles in one of the ways that there are, as [`Message::ack_with`] does, in a span named by
-    /// the way: `ack`, `nak` or `term`. [`AckKind::Progress`] settles nothing and has no span.
+    /// Settles the message with this kind, as [`Message::ack_with`] does, in a span named after it:
+    /// `ack`, `nak` or `term {subject}`. [`AckKind::Progress`] does not settle and has no span.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Message::ack_with`].
     pub fn ack_with(&self, kind: AckKind) -> impl Future<Output = Result<(), Error>> {
         self.settled(verb(kind), (**self).ack_with(kind))
     }
 
-    /// Acknowledges and waits for the server to say so, as [`Message::double_ack`] does, in a
-    /// `double_ack {subject}` span that ends with the server's answer.
+    /// Acknowledges the message and waits for the server's answer, as [`Message::double_ack`] does,
+    /// in a `double_ack {subject}` span that ends with the answer.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came. On the span `error.type` is `timeout` where the server
-    /// has not answered.
+    /// The error of [`Message::double_ack`]. On the span, `error.type` is `timeout` if there is no
+    /// answer in time.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not take back what is sent. Its span ends with the status unset,
-    /// since nobody knows the outcome.
+    /// Dropping the future does not take back an acknowledgement that is sent. The span ends with
+    /// the status unset, because the outcome is unknown.
     pub fn double_ack(&self) -> impl Future<Output = Result<(), Error>> {
         self.settled(double_verb(AckKind::Ack), (**self).double_ack())
     }
 
-    /// Settles in one of the ways that there are and waits for the server to say so, as
-    /// [`Message::double_ack_with`] does; else as [`double_ack`](Self::double_ack).
+    /// Settles the message with this kind and waits for the server's answer, as
+    /// [`Message::double_ack_with`] does. Span and cancel safety are those of
+    /// [`double_ack`](Self::double_ack), named after the kind.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Message::double_ack_with`].
     pub fn double_ack_with(&self, kind: AckKind) -> impl Future<Output = Result<(), Error>> {
         self.settled(double_verb(kind), (**self).double_ack_with(kind))
     }

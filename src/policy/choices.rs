@@ -1,4 +1,4 @@
-//! What the settings of a rule choose among.
+//! Values of the settings of a rule.
 
 /// Declares what a setting chooses among. In a policy file a choice has its own name, in snake case.
 ///
@@ -26,81 +26,89 @@ macro_rules! choice {
 }
 
 choice! {
-    /// What is recorded of a destination's messages.
+    /// What is recorded of a destination's messages, see
+    /// [`Rule::record`](crate::policy::Rule::record).
     ///
-    /// None of these cuts a trace: what a message carries is current in its handler, and reaches what
-    /// the handler sends.
+    /// No value cuts a trace: the context of a message is current in its handler, and goes out with
+    /// what the handler sends.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum Record {
         /// Spans and metrics.
         #[default]
         Full,
-        /// Metrics, but no span. A message is sent with the context that is current.
+        /// Metrics, but no spans. A message is sent with the ambient context.
         PropagateOnly,
-        /// Nothing. A message is sent as the bare client would.
+        /// Nothing. A message is sent as by the bare client.
         Off,
     }
 }
 
 choice! {
-    /// What becomes of the context that a received message carries.
+    /// How the context of a received message is used, see
+    /// [`Rule::incoming`](crate::policy::Rule::incoming).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum Incoming {
-        /// The process span is a child of the creation context and links to it. A span that was opened
-        /// since the message was delivered stays the parent, see
+        /// The process span is a child of the creation context and links to it. A span that was
+        /// opened since the message was delivered is the parent instead, see
         /// [`Rule::parent`](crate::policy::Rule::parent).
         #[default]
         Continue,
-        /// The process span links to the creation context and starts a trace of its own. The baggage is
-        /// current in the handler. Where no span is recorded there is nothing to link from, and the
-        /// context goes on as in `Continue`.
+        /// The process span starts a trace of its own and links to the creation context. The
+        /// baggage is current in the handler. Without a recorded span there is no link, and the
+        /// context is continued.
         LinkOnly,
-        /// For senders who are not trusted: the process span starts a trace of its own and links to the
-        /// identity of the creation context. Its sampled flag, tracestate and baggage are dropped, and do
-        /// not go out again with headers that the handler forwards. That goes for whatever context a
-        /// message has that is sent inside the handler, by whomever it was put there. After the handler
-        /// has ended nobody knows any more where such headers are from (see [`Carried`]), unless they
-        /// are sent in [the message's context](crate::Received::creation_context).
+        /// For senders who are not trusted. The process span starts a trace of its own and links to
+        /// the ids of the creation context. Sampled flag, tracestate and baggage are dropped.
+        ///
+        /// They do not go out again with headers that the handler forwards. Inside the handler this
+        /// applies to any context that a sent message carries, whoever put it there. After the
+        /// handler has ended, the origin of such headers is unknown (see [`Carried`]), unless the
+        /// message is sent in [`creation_context`](crate::Received::creation_context).
         Restart,
-        /// As if the message carried no context.
+        /// The message is handled as if it carried no context.
         Ignore,
     }
 }
 
 choice! {
-    /// What the span of processing a message is a child of.
+    /// Parent of a process span, see [`Rule::parent`](crate::policy::Rule::parent).
     ///
-    /// Whatever is not the parent is linked to: the message's creation context, as far as
-    /// [`Incoming`] lets it, and the span that is active.
+    /// The creation context and the active span are linked if they are not the parent; the creation
+    /// context only as [`Incoming`] permits.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum Parent {
-        /// The message's creation context, whatever is active, where [`Incoming::Continue`] holds; else,
-        /// and for a batch, the span is a root.
+        /// The message's creation context, even inside an active span. The span is a root for a
+        /// batch, and if [`Incoming`] is not `Continue`.
         Message,
-        /// The span that is active, even if it was active before the message was delivered; where none
-        /// is, as for `Message`.
+        /// The active span, even if it was active before the message was delivered. Without one, as
+        /// for `Message`.
         Ambient,
-        /// Nothing: the span starts a trace of its own.
+        /// None: the span starts a trace of its own.
         Root,
     }
 }
 
 choice! {
-    /// What becomes of the context that a message to be sent carries already: a message that is
-    /// forwarded, retried or dead-lettered, or one that the application gave a context.
+    /// How a context is used that a message already carries when it is sent, see
+    /// [`Rule::carried`](crate::policy::Rule::carried).
+    ///
+    /// Such a message is forwarded, retried or dead-lettered, or the application has given it a
+    /// context.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum Carried {
-        /// Where no span is active, the send span is a child of the carried context. It links to it in
-        /// any case. Carried baggage is sent along; of members with the same name the current one is.
+        /// The send span links to the carried context, and is its child if no span is active.
+        /// Carried baggage is sent too; the ambient baggage has precedence for members of the same
+        /// name.
         #[default]
         Continue,
-        /// The send span links to the carried context and is never its child. Baggage as in `Continue`.
+        /// The send span links to the carried context and is never its child. Baggage as for
+        /// `Continue`.
         LinkOnly,
-        /// As if the message carried none: what it carries is removed.
+        /// What the message carries is removed, and the send span does not link to it.
         Ignore,
     }
 }

@@ -12,10 +12,20 @@ use super::rule::{Rule, Settings};
 impl Policy {
     /// Reads a policy from a TOML file.
     ///
+    /// ```no_run
+    /// use otel_messaging::Telemetry;
+    /// use otel_messaging::policy::Policy;
+    ///
+    /// # fn example() -> anyhow::Result<()> {
+    /// let telemetry = Telemetry::new().policy(Policy::from_file("messaging.toml")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`PolicyError`] if the file cannot be read, is no TOML, or has a field or a value that is
-    /// unknown. It names the file, the line and the field.
+    /// [`PolicyError`] if the file cannot be read, is no TOML, or has an unknown field or value.
+    /// Its text has the file, the line and the field.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| PolicyError {
@@ -50,7 +60,9 @@ struct File {
     rule: Vec<Settings>,
 }
 
-/// Why a policy could not be read: the file, the line and the field.
+/// Error of [`Policy::from_file`], or of parsing a [`Policy`] from a text.
+///
+/// Its text has the file, if there is one, the line and the field.
 #[derive(Debug)]
 pub struct PolicyError {
     path: Option<PathBuf>,

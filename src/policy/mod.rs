@@ -1,23 +1,23 @@
-//! What is recorded of the messages of a destination, and what of theirs is trusted.
+//! What is recorded, and which contexts are trusted, for each destination.
 //!
-//! A [`Policy`] is a list of [`Rule`]s. Each names destinations, exactly or by a pattern, and sets
-//! what it has to say of them; a later rule wins over an earlier one, setting by setting. What no
-//! rule sets is as the table says.
+//! A [`Policy`] is a list of [`Rule`]s. A rule has settings for the destinations of one name or
+//! pattern. If several rules match a destination, a later one overrides an earlier one, setting by
+//! setting. A setting that is in none of them has its default:
 //!
-//! | setting | in a file | unset |
+//! | setting | in a file | default |
 //! |---|---|---|
 //! | [`record`](Rule::record) | `record = "propagate_only"` | `full` |
 //! | [`incoming`](Rule::incoming) | `incoming = "restart"` | `continue` |
 //! | [`redelivered`](Rule::redelivered) | `redelivered = "link_only"` | as `incoming` |
-//! | [`parent`](Rule::parent) | `parent = "ambient"` | by when the active span was opened |
+//! | [`parent`](Rule::parent) | `parent = "ambient"` | a span opened since the delivery, else the creation context |
 //! | [`carried`](Rule::carried) | `carried = "link_only"` | `continue` |
 //! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
 //! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
 //! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
-//! | [`max_message_bytes`](Rule::max_message_bytes) | `max_message_bytes = 65536` | what the client knows |
+//! | [`max_message_bytes`](Rule::max_message_bytes) | `max_message_bytes = 65536` | the client's limit |
 //! | [`create_spans`](Rule::create_spans) | `create_spans = false` | on |
 //! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off, for batches on |
-//! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | where they belong to something |
+//! | [`settle_spans`](Rule::settle_spans) | `settle_spans = false` | on for known messages and inside a span |
 //! | [`message_key`](Rule::message_key) | `message_key = false` | on |
 //! | [`capture_headers`](Rule::capture_headers) | `capture_headers = ["x-tenant"]` | none |
 //! | [`template`](Rule::template) | `template = "orders.{id}"` | none |
@@ -25,14 +25,16 @@
 //! | [`time_in_queue`](Rule::time_in_queue) | `time_in_queue = true` | off |
 //! | [`lag`](Rule::lag) | `lag = true` | off |
 //! | [`fan_back`](Rule::fan_back) | `fan_back = 100` | 0 |
-//! | [`unregistered_attributes`](Rule::unregistered_attributes) | `unregistered_attributes = true` | where they are out of the ordinary |
+//! | [`unregistered_attributes`](Rule::unregistered_attributes) | `unregistered_attributes = true` | only with an unusual value |
 //!
-//! A destination is known by the name that its spans have as `messaging.destination.name`. In
-//! patterns `*` stands for any characters, dots and none included, and `?` for one; all else stands
-//! for itself. A destination's rules are looked up once by each client and then remembered. What
-//! concerns several destinations at once goes by their template, if they share one, or else by what
-//! their names have in common, as exchange and queue of deliveries with several routing keys; and if
-//! there is nothing, as for a commit of all, by the empty name, which `*` matches.
+//! A rule matches the name that spans have as `messaging.destination.name`. In a pattern `*`
+//! matches any characters, dots and none included, and `?` matches one; any other character matches
+//! itself. A client looks up the rules of a destination once.
+//!
+//! An operation on several destinations has the template that they share. Without one, it has the
+//! part that their names share, such as the exchange and the queue of deliveries with several
+//! routing keys. Without that, as for a commit of all offsets, it has the empty name, which `*`
+//! matches.
 //!
 //! ```
 //! use std::time::Duration;
@@ -82,7 +84,7 @@ pub use self::choices::{Carried, Incoming, Parent, Record};
 pub use self::file::PolicyError;
 pub use self::rule::Rule;
 
-/// Rules for destinations; without any, all is as the [module](self) says of what is unset.
+/// Rules for destinations, see the [module](self). Without rules, every setting has its default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     rules: Vec<Rule>,
@@ -95,7 +97,7 @@ impl Policy {
         Self::default()
     }
 
-    /// Adds a rule, which wins over those before it.
+    /// Adds a rule, which overrides those before it.
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);

@@ -1,48 +1,55 @@
-//! Keys that every messaging system shares, and values that the conventions give a form.
+//! Keys of attributes that all messaging systems share.
+//!
+//! Spec: [attributes registry § Messaging].
+//!
+//! [attributes registry § Messaging]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/registry/attributes/messaging.md
 
 use opentelemetry::{KeyValue, StringValue};
 
-/// The messaging system, as the conventions name it.
+/// The messaging system: `kafka`, `rabbitmq` or `nats`.
 pub const MESSAGING_SYSTEM_NAME: &str = "messaging.system.name";
-/// The system's own verb for the operation.
+/// Name of the operation in the messaging system, for example `send` or `ack`.
 pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
-/// The operation's type: `create`, `send`, `receive`, `process`, `settle`.
+/// Type of the operation: `create`, `send`, `receive`, `process` or `settle`.
 pub const MESSAGING_OPERATION_TYPE: &str = "messaging.operation.type";
-/// The topic, queue or subject.
+/// Name of the destination: a topic, a queue or a subject.
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
-/// What stands for a destination whose name is one of many.
+/// Template of the destination, for example `orders.{id}`.
 pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
-/// Whether the destination is gone with its user; only set if so.
+/// Whether the destination is temporary. Set only if true.
 pub const MESSAGING_DESTINATION_TEMPORARY: &str = "messaging.destination.temporary";
-/// Whether the broker chose the destination's name; only set if so.
+/// Whether the destination is anonymous. Set only if true.
 pub const MESSAGING_DESTINATION_ANONYMOUS: &str = "messaging.destination.anonymous";
-/// The partition of the destination, a string.
+/// Partition of the destination, a string.
 pub const MESSAGING_DESTINATION_PARTITION_ID: &str = "messaging.destination.partition.id";
-/// The consumer group.
+/// Name of the consumer group.
 pub const MESSAGING_CONSUMER_GROUP_NAME: &str = "messaging.consumer.group.name";
-/// The client's identifier.
+/// Id of the client.
 pub const MESSAGING_CLIENT_ID: &str = "messaging.client.id";
-/// The message's own identifier.
+/// Id of the message.
 pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
-/// What a message and the answer to it have in common.
+/// Id that a message and its answer share.
 pub const MESSAGING_MESSAGE_CONVERSATION_ID: &str = "messaging.message.conversation_id";
-/// Beginning of the key of a captured header. Not registered in the conventions.
+/// Prefix of the key of a captured header. Not registered in the conventions.
 pub const HEADER: &str = "otel_messaging.header";
-/// Which delivery of the message it is, from 1. Not registered in the conventions.
+/// Number of the delivery of a message, from 1. Not registered in the conventions.
+///
+/// The first has it only with
+/// [`unregistered_attributes`](crate::policy::Rule::unregistered_attributes).
 pub const DELIVERY_ATTEMPT: &str = "otel_messaging.message.delivery_attempt";
-/// How many messages a batch has.
+/// Number of messages in a batch.
 pub const MESSAGING_BATCH_MESSAGE_COUNT: &str = "messaging.batch.message_count";
-/// How many messages share a link of a batch's span. Not registered in the conventions.
+/// Number of messages that share a link. Not registered in the conventions.
 pub const LINK_MESSAGE_COUNT: &str = "otel_messaging.link.message_count";
-/// How many messages of a batch are from the trace of this span. Not registered in the conventions.
+/// Number of messages of a batch that are from the trace of this span. Not registered in the conventions.
 pub const FAN_BACK_MESSAGE_COUNT: &str = "otel_messaging.fan_back.message_count";
 /// How many traces got no span for a batch, being too many. Not registered in the conventions.
 pub const FAN_BACK_LEFT_OUT: &str = "otel_messaging.fan_back.left_out";
-/// The broker's address, where just one is known.
+/// Address of the broker.
 pub const SERVER_ADDRESS: &str = "server.address";
-/// The broker's port.
+/// Port of the broker.
 pub const SERVER_PORT: &str = "server.port";
-/// What kind of error an operation ended with.
+/// Class of the error that an operation ended with.
 pub const ERROR_TYPE: &str = "error.type";
 
 pub(crate) const EXCEPTION_EVENT: &str = "exception";

@@ -4,7 +4,9 @@ use opentelemetry::KeyValue;
 
 /// Variable of the environment whose value is a list of what a program opts in to.
 ///
-/// Spec: messaging, "Warning" on the transition, 1.45.0.
+/// Spec: [messaging], on the transition from version 1.24.
+///
+/// [messaging]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/README.md
 pub(crate) const STABILITY_OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
 
 /// Whether a list of what a program opts in to asks for deprecated names beside the present ones.

@@ -1,9 +1,11 @@
 //! The rules of OpenTelemetry's semantic conventions for messaging, as constants and pure functions.
 //!
-//! Each rule stands here once, under the heading of the specification that its `Spec:` line names.
-//! Keys that only one broker has are in that broker's module.
+//! The modules [`attributes`] and [`metrics`] have the names that all messaging systems share. Keys that
+//! only one broker has are in the module of that broker: `kafka::attributes`, `amqp::attributes` and
+//! `nats::attributes`.
 //!
-//! Pinned release: 1.45.0.
+//! A rule is written here once, and its `Spec:` line links to the heading that it follows. The release
+//! of the conventions is the one in [`SCHEMA_URL`].
 //!
 #![doc = include_str!("renamed.md")]
 

@@ -22,7 +22,9 @@ pub(crate) enum OperationType {
 impl OperationType {
     /// Value of `messaging.operation.type`.
     ///
-    /// Spec: messaging-spans § Operation types, 1.45.0.
+    /// Spec: [messaging-spans § Operation types].
+    ///
+    /// [messaging-spans § Operation types]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#operation-types
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -40,7 +42,9 @@ impl OperationType {
 
     /// Kind of span that this operation makes.
     ///
-    /// Spec: messaging-spans § Span kind, 1.45.0.
+    /// Spec: [messaging-spans § Span kind].
+    ///
+    /// [messaging-spans § Span kind]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#span-kind
     pub(crate) const fn span_kind(self) -> SpanKind {
         match self {
             Self::Create | Self::Send => SpanKind::Producer,

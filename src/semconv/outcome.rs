@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 /// `error.type` of a handler or guard that was dropped before it had an outcome.
 ///
-/// Spec: recording-errors § Recording errors on spans, 1.45.0 (a value of our own).
+/// Spec: [recording-errors § Recording errors on spans]. The value is our own.
+///
+/// [recording-errors § Recording errors on spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/general/recording-errors.md#recording-errors-on-spans
 pub(crate) const CANCELLED: &str = "cancelled";
 
 /// `error.type` of a handler that panicked.
@@ -16,15 +18,36 @@ pub(crate) const PANIC: &str = "panic";
 
 /// `error.type` where no better one is known.
 ///
-/// Spec: attributes registry § error.type, 1.45.0.
+/// Spec: [attributes registry § error.type].
+///
+/// [attributes registry § error.type]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/registry/attributes/error.md#error-type
 #[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
 pub(crate) const OTHER: &str = "_OTHER";
 
-/// What a handler may return: `()`, any `Result` whose error is `Debug`, or a `ControlFlow`.
+/// What a handler returns: `()`, a `Result` whose error is `Debug`, a `ControlFlow`, or a type of
+/// your own.
 ///
-/// The value goes back to the caller as it came; only its error, where it has one, is looked at.
+/// The value is returned to the caller unchanged. Only its error is recorded, if it has one.
+///
+/// ```
+/// use otel_messaging::{HandlerError, Outcome};
+///
+/// enum Billed {
+///     Paid,
+///     Refused(String),
+/// }
+///
+/// impl Outcome for Billed {
+///     fn error(&self) -> Option<HandlerError<'_>> {
+///         match self {
+///             Self::Paid => None,
+///             Self::Refused(reason) => Some(HandlerError::new(reason)),
+///         }
+///     }
+/// }
+/// ```
 pub trait Outcome {
-    /// The error, where the outcome is one.
+    /// The error; `None` if the outcome is a success.
     fn error(&self) -> Option<HandlerError<'_>>;
 }
 
@@ -40,14 +63,29 @@ impl<T, E: fmt::Debug + 'static> Outcome for Result<T, E> {
     }
 }
 
-/// Leaving a loop early is not an error.
+/// `Break` is not an error.
 impl<B, C> Outcome for ControlFlow<B, C> {
     fn error(&self) -> Option<HandlerError<'_>> {
         None
     }
 }
 
-/// An error that a handler returned, whatever its type.
+/// An error that a handler returned, of any type.
+///
+/// An [error classifier](crate::Telemetry::error_classifier) is called with it, and an [`Outcome`]
+/// of your own makes one.
+///
+/// ```
+/// use std::io;
+/// use otel_messaging::HandlerError;
+///
+/// let error = io::Error::from(io::ErrorKind::TimedOut);
+/// let error = HandlerError::new(&error);
+///
+/// let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+/// assert_eq!(kind, Some(io::ErrorKind::TimedOut));
+/// assert_eq!(error.type_name(), "std::io::error::Error");
+/// ```
 #[derive(Clone, Copy)]
 pub struct HandlerError<'a> {
     error: &'a dyn Any,
@@ -56,7 +94,7 @@ pub struct HandlerError<'a> {
 }
 
 impl<'a> HandlerError<'a> {
-    /// Wraps an error, for own implementations of [`Outcome`].
+    /// The error of an [`Outcome`] of your own.
     pub fn new<E: fmt::Debug + 'static>(error: &'a E) -> Self {
         Self {
             error,
@@ -65,13 +103,13 @@ impl<'a> HandlerError<'a> {
         }
     }
 
-    /// The error itself, where it is of type `E`.
+    /// The error itself, if its type is `E`.
     #[must_use]
     pub fn downcast_ref<E: 'static>(&self) -> Option<&'a E> {
         self.error.downcast_ref()
     }
 
-    /// Name of the error's Rust type, `my_crate::Error` for instance.
+    /// Name of the type of the error, for example `my_crate::Error`.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {
         self.type_name

@@ -2,7 +2,9 @@
 
 /// Name of a span: the operation's name, then what stands for the destination where names are few.
 ///
-/// Spec: messaging-spans § Span name, 1.45.0.
+/// Spec: [messaging-spans § Span name].
+///
+/// [messaging-spans § Span name]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#span-name
 pub(crate) fn span_name(operation_name: &str, destination: Option<&str>) -> String {
     match destination {
         Some(destination) => [operation_name, " ", destination].concat(),

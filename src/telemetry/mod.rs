@@ -37,11 +37,12 @@ use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
 /// Kinds of problems that a message's context can have.
 pub(crate) const PROBLEM_KINDS: usize = 8;
 
-/// Where spans and metrics go, and how context travels: given to each wrapper at construction.
+/// The settings of a wrapped client: providers, propagator, policy and limits.
 ///
-/// Unset, the tracer and the meter are OpenTelemetry's global ones, looked up at first use, and
-/// context travels as W3C Trace Context and Baggage ([`w3c::Propagator`](crate::w3c::Propagator)),
-/// whatever the global propagator is. Cloning is cheap.
+/// Each wrapper is given one when it is made. Unset, spans and metrics go to OpenTelemetry's global
+/// providers, and context travels as W3C Trace Context and Baggage
+/// ([`w3c::Propagator`](crate::w3c::Propagator)), whatever the global propagator is. Cloning is
+/// cheap.
 ///
 /// ```
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -68,7 +69,10 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Telemetry over the global providers and the W3C propagator.
+    /// Telemetry with the global providers and the W3C propagator.
+    ///
+    /// The environment variables `OTEL_SPAN_LINK_COUNT_LIMIT` (see [`max_links`](Self::max_links))
+    /// and `OTEL_SEMCONV_STABILITY_OPT_IN` (see [`semconv`](crate::semconv)) are read here.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -88,11 +92,11 @@ impl Telemetry {
         }
     }
 
-    /// Sets the provider of the tracer.
+    /// Sets the tracer provider.
     ///
-    /// Unset: the global provider, looked up at first use and again until there is one. A missing
-    /// global provider is reported once, as a `tracing` warning; messages and incoming contexts
-    /// pass through all the same.
+    /// Unset: the global one, looked up when the first span starts, and again until there is one.
+    /// While there is none, messages are sent and received without spans and their contexts are
+    /// passed on; one warning is logged with `tracing`.
     #[must_use]
     pub fn tracer_provider<P>(mut self, provider: P) -> Self
     where
@@ -103,9 +107,10 @@ impl Telemetry {
         self
     }
 
-    /// Sets the provider of the meter.
+    /// Sets the meter provider.
     ///
-    /// Unset: the global provider, looked up at first use and again until there is one.
+    /// Unset: the global one, looked up when the first metric is recorded, and again until there is
+    /// one.
     #[must_use]
     pub fn meter_provider<P: MeterProvider>(mut self, provider: P) -> Self {
         self.meter = Some(provider.meter_with_scope(scope()));
@@ -127,18 +132,18 @@ impl Telemetry {
 
     /// Uses OpenTelemetry's global propagator, looked up for every message.
     ///
-    /// Where the program has set none, the global propagator does nothing and traces end at the
-    /// queue; that is why it is not the default.
+    /// Unset: [`w3c::Propagator`](crate::w3c::Propagator). The global propagator does nothing until
+    /// the program sets one, and traces end at the queue until then.
     #[must_use]
     pub fn global_propagator(mut self) -> Self {
         self.propagation = Propagation::Global;
         self
     }
 
-    /// Sets what is recorded and trusted, destination by destination.
+    /// Sets what is recorded and which contexts are trusted, for each destination.
     ///
-    /// Unset: everything is recorded and every context is continued, as the module
-    /// [`policy`](crate::policy) says of what no rule sets.
+    /// Unset: everything is recorded and every context is continued. The module
+    /// [`policy`](crate::policy) has the default of each setting.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
         self.times_waits = policy.has_receive_spans();
@@ -146,12 +151,15 @@ impl Telemetry {
         self
     }
 
-    /// Sets what decides whether a handler's error is a failure of its process span, and under
-    /// which `error.type`.
+    /// Sets which errors of a handler fail its process span, and their `error.type`.
     ///
-    /// `None` means that the error is an expected outcome: the span's status stays unset. Keep the
-    /// answer low in cardinality. Unset: each error is a failure whose `error.type` is the name of
-    /// its Rust type, which says little of errors like `anyhow`'s that can hold any other:
+    /// The classifier returns the `error.type`, or `None` for an error that is an expected outcome:
+    /// the status of the span stays unset then. `error.type` is an attribute of metrics too, so
+    /// return few different values.
+    ///
+    /// Unset: each error fails the span, and its `error.type` is the name of its Rust type. For a
+    /// type that holds any error, such as `anyhow::Error`, a classifier can look at the error
+    /// inside:
     ///
     /// ```
     /// use std::io;
@@ -175,38 +183,42 @@ impl Telemetry {
         self
     }
 
-    /// Sets whether a context that a message to be sent already carries is kept, as one that the user
-    /// chose.
+    /// Sets whether a message that already carries a context keeps it when it is sent.
     ///
-    /// Such a message's headers are not altered; its send span is of kind CLIENT and links to the
-    /// context. Unset: the headers are replaced, since what a forwarded message carries is most
-    /// often the stale context of the hop before.
+    /// If so, the headers of the message are not altered, and its send span has the kind CLIENT and
+    /// links to that context. Unset: no. The headers are replaced, because a forwarded message most
+    /// often carries the context of the hop before.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.45.0.
+    /// Spec: [messaging-spans § Producer spans].
+    ///
+    /// [messaging-spans § Producer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#producer-spans
     #[must_use]
     pub const fn keep_existing_context(mut self, keep: bool) -> Self {
         self.keeps_existing_context = keep;
         self
     }
 
-    /// Sets how many links a span of a batch has at most; what is more goes onto child spans.
+    /// Sets the most links that a span of a batch has. Further links are on child spans.
     ///
-    /// Keep it at or below what the SDK's span limits allow, or the SDK drops the rest. Unset: what
-    /// `OTEL_SPAN_LINK_COUNT_LIMIT` says, as for the SDK, else 128. With 0 there are no links.
+    /// Unset: the value of `OTEL_SPAN_LINK_COUNT_LIMIT`, which the SDK reads too, else 128. With 0,
+    /// spans have no links. A value above the limit of the SDK loses links: the SDK drops what is
+    /// beyond its limit.
     #[must_use]
     pub const fn max_links(mut self, links: usize) -> Self {
         self.max_links = links;
         self
     }
 
-    /// Sets how many names of destinations, or templates of names, a client may meet and use in names
-    /// of spans and on metrics. Unset: 500.
+    /// Sets the most names of destinations that a client uses in span names and on metrics. Unset:
+    /// 500.
     ///
-    /// Further ones are left out there and keep their name as an attribute of spans, and one warning
-    /// says so: names that are without number want a [template](crate::policy::Rule::template). One
-    /// that the policy sets does not count; one that many destinations share counts once. Destinations
-    /// that stay in use may have a name late, as many again. With 0 none has one that the policy does
-    /// not set.
+    /// Beyond that, span names and metrics leave the name out; spans still have it as an attribute,
+    /// and one warning is logged. Destinations whose names are unbounded need a
+    /// [template](crate::policy::Rule::template).
+    ///
+    /// A template of the policy is not counted. A pattern that many destinations share is counted
+    /// once. Names that stay in use are added later, up to as many again. With 0, only templates of
+    /// the policy are used.
     #[must_use]
     pub const fn max_destination_names(mut self, names: usize) -> Self {
         self.max_names = names;
@@ -316,7 +328,9 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Spec: SDK environment variables § Span limits.
+/// Spec: [SDK environment variables § Span limits].
+///
+/// [SDK environment variables § Span limits]: https://github.com/open-telemetry/opentelemetry-specification/blob/v1.60.0/specification/configuration/sdk-environment-variables.md#span-limits
 fn default_max_links() -> usize {
     const SDKS_OWN: u32 = 128;
     let set = env::var("OTEL_SPAN_LINK_COUNT_LIMIT").ok();

@@ -19,7 +19,10 @@ pub(super) struct Received {
 /// with the same name the last one counts. Beyond 64 members or 8192 bytes, the first ones that fit
 /// are read.
 ///
-/// Spec: Baggage § Header Content, § Limits.
+/// Spec: [Baggage § Header Content]; [Baggage § Limits].
+///
+/// [Baggage § Header Content]: https://www.w3.org/TR/2024/CR-baggage-20240530/#header-content
+/// [Baggage § Limits]: https://www.w3.org/TR/2024/CR-baggage-20240530/#limits
 pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Received {
     let mut is_malformed = false;
     let mut baggage = Baggage::new();
@@ -53,7 +56,10 @@ pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Receive
 /// A name that is no token cannot be sent. Beyond 64 members or 8192 bytes, the first ones that fit
 /// are written.
 ///
-/// Spec: Baggage § Header Content, § Limits.
+/// Spec: [Baggage § Header Content]; [Baggage § Limits].
+///
+/// [Baggage § Header Content]: https://www.w3.org/TR/2024/CR-baggage-20240530/#header-content
+/// [Baggage § Limits]: https://www.w3.org/TR/2024/CR-baggage-20240530/#limits
 pub(super) fn write(baggage: &Baggage) -> Option<String> {
     if baggage.is_empty() {
         return None;
@@ -165,7 +171,9 @@ fn percent_encode(header: &mut String, byte: u8) {
     header.extend(['%', digit(byte >> 4), digit(byte & 0x0f)]);
 }
 
-/// Spec: RFC 7230 § 3.2.6, token.
+/// Spec: [RFC 7230 § 3.2.6], `token`.
+///
+/// [RFC 7230 § 3.2.6]: https://www.rfc-editor.org/rfc/rfc7230#section-3.2.6
 fn is_token(key: &str) -> bool {
     let is_special = |byte| b"!#$%&'*+-.^_`|~".contains(&byte);
     !key.is_empty()
@@ -174,7 +182,9 @@ fn is_token(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || is_special(byte))
 }
 
-/// Spec: Baggage § Header Content, baggage-octet.
+/// Spec: [Baggage § Definition], `baggage-octet`.
+///
+/// [Baggage § Definition]: https://www.w3.org/TR/2024/CR-baggage-20240530/#definition
 fn is_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
 }

@@ -1,11 +1,11 @@
 //! W3C Trace Context (level 2) and Baggage: the headers `traceparent`, `tracestate` and `baggage`.
 //!
-//! Reading is as strict as the specification (a malformed `traceparent` is none) and cannot fail
-//! or panic. What is written is printable ASCII, whatever the OpenTelemetry types were filled with.
+//! Reading follows the specifications strictly, and never fails or panics: a malformed
+//! `traceparent` is absent. Writing gives printable ASCII, whatever the OpenTelemetry types hold.
 //!
-//! Kept are three things that OpenTelemetry's own propagators lose: the random flag, `tracestate`
-//! lists with keys that [`TraceState`](opentelemetry::trace::TraceState) refuses, and properties of
-//! baggage members.
+//! Three things are kept that OpenTelemetry's own propagators lose: the random flag, `tracestate`
+//! lists with keys that [`TraceState`](opentelemetry::trace::TraceState) refuses, and the
+//! properties of baggage members.
 //!
 //! # Limits
 //!

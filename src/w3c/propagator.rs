@@ -12,20 +12,23 @@ use opentelemetry::trace::{SpanContext, TraceContextExt, TraceFlags, TraceId, Tr
 use super::traceparent::{RANDOM, TraceParent};
 use super::{BAGGAGE, TRACEPARENT, TRACESTATE, baggage, tracestate};
 
-/// W3C Trace Context and Baggage as one [`TextMapPropagator`], fit to be the global one for HTTP.
+/// W3C Trace Context and Baggage as one [`TextMapPropagator`], which can also be the global one for
+/// HTTP. The [module](crate::w3c) has an example.
 ///
-/// Header names are found in any case, lower case first. Several `tracestate` or `baggage` headers
-/// are read as one list, where the carrier offers them ([`Extractor::get_all`]); `traceparent`
-/// headers that differ count as none. A header that would be empty is not set.
+/// Header names match in any case, lower case first. Several `tracestate` or `baggage` headers are
+/// read as one list, if the carrier has [`Extractor::get_all`]. Several `traceparent` headers that
+/// differ are absent. An empty header is not written.
 ///
-/// Spec: Trace Context Level 2 § Trace Context HTTP Headers Format; Baggage § Baggage HTTP Header
-/// Format.
+/// Spec: [Trace Context Level 2 § Trace Context HTTP Request Headers Format]; [Baggage § Baggage HTTP Header Format].
+///
+/// [Trace Context Level 2 § Trace Context HTTP Request Headers Format]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#trace-context-http-request-headers-format
+/// [Baggage § Baggage HTTP Header Format]: https://www.w3.org/TR/2024/CR-baggage-20240530/#baggage-http-header-format
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Propagator;
 
 impl Propagator {
-    /// The propagator; it has no settings.
+    /// The propagator. It has no settings.
     #[must_use]
     pub const fn new() -> Self {
         Self

@@ -4,12 +4,16 @@ use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 
 /// Flag of a trace whose id ends in seven random bytes.
 ///
-/// Spec: Trace Context Level 2 § Random Trace ID Flag.
+/// Spec: [Trace Context Level 2 § Random Trace ID Flag].
+///
+/// [Trace Context Level 2 § Random Trace ID Flag]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#random-trace-id-flag
 pub(super) const RANDOM: TraceFlags = TraceFlags::new(0x02);
 
 /// A valid `traceparent`: neither id is zero, and no flag but sampled and random is set.
 ///
-/// Spec: Trace Context Level 2 § Traceparent Header.
+/// Spec: [Trace Context Level 2 § Traceparent Header].
+///
+/// [Trace Context Level 2 § Traceparent Header]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#traceparent-header
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceParent {
     pub(crate) trace_id: TraceId,
@@ -23,7 +27,9 @@ impl TraceParent {
     /// `None` for anything the grammar forbids. Of versions 01 to fe it reads what version 00
     /// defines and ignores what follows.
     ///
-    /// Spec: Trace Context Level 2 § Versioning of traceparent.
+    /// Spec: [Trace Context Level 2 § Versioning of traceparent].
+    ///
+    /// [Trace Context Level 2 § Versioning of traceparent]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#versioning-of-traceparent
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
         let (version, rest) = byte(trim_ows(value))?;
         let (trace_high, rest) = word(rest.strip_prefix(b"-")?)?;

@@ -18,7 +18,9 @@ pub(super) struct Received {
 /// Space and tab around members and empty members are left out, duplicates are kept. A value that is
 /// not UTF-8 counts as absent.
 ///
-/// Spec: Trace Context Level 2 § Tracestate Header.
+/// Spec: [Trace Context Level 2 § Tracestate Header].
+///
+/// [Trace Context Level 2 § Tracestate Header]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#tracestate-header
 pub(super) fn parse(values: &[&[u8]]) -> Option<Received> {
     let mut members = Vec::new();
     for value in values.iter().filter_map(|value| str::from_utf8(value).ok()) {
@@ -80,7 +82,9 @@ fn join<'a>(members: impl IntoIterator<Item = (&'a str, &'a str)> + Clone) -> St
     header
 }
 
-/// Spec: Trace Context Level 2 § Key.
+/// Spec: [Trace Context Level 2 § Key].
+///
+/// [Trace Context Level 2 § Key]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#key
 fn is_key(key: &str) -> bool {
     let is_alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     key.len() <= 256
@@ -90,7 +94,9 @@ fn is_key(key: &str) -> bool {
             .all(|byte| is_alphanumeric(&byte) || b"_-*/@".contains(&byte))
 }
 
-/// Spec: Trace Context Level 2 § Value.
+/// Spec: [Trace Context Level 2 § Value].
+///
+/// [Trace Context Level 2 § Value]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#value
 fn is_value(value: &str) -> bool {
     value.len() <= 256
         && value.bytes().last().is_some_and(|last| last != b' ')

@@ -1,4 +1,7 @@
-//! Spec: Baggage § Header Content, § Limits.
+//! Spec: [Baggage § Header Content]; [Baggage § Limits].
+//!
+//! [Baggage § Header Content]: https://www.w3.org/TR/2024/CR-baggage-20240530/#header-content
+//! [Baggage § Limits]: https://www.w3.org/TR/2024/CR-baggage-20240530/#limits
 
 use std::collections::BTreeMap;
 
@@ -146,7 +149,9 @@ fn in_hex(byte: u8) -> String {
     format!("%{byte:02X}")
 }
 
-/// Spec: RFC 7230 § 3.2.6, token.
+/// Spec: [RFC 7230 § 3.2.6], `token`.
+///
+/// [RFC 7230 § 3.2.6]: https://www.rfc-editor.org/rfc/rfc7230#section-3.2.6
 fn is_token(name: &str) -> bool {
     let is_character = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     !name.is_empty() && name.chars().all(is_character)
@@ -161,7 +166,9 @@ fn is_octet(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Spec: Baggage § Examples.
+    /// Spec: [Baggage § Examples of HTTP headers].
+    ///
+    /// [Baggage § Examples of HTTP headers]: https://www.w3.org/TR/2024/CR-baggage-20240530/#examples-of-http-headers
     #[test]
     fn the_examples_of_the_specification_are_read_and_written() {
         let members = read(&[

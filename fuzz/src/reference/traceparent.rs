@@ -1,4 +1,6 @@
-//! Spec: Trace Context Level 2 § Traceparent Header.
+//! Spec: [Trace Context Level 2 § Traceparent Header].
+//!
+//! [Trace Context Level 2 § Traceparent Header]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#traceparent-header
 
 use super::without_whitespace;
 
@@ -59,7 +61,9 @@ fn is_hex(text: &str, length: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// Spec: Trace Context Level 2 § Examples of HTTP traceparent Headers.
+    /// Spec: [Trace Context Level 2 § Examples of HTTP traceparent Headers].
+    ///
+    /// [Trace Context Level 2 § Examples of HTTP traceparent Headers]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#examples-of-http-traceparent-headers
     #[test]
     fn the_examples_of_the_specification_are_read_and_written() {
         let sampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

@@ -1,4 +1,6 @@
-//! Spec: Trace Context Level 2 § Tracestate Header.
+//! Spec: [Trace Context Level 2 § Tracestate Header].
+//!
+//! [Trace Context Level 2 § Tracestate Header]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#tracestate-header
 
 use super::{joined, without_whitespace};
 
@@ -47,7 +49,9 @@ fn is_value(value: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Spec: Trace Context Level 2 § Examples of tracestate HTTP Headers.
+    /// Spec: [Trace Context Level 2 § Examples of tracestate HTTP Headers].
+    ///
+    /// [Trace Context Level 2 § Examples of tracestate HTTP Headers]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#examples-of-tracestate-http-headers
     #[test]
     fn the_examples_of_the_specification_are_read_in_their_order() {
         assert_eq!(

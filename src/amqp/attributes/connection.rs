@@ -1,3 +1,5 @@
+//! [`ConnectionInfo`]: what a wrapper needs to know of a connection.
+//!
 //! [`ConnectionInfo`]: what the client's channels do not know of their connection.
 
 use std::sync::Arc;
@@ -17,10 +19,12 @@ const SYSTEM: &str = "rabbitmq";
 /// What every connection takes, by the protocol; RabbitMQ as it is installed takes 131,072.
 const FRAME_MIN: FrameSize = 4096;
 
-/// What is to be known of a connection; lapin's channels and consumers do not tell it.
+/// Frame size, server and client id of a connection, which lapin's channels and consumers do not
+/// have.
 ///
-/// A connection with the URI that it was made from says it all: wherever one of these is asked for,
-/// `(&connection, uri)` will do. To say more, or to hand it on to where the connection is not:
+/// The wrappers take it as their argument `connection`. `(&connection, uri)` is enough there: a
+/// connection, and the URI that it was made from. Make a `ConnectionInfo` to set more, or for code
+/// that does not have the connection:
 ///
 /// ```no_run
 /// use lapin::{Connection, ConnectionProperties};
@@ -45,16 +49,16 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Nothing is known, for a channel whose connection is out of reach. A frame is taken to hold
-    /// what it does on every connection, 4,096 bytes.
+    /// Nothing, for a channel whose connection is not available. The largest frame is taken as 4096
+    /// bytes, which every connection allows.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the largest size of a frame from the connection.
+    /// The largest frame of a connection.
     ///
-    /// The headers of a message have to fit into one frame; if they do not, the server closes the
-    /// connection. Context that would not fit is left out.
+    /// The headers of a message have to fit into one frame, or the server closes the connection. A
+    /// context that would not fit is left out.
     pub fn of(connection: &Connection) -> Self {
         Self {
             configuration: Some(Arc::new(connection.configuration().clone())),
@@ -62,14 +66,14 @@ impl ConnectionInfo {
         }
     }
 
-    /// Sets the server's address and port. Unset: spans and metrics do not name the server.
+    /// Sets the server's address and port. Unset: spans and metrics do not have them.
     pub fn server(mut self, address: &str, port: u16) -> Self {
         self.server = shared_unless_empty(address).map(|address| Server { address, port });
         self
     }
 
-    /// Sets the server's address and port to those of the URI that the client connected to. Nothing
-    /// else of the URI is kept; one that cannot be read sets nothing.
+    /// Sets the server's address and port to those of this URI. Nothing else of the URI is kept. An
+    /// invalid URI changes nothing.
     pub fn uri(self, uri: &str) -> Self {
         match uri.parse::<AMQPUri>() {
             Ok(uri) => self.server(&uri.authority.host, uri.authority.port),
@@ -77,7 +81,7 @@ impl ConnectionInfo {
         }
     }
 
-    /// Sets the client's id. Unset: spans have none, since AMQP knows none.
+    /// Sets the client's id. Unset: spans have none.
     pub fn client_id(mut self, id: &str) -> Self {
         self.client_id = shared_unless_empty(id);
         self

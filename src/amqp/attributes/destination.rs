@@ -17,7 +17,9 @@ pub(super) struct Destination<'a> {
 impl<'a> Destination<'a> {
     /// Destination of a message that is published.
     ///
-    /// Spec: RabbitMQ, table of attributes, `messaging.destination.name` of producers, 1.45.0.
+    /// Spec: [RabbitMQ § Send span (producer)], `messaging.destination.name`.
+    ///
+    /// [RabbitMQ § Send span (producer)]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/rabbitmq.md#send-span-producer
     pub(super) fn published(exchange: &'a str, routing_key: &'a str) -> Self {
         let to = Part::of_key(routing_key, exchange);
         let is_temporary = to.is_made_up;
@@ -33,7 +35,9 @@ impl<'a> Destination<'a> {
     /// Destination of a message that was received from a queue, which is temporary where the user
     /// says so or its name was made up.
     ///
-    /// Spec: RabbitMQ, table of attributes, `messaging.destination.name` of consumers, 1.45.0.
+    /// Spec: [RabbitMQ § Process span], `messaging.destination.name`.
+    ///
+    /// [RabbitMQ § Process span]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/rabbitmq.md#process-span
     pub(super) fn received(
         exchange: &'a str,
         routing_key: &'a str,

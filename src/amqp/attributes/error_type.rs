@@ -11,7 +11,9 @@ use crate::semconv::outcome::OTHER;
 /// Errors that the client found itself are named by their kind, `invalid-channel-state` for
 /// instance. What the client may come to know later is `_OTHER`.
 ///
-/// Spec: RabbitMQ, table of attributes, `error.type`, 1.45.0.
+/// Spec: [RabbitMQ § RabbitMQ spans], `error.type`.
+///
+/// [RabbitMQ § RabbitMQ spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/rabbitmq.md#rabbitmq-spans
 pub(in crate::amqp) fn error_type(error: &Error) -> &'static str {
     match error.kind() {
         ErrorKind::ProtocolError(error) => reply_code(error.kind()),

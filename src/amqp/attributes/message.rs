@@ -1,4 +1,4 @@
-//! What a message says of itself.
+//! Attributes of a message, and its source.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,7 +42,9 @@ pub(in crate::amqp) fn published_without(
 
 /// Attributes of a message, whatever is done to it.
 ///
-/// Spec: RabbitMQ, table of attributes, 1.45.0.
+/// Spec: [RabbitMQ § RabbitMQ spans], the attributes of each span.
+///
+/// [RabbitMQ § RabbitMQ spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/rabbitmq.md#rabbitmq-spans
 pub(in crate::amqp) fn content(
     routing_key: &ShortString,
     properties: &BasicProperties,

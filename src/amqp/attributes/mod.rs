@@ -1,4 +1,8 @@
-//! Attributes that only RabbitMQ has.
+//! Keys of attributes that only RabbitMQ has.
+//!
+//! Spec: [RabbitMQ § RabbitMQ spans].
+//!
+//! [RabbitMQ § RabbitMQ spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/rabbitmq.md#rabbitmq-spans
 
 mod attempt;
 pub(super) mod connection;
@@ -14,16 +18,16 @@ pub(super) use self::message::{
     Source, confirmed_as, content, delivery_tag, published, published_without,
 };
 
-/// Routing key of the message, where it has one.
+/// Routing key of the message. Not set if it is empty.
 pub const RABBITMQ_DESTINATION_ROUTING_KEY: &str = "rabbitmq.destination.routing_key";
 /// Number of the delivery on its channel.
 pub const RABBITMQ_MESSAGE_DELIVERY_TAG: &str = "rabbitmq.message.delivery_tag";
-/// What the broker said to a message that was published. Not registered in the conventions.
+/// The broker's answer to a published message. Not registered in the conventions.
 ///
-/// `ack`, `nack`, `returned` if no queue was there for it, or `not_requested` where the channel has
-/// no confirms. Not set where nobody waited for it.
+/// `ack`, `nack`, `returned` if no queue was found for the message, or `not_requested` on a channel
+/// without confirms. Not set if the confirm was dropped. `ack` is set only with
+/// [`unregistered_attributes`](crate::policy::Rule::unregistered_attributes).
 pub const CONFIRMATION: &str = "otel_messaging.rabbitmq.confirmation";
-/// Set to false where a delivery could not be settled. Not registered in the conventions.
-///
-/// It was settled before, or its channel is gone.
+/// False if a delivery could not be settled, because it was settled before or its channel is
+/// closed. Not registered in the conventions.
 pub const SETTLED: &str = "otel_messaging.rabbitmq.settled";

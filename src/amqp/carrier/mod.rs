@@ -1,9 +1,8 @@
 //! Context in the headers of an AMQP message.
 //!
-//! Headers are a table: each name stands once, though `traceparent` and `Traceparent` can stand side
-//! by side, and a value has one of many types. By the practice of all languages the name is the
-//! field's, in lower case, and the value a long string; W3C's own draft for AMQP was for version 1.0
-//! and is discontinued.
+//! The headers are a table. Each name is there once, though `traceparent` and `Traceparent` can
+//! both be, and values have one of many types. All languages use the lower-case name of the field
+//! and a long string. W3C's draft for AMQP was for version 1.0 and is discontinued.
 
 #[cfg(feature = "__internal")]
 pub mod internal;
@@ -23,12 +22,13 @@ use crate::engine::carriers::{extract_alone, inject_with};
 use crate::engine::propagation::{Headers, HeadersMut};
 
 /// Writes `context` into `headers` with any propagator, for messages that are published without a
-/// span of ours.
+/// span of this crate.
 ///
-/// What the headers already say about context is replaced, whatever the case of its names; all other
-/// headers stay as they are, of whatever type. Where there is no context to write, nothing changes.
-/// Nothing is left out for its size: headers that do not fit into one frame of the connection make
-/// the broker close it, and baggage can be 8192 bytes.
+/// A context that is already in the headers is replaced, whatever the case of the names; all other
+/// headers are unchanged, of any type. If there is no context to write, nothing changes.
+///
+/// The size of the headers is not limited: baggage can have 8192 bytes, and the broker closes the
+/// connection if the headers do not fit into one of its frames.
 ///
 /// ```
 /// use lapin::BasicProperties;
@@ -50,9 +50,9 @@ pub fn inject(
     headers.0.unwrap_or_default().into_owned()
 }
 
-/// Reads what a message carries onto an empty context, with any propagator.
+/// Reads the context of a message with any propagator, onto an empty context.
 ///
-/// Headers that cannot be read count as absent; then the context is empty.
+/// Headers that cannot be read are ignored. Without a valid one, the context is empty.
 ///
 /// ```
 /// use lapin::message::Delivery;

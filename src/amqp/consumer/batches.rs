@@ -7,16 +7,16 @@ use lapin::message::Delivery;
 use super::Consumer;
 use crate::engine::batch::{self, Batch};
 
-/// The deliveries of a consumer in batches, see [`Batches`](crate::Batches).
+/// The deliveries of a consumer in [batches](crate::Batches), from [`Consumer::batches`].
 pub type Batches = batch::Batches<Consumer, Delivery, lapin::Error>;
 
 impl Consumer<lapin::Consumer> {
-    /// The deliveries in batches of at most `max`, each given out `within` so much time after its
-    /// first delivery. A `max` of 0 is 1.
+    /// The deliveries in batches of at most `max` deliveries. Each batch ends `within` this time
+    /// after its first delivery. A `max` of 0 is 1.
     ///
-    /// `sleep` is the timer of the runtime that this runs in, since lapin has none that can be asked
-    /// for. A batch has a `consume {destination}` span over the wait for it, which links to the
-    /// creation context of each message. It is settled by its last delivery, with `multiple`.
+    /// `sleep` is the timer of your runtime, because lapin has none. The wait for a batch has a
+    /// `consume {destination}` span, which links to the creation context of each message. To settle
+    /// a batch, settle its last delivery with `multiple`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -51,15 +51,16 @@ impl Consumer<lapin::Consumer> {
 }
 
 impl Batches {
-    /// Receives the next batch; `None` when the consumer was cancelled.
+    /// Receives the next batch. `None` when the consumer was cancelled.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came; the messages before it were in the batch before.
+    /// The error of lapin's [`Consumer`](lapin::Consumer) stream. The messages before it were in
+    /// the batch before.
     ///
     /// # Cancel safety
     ///
-    /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no message: messages that were taken are in the next batch.
     pub async fn recv(&mut self) -> Option<lapin::Result<Batch<Delivery>>> {
         self.next_batch().await
     }

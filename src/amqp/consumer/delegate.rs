@@ -11,24 +11,26 @@ use super::{Consumer, Source};
 use crate::engine::received::Received;
 use crate::semconv::outcome::Outcome;
 
-/// What a delegate is given: a delivery, none when the consumer was cancelled, or an error.
+/// The argument of a delegate: a delivery, `None` when the consumer was cancelled, or an error.
 pub type DeliveryResult = lapin::Result<Option<Received<Delivery>>>;
 
-/// lapin's [`ConsumerDelegate`](lapin::ConsumerDelegate), whose deliveries know the context that they
-/// were created in. A closure that returns a future is one.
+/// A delegate for [`Consumer::set_delegate`], whose deliveries know their creation context.
+///
+/// It has the methods of lapin's [`ConsumerDelegate`](lapin::ConsumerDelegate). A closure that
+/// returns a future implements it.
 pub trait ConsumerDelegate: Send + Sync {
-    /// How processing a delivery ends; nobody but its span sees it.
+    /// Outcome of a delivery. It ends the process span, and is not used otherwise.
     type Outcome: Outcome;
 
-    /// Called for each delivery, in their order, and for a cancellation or an error.
+    /// Called for each delivery, in their order, for a cancellation, and for an error.
     ///
-    /// For a delivery this and the future are the processing: both run in its process span.
+    /// For a delivery, the call and its future run in the process span.
     fn on_new_delivery(
         &self,
         delivery: DeliveryResult,
     ) -> Pin<Box<dyn Future<Output = Self::Outcome> + Send>>;
 
-    /// Called when messages are dropped that the delegate was not given yet.
+    /// Called when messages are dropped that the delegate has not been called with.
     fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(future::ready(()))
     }
@@ -51,8 +53,8 @@ where
 }
 
 impl Consumer<lapin::Consumer> {
-    /// Gives each delivery to a delegate, as [`lapin::Consumer::set_delegate`] does, in a
-    /// `process {destination}` span that ends with the delegate's outcome.
+    /// Calls a delegate for each delivery, as [`lapin::Consumer::set_delegate`] does, in a `process
+    /// {destination}` span that ends with the delegate's outcome.
     ///
     /// ```no_run
     /// use lapin::options::BasicAckOptions;

@@ -13,16 +13,32 @@ use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 
 impl Consumer<Channel> {
-    /// Takes one message out of a queue, as [`Channel::basic_get`] does; `None` if it is empty.
+    /// Takes one message out of a queue, as [`Channel::basic_get`] does. `None` if the queue is
+    /// empty.
+    ///
+    /// ```
+    /// use lapin::Channel;
+    /// use lapin::options::{BasicAckOptions, BasicGetOptions};
+    /// use otel_messaging::amqp;
+    ///
+    /// # async fn handle(_: &[u8]) -> anyhow::Result<()> { Ok(()) }
+    /// async fn empty(orders: &amqp::Consumer<Channel>) -> anyhow::Result<()> {
+    ///     while let Some(order) = orders.basic_get("orders".into(), BasicGetOptions::default()).await? {
+    ///         order.process(async |order| handle(&order.data).await).await?;
+    ///         order.ack(BasicAckOptions::default()).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Channel::basic_get`].
     ///
     /// # Cancel safety
     ///
-    /// As the client's: a message that is on its way is lost to the caller, and comes again once the
-    /// channel is closed.
+    /// As for [`Channel::basic_get`]: a message that is already under way is lost to the caller.
+    /// The broker delivers it again when the channel is closed.
     pub async fn basic_get(
         &self,
         queue: ShortString,
@@ -42,7 +58,7 @@ impl Consumer<Channel> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Channel::basic_consume`].
     pub async fn basic_consume(
         &self,
         queue: ShortString,

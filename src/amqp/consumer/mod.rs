@@ -21,13 +21,18 @@ use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::telemetry::{Moment, Telemetry};
 
-/// A consumer whose deliveries know the context that they were created in.
+/// A consumer whose deliveries know their creation context. The [module](crate::amqp) has an
+/// example.
 ///
-/// Over lapin's [`Consumer`](lapin::Consumer) it is a [`Stream`] of what that receives, over a
-/// [`Channel`] it has [`basic_get`](Self::basic_get) and [`basic_consume`](Self::basic_consume).
-/// Errors are items like any other, as they came, so that
-/// [`wait_for_recovery`](Channel::wait_for_recovery) can be given them. Cloning is as cheap as
-/// cloning the client.
+/// Over lapin's [`Consumer`](lapin::Consumer) it is a [`Stream`] of its deliveries. Over a
+/// [`Channel`] it has [`basic_get`](Self::basic_get) and [`basic_consume`](Self::basic_consume). An
+/// error of the client is an item of the stream, for
+/// [`wait_for_recovery`](Channel::wait_for_recovery) for example. Cloning is as cheap as cloning
+/// the client.
+///
+/// # Cancel safety
+///
+/// As for lapin's own stream: dropping a wait loses no delivery.
 #[must_use = "a consumer is cancelled when its last handle is dropped"]
 pub struct Consumer<C = lapin::Consumer> {
     client: C,
@@ -39,8 +44,8 @@ pub struct Consumer<C = lapin::Consumer> {
 }
 
 impl<C: Traceable> Consumer<C> {
-    /// Wraps a client of a connection, which is `(&connection, uri)` or a [`ConnectionInfo`]. The
-    /// queue is read from the client.
+    /// Wraps a client, whose queue is read from it. Its `connection` is `(&connection, uri)` or a
+    /// [`ConnectionInfo`].
     pub fn wrap(telemetry: &Telemetry, connection: impl Into<ConnectionInfo>, client: C) -> Self {
         let source = Source {
             client: connection.into().client(telemetry),
@@ -58,28 +63,27 @@ impl<C: Traceable> Consumer<C> {
 }
 
 impl<C> Consumer<C> {
-    /// Marks the queue as one that is gone with its user, an exclusive one for instance, and keeps
-    /// its name out of the names of spans and out of metrics. Unset: that is so for queues that the
-    /// server has named.
+    /// Marks the queue as temporary, for example an exclusive one. Span names and metrics leave its
+    /// name out. Unset: only queues with a name that the server generated are temporary.
     pub fn temporary_queue(mut self) -> Self {
         Arc::make_mut(&mut self.source).is_temporary = true;
         self
     }
 
-    /// The client itself; what is received through it directly is not traced.
+    /// The client itself. What is received through it directly is not traced.
     pub const fn inner(&self) -> &C {
         &self.client
     }
 }
 
 impl Consumer<lapin::Consumer> {
-    /// The consumer's tag, as [`lapin::Consumer::tag`] has it.
+    /// The tag of the consumer, as from [`lapin::Consumer::tag`].
     #[must_use]
     pub fn tag(&self) -> ShortString {
         self.client.tag()
     }
 
-    /// The queue, as [`lapin::Consumer::queue`] has it.
+    /// The queue, as from [`lapin::Consumer::queue`].
     #[must_use]
     pub fn queue(&self) -> ShortString {
         self.client.queue()
@@ -121,8 +125,8 @@ impl<C: fmt::Debug> fmt::Debug for Consumer<C> {
     }
 }
 
-/// A client that messages are received through: lapin's [`Consumer`](lapin::Consumer), or a
-/// [`Channel`].
+/// A client that can be wrapped to receive: lapin's [`Consumer`](lapin::Consumer), or a
+/// [`Channel`]. The trait is sealed.
 pub trait Traceable: sealed::Sealed {}
 
 impl Traceable for lapin::Consumer {}

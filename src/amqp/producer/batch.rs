@@ -16,7 +16,7 @@ use crate::amqp::attributes::{
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
 
-/// A message to be published with others, in the client's own types.
+/// A message for [`Producer::publish_batch`], in the types of the client.
 #[derive(Clone, Debug)]
 pub struct Publish<'a> {
     exchange: ShortString,
@@ -27,7 +27,7 @@ pub struct Publish<'a> {
 }
 
 impl<'a> Publish<'a> {
-    /// A message for an exchange, which is empty for the default one.
+    /// A message for an exchange, which is empty for the default one, and a routing key.
     pub fn new(
         exchange: impl Into<ShortString>,
         routing_key: impl Into<ShortString>,
@@ -42,14 +42,14 @@ impl<'a> Publish<'a> {
         }
     }
 
-    /// Sets the options. Unset: those of the client, which are neither mandatory nor immediate.
+    /// Sets the options. Unset: neither mandatory nor immediate.
     #[must_use]
     pub const fn options(mut self, options: BasicPublishOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Sets the properties, the headers among them. Unset: none.
+    /// Sets the properties and with them the headers. Unset: none.
     #[must_use]
     pub fn properties(mut self, properties: BasicProperties) -> Self {
         self.properties = properties;
@@ -63,32 +63,22 @@ impl<'a> Publish<'a> {
 }
 
 impl Producer {
-    /// Publishes messages in their order, waits for the confirms, and returns what became of each, in
-    /// that order too.
+    /// Publishes messages in their order, waits for the confirms, and returns the result of each,
+    /// in the same order.
     ///
-    /// Each message has a `create {destination}` span whose context it carries. One
-    /// `publish {destination}` span of kind CLIENT links to all of them and ends with the last
-    /// confirm, or on a channel without confirms when all are written. Where the policy has
-    /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
-    /// messages carry its context.
+    /// Each message has a `create {destination}` span, whose context it carries. One `publish
+    /// {destination}` span of kind CLIENT links to all of these and ends with the last confirm, or
+    /// on a channel without confirms when all are written. With
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
+    /// and all messages carry its context.
     ///
-    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
-    /// message (its [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION), the error) is on its create
-    /// span.
+    /// Attributes that all messages share are on the send span, those that differ are on its links.
+    /// The [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) of a message, or its error, is on
+    /// its create span.
     ///
-    /// A message that the broker refuses or returns does not hinder those behind it. The client gives
-    /// a returned message with the confirm that comes next, whosever that is; here it is given with
-    /// that of a message for the same exchange and routing key, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// For each message the client's own error, as it came.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future does not stop messages that are already on their way;
-    /// [`Channel::wait_for_confirms`](lapin::Channel::wait_for_confirms) waits for those that are
-    /// written. Those behind them are not published.
+    /// If a message is refused or returned, those after it are still published. The client returns
+    /// a returned message with the next confirm, of whichever message. Here it is the result of a
+    /// message to the same exchange and routing key, if there is one.
     ///
     /// ```
     /// use otel_messaging::amqp;
@@ -101,6 +91,17 @@ impl Producer {
     ///     Ok(())
     /// }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each message the error of [`Channel::basic_publish`](lapin::Channel::basic_publish) or
+    /// of its confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop messages that the client has taken;
+    /// [`Channel::wait_for_confirms`](lapin::Channel::wait_for_confirms) waits for them. Those
+    /// after them are not published.
     pub fn publish_batch<'a>(
         &self,
         messages: impl IntoIterator<Item = Publish<'a>>,

@@ -25,10 +25,11 @@ use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
 use crate::telemetry::Telemetry;
 
-/// A channel whose messages carry the context of their send span.
+/// A channel whose messages carry the context of their send span. The [module](crate::amqp) has an
+/// example.
 ///
-/// It publishes as the channel that it wraps does: same arguments, same results, same waiting.
-/// Cloning is as cheap as cloning the channel.
+/// It has the methods, results and waits of the channel that it wraps. Cloning is as cheap as
+/// cloning the channel.
 #[derive(Clone)]
 #[must_use = "a channel is closed when its last handle is dropped"]
 pub struct Producer {
@@ -38,7 +39,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Wraps a channel of a connection, which is `(&connection, uri)` or a [`ConnectionInfo`].
+    /// Wraps a channel. Its `connection` is `(&connection, uri)` or a [`ConnectionInfo`].
     pub fn wrap(
         telemetry: &Telemetry,
         connection: impl Into<ConnectionInfo>,
@@ -52,7 +53,7 @@ impl Producer {
         }
     }
 
-    /// The channel itself; what is published through it directly is not traced.
+    /// The channel itself. What is published through it directly is not traced.
     #[must_use]
     pub const fn inner(&self) -> &Channel {
         &self.channel
@@ -61,18 +62,19 @@ impl Producer {
     /// Publishes a message, as [`Channel::basic_publish`] does, in a `publish {destination}` span
     /// that ends with the broker's confirm.
     ///
-    /// On a channel without confirms it ends when the message is written, and says so. The span is a
-    /// child of the span that is current when the future is first polled, or else when this was
-    /// called; so it may be wrapped in a context, spawned or collected.
+    /// On a channel without confirms the span ends when the message is written, with the
+    /// [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) `not_requested`. The parent is the
+    /// span that is active when the future is first polled, or, if no context is attached then, at
+    /// the call. The future can be spawned, or used with `with_context`.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Channel::basic_publish`], and of the confirm that it returns.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop a message that is already on its way. Its span ends with the
-    /// status unset, since nobody knows the outcome.
+    /// Dropping the future does not stop a message that the client has taken. Its span ends with
+    /// the status unset, because the outcome is unknown.
     pub fn basic_publish(
         &self,
         exchange: ShortString,
@@ -199,12 +201,13 @@ impl fmt::Debug for Producer {
     }
 }
 
-/// The broker's confirm of one message, to be awaited; the client's own future has the same output.
+/// The broker's confirm of a message, a future with the output of the client's own. See
+/// [`Producer::basic_publish`].
 ///
 /// # Cancel safety
 ///
-/// Dropping it does not stop the message; [`Channel::wait_for_confirms`] waits for it, as for one of
-/// the client's own. Its span ends with the status unset, since nobody knows the outcome.
+/// Dropping the future does not stop the message; [`Channel::wait_for_confirms`] waits for it. Its
+/// span ends with the status unset, because the outcome is unknown.
 #[must_use = "the publish span ends when this is dropped"]
 pub struct PublisherConfirm {
     confirm: lapin::PublisherConfirm,

@@ -18,15 +18,16 @@ pub(crate) type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Messages that are taken at a time.
 const TURN: usize = 128;
 
-/// The messages of a stream in batches, as a stream.
+/// A stream of batches of messages, limited by count and time.
 ///
-/// A batch ends when it has so many messages, or so much time after its first one; so it is never
-/// empty, and waiting for the first one takes as long as it takes. An error ends the batch of those
-/// that came before it, and is the next item.
+/// A wrapped consumer makes it: `kafka::Consumer::batches`, `amqp::Consumer::batches` and
+/// `nats::Messages::batches` have examples. A batch ends when it has the most messages, or when the
+/// time since its first message is over. It is never empty: the wait for a first message has no
+/// limit. An error of the client ends a batch with the messages before it, and is the next item.
 ///
 /// # Cancel safety
 ///
-/// Messages that were taken stay here when a wait is dropped, and are in the next batch.
+/// Dropping a wait loses no message: messages that were taken are in the next batch.
 #[must_use = "streams do nothing unless polled"]
 pub struct Batches<S: Stream, M: Message, E> {
     stream: S,
@@ -108,8 +109,8 @@ where
 }
 
 impl<S: Stream, M: Message, E> Batches<S, M, E> {
-    /// The stream that the messages are taken from, to change it; what it gives directly is in no
-    /// batch.
+    /// The stream that the messages are taken from, to change it. Messages that are received from
+    /// it directly are in no batch.
     pub const fn inner_mut(&mut self) -> &mut S {
         &mut self.stream
     }

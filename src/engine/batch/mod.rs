@@ -23,9 +23,9 @@ use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
 use crate::telemetry::Moment;
 
-/// Messages that are handled together. It derefs to them.
+/// Messages that are processed together. It derefs to a slice of them.
 ///
-/// A wrapped consumer gives it, or it is made of messages that were received one by one:
+/// A wrapped consumer delivers batches, or one is made from messages that were received one by one:
 ///
 /// ```
 /// # #[cfg(feature = "kafka")] mod example {
@@ -74,17 +74,19 @@ impl<M: Message> Batch<M> {
     /// Processes the messages in one `process {destination}` span, and returns what the handler
     /// returns.
     ///
-    /// The span links to the creation context of every message, however many there are, and has none
-    /// of them for its parent. That is a span which was opened since the messages were delivered, or
-    /// nothing: one that was active before is linked. What differs between messages is on their links,
-    /// what does not is on the span. Beyond the limit of links (see
-    /// [`Telemetry::max_links`](crate::Telemetry::max_links)) messages with the same creation context
-    /// share a link, and what is still too much goes onto child spans of the name `links
-    /// {destination}`. How an error, a panic and dropping end it is as for a single message, and so
-    /// is what counts as current.
+    /// The span links to the creation context of every message and is a child of none of them. Its
+    /// parent is a span that was opened since the messages were delivered; without one it is a
+    /// root. A span that was active before is linked. Attributes that differ between messages are
+    /// on the links, those that all messages share are on the span.
     ///
-    /// What is sent inside belongs to the batch's span. To send in the trace of one message instead,
-    /// wrap the send in its context; to process one by itself, call its `process`:
+    /// Beyond the limit of links ([`Telemetry::max_links`](crate::Telemetry::max_links)), messages
+    /// with the same creation context share a link, and the remaining links are on child spans
+    /// named `links {destination}`. Errors, panics and the choice of the ambient context are as for
+    /// [a single message](crate::Received::process).
+    ///
+    /// What the handler sends belongs to the batch's span. To send in the trace of one message
+    /// instead, use its creation context; to give one message a span of its own, in its own trace,
+    /// call its `process`:
     ///
     /// ```
     /// # #[cfg(feature = "kafka")] mod example {
@@ -109,12 +111,11 @@ impl<M: Message> Batch<M> {
     /// # }
     /// ```
     ///
-    /// A message's own span belongs to the message's trace, by the same rules as outside, and links
-    /// to the batch's span.
+    /// That span links to the batch's span.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
+    /// Dropping the future drops the handler, and ends the span with the `error.type` `cancelled`.
     pub fn process<'r, R, F, Fut>(
         &'r self,
         handler: F,
@@ -131,13 +132,12 @@ impl<M: Message> Batch<M> {
         }
     }
 
-    /// Starts the batch's `process {destination}` span, for control flow that a closure cannot
-    /// express.
+    /// Starts the batch's `process {destination}` span, for code that a closure does not suit.
     pub fn start_process_span(&self) -> ProcessSpan {
         self.start_in(Context::current())
     }
 
-    /// The messages.
+    /// The messages, each by itself.
     #[must_use]
     pub fn into_inner(self) -> Vec<Received<M>> {
         self.0

@@ -142,7 +142,9 @@ impl Destination {
 
     /// What stands for it where names have to be few.
     ///
-    /// Spec: messaging-spans § Span name, 1.45.0.
+    /// Spec: [messaging-spans § Span name].
+    ///
+    /// [messaging-spans § Span name]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#span-name
     pub(crate) const fn low_cardinality_name(&self) -> Option<&StringValue> {
         match &self.template {
             _ if self.is_one_too_many => None,

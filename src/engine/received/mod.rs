@@ -31,8 +31,8 @@ use crate::telemetry::context::{active_span, without_span};
 
 /// A message that a wrapped consumer delivered. It derefs to the client's own message.
 ///
-/// Nothing has been started for it: the process span begins with [`process`](Self::process) or
-/// [`start_process_span`](Self::start_process_span).
+/// It has no span yet: [`process`](Self::process) or
+/// [`start_process_span`](Self::start_process_span) starts one.
 pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
@@ -44,7 +44,7 @@ pub struct Received<M: Message> {
     is_reported: AtomicBool,
 }
 
-/// A message of one of the wrapped clients. Nobody else can implement it.
+/// A message of one of the wrapped clients, for [`Received`]. The trait is sealed.
 pub trait Message: ConsumedMessage {}
 
 impl<M: ConsumedMessage> Message for M {}
@@ -146,8 +146,8 @@ impl<M: Message> Received<M> {
         }
     }
 
-    /// What the message carries, as far as the policy lets it in: its creation context as remote
-    /// span, and its baggage. Empty if that is nothing that can be read.
+    /// The creation context, as a remote span, with the message's baggage, as far as the
+    /// [`policy`](crate::policy) accepts them. Empty if there are none, or none that can be read.
     pub fn creation_context(&self) -> &Context {
         self.context.get_or_init(|| {
             let destination = self.message.destination(&self.source);
@@ -166,24 +166,23 @@ impl<M: Message> Received<M> {
     /// Processes the message in a `process {destination}` span, and returns what the handler
     /// returns.
     ///
-    /// The handler's future is polled with the span and the message's baggage current, across every
-    /// await. The span links to the creation context and is its child. If a span is active that was
-    /// opened since the message was delivered, it is that one's child instead; one that was active
-    /// before, around a consumer loop for instance, is linked. A [`policy`](crate::policy) can set it
-    /// [otherwise](crate::policy::Rule::parent). An
-    /// error sets the span's status, `error.type` and an exception; a panic does too and goes on.
-    /// Committing or acknowledging stays with the caller.
+    /// The span and the message's baggage are current in the handler, across every await. The span
+    /// is a child of the creation context and links to it. If a span is active that was opened
+    /// since the message was delivered, that one is the parent; one that was active before is only
+    /// linked. The policy can choose [another parent](crate::policy::Rule::parent). An error that
+    /// the handler returns sets the span's status, `error.type` and an exception; so does a panic,
+    /// which continues. Settling is left to the caller.
     ///
-    /// What is current counts when the future is first polled, or where no context is attached then,
-    /// when this was called.
+    /// The ambient context is the one of the first poll; if no context is attached then, the one of
+    /// the call.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the handler's, and ends the span with `error.type` `cancelled`.
+    /// Dropping the future drops the handler, and ends the span with the `error.type` `cancelled`.
     ///
     /// # Examples
     ///
-    /// A closure that uses `?` has to name its result:
+    /// A closure that uses `?` names its result type:
     ///
     /// ```
     /// # #[cfg(feature = "kafka")] mod example {
@@ -217,7 +216,7 @@ impl<M: Message> Received<M> {
         }
     }
 
-    /// Starts the `process {destination}` span, for control flow that a closure cannot express.
+    /// Starts the `process {destination}` span, for code that a closure does not suit.
     ///
     /// ```
     /// # #[cfg(feature = "kafka")] mod example {

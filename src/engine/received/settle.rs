@@ -47,7 +47,9 @@ impl<M: Message> Received<M> {
 /// Starts settling one message: in its process span, where that is known, else in what is current,
 /// with a link to the context that the message was created in.
 ///
-/// Spec: messaging-spans § Consumer spans, 1.45.0.
+/// Spec: [messaging-spans § Consumer spans].
+///
+/// [messaging-spans § Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
 pub(crate) fn start_settle<M: Message>(
     message: &M,
     source: &M::Source,

@@ -52,7 +52,9 @@ impl SendingBatch {
     /// without create spans each carries that of the send span. A context that is to be kept stays.
     /// What all messages say of themselves is on the send span, what differs on the links.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.45.0.
+    /// Spec: [messaging-spans § Producer spans].
+    ///
+    /// [messaging-spans § Producer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#producer-spans
     pub(crate) fn start<M: Outgoing>(
         client: &Arc<Client>,
         operation_name: &'static str,

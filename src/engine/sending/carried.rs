@@ -78,7 +78,9 @@ impl CarriedContext {
     /// What the message links to, in a span inside `parent`. A context that is not continued there
     /// decides nothing.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.45.0.
+    /// Spec: [messaging-spans § Producer spans].
+    ///
+    /// [messaging-spans § Producer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#producer-spans
     pub(super) fn links(&self, parent: &Context) -> Vec<Link> {
         if self.may == policy::Carried::Ignore {
             return Vec::new();

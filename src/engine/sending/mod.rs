@@ -34,7 +34,9 @@ impl Sending {
     ///
     /// The ambient span is the parent, or where none is active the context that the message carries.
     ///
-    /// Spec: messaging-spans § Producer spans, 1.45.0.
+    /// Spec: [messaging-spans § Producer spans].
+    ///
+    /// [messaging-spans § Producer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#producer-spans
     pub(crate) fn start(
         client: &Arc<Client>,
         operation_name: &'static str,

@@ -259,9 +259,11 @@ impl StartedOperation {
 
     /// Records a failure; the operation still has to end.
     ///
-    /// Spec: recording-errors § Recording errors on spans, 1.45.0.
-    ///
     /// Its description is made only if the span is recorded.
+    ///
+    /// Spec: [recording-errors § Recording errors on spans].
+    ///
+    /// [recording-errors § Recording errors on spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/general/recording-errors.md#recording-errors-on-spans
     pub(crate) fn fail<D: AsRef<str>>(
         &mut self,
         error_type: impl Into<Cow<'static, str>>,
@@ -285,7 +287,9 @@ impl StartedOperation {
 
     /// Records an exception as an event of the span.
     ///
-    /// Spec: exceptions-spans, attributes of the event, 1.45.0.
+    /// Spec: [exceptions-spans § Exception event].
+    ///
+    /// [exceptions-spans § Exception event]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/exceptions/exceptions-spans.md#exception-event
     pub(crate) fn exception(
         &self,
         exception_type: &'static str,

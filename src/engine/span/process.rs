@@ -16,12 +16,12 @@ use super::StartedOperation;
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
 use crate::telemetry::Component;
 
-/// The process span of one message, for control flow that a closure cannot express.
+/// The process span of a message or a batch, for code that a closure does not suit.
+/// [`Received::start_process_span`](crate::Received::start_process_span) has an example.
 ///
-/// Work belongs to the span while its context is current: attach [`context`](Self::context) around
-/// synchronous code, or wrap a future with OpenTelemetry's `FutureExt::with_context`. Then call
-/// [`end`](Self::end). A `ProcessSpan` that is dropped before ends its span with `error.type`
-/// `cancelled`, or `panic` if the thread is panicking.
+/// To work inside the span, attach its [`context`](Self::context), or use it with OpenTelemetry's
+/// `FutureExt::with_context` for a future. Then call [`end`](Self::end). Dropped before, the span
+/// ends with the `error.type` `cancelled`, or `panic` if the thread is panicking.
 #[must_use = "the process span ends when this is dropped"]
 pub struct ProcessSpan {
     /// None where nothing is recorded, and once the outcome is known.
@@ -51,7 +51,7 @@ impl ProcessSpan {
         &self.context
     }
 
-    /// The identity of the span.
+    /// The ids and flags of the span.
     #[must_use]
     pub fn span_context(&self) -> SpanContext {
         self.context.span().span_context().clone()

@@ -1,4 +1,4 @@
-//! What a wrapped client says of itself.
+//! [`ClientInfo`]: id, servers and limits of a wrapped client.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -10,7 +10,9 @@ use crate::semconv::outcome::OTHER;
 /// with `_`, `_MSG_TIMED_OUT` for instance. A local error that means the same as one of the
 /// protocol has the protocol's name. What neither knows is `_OTHER`.
 ///
-/// Spec: Kafka, table of attributes, `error.type`, 1.45.0.
+/// Spec: [Kafka § Kafka spans], `error.type`.
+///
+/// [Kafka § Kafka spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/kafka.md#kafka-spans
 pub(in crate::kafka) fn error_type(error: &KafkaError) -> &'static str {
     error.rdkafka_error_code().map_or(OTHER, name)
 }

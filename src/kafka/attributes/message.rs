@@ -1,4 +1,4 @@
-//! What a record or a message says of itself.
+//! Attributes of a record or a message.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -49,7 +49,9 @@ impl<M: MessageHeaders> ConsumedMessage for M {
 
 /// Attributes of one record or message by its key and payload.
 ///
-/// Spec: Kafka, table of attributes, 1.45.0.
+/// Spec: [Kafka § Kafka spans], the attributes of each span.
+///
+/// [Kafka § Kafka spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/kafka.md#kafka-spans
 pub(in crate::kafka) fn content(
     rule: &Rule,
     key: Option<&[u8]>,

@@ -1,8 +1,7 @@
 //! Context in the headers of a Kafka record.
 //!
-//! Headers are an ordered list whose names may repeat and whose values may be null. By the practice
-//! of all languages the name is the field's, in lower case, and the value its text; there is no W3C
-//! binding for Kafka.
+//! The headers are an ordered list. Names can repeat, and values can be null. There is no W3C
+//! binding for Kafka; all languages use the lower-case name of the field and a text value.
 
 #[cfg(feature = "__internal")]
 pub mod internal;
@@ -21,10 +20,10 @@ use crate::engine::carriers::{extract_alone, inject_with};
 use crate::engine::propagation::{Headers, HeadersMut};
 use crate::policy::Rule;
 
-/// A Kafka message whose headers can be read as the broker delivered them: a `BorrowedMessage`, an
-/// `OwnedMessage`, or one of them as [`Received`](crate::Received). Nobody else can implement it.
+/// A Kafka message whose headers [`extract`] can read: a `BorrowedMessage`, an `OwnedMessage`, or
+/// one of them as [`Received`](crate::Received). The trait is sealed.
 pub trait MessageHeaders: Message + sealed::Sealed {
-    /// The headers; `None` if the message has none.
+    /// The headers. `None` if the message has none.
     fn borrowed_headers(&self) -> Option<&BorrowedHeaders>;
 }
 
@@ -50,10 +49,10 @@ impl MessageHeaders for OwnedMessage {
 }
 
 /// Writes `context` into `headers` with any propagator, for records that are sent without a span of
-/// ours.
+/// this crate.
 ///
-/// What the headers already say about context is replaced, whatever the case of its names; all
-/// other headers stay as they are. Where there is no context to write, nothing changes.
+/// A context that is already in the headers is replaced, whatever the case of the names; all other
+/// headers are unchanged. If there is no context to write, nothing changes.
 ///
 /// ```
 /// use opentelemetry::Context;
@@ -75,10 +74,10 @@ pub fn inject(
     headers.list.unwrap_or_default()
 }
 
-/// Reads what `message` carries onto an empty context, with any propagator.
+/// Reads the context of `message` with any propagator, onto an empty context.
 ///
-/// Of several traceparents the last one that parses counts. Headers that cannot be read count as
-/// absent; then the context is empty.
+/// Of several traceparents, the last valid one is used. Headers that cannot be read are ignored.
+/// Without a valid one, the context is empty.
 ///
 /// ```
 /// use opentelemetry::trace::TraceContextExt;

@@ -13,11 +13,12 @@ use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 
 impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
-    /// Waits for the next message, as [`BaseConsumer::poll`] does; `None` if none came in time.
+    /// Waits for the next message, as [`BaseConsumer::poll`] does. `None` if there was none in
+    /// time.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`BaseConsumer::poll`].
     pub fn poll<T: Into<Timeout>>(
         &self,
         timeout: T,
@@ -27,13 +28,13 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
         Some(polled.map(|message| self.received(message, since)))
     }
 
-    /// Sets what is called when the empty queue of the consumer gets a message, as
-    /// [`BaseConsumer::set_nonempty_callback`] does, in place of what was set before.
+    /// Sets the function that is called when the empty queue of the consumer receives a message, as
+    /// [`BaseConsumer::set_nonempty_callback`] does. It replaces the one before.
     ///
     /// # Errors
     ///
-    /// The callback itself, and nothing is set, where the consumer has other handles: its clones, and
-    /// the queues of its partitions. The client wants to be changed by one alone.
+    /// The function itself, which is not set then, if the consumer has other handles: clones of it,
+    /// or queues of its partitions. The client requires exclusive access.
     pub fn set_nonempty_callback<F>(&mut self, callback: F) -> Result<(), F>
     where
         F: Fn() + Send + Sync + 'static,
@@ -47,8 +48,32 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
         }
     }
 
-    /// The messages as an iterator, as [`BaseConsumer::iter`] has them; it waits for each, and never
-    /// ends.
+    /// The messages as an iterator, as from [`BaseConsumer::iter`]. It waits for each message, and
+    /// never ends.
+    ///
+    /// A handler that does not wait runs in the attached context of the process span:
+    ///
+    /// ```
+    /// use otel_messaging::kafka;
+    /// use rdkafka::consumer::{BaseConsumer, CommitMode};
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
+    /// fn run(consumer: &kafka::Consumer<BaseConsumer>) -> anyhow::Result<()> {
+    ///     for order in consumer.iter() {
+    ///         let order = order?;
+    ///         let span = order.start_process_span();
+    ///         let outcome = {
+    ///             let _attached = span.context().clone().attach();
+    ///             handle(&order)
+    ///         };
+    ///         span.end(&outcome);
+    ///         outcome?;
+    ///         consumer.commit_message(&order, CommitMode::Async)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub const fn iter(&self) -> Iter<'_, X> {
         Iter(self)
     }
@@ -63,7 +88,7 @@ impl<'a, X: ConsumerContext> IntoIterator for &'a Consumer<BaseConsumer<X>> {
     }
 }
 
-/// An iterator over received messages; a client error is an item like any other.
+/// An iterator over received messages, from [`Consumer::iter`]. An error of the client is an item.
 #[must_use = "iterators do nothing unless asked for an item"]
 pub struct Iter<'a, X: ConsumerContext>(&'a Consumer<BaseConsumer<X>>);
 

@@ -15,7 +15,7 @@ use super::{Consumer, MessageStream, StreamPartitionQueue};
 use crate::engine::batch::{self, Batch};
 use crate::kafka::carrier::MessageHeaders;
 
-/// The messages of a Kafka consumer in batches, see [`Batches`](crate::Batches).
+/// The messages of a Kafka consumer in [batches](crate::Batches), from [`Consumer::batches`].
 pub type Batches<'a, X> = batch::Batches<MessageStream<'a, X>, BorrowedMessage<'a>, KafkaError>;
 
 impl<X, R> Consumer<StreamConsumer<X, R>>
@@ -23,14 +23,14 @@ where
     X: ConsumerContext + 'static,
     R: AsyncRuntime,
 {
-    /// The messages in batches of at most `max`, each given out `within` so much time after its
-    /// first message. A `max` of 0 is 1.
+    /// The messages in batches of at most `max` messages. Each batch ends `within` this time after
+    /// its first message. A `max` of 0 is 1.
     ///
-    /// A batch has a `poll {topic}` span over the wait for it, which links to the creation context
-    /// of each message.
+    /// The wait for a batch has a `poll {topic}` span, which links to the creation context of each
+    /// message.
     ///
-    /// To the client, what was taken for a batch is received: its automatic commits may be ahead of a
-    /// batch that is not full yet.
+    /// The client regards the messages of an incomplete batch as received: automatic commits can
+    /// include them before they are processed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -58,7 +58,7 @@ where
     X: ConsumerContext,
     R: AsyncRuntime,
 {
-    /// The messages of the partition in batches, as [`Consumer::batches`] has them.
+    /// The messages of the partition in batches, as from [`Consumer::batches`].
     pub fn batches(&self, max: usize, within: Duration) -> Batches<'_, X> {
         batch::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
     }
@@ -69,11 +69,11 @@ impl<'a, X: ConsumerContext> Batches<'a, X> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came; the messages before it were in the batch before.
+    /// The error of [`StreamConsumer::recv`]. The messages before it were in the batch before.
     ///
     /// # Cancel safety
     ///
-    /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no message: messages that were taken are in the next batch.
     pub async fn recv(&mut self) -> KafkaResult<Batch<BorrowedMessage<'a>>> {
         match self.next_batch().await {
             Some(received) => received,
@@ -84,14 +84,14 @@ impl<'a, X: ConsumerContext> Batches<'a, X> {
 }
 
 impl<M: MessageHeaders> Batch<M> {
-    /// What to commit when all messages are processed: for each partition the offset after its last
-    /// message here, as if each message was committed in turn.
+    /// The offsets to commit when all messages are processed: for each partition, the offset after
+    /// its last message in the batch.
     ///
-    /// That is not the highest offset where the consumer was sent back while the batch was taken.
+    /// After a seek within the batch, that is not always the highest offset.
     ///
     /// # Errors
     ///
-    /// The client's own, if it does not take an offset.
+    /// The error of [`TopicPartitionList::add_partition_offset`], if it does not accept an offset.
     pub fn offsets(&self) -> KafkaResult<TopicPartitionList> {
         let mut ends = BTreeMap::new();
         for message in self {

@@ -26,13 +26,14 @@ use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::telemetry::{Moment, Telemetry};
 
-/// A consumer whose messages know the context that they were created in.
+/// A consumer whose messages know their creation context. The [module](crate::kafka) has an
+/// example.
 ///
-/// It receives as the client that it wraps does. The methods of rdkafka's
-/// [`Consumer`](rd::Consumer) trait (`subscribe`, `seek`, `commit_message`, ...) work on it when the
-/// trait is in scope, as `Consumer as _`; those that commit make a span.
-/// [`commit_message`](Self::commit_message) takes what was received and knows its process span.
-/// Cloning is cheap and gives another handle to the same client.
+/// It has the methods, results and waits of the client that it wraps. The methods of rdkafka's
+/// [`Consumer`](rd::Consumer) trait (`subscribe`, `seek`, `commit`) are available when the trait is
+/// in scope, as `Consumer as _`; those that commit have spans.
+/// [`commit_message`](Self::commit_message) also accepts a [`Received`] message. Cloning is cheap
+/// and gives another handle to the same client.
 #[must_use = "a consumer stops when its last handle is dropped"]
 pub struct Consumer<C = StreamConsumer> {
     pub(super) client: Arc<C>,
@@ -52,7 +53,7 @@ impl<C> Consumer<C> {
         }
     }
 
-    /// The client itself; what is received or committed through it directly is not traced.
+    /// The client itself. What is received or committed through it directly is not traced.
     #[must_use]
     pub fn inner(&self) -> &C {
         &self.client
@@ -79,18 +80,18 @@ where
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`StreamConsumer::recv`].
     ///
     /// # Cancel safety
     ///
-    /// As the client's: a message is either returned or still to come.
+    /// As for [`StreamConsumer::recv`]: dropping the future loses no message.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
         let since = self.info.wait();
         let message = self.client.recv().await?;
         Ok(self.received(message, since))
     }
 
-    /// The messages as a stream, as [`StreamConsumer::stream`] has them.
+    /// The messages as a stream, as from [`StreamConsumer::stream`].
     pub fn stream(&self) -> MessageStream<'_, X> {
         MessageStream {
             stream: self.client.stream(),
@@ -102,10 +103,10 @@ where
     }
 }
 
-/// A client of rdkafka's that messages are received by: a [`BaseConsumer`](rd::BaseConsumer) or a
-/// [`StreamConsumer`].
+/// A client of rdkafka that can be wrapped to receive: a [`BaseConsumer`](rd::BaseConsumer) or a
+/// [`StreamConsumer`]. The trait is sealed.
 ///
-/// What is wrapped already is none: each commit would have two spans.
+/// A wrapped consumer cannot be wrapped again, because each commit would have two spans:
 ///
 /// ```compile_fail,E0277
 /// use otel_messaging::{Telemetry, kafka};
@@ -164,9 +165,12 @@ impl<C> fmt::Debug for Consumer<C> {
     }
 }
 
-/// A stream of received messages.
+/// A stream of received messages, from [`Consumer::stream`]. It never ends; an error of the client
+/// is an item. [`Batch`](crate::Batch) has an example.
 ///
-/// It never ends; a client error is an item like any other.
+/// # Cancel safety
+///
+/// As for rdkafka's own [`MessageStream`](rd::MessageStream): dropping a wait loses no message.
 #[must_use = "streams do nothing unless polled"]
 pub struct MessageStream<'a, X: ConsumerContext> {
     stream: rd::MessageStream<'a, X>,

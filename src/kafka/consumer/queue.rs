@@ -17,8 +17,8 @@ impl<X> Consumer<BaseConsumer<X>>
 where
     X: ConsumerContext,
 {
-    /// Gives one partition a queue of its own, as [`BaseConsumer::split_partition_queue`] does;
-    /// `None` if the topic or partition is invalid.
+    /// Gives one partition a queue of its own, as [`BaseConsumer::split_partition_queue`] does.
+    /// `None` if the topic or the partition is invalid.
     #[must_use]
     pub fn split_partition_queue(&self, topic: &str, partition: i32) -> Option<PartitionQueue<X>> {
         Some(PartitionQueue {
@@ -32,8 +32,24 @@ impl<X, R> Consumer<StreamConsumer<X, R>>
 where
     X: ConsumerContext + 'static,
 {
-    /// Gives one partition a queue of its own, as [`StreamConsumer::split_partition_queue`] does;
-    /// `None` if the topic or partition is invalid.
+    /// Gives one partition a queue of its own, as [`StreamConsumer::split_partition_queue`] does.
+    /// `None` if the topic or the partition is invalid.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use anyhow::Context as _;
+    /// use otel_messaging::kafka;
+    /// use rdkafka::message::BorrowedMessage;
+    ///
+    /// # async fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
+    /// async fn run(consumer: &Arc<kafka::Consumer>) -> anyhow::Result<()> {
+    ///     let first = consumer.split_partition_queue("orders", 0).context("no such partition")?;
+    ///     loop {
+    ///         let order = first.recv().await?;
+    ///         order.process(async |order| handle(order).await).await?;
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn split_partition_queue(
         &self,
@@ -47,7 +63,8 @@ where
     }
 }
 
-/// The queue of one partition of a blocking consumer.
+/// The queue of one partition of a blocking consumer, from `split_partition_queue`. It is used as
+/// [`Consumer`]'s own `poll`.
 ///
 /// The consumer itself has to be polled too, even if all its partitions have queues.
 pub struct PartitionQueue<X: ConsumerContext> {
@@ -56,11 +73,12 @@ pub struct PartitionQueue<X: ConsumerContext> {
 }
 
 impl<X: ConsumerContext> PartitionQueue<X> {
-    /// Waits for the next message of the partition; `None` if none came in time.
+    /// Waits for the next message of the partition, as [`PartitionQueue::poll`](ClientQueue::poll)
+    /// does. `None` if there was none in time.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`PartitionQueue::poll`](ClientQueue::poll).
     pub fn poll<T: Into<Timeout>>(
         &self,
         timeout: T,
@@ -70,7 +88,8 @@ impl<X: ConsumerContext> PartitionQueue<X> {
         Some(polled.map(|message| self.consumer.received(message, since)))
     }
 
-    /// Sets what is called when the empty queue gets a message, in place of what was set before.
+    /// Sets the function that is called when the empty queue receives a message. It replaces the
+    /// one before.
     pub fn set_nonempty_callback<F>(&mut self, callback: F)
     where
         F: Fn() + Send + Sync + 'static,
@@ -87,7 +106,8 @@ impl<X: ConsumerContext> fmt::Debug for PartitionQueue<X> {
     }
 }
 
-/// The queue of one partition of a stream consumer.
+/// The queue of one partition of a stream consumer, from `split_partition_queue`, which has an
+/// example.
 ///
 /// The consumer itself has to be received from too, even if all its partitions have queues.
 pub struct StreamPartitionQueue<X: ConsumerContext, R = DefaultRuntime> {
@@ -96,15 +116,17 @@ pub struct StreamPartitionQueue<X: ConsumerContext, R = DefaultRuntime> {
 }
 
 impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
-    /// Receives the next message of the partition.
+    /// Receives the next message of the partition, as
+    /// [`StreamPartitionQueue::recv`](ClientStreamQueue::recv) does.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`StreamPartitionQueue::recv`](ClientStreamQueue::recv).
     ///
     /// # Cancel safety
     ///
-    /// As the client's: a message is either returned or still to come.
+    /// As for [`StreamPartitionQueue::recv`](ClientStreamQueue::recv): dropping the future loses no
+    /// message.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
         let since = self.consumer.info.wait();
         let message = self.queue.recv().await?;

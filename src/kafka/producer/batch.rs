@@ -28,28 +28,18 @@ where
     C: ClientContext + 'static,
     R: AsyncRuntime,
 {
-    /// Sends records in their order, and returns what became of each, in that order too.
+    /// Sends records in their order, and returns the result of each, in the same order.
     ///
-    /// Each record has a `create {topic}` span whose context it carries. One `send {topic}` span of
-    /// kind CLIENT links to all of them and ends with the last delivery report. Where the policy has
-    /// [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind PRODUCER and all
-    /// records carry its context.
+    /// Each record has a `create {topic}` span, whose context it carries. One `send {topic}` span
+    /// of kind CLIENT links to all of these and ends with the last delivery report. With
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
+    /// and all records carry its context.
     ///
-    /// What all records say of themselves is on that span, what differs is on its links. What became of a
-    /// record (partition and offset, or the error) is on its create span.
+    /// Attributes that all records share are on the send span, those that differ are on its links.
+    /// Partition and offset of a record, or its error, are on its create span.
     ///
-    /// `queue_timeout` is for each record, as [`FutureProducer::send`] has it. A record that fails
-    /// does not hinder those behind it.
-    ///
-    /// # Errors
-    ///
-    /// For each record the client's own error, with the message as it was given: a context that it
-    /// carried is still there, and sent again it is linked to that.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future does not stop records that are already queued; those behind them are not
-    /// sent.
+    /// `queue_timeout` applies to each record, as in [`FutureProducer::send`]. If a record fails,
+    /// those after it are still sent.
     ///
     /// ```
     /// use std::time::Duration;
@@ -64,6 +54,16 @@ where
     ///     Ok(())
     /// }
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// For each record the error of [`FutureProducer::send`], with the message as it was given. A
+    /// context that it carried is still in its headers; when it is sent again, its send span links
+    /// to that context.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop records that are queued; those after them are not sent.
     pub fn send_batch<'a, K, V, T>(
         &self,
         records: impl IntoIterator<Item = FutureRecord<'a, K, V>>,

@@ -19,11 +19,11 @@ use super::Producer;
 use super::sending::{OutgoingRecord, SendingRecord};
 use crate::kafka::attributes::ClientInfo;
 
-/// The context that a [`ThreadedProducer`] or [`BaseProducer`] has to be created with: the user's
-/// own, with each record's span beside the user's opaque.
+/// The context that a [`ThreadedProducer`] or [`BaseProducer`] is created with to be wrapped: your
+/// own context, with the span of each record beside your own opaque.
 ///
-/// The span ends with the delivery report, and its context is current while the user's `delivery`
-/// is called. A record that was not delivered has the headers there that it was given.
+/// The span ends with the delivery report. Its context is current during your own `delivery`
+/// callback. A record that was not delivered has the headers there that it was given.
 ///
 /// ```
 /// use otel_messaging::kafka::Traced;
@@ -45,12 +45,12 @@ use crate::kafka::attributes::ClientInfo;
 pub struct Traced<C = DefaultProducerContext>(C);
 
 impl<C> Traced<C> {
-    /// Puts the user's own context inside ours.
+    /// Adds tracing to a context of your own.
     pub const fn new(context: C) -> Self {
         Self(context)
     }
 
-    /// The user's own context.
+    /// Your own context.
     pub const fn inner(&self) -> &C {
         &self.0
     }
@@ -106,7 +106,7 @@ where
     }
 }
 
-/// The span of a record on its way to the delivery report, and the user's own opaque.
+/// The opaque of a record of a [`Traced`] producer: its span and your own opaque.
 pub struct TracedOpaque<O> {
     sending: SendingRecord,
     opaque: O,
@@ -137,8 +137,8 @@ where
     ///
     /// # Errors
     ///
-    /// The client's own error, with the record as it was given: a context that it carried is still
-    /// there, and sent again it is linked to that.
+    /// The error of [`ThreadedProducer::send`], with the record as it was given. A context that it
+    /// carried is still in its headers; when it is sent again, its send span links to that context.
     pub fn send<'a, K, V>(
         &self,
         record: UserRecord<'a, K, V, C, Part>,
@@ -151,7 +151,8 @@ where
         send(&self.info, record, |record| self.client.send(record))
     }
 
-    /// Serves the client's events, as [`ThreadedProducer::poll`] does; there is no need to call it.
+    /// Serves the events of the client, as [`ThreadedProducer::poll`] does. There is no need to
+    /// call it.
     pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
         self.client.poll(timeout);
     }
@@ -163,12 +164,12 @@ where
     Part: Partitioner,
 {
     /// Queues a record, as [`BaseProducer::send`] does, in a `send {topic}` span that ends with the
-    /// delivery report, in some later [`poll`](Self::poll).
+    /// delivery report, in a later [`poll`](Self::poll).
     ///
     /// # Errors
     ///
-    /// The client's own error, with the record as it was given: a context that it carried is still
-    /// there, and sent again it is linked to that.
+    /// The error of [`BaseProducer::send`], with the record as it was given. A context that it
+    /// carried is still in its headers; when it is sent again, its send span links to that context.
     pub fn send<'a, K, V>(
         &self,
         record: UserRecord<'a, K, V, C, Part>,
@@ -181,7 +182,8 @@ where
         send(&self.info, record, |record| self.client.send(record))
     }
 
-    /// Serves the client's events, delivery reports among them, as [`BaseProducer::poll`] does.
+    /// Serves the events of the client, delivery reports among them, as [`BaseProducer::poll`]
+    /// does.
     pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
         self.client.poll(timeout);
     }

@@ -25,18 +25,18 @@ where
     /// Sends a record, as [`FutureProducer::send`] does, in a `send {topic}` span that ends with
     /// the delivery report.
     ///
-    /// The span is a child of the span that is current when the future is first polled, or else when
-    /// this was called; so it may be wrapped in a context, spawned or collected.
+    /// The parent is the span that is active when the future is first polled, or, if no context is
+    /// attached then, at the call. The future can be spawned, or used with `with_context`.
     ///
     /// # Errors
     ///
-    /// The client's own error, with the message as it was given: a context that it carried is still
-    /// there, and sent again it is linked to that.
+    /// The error of [`FutureProducer::send`], with the message as it was given. A context that it
+    /// carried is still in its headers; when it is sent again, its send span links to that context.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop a record that is already queued. Its span ends with the
-    /// status unset, since nobody knows the outcome.
+    /// Dropping the future does not stop a record that is queued. Its span ends with the status
+    /// unset, because the outcome is unknown.
     pub fn send<K, V, T>(
         &self,
         mut record: FutureRecord<'_, K, V>,
@@ -59,12 +59,25 @@ where
     }
 
     /// Queues a record, as [`FutureProducer::send_result`] does, in a `send {topic}` span that ends
-    /// when the future takes up the delivery report.
+    /// when the returned future receives the delivery report.
+    ///
+    /// ```
+    /// use otel_messaging::kafka;
+    /// use rdkafka::producer::FutureRecord;
+    ///
+    /// async fn send(producer: &kafka::Producer) -> anyhow::Result<()> {
+    ///     let record = FutureRecord::to("orders").key("42").payload("two books");
+    ///     let delivery = producer.send_result(record).map_err(|(error, _)| error)?;
+    ///     delivery.await?.map_err(|(error, _)| error)?;
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
-    /// The client's own error, with the record as it was given: a context that it carried is still
-    /// there, and sent again it is linked to that.
+    /// The error of [`FutureProducer::send_result`], with the record as it was given. A context
+    /// that it carried is still in its headers; when it is sent again, its send span links to that
+    /// context.
     pub fn send_result<'a, K, V>(
         &self,
         mut record: FutureRecord<'a, K, V>,
@@ -91,18 +104,20 @@ where
         }
     }
 
-    /// Serves the client's events, as [`FutureProducer::poll`] does; there is no need to call it.
+    /// Serves the events of the client, as [`FutureProducer::poll`] does. There is no need to call
+    /// it.
     pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
         self.client.poll(timeout);
     }
 }
 
-/// The delivery report of one record, to be awaited; the client's own future has the same output.
+/// The delivery report of a record, a future with the output of the client's own. See
+/// [`Producer::send_result`].
 ///
 /// # Cancel safety
 ///
-/// Dropping it does not stop the record. Its span ends with the status unset, since nobody knows
-/// the outcome.
+/// Dropping the future does not stop the record. Its span ends with the status unset, because the
+/// outcome is unknown.
 #[must_use = "the send span ends when this is dropped"]
 pub struct DeliveryFuture {
     delivery: client::DeliveryFuture,

@@ -23,12 +23,12 @@ pub use self::future::DeliveryFuture;
 use super::attributes::ClientInfo;
 use crate::telemetry::Telemetry;
 
-/// A producer whose records carry the context of their send span.
+/// A producer whose records carry the context of their send span. The [module](crate::kafka) has an
+/// example.
 ///
-/// It sends as the client that it wraps does: same arguments, same results, same waiting. The
-/// methods of rdkafka's [`Producer`](client::Producer) trait (`flush`, `in_flight_count`,
-/// transactions) work on it when the trait is in scope, as `Producer as _`. Cloning is as cheap as
-/// cloning the client.
+/// It has the methods, results and waits of the client that it wraps. The methods of rdkafka's
+/// [`Producer`](client::Producer) trait (`flush`, `in_flight_count`, transactions) are available
+/// when the trait is in scope, as `Producer as _`. Cloning is as cheap as cloning the client.
 #[derive(Clone)]
 #[must_use = "a producer stops when it is dropped"]
 pub struct Producer<P = FutureProducer> {
@@ -53,7 +53,7 @@ impl<P> Producer<P> {
         }
     }
 
-    /// The client itself; what is sent through it directly is not traced.
+    /// The client itself. What is sent through it directly is not traced.
     pub const fn inner(&self) -> &P {
         &self.client
     }
@@ -116,10 +116,10 @@ where
     }
 }
 
-/// A client whose delivery reports reach the spans of its records.
+/// A client of rdkafka that can be wrapped to send, because its delivery reports reach the spans of
+/// its records. The trait is sealed.
 ///
-/// Those of a [`ThreadedProducer`](client::ThreadedProducer) without [`Traced`] would not, so it
-/// cannot be wrapped:
+/// A [`ThreadedProducer`](client::ThreadedProducer) without [`Traced`] cannot be wrapped:
 ///
 /// ```compile_fail,E0277
 /// use otel_messaging::{Telemetry, kafka};

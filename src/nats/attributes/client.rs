@@ -1,4 +1,4 @@
-//! What a connection and a subscription say of themselves.
+//! What is known of a client, a subscription and a consumer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

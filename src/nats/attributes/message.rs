@@ -1,4 +1,4 @@
-//! What the engine asks of each kind of message.
+//! The kinds of messages, as the engine reads them.
 
 use std::sync::Arc;
 use std::time::SystemTime;

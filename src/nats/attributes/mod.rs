@@ -1,4 +1,4 @@
-//! Attributes that only NATS has.
+//! Keys of attributes that only NATS has.
 //!
 //! NATS is not registered in the conventions. Its system is `nats`, as in other languages.
 
@@ -19,14 +19,14 @@ pub(super) use self::message::message_id;
 pub(super) use self::stream::{duplicates, is_for_size, of_ack, sequence, stream_name};
 pub(super) use self::subject::Patterns;
 
-/// Stream that holds the message. Not registered in the conventions.
+/// Name of the stream that stores the message. Not registered in the conventions.
 pub const NATS_STREAM_NAME: &str = "nats.stream.name";
 /// Sequence number of the message in its stream. Not registered in the conventions.
 pub const NATS_STREAM_SEQUENCE: &str = "nats.stream.sequence";
-/// Whether the stream had the message before and dropped this one; only set if so. Not registered in
-/// the conventions.
+/// Whether the stream dropped the message as a duplicate. Set only if true. Not registered in the
+/// conventions.
 pub const NATS_MESSAGE_DUPLICATE: &str = "nats.message.duplicate";
 
-/// How many messages of a batch the stream had before; only set if it had any. Not registered in the
-/// conventions.
+/// Number of messages of a batch that the stream dropped as duplicates. Set only if there are any.
+/// Not registered in the conventions.
 pub const NATS_BATCH_DUPLICATE_COUNT: &str = "nats.batch.duplicate_count";

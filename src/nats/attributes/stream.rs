@@ -1,4 +1,4 @@
-//! What a stream says of a message that it keeps.
+//! Attributes of a message in a stream.
 
 use async_nats::jetstream::publish::PublishAck;
 use opentelemetry::KeyValue;

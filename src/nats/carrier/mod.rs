@@ -1,8 +1,8 @@
 //! Context in the headers of a NATS message.
 //!
-//! Names are case-sensitive and may have several values; the client keeps the order of those, and
-//! none among names. By the practice of most languages the name is the field's, in lower case; Go
-//! writes it with a capital. There is no W3C binding for NATS.
+//! Names are case-sensitive and can have several values. The client keeps the order of the values
+//! of a name, but not that of different names. There is no W3C binding for NATS; most languages use
+//! the lower-case name of the field, Go capitalizes it.
 
 #[cfg(feature = "__internal")]
 pub mod internal;
@@ -23,12 +23,12 @@ use crate::engine::carriers::{extract_alone, inject_with};
 use crate::engine::propagation::{Headers, HeadersMut};
 use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
-/// Writes `context` into `headers` with any propagator, for messages that are sent without a span of
-/// ours.
+/// Writes `context` into `headers` with any propagator, for messages that are sent without a span
+/// of this crate.
 ///
-/// What the headers already say about context is replaced, whatever the case of its names; all
-/// other headers stay as they are. Where there is no context to write, nothing changes. What NATS
-/// cannot carry, such as a value with a line end, is left out.
+/// A context that is already in the headers is replaced, whatever the case of the names; all other
+/// headers are unchanged. If there is no context to write, nothing changes. A value that a NATS
+/// header cannot have, such as one with a line end, is left out.
 ///
 /// ```
 /// use async_nats::HeaderMap;
@@ -52,10 +52,11 @@ pub fn inject(
     headers
 }
 
-/// Reads what the headers of a message carry onto an empty context, with any propagator.
+/// Reads the context of a message's headers with any propagator, onto an empty context.
 ///
-/// Of several traceparents the last one that parses counts. Headers that cannot be read count as
-/// absent; then the context is empty. A message that was stored carries the context of its writer.
+/// Of several traceparents, the last valid one is used. Headers that cannot be read are ignored.
+/// Without a valid one, the context is empty. The context of a stored message is that of its
+/// writer.
 ///
 /// ```
 /// use opentelemetry::trace::TraceContextExt;

@@ -17,22 +17,23 @@ use super::{Deliveries, Messages};
 use crate::engine::batch::{self, Batch};
 use crate::engine::received::Received;
 
-/// The messages of one of the client's streams in batches, see [`Batches`](crate::Batches).
+/// The messages of one of the client's streams in [batches](crate::Batches), from
+/// [`Messages::batches`].
 pub type Batches<S> =
     batch::Batches<Taken<S>, <S as Deliveries>::Message, <S as Deliveries>::Error>;
 
 impl<S: Deliveries + Unpin> Messages<S> {
-    /// The messages in batches of at most `max`, each given out `within` so much time after its
-    /// first message. A `max` of 0 is 1.
+    /// The messages in batches of at most `max` messages. Each batch ends `within` this time after
+    /// its first message. A `max` of 0 is 1.
     ///
-    /// A batch has a `next {subject}` span over the wait for it, which links to the creation context
-    /// of each message. Messages of several subjects that were asked for by one pattern are known by
-    /// it.
+    /// The wait for a batch has a `next {subject}` span, which links to the creation context of
+    /// each message. The pattern or the filter replaces the subjects of messages of several.
     ///
-    /// What a stream delivers again unless it is acknowledged in time waits here too: `within` is
-    /// a part of that time. Each message is acknowledged by itself, or by the last one of the batch
-    /// where the consumer's policy is [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). Whoever
-    /// asks a micro-service waits for its answer all the while.
+    /// A stream delivers a message again if it is not acknowledged in time. The time in an
+    /// incomplete batch, up to `within`, is part of that. Acknowledge each message, or only the
+    /// last one of the batch if the consumer has
+    /// [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). Clients of a micro-service wait for
+    /// their answers during that time too.
     ///
     /// ```
     /// use std::time::Duration;
@@ -64,15 +65,15 @@ where
     S: Deliveries<Message = jetstream::Message, Error = E> + Unpin,
     E: Unpin,
 {
-    /// Receives the next batch; `None` at the end of the stream.
+    /// Receives the next batch. `None` at the end of the stream.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came; the messages before it were in the batch before.
+    /// The error of the client's own stream. The messages before it were in the batch before.
     ///
     /// # Cancel safety
     ///
-    /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no message: messages that were taken are in the next batch.
     pub async fn recv(&mut self) -> Option<Result<Batch<jetstream::Message>, E>> {
         self.next_batch().await
     }
@@ -82,8 +83,8 @@ impl<S> batch::Batches<Taken<S>, Message, Infallible>
 where
     S: Deliveries<Message = Message, Error = Infallible> + Unpin,
 {
-    /// Receives the next batch; `None` at the end of the subscription, which
-    /// [`inner_mut`](crate::Batches::inner_mut) can bring about:
+    /// Receives the next batch. `None` at the end of the subscription, which
+    /// [`inner_mut`](crate::Batches::inner_mut) can cause:
     ///
     /// ```
     /// use async_nats::{Subscriber, UnsubscribeError};
@@ -96,7 +97,7 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Messages that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no message: messages that were taken are in the next batch.
     pub async fn recv(&mut self) -> Option<Batch<Message>> {
         self.next_batch().await.map(|Ok(batch)| batch)
     }
@@ -106,17 +107,19 @@ impl<S> batch::Batches<Taken<S>, Request, Infallible>
 where
     S: Deliveries<Message = Request, Error = Infallible> + Unpin,
 {
-    /// Receives the next batch of requests to a micro-service; `None` when its endpoint has stopped.
+    /// Receives the next batch of requests to a micro-service. `None` when its endpoint has
+    /// stopped.
     ///
     /// # Cancel safety
     ///
-    /// Requests that were taken stay here when the wait is dropped, and are in the next batch.
+    /// Dropping the wait loses no request: requests that were taken are in the next batch.
     pub async fn recv(&mut self) -> Option<Batch<Request>> {
         self.next_batch().await.map(|Ok(batch)| batch)
     }
 }
 
-/// A stream whose messages are taken into batches. It derefs to the stream.
+/// The stream under [`Batches`], whose messages are taken into batches. It derefs to the client's
+/// own.
 #[must_use = "streams do nothing unless polled"]
 pub struct Taken<S: Deliveries>(Messages<S>);
 

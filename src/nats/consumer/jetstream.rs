@@ -19,19 +19,38 @@ use crate::engine::received::Received;
 use crate::nats::attributes::{ConsumerInfo, Identity, Patterns};
 use crate::telemetry::{Moment, Telemetry};
 
-/// A JetStream consumer whose messages know the context that they were created in.
+/// A JetStream consumer whose messages know their creation context. The module
+/// [`nats`](crate::nats) has an example of a batch.
 ///
-/// It receives as the consumer that it wraps does. Its filter stands for the subjects of its
-/// messages in names of spans and on metrics where it has wildcards; where it has no filter, its
-/// stream does. Its durable name is the consumer group. Cloning is cheap enough for each task to
-/// have its own.
+/// It has the methods, results and waits of the consumer that it wraps. A filter with wildcards
+/// replaces the subjects of the messages in span names and on metrics; without a filter, the name
+/// of the stream does. The durable name is the consumer group. Cloning is cheap enough for a clone
+/// in each task.
+///
+/// ```no_run
+/// use async_nats::jetstream::consumer::pull::Config;
+/// use futures::TryStreamExt as _;
+/// use otel_messaging::{Telemetry, nats};
+///
+/// # async fn handle(_: &[u8]) -> anyhow::Result<()> { Ok(()) }
+/// # async fn run(stream: &async_nats::jetstream::stream::Stream) -> Result<(), async_nats::Error> {
+/// let worker = stream.get_consumer::<Config>("worker").await?;
+/// let worker = nats::jetstream::Consumer::wrap(&Telemetry::new(), worker);
+/// let mut orders = worker.messages().await?;
+/// while let Some(order) = orders.try_next().await? {
+///     order.process(async |order| handle(&order.payload).await).await?;
+///     order.ack().await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Consumer<T: IntoConsumerConfig = pull::Config> {
     client: Client<T>,
     info: Arc<ConsumerInfo>,
 }
 
 impl<T: IntoConsumerConfig> Consumer<T> {
-    /// Wraps a consumer. What it asks for is read from it.
+    /// Wraps a consumer. Its filter, group and stream are read from it.
     #[must_use]
     pub fn wrap(telemetry: &Telemetry, client: Client<T>) -> Self {
         Self::identified(telemetry, client, Identity::default())
@@ -47,8 +66,8 @@ impl<T: IntoConsumerConfig> Consumer<T> {
         }
     }
 
-    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
-    /// not name the server.
+    /// Sets the address and port of the server that the client connects to. Unset: spans and
+    /// metrics do not have them.
     #[must_use]
     pub fn server(self, address: &str, port: u16) -> Self {
         let identity = self.info.identity.clone().server(address, port);
@@ -62,15 +81,14 @@ impl<T: IntoConsumerConfig> Consumer<T> {
         Self::identified(&self.info.telemetry, self.client, identity)
     }
 
-    /// The consumer itself, to ask for its state; what is received by it directly is not traced.
+    /// The consumer itself, for its state. What is received through it directly is not traced.
     #[must_use]
     pub const fn inner(&self) -> &Client<T> {
         &self.client
     }
 
-    /// Gives the messages of a stream that the consumer itself has made, as ours would be.
-    ///
-    /// For streams that are made with options that only [`inner`](Self::inner) has.
+    /// The messages of a stream that the consumer itself has made, for streams with options that
+    /// only [`inner`](Self::inner) has.
     pub fn messages_of<S, E>(&self, stream: S) -> Messages<S>
     where
         S: Stream<Item = Result<Message, E>>,
@@ -80,35 +98,38 @@ impl<T: IntoConsumerConfig> Consumer<T> {
 }
 
 impl Consumer<pull::Config> {
-    /// All messages as a stream, as the consumer's own method has them.
+    /// All messages as a stream, as the method of that name of `PullConsumer` has them.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of that method.
     pub async fn messages(&self) -> Result<Messages<pull::Stream>, StreamError> {
         Ok(self.messages_of(self.client.messages().await?))
     }
 
-    /// All messages as a stream that is set up first, as the consumer's own method has it.
+    /// All messages as a stream with settings, as the method of that name of `PullConsumer` has
+    /// them.
     pub fn stream(&self) -> StreamBuilder<'_> {
         StreamBuilder::new(self.client.stream(), &self.info)
     }
 
-    /// Some messages, those that there are, as the consumer's own method has them.
+    /// The messages that are available, without a wait for more, as the method of that name of
+    /// `PullConsumer` has them.
     pub fn fetch(&self) -> FetchBuilder<'_> {
         FetchBuilder::new(self.client.fetch(), &self.info)
     }
 
-    /// Some messages, waited for, as the consumer's own method has them.
+    /// A number of messages, with a wait for them, as the method of that name of `PullConsumer` has
+    /// them.
     pub fn batch(&self) -> BatchBuilder<'_> {
         BatchBuilder::new(self.client.batch(), &self.info)
     }
 
-    /// Batch after batch, as the consumer's own method has them.
+    /// A stream of batches, as the method of that name of `PullConsumer` has them.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of that method.
     pub fn sequence(&self, batch: usize) -> Result<Sequence, BatchError> {
         Ok(Sequence {
             batches: self.client.sequence(batch)?,
@@ -118,11 +139,12 @@ impl Consumer<pull::Config> {
 }
 
 impl Consumer<pull::OrderedConfig> {
-    /// All messages in the order of the stream, as the consumer's own method has them.
+    /// All messages in the order of the stream, as the method of that name of an ordered
+    /// `PullConsumer` has them.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of that method.
     pub async fn messages(self) -> Result<Messages<pull::Ordered>, StreamError> {
         let stream = self.client.messages().await?;
         Ok(Messages::new(stream, self.info))
@@ -130,22 +152,23 @@ impl Consumer<pull::OrderedConfig> {
 }
 
 impl Consumer<push::Config> {
-    /// All messages that the server sends, as the consumer's own method has them.
+    /// All messages that the server sends, as the method of that name of `PushConsumer` has them.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of that method.
     pub async fn messages(&self) -> Result<Messages<push::Messages>, StreamError> {
         Ok(self.messages_of(self.client.messages().await?))
     }
 }
 
 impl Consumer<push::OrderedConfig> {
-    /// All messages in the order of the stream, as the consumer's own method has them.
+    /// All messages in the order of the stream, as the method of that name of an ordered
+    /// `PushConsumer` has them.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of that method.
     pub async fn messages(self) -> Result<Messages<push::Ordered>, StreamError> {
         let stream = self.client.messages().await?;
         Ok(Messages::new(stream, self.info))
@@ -169,7 +192,12 @@ impl<T: IntoConsumerConfig> fmt::Debug for Consumer<T> {
     }
 }
 
-/// The client's stream of batches, whose messages are [`Received`] when a batch is read.
+/// A stream of batches, from [`Consumer::sequence`]. The messages of a batch are [`Received`] when
+/// the batch is read.
+///
+/// # Cancel safety
+///
+/// As for the client's own stream: dropping a wait loses no batch.
 #[must_use = "streams do nothing unless polled"]
 pub struct Sequence {
     batches: pull::Sequence,

@@ -25,10 +25,11 @@ use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{self as engine, Received};
 use crate::telemetry::{Moment, Telemetry};
 
-/// A client whose subscriptions give messages that know the context that they were created in.
+/// A client whose subscriptions deliver messages that know their creation context. The
+/// [module](crate::nats) has an example.
 ///
-/// It subscribes as the client that it wraps does. Cloning is cheap and gives another handle to the
-/// same client.
+/// It has the methods, results and waits of the client that it wraps, to subscribe. Cloning is
+/// cheap and gives another handle to the same client.
 #[derive(Clone)]
 pub struct Consumer {
     client: Client,
@@ -50,8 +51,8 @@ impl Consumer {
         }
     }
 
-    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
-    /// not name the server.
+    /// Sets the address and port of the server that the client connects to. Unset: spans and
+    /// metrics do not have them.
     #[must_use]
     pub fn server(self, address: &str, port: u16) -> Self {
         Self {
@@ -69,18 +70,18 @@ impl Consumer {
         }
     }
 
-    /// The client itself; what is received through it directly is not traced.
+    /// The client itself. What is received through it directly is not traced.
     #[must_use]
     pub const fn inner(&self) -> &Client {
         &self.client
     }
 
-    /// Subscribes, as [`Client::subscribe`] does. A subject with wildcards stands for the subjects
-    /// of the messages in names of spans and on metrics.
+    /// Subscribes, as [`Client::subscribe`] does. A subject with wildcards replaces the subjects of
+    /// the messages in span names and on metrics.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::subscribe`].
     pub async fn subscribe<S: ToSubject>(
         &self,
         subject: S,
@@ -91,12 +92,12 @@ impl Consumer {
         Ok(Messages::new(messages, subscription))
     }
 
-    /// Subscribes as one of a group, as [`Client::queue_subscribe`] does; else as
-    /// [`subscribe`](Self::subscribe). The group is the consumer group of its messages.
+    /// Subscribes in a group, as [`Client::queue_subscribe`] does. It is the consumer group of the
+    /// messages. Names are as for [`subscribe`](Self::subscribe).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::queue_subscribe`].
     pub async fn queue_subscribe<S: ToSubject>(
         &self,
         subject: S,
@@ -128,9 +129,14 @@ impl fmt::Debug for Consumer {
     }
 }
 
-/// A stream of the client's, whose messages are [`Received`].
+/// A stream of [`Received`] messages, over one of the client's own streams. [`Consumer::subscribe`]
+/// and [`jetstream::Consumer`](crate::nats::jetstream::Consumer) return it.
 ///
-/// It gives what the client's own stream gives, errors as they came.
+/// Its items are those of the client's stream; an error of the client is an item.
+///
+/// # Cancel safety
+///
+/// As for the client's own streams: dropping a wait loses no message.
 #[must_use = "streams do nothing unless polled"]
 pub struct Messages<S: Deliveries> {
     stream: S,
@@ -148,7 +154,7 @@ impl<S: Deliveries> Messages<S> {
         }
     }
 
-    /// The client's own stream; what is received from it directly is not traced.
+    /// The client's own stream. What is received from it directly is not traced.
     pub const fn inner(&self) -> &S {
         &self.stream
     }
@@ -164,26 +170,27 @@ impl Messages<Subscriber> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Subscriber::unsubscribe`].
     pub async fn unsubscribe(&mut self) -> Result<(), UnsubscribeError> {
         self.stream.unsubscribe().await
     }
 
-    /// Ends the subscription after so many messages, as [`Subscriber::unsubscribe_after`] does.
-    ///
-    /// # Errors
-    ///
-    /// The client's own error, as it came.
-    pub async fn unsubscribe_after(&mut self, messages: u64) -> Result<(), UnsubscribeError> {
-        self.stream.unsubscribe_after(messages).await
-    }
-
-    /// Ends the subscription when what the server has sent is received, as [`Subscriber::drain`]
+    /// Ends the subscription after this number of messages, as [`Subscriber::unsubscribe_after`]
     /// does.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Subscriber::unsubscribe_after`].
+    pub async fn unsubscribe_after(&mut self, messages: u64) -> Result<(), UnsubscribeError> {
+        self.stream.unsubscribe_after(messages).await
+    }
+
+    /// Ends the subscription when the messages that the server has sent are received, as
+    /// [`Subscriber::drain`] does.
+    ///
+    /// # Errors
+    ///
+    /// The error of [`Subscriber::drain`].
     pub async fn drain(&mut self) -> Result<(), UnsubscribeError> {
         self.stream.drain().await
     }
@@ -211,7 +218,7 @@ impl<S: Deliveries> fmt::Debug for Messages<S> {
     }
 }
 
-/// A stream of the client's: of messages, or of results with them. Nobody else can implement it.
+/// One of the client's streams: of messages, or of results with them. The trait is sealed.
 ///
 /// | items of the stream | `Received` | `Error` |
 /// |---|---|---|
@@ -227,7 +234,7 @@ pub trait Deliveries:
     >,
 >
 {
-    /// What [`Messages`] give.
+    /// Item of [`Messages`].
     type Received;
     /// The client's own message.
     type Message: engine::Message;

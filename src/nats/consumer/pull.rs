@@ -1,6 +1,6 @@
-//! The ways to ask a pull consumer for messages, set up as the client's own.
+//! Builders for requests of a pull consumer, with the settings of the client's own.
 //!
-//! What a setting means and what holds where it is unset is the client's affair.
+//! Meaning and default of a setting are those of the client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,55 +33,56 @@ macro_rules! builder {
                 Self { builder, info }
             }
 
-            /// Most bytes of the messages of one request.
+            /// Sets the most bytes of the messages of one request.
             pub fn $max_bytes(mut self, bytes: usize) -> Self {
                 self.builder = self.builder.$max_bytes(bytes);
                 self
             }
 
-            /// Most messages of one request.
+            /// Sets the most messages of one request.
             pub fn $max_messages(mut self, messages: usize) -> Self {
                 self.builder = self.builder.$max_messages(messages);
                 self
             }
 
-            /// How often the server says that it is there while it has no message.
+            /// Sets the interval at which the server confirms that it is alive while it has no
+            /// messages.
             pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
                 self.builder = self.builder.heartbeat(heartbeat);
                 self
             }
 
-            /// How long the server keeps a request that it cannot fill.
+            /// Sets how long the server keeps a request that it cannot fulfil.
             pub fn expires(mut self, expires: Duration) -> Self {
                 self.builder = self.builder.expires(expires);
                 self
             }
 
-            /// Takes part only where so many messages wait, for consumers of a group with
-            /// priorities.
+            /// Sets how many messages have to be pending for this consumer to get any, in a
+            /// priority group.
             pub fn min_pending(mut self, messages: usize) -> Self {
                 self.builder = self.builder.min_pending(messages);
                 self
             }
 
-            /// Takes part only where so many messages are unacknowledged, for consumers of a group
-            /// with priorities.
+            /// Sets how many messages have to be unacknowledged for this consumer to get any, in a
+            /// priority group.
             pub fn min_ack_pending(mut self, messages: usize) -> Self {
                 self.builder = self.builder.min_ack_pending(messages);
                 self
             }
 
-            /// The group with priorities that the consumer takes part in.
+            /// Sets the priority group of the consumer.
             pub fn group<G: Into<String>>(mut self, group: G) -> Self {
                 self.builder = self.builder.group(group);
                 self
             }
 
-            /// Asks for the messages.
+            /// Requests the messages.
             ///
             /// # Errors
             ///
-            /// The client's own error, as it came.
+            /// The error of the method `messages` of the client's own builder.
             pub async fn messages(self) -> Result<Messages<$stream>, $error> {
                 let stream = self.builder.messages().await?;
                 Ok(Messages::new(stream, Arc::clone(self.info)))
@@ -97,16 +98,19 @@ macro_rules! builder {
 }
 
 builder!(
-    /// All messages, as [`pull::StreamBuilder`] asks for them.
+    /// All messages, as from [`pull::StreamBuilder`]. Made by
+    /// [`Consumer::stream`](crate::nats::jetstream::Consumer).
     StreamBuilder, max_bytes_per_batch, max_messages_per_batch, pull::Stream, StreamError
 );
 
 builder!(
-    /// The messages that there are, as [`pull::FetchBuilder`] asks for them.
+    /// The messages that are available, as from [`pull::FetchBuilder`]. Made by
+    /// [`Consumer::fetch`](crate::nats::jetstream::Consumer).
     FetchBuilder, max_bytes, max_messages, pull::Batch, BatchError
 );
 
 builder!(
-    /// Some messages, waited for, as [`pull::BatchBuilder`] asks for them.
+    /// A number of messages, as from [`pull::BatchBuilder`]. Made by
+    /// [`Consumer::batch`](crate::nats::jetstream::Consumer).
     BatchBuilder, max_bytes, max_messages, pull::Batch, BatchError
 );

@@ -23,8 +23,8 @@ use crate::nats::producer::{OutgoingMessage, PUBLISH, end};
 use crate::telemetry::Moment;
 
 impl Consumer {
-    /// The requests to an endpoint of a micro-service, which was added under `subject`, prefixes of
-    /// groups included.
+    /// The requests to an endpoint of a micro-service. `subject` is the subject of the endpoint,
+    /// with the prefixes of its groups.
     ///
     /// ```
     /// use async_nats::service::ServiceExt as _;
@@ -53,7 +53,7 @@ impl Messages<Endpoint> {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Endpoint::stop`].
     pub async fn stop(&mut self) -> std::io::Result<()> {
         self.stream.stop().await
     }
@@ -83,12 +83,12 @@ impl Deliver for Request {
 }
 
 impl Received<Request> {
-    /// Answers, as [`Request::respond`] does, in a `publish` span that is a child of the current
-    /// one: the process span inside its handler.
+    /// Answers, as [`Request::respond`] does, in a `publish` span. It is a child of the active
+    /// span, which in the handler is the process span.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Request::respond`].
     pub fn respond(
         &self,
         response: Result<Bytes, Error>,
@@ -96,12 +96,12 @@ impl Received<Request> {
         self.respond_with_headers(response, HeaderMap::new())
     }
 
-    /// Answers with headers, as [`Request::respond_with_headers`] does; else as
+    /// Answers with headers, as [`Request::respond_with_headers`] does. The span is that of
     /// [`respond`](Self::respond).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Request::respond_with_headers`].
     pub fn respond_with_headers(
         &self,
         response: Result<Bytes, Error>,

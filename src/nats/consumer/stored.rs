@@ -9,11 +9,11 @@ use crate::engine::received::Received;
 use crate::nats::attributes::{Patterns, Subscription};
 
 impl Consumer {
-    /// A message that was read out of `stream` by one of the client's many ways to do so.
+    /// A message that was read directly from `stream`, with any of the client's methods.
     ///
-    /// Whoever reads a stored message may do so long after it was written, and often: its process
-    /// span links to the writer's context and is never its child. What key-value and object stores
-    /// keep can be read so too; their own interfaces do not show headers.
+    /// A stored message can be read long after it was written, and often. Its process span links to
+    /// the writer's context and is never its child. Entries of key-value and object stores can be
+    /// read this way too; their own APIs do not show headers.
     ///
     /// ```
     /// use async_nats::jetstream::stream::Stream;

@@ -27,26 +27,26 @@ use crate::nats::attributes::{
 };
 
 impl Producer {
-    /// Publishes messages in their order, and returns what the client said of each, in that order
-    /// too. Nobody says whether they were delivered.
+    /// Publishes messages in their order, and returns the result of each, in the same order. The
+    /// delivery is not confirmed.
     ///
-    /// Each message has a `create {subject}` span whose context it carries. One `publish {subject}`
-    /// span of kind CLIENT links to all of them and ends when the client has taken the last one.
-    /// Where the policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of
-    /// kind PRODUCER and all messages carry its context.
+    /// Each message has a `create {subject}` span, whose context it carries. One `publish
+    /// {subject}` span of kind CLIENT links to all of these and ends when the client has taken the
+    /// last message. With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is
+    /// of kind PRODUCER and all messages carry its context.
     ///
-    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
-    /// message (the error, if there was one) is on its create span.
+    /// Attributes that all messages share are on the send span, those that differ are on its links.
+    /// The error of a message is on its create span.
     ///
-    /// A message that is refused does not hinder those behind it.
+    /// If a message is refused, those after it are still published.
     ///
     /// # Errors
     ///
-    /// For each message the client's own error, as it came.
+    /// For each message the error of [`Client::publish`](async_nats::Client::publish).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop messages that the client has taken; those behind them are
+    /// Dropping the future does not stop messages that the client has taken; those after them are
     /// not sent.
     pub fn publish_batch(
         &self,
@@ -71,23 +71,24 @@ impl Producer {
 }
 
 impl jetstream::Producer {
-    /// Publishes messages in their order, and returns what the stream said of each, in that order
-    /// too.
+    /// Publishes messages in their order, and returns the acknowledgement of each, in the same
+    /// order.
     ///
-    /// Each message has a `create {subject}` span whose context it carries. One `publish {subject}`
-    /// span of kind CLIENT links to all of them and ends with the last acknowledgement. Where the
-    /// policy has [`create_spans`](crate::policy::Rule::create_spans) off, that span is of kind
+    /// Each message has a `create {subject}` span, whose context it carries. One `publish
+    /// {subject}` span of kind CLIENT links to all of these and ends with the last acknowledgement.
+    /// With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind
     /// PRODUCER and all messages carry its context.
     ///
-    /// What all messages say of themselves is on that span, what differs is on its links. What became of a
-    /// message (stream and sequence, or the error) is on its create span.
+    /// Attributes that all messages share are on the send span, those that differ are on its links.
+    /// Stream and sequence of a message, or its error, are on its create span.
     ///
-    /// A message that fails does not hinder those behind it. No more are on their way at a time than
-    /// the context lets: while it has no room, acknowledgements are taken. That is so whether the
-    /// context itself waits for room or refuses what it has none for
-    /// ([`backpressure_on_inflight`](client::ContextBuilder::backpressure_on_inflight)): none fails
-    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending). What was refused is tried again with
-    /// each acknowledgement, and every 10 milliseconds, since others may have the room.
+    /// If a message fails, those after it are still published. At most as many messages are in
+    /// flight as the context allows; further ones wait for acknowledgements, even if the context is
+    /// set to refuse them
+    /// ([`backpressure_on_inflight`](client::ContextBuilder::backpressure_on_inflight)). None fails
+    /// with [`MaxAckPending`](PublishErrorKind::MaxAckPending): a message that was refused for it
+    /// is tried again with each acknowledgement, and every 10 milliseconds, because other tasks can
+    /// have the room.
     ///
     /// ```
     /// use async_nats::jetstream::message::PublishMessage;
@@ -108,11 +109,12 @@ impl jetstream::Producer {
     ///
     /// # Errors
     ///
-    /// For each message the client's own error, as it came.
+    /// For each message the error of [`Context::send_publish`](client::Context::send_publish) or of
+    /// its acknowledgement.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop messages that the client has taken; those behind them are
+    /// Dropping the future does not stop messages that the client has taken; those after them are
     /// not sent.
     pub fn publish_batch<S: ToSubject>(
         &self,

@@ -19,10 +19,11 @@ use crate::engine::sending::Sending;
 use crate::nats::attributes::{of_ack, of_jetstream_publish, sequence};
 use crate::telemetry::Telemetry;
 
-/// A JetStream context whose messages carry the context of their span.
+/// A JetStream context whose messages carry the context of their send span. The module
+/// [`nats`](crate::nats) has an example.
 ///
-/// It publishes as the context that it wraps does. Cloning is cheap and gives another handle to the
-/// same client.
+/// It has the methods, results and waits of the context that it wraps, to publish. Cloning is cheap
+/// and gives another handle to the same client.
 #[derive(Clone)]
 pub struct Producer {
     pub(super) client: Client,
@@ -40,8 +41,8 @@ impl Producer {
         }
     }
 
-    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
-    /// not name the server.
+    /// Sets the address and port of the server that the client connects to. Unset: spans and
+    /// metrics do not have them.
     #[must_use]
     pub fn server(self, address: &str, port: u16) -> Self {
         Self {
@@ -59,18 +60,19 @@ impl Producer {
         }
     }
 
-    /// The context itself, for streams, consumers and stores; what is published through it directly
+    /// The context itself, for streams, consumers and stores. What is published through it directly
     /// is not traced.
     #[must_use]
     pub const fn inner(&self) -> &Client {
         &self.client
     }
 
-    /// Publishes a message, as the context's own method does, in a `publish {subject}` span that
-    /// ends with the acknowledgement by the stream.
+    /// Publishes a message, as [`Context::publish`](Client::publish) does, in a `publish {subject}`
+    /// span that ends with the acknowledgement of the stream.
     ///
-    /// The span is a child of the span that is current when the future is first polled, or else when
-    /// this was called. Await what it returns to have the acknowledgement:
+    /// The result is a future: await it for the acknowledgement. The parent is the span that is
+    /// active when the future is first polled, or, if no context is attached then, at the call. The
+    /// future can be spawned, or used with `with_context`.
     ///
     /// ```
     /// use otel_messaging::nats::jetstream::Producer;
@@ -84,12 +86,13 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Context::publish`](Client::publish), and of the acknowledgement that it
+    /// returns.
     ///
     /// # Cancel safety
     ///
-    /// As the client's: dropped while it waits for room, the message is not sent. Its span ends with
-    /// the status unset.
+    /// As for [`Context::publish`](Client::publish): dropped while it waits for room, the message
+    /// is not sent. Its span ends with the status unset.
     pub fn publish<S: ToSubject>(
         &self,
         subject: S,
@@ -98,12 +101,14 @@ impl Producer {
         self.send_publish(subject, PublishMessage::build().payload(payload))
     }
 
-    /// Publishes a message with headers, as the context's own method does; else as
-    /// [`publish`](Self::publish).
+    /// Publishes a message with headers, as
+    /// [`Context::publish_with_headers`](Client::publish_with_headers) does. Span and cancel safety
+    /// are those of [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Context::publish_with_headers`](Client::publish_with_headers), and of the
+    /// acknowledgement that it returns.
     pub fn publish_with_headers<S: ToSubject>(
         &self,
         subject: S,
@@ -114,12 +119,14 @@ impl Producer {
         self.send_publish(subject, message.headers(headers))
     }
 
-    /// Publishes a message with all that a stream may be told of it, as the context's own method
-    /// does; else as [`publish`](Self::publish).
+    /// Publishes a message with options for the stream, as
+    /// [`Context::send_publish`](Client::send_publish) does. Span and cancel safety are those of
+    /// [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Context::send_publish`](Client::send_publish), and of the acknowledgement
+    /// that it returns.
     pub fn send_publish<S: ToSubject>(
         &self,
         subject: S,
@@ -166,12 +173,13 @@ impl fmt::Debug for Producer {
     }
 }
 
-/// The acknowledgement of one message, to be awaited; it has the output of the client's own.
+/// The acknowledgement of a message, a future with the output of the client's own. See
+/// [`Producer::publish`].
 ///
 /// # Cancel safety
 ///
-/// Dropping it does not stop the message. Its span ends with the status unset, since nobody knows
-/// the outcome.
+/// Dropping the future does not stop the message. Its span ends with the status unset, because the
+/// outcome is unknown.
 #[must_use = "the send span ends when this is dropped"]
 pub struct PublishAckFuture {
     ack: Ack,

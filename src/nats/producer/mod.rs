@@ -26,10 +26,11 @@ use crate::telemetry::Telemetry;
 pub(super) const PUBLISH: &str = "publish";
 const REQUEST: &str = "request";
 
-/// A client whose messages carry the context of their span.
+/// A client whose messages carry the context of their send span. The [module](crate::nats) has an
+/// example.
 ///
-/// It publishes and requests as the client that it wraps does. Cloning is cheap and gives another
-/// handle to the same client.
+/// It has the methods, results and waits of the client that it wraps, to publish and to request.
+/// Cloning is cheap and gives another handle to the same client.
 #[derive(Clone)]
 pub struct Producer {
     client: Client,
@@ -53,8 +54,8 @@ impl Producer {
         }
     }
 
-    /// Sets the address and port of the server that the client connects to. Unset: spans and metrics do
-    /// not name the server.
+    /// Sets the address and port of the server that the client connects to. Unset: spans and
+    /// metrics do not have them.
     #[must_use]
     pub fn server(self, address: &str, port: u16) -> Self {
         let Self {
@@ -78,26 +79,26 @@ impl Producer {
         Self::identified(telemetry, client, identity.client_id(id))
     }
 
-    /// The client itself; what is sent through it directly is not traced.
+    /// The client itself. What is sent through it directly is not traced.
     #[must_use]
     pub const fn inner(&self) -> &Client {
         &self.client
     }
 
     /// Publishes a message, as [`Client::publish`] does, in a `publish {subject}` span that ends
-    /// when the client has taken the message. Nobody says whether it was delivered.
+    /// when the client has taken the message. The delivery is not confirmed.
     ///
-    /// The span is a child of the span that is current when the future is first polled, or else when
-    /// this was called; so it may be wrapped in a context, spawned or collected.
+    /// The parent is the span that is active when the future is first polled, or, if no context is
+    /// attached then, at the call. The future can be spawned, or used with `with_context`.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::publish`].
     ///
     /// # Cancel safety
     ///
-    /// As the client's: dropped while it waits for room, the message is not sent. Its span ends with
-    /// the status unset.
+    /// As for [`Client::publish`]: dropped while it waits for room, the message is not sent. Its
+    /// span ends with the status unset.
     pub fn publish<S: ToSubject>(
         &self,
         subject: S,
@@ -106,12 +107,12 @@ impl Producer {
         self.publish_with_headers(subject, HeaderMap::new(), payload)
     }
 
-    /// Publishes a message with headers, as [`Client::publish_with_headers`] does; else as
-    /// [`publish`](Self::publish).
+    /// Publishes a message with headers, as [`Client::publish_with_headers`] does. Span and cancel
+    /// safety are those of [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::publish_with_headers`].
     pub fn publish_with_headers<S: ToSubject>(
         &self,
         subject: S,
@@ -127,12 +128,12 @@ impl Producer {
         }
     }
 
-    /// Publishes a message that asks for an answer, as [`Client::publish_with_reply`] does; else as
-    /// [`publish`](Self::publish).
+    /// Publishes a message with a subject for the answer, as [`Client::publish_with_reply`] does.
+    /// Span and cancel safety are those of [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::publish_with_reply`].
     pub fn publish_with_reply<S: ToSubject, R: ToSubject>(
         &self,
         subject: S,
@@ -142,12 +143,13 @@ impl Producer {
         self.publish_with_reply_and_headers(subject, reply, HeaderMap::new(), payload)
     }
 
-    /// Publishes a message with headers that asks for an answer, as
-    /// [`Client::publish_with_reply_and_headers`] does; else as [`publish`](Self::publish).
+    /// Publishes a message with headers and a subject for the answer, as
+    /// [`Client::publish_with_reply_and_headers`] does. Span and cancel safety are those of
+    /// [`publish`](Self::publish).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::publish_with_reply_and_headers`].
     pub fn publish_with_reply_and_headers<S: ToSubject, R: ToSubject>(
         &self,
         subject: S,
@@ -169,19 +171,19 @@ impl Producer {
     /// Sends a request and waits for the answer, as [`Client::request`] does, in a `request
     /// {subject}` span that ends with the answer.
     ///
-    /// The parent is chosen as [`publish`](Self::publish) does. The answer is the client's own
-    /// message: whoever answers does so in this trace, in a span of its own.
+    /// The parent is chosen as by [`publish`](Self::publish). The answer is the client's own
+    /// message. The service that answers does so in this trace, in a span of its own.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came. On the span `error.type` is `no_responders` where nobody
-    /// listens and `timeout` where nobody answers. An answer of a micro-service that says that it is
-    /// an error comes back as any answer does, and is one on the span.
+    /// The error of [`Client::request`]. On the span, `error.type` is `no_responders` if there are
+    /// none, and `timeout` if the answer is not in time. An answer of a micro-service that has an
+    /// error is returned as any other; the span has the error.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not take back a request that is sent. Its span ends with the status
-    /// unset, since nobody knows the outcome.
+    /// unset, because the outcome is unknown.
     pub fn request<S: ToSubject>(
         &self,
         subject: S,
@@ -190,12 +192,12 @@ impl Producer {
         self.send_request(subject, Request::new().payload(payload))
     }
 
-    /// Sends a request with headers, as [`Client::request_with_headers`] does; else as
-    /// [`request`](Self::request).
+    /// Sends a request with headers, as [`Client::request_with_headers`] does. Span and cancel
+    /// safety are those of [`request`](Self::request).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::request_with_headers`].
     pub fn request_with_headers<S: ToSubject>(
         &self,
         subject: S,
@@ -205,11 +207,12 @@ impl Producer {
         self.send_request(subject, Request::new().headers(headers).payload(payload))
     }
 
-    /// Sends a request, as [`Client::send_request`] does; else as [`request`](Self::request).
+    /// Sends a request, as [`Client::send_request`] does. Span and cancel safety are those of
+    /// [`request`](Self::request).
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::send_request`].
     pub fn send_request<S: ToSubject>(
         &self,
         subject: S,
@@ -226,11 +229,11 @@ impl Producer {
         }
     }
 
-    /// Waits until all that was published is written to the connection, as [`Client::flush`] does.
+    /// Waits until all published messages are written to the connection, as [`Client::flush`] does.
     ///
     /// # Errors
     ///
-    /// The client's own error, as it came.
+    /// The error of [`Client::flush`].
     pub async fn flush(&self) -> Result<(), FlushError> {
         self.client.flush().await
     }

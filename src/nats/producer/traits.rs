@@ -1,4 +1,4 @@
-//! The traits of a client and of a JetStream context, for code that knows no more of them.
+//! The traits of a JetStream context, for code that is generic over them.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use super::jetstream::Producer;
 use super::{PUBLISH, REQUEST, answered, end};
 use crate::nats::attributes::of_publish;
 
-/// Their spans end when the client has taken the message, and say nothing of the stream: the trait
-/// promises the client's own acknowledgement, which knows of no span.
+/// The spans of this trait's methods end when the client has taken the message, because the trait
+/// returns the client's own acknowledgement.
 ///
-/// The methods that [`Producer`] has itself have spans that end with the acknowledgement. They are the
-/// ones that are called where both are in reach.
+/// The spans of the methods of [`Producer`] itself end with the acknowledgement. Those are called
+/// if both are in scope.
 impl Publisher for Producer {
     fn publish<S: ToSubject>(
         &self,
@@ -48,7 +48,7 @@ impl Publisher for Producer {
     }
 }
 
-/// Calls of JetStream's own interface, which have no span.
+/// Calls of JetStream's own API, which have no spans.
 impl Requester for Producer {
     fn request<S, T, V>(
         &self,
@@ -64,7 +64,7 @@ impl Requester for Producer {
     }
 }
 
-/// Calls of JetStream's own interface, which have no span.
+/// Calls of JetStream's own API, which have no spans.
 impl RequestSender for Producer {
     fn send_request<S: ToSubject>(
         &self,
@@ -75,7 +75,7 @@ impl RequestSender for Producer {
     }
 }
 
-/// What is sent by this client directly is not traced.
+/// What is sent through this client directly is not traced.
 impl ClientProvider for Producer {
     fn client(&self) -> Client {
         self.client.client()
@@ -88,7 +88,7 @@ impl TimeoutProvider for Producer {
     }
 }
 
-/// As [`nats::Producer`](crate::nats::Producer) publishes: nobody acknowledges.
+/// Publishes as [`nats::Producer`](crate::nats::Producer), without acknowledgement.
 impl core::Publisher for Producer {
     fn publish_with_reply<S: ToSubject, R: ToSubject>(
         &self,
@@ -107,7 +107,7 @@ impl core::Publisher for Producer {
     }
 }
 
-/// As [`nats::Producer`](crate::nats::Producer) requests, with the timeout of the context where it has
+/// Requests as [`nats::Producer`](crate::nats::Producer), with the timeout of the context if it has
 /// one.
 impl core::Requester for Producer {
     fn send_request<S: ToSubject>(
@@ -169,8 +169,8 @@ impl core::Requester for super::Producer {
     }
 }
 
-/// What is received by these subscriptions is not traced: [`Consumer`](crate::nats::Consumer) has those
-/// that are.
+/// Messages of these subscriptions are not traced; those of [`Consumer`](crate::nats::Consumer)
+/// are.
 impl core::Subscriber for super::Producer {
     fn subscribe<S: ToSubject>(
         &self,

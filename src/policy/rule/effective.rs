@@ -1,4 +1,4 @@
-//! What a rule says, or what holds where it says nothing.
+//! The settings of a rule, with their defaults.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What one rule can say of its destinations.
+//! What a rule sets for its destinations.
 
 mod effective;
 mod settings;
@@ -9,13 +9,68 @@ pub(super) use self::settings::Settings;
 use super::choices::{Carried, Incoming, Parent, Record};
 use super::pattern::{HeaderPattern, Pattern};
 
-/// What holds for the destinations that a name or pattern stands for.
+/// Settings for the destinations of one name or pattern.
+///
+/// # Examples
+///
+/// Trust: a partner's contexts are linked and not continued, and their baggage is dropped.
+///
+/// ```
+/// use std::time::Duration;
+/// use otel_messaging::policy::{Incoming, Parent, Rule};
+///
+/// let partner = Rule::of("partner.*").incoming(Incoming::Restart).accept_baggage([]);
+/// let retries = Rule::of("orders.retry")
+///     .redelivered(Incoming::LinkOnly)
+///     .max_age(Duration::from_secs(24 * 3600))
+///     .parent(Parent::Message);
+/// ```
+///
+/// Sending: what goes out with a message.
+///
+/// ```
+/// use otel_messaging::policy::{Carried, Rule};
+///
+/// let export = Rule::of("export")
+///     .carried(Carried::LinkOnly)
+///     .send_baggage(["tenant", "shop.*"])
+///     .max_message_bytes(64 * 1024);
+/// ```
+///
+/// Spans: which operations have one.
+///
+/// ```
+/// use otel_messaging::policy::{Record, Rule};
+///
+/// let health = Rule::of("*.health").record(Record::PropagateOnly);
+/// let orders = Rule::of("orders")
+///     .create_spans(false)
+///     .receive_spans(true)
+///     .settle_spans(false)
+///     .fan_back(100);
+/// ```
+///
+/// Names, attributes and metrics.
+///
+/// ```
+/// use otel_messaging::policy::Rule;
+///
+/// let orders = Rule::of("orders.*")
+///     .template("orders.{id}")
+///     .message_key(false)
+///     .capture_headers(["x-tenant"])
+///     .unregistered_attributes(true)
+///     .partition_on_metrics(true)
+///     .time_in_queue(true)
+///     .lag(true);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a rule does nothing unless it is part of a policy"]
 pub struct Rule(pub(super) Settings);
 
 impl Rule {
-    /// A rule for a destination of this name, or for all that match this pattern.
+    /// A rule without settings for the destination of this name, or for those that match this
+    /// pattern.
     pub fn of(destination: &str) -> Self {
         Self(Settings {
             destination: Pattern::new(destination),
@@ -29,159 +84,166 @@ impl Rule {
         self
     }
 
-    /// Sets what becomes of a received context. Unset: [`Incoming::Continue`].
+    /// Sets how a received context is used. Unset: [`Incoming::Continue`].
     pub const fn incoming(mut self, incoming: Incoming) -> Self {
         self.0.incoming = Some(incoming);
         self
     }
 
-    /// Sets what becomes of the context of a message that the broker delivers not for the first
-    /// time. Unset: the same as for the first.
+    /// Sets how the context of a message is used that is delivered again. Unset: as for the first
+    /// delivery.
     ///
-    /// Kafka does not tell; there this has no effect.
+    /// Without effect on Kafka, whose messages do not show whether they were delivered before.
     pub const fn redelivered(mut self, incoming: Incoming) -> Self {
         self.0.redelivered = Some(incoming);
         self
     }
 
-    /// Sets what a process span is a child of.
+    /// Sets the parent of process spans.
     ///
-    /// Unset: of a span that was opened since the message was delivered to the application, as the
-    /// conventions recommend, else of the message's creation context. A span that was active before
-    /// (a loop's or a worker's, the client's own) is about no message: it is linked. A batch has no
-    /// message for its parent; its span is a root then.
+    /// Unset: the active span, if it was opened since the message was delivered to the application,
+    /// as the conventions recommend; else the message's creation context. A span that was active
+    /// before, such as the span around a consumer loop, is not about the message and is only
+    /// linked. A batch has no creation context of its own: its span is a root instead.
     ///
-    /// Active before is what was active when the message was delivered, and what this client has met
-    /// before that. A span that it meets for the first time when a message is processed counts as
-    /// opened for that message.
+    /// A span was active before if it was active at the delivery, or if this client has seen it
+    /// before the delivery. A span that the client first sees when a message is processed is taken
+    /// as opened for that message.
     ///
-    /// Spec: messaging-spans § Consumer spans, 1.45.0.
+    /// Spec: [messaging-spans § Consumer spans].
+    ///
+    /// [messaging-spans § Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
     pub const fn parent(mut self, parent: Parent) -> Self {
         self.0.parent = Some(parent);
         self
     }
 
-    /// Sets what becomes of a context that a message to be sent carries already. Unset:
+    /// Sets how a context is used that a message already carries when it is sent. Unset:
     /// [`Carried::Continue`].
     pub const fn carried(mut self, carried: Carried) -> Self {
         self.0.carried = Some(carried);
         self
     }
 
-    /// Sets the age of a message from which on its context is linked to, not continued. Unset: no
-    /// age is too old.
+    /// Sets the age up to which a message's context is continued; the context of an older message
+    /// is linked. Unset: no limit.
     ///
-    /// The age is counted from the message's timestamp; a message without one is never too old.
+    /// The age is measured from the message's timestamp. A message without one has no age.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.0.max_age = Some(age);
         self
     }
 
-    /// Sets which members of a received message's baggage are accepted, by name or pattern. Unset: all.
+    /// Sets which members of received baggage are accepted, by name or pattern. Unset: all.
     pub fn accept_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.accept_baggage = Some(patterns(names));
         self
     }
 
-    /// Sets which members of baggage are sent, by name or pattern: of the current baggage and of what
-    /// the message carries. Unset: all.
+    /// Sets which members of baggage are sent, by name or pattern, both of the ambient baggage and
+    /// of what the message already carries. Unset: all.
     pub fn send_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.send_baggage = Some(patterns(names));
         self
     }
 
-    /// Sets how many bytes a message to this destination may have, headers included, where that is less
-    /// than the client knows: Kafka's `max.message.bytes` of a topic, `max_msg_size` of a JetStream
-    /// stream. Unset: what the client knows.
+    /// Sets the most bytes of a message, headers included, where the broker allows less than the
+    /// client: for example the `max.message.bytes` of a Kafka topic, or the `max_msg_size` of a
+    /// JetStream stream. Unset: the client's limit.
     ///
-    /// A context that would make a message larger is left out and counted: baggage first, then
-    /// tracestate, then all of it. Where the broker refuses a message for its size that our context
-    /// has made larger, the problem `refused_for_size` is counted.
+    /// A context that would make the message larger is left out and counted in
+    /// `otel_messaging.context.problems`: first the baggage, then the tracestate, then all of it. A
+    /// message that the broker refuses for its size is counted there as `refused_for_size`, if it
+    /// had a context of ours.
     pub const fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.0.max_message_bytes = Some(bytes);
         self
     }
 
-    /// Sets whether each message of a batch that is sent has a span of its own, whose context it
-    /// carries, and which says what became of it. Unset: yes. If not, all carry that of the send span,
-    /// but for those that carry a context already: where no span is active, they keep it. Which message
-    /// failed is seen by the results of the call alone then.
+    /// Sets whether each message of a sent batch has a create span, whose context it carries and
+    /// which has its outcome. Unset: yes.
+    ///
+    /// If not, all messages carry the context of the send span, and only the results of the call
+    /// show which message failed. Messages that carry a context already keep it if no span is
+    /// active.
     pub const fn create_spans(mut self, on: bool) -> Self {
         self.0.create_spans = Some(on);
         self
     }
 
-    /// Sets whether receiving has a span and a measured duration. Unset: that of a batch has, that of
-    /// a single message has not.
+    /// Sets whether receiving has a span and a measured duration. Unset: batches have, single
+    /// messages have not.
     pub const fn receive_spans(mut self, on: bool) -> Self {
         self.0.receive_spans = Some(on);
         self
     }
 
-    /// Sets whether commits and acknowledgements have spans. Their metrics stay.
+    /// Sets whether commits and acknowledgements have spans. Their metrics are recorded in any
+    /// case.
     ///
-    /// Unset: those have that are about a known message, and others where a span is active; a commit
-    /// of offsets that belongs to nothing would be a trace of its own.
+    /// Unset: those of a known message have one, and others have one inside an active span. A
+    /// commit outside of any span would be a trace of its own.
     pub const fn settle_spans(mut self, on: bool) -> Self {
         self.0.settle_spans = Some(on);
         self
     }
 
-    /// Sets whether a message's key is an attribute of its spans. Unset: yes.
+    /// Sets whether spans have the key of their message as an attribute. Unset: yes.
     pub const fn message_key(mut self, on: bool) -> Self {
         self.0.message_key = Some(on);
         self
     }
 
-    /// Sets which headers of a message are attributes of its spans, by name or pattern, in any case.
-    /// Unset: none.
+    /// Sets which headers of a message are attributes of its spans, by name or pattern, in any
+    /// case. Unset: none.
     ///
-    /// The attribute is `otel_messaging.header.{name}`, a list of texts, with the name in lower case; the
-    /// conventions do not have it. Context headers are never captured, and no values that are not
-    /// UTF-8. A span has at most 64 values, of at most 256 bytes each.
+    /// The attribute `otel_messaging.header.{name}`, with the name in lower case, is a list of
+    /// strings. It is not registered in the conventions. Headers with context, and values that are
+    /// not UTF-8, are left out. A span has at most 64 values of at most 256 bytes each.
     pub fn capture_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let patterns = names.into_iter().map(HeaderPattern::new);
         self.0.capture_headers = Some(patterns.collect());
         self
     }
 
-    /// Sets what stands for the destination in span names and on metrics: a template such as
-    /// `orders.{id}`, or a name of your own. Unset, or empty:
-    /// its name.
+    /// Sets the template of the destination, such as `orders.{id}`: it replaces the name in span
+    /// names and on metrics, and is the attribute `messaging.destination.template`. Unset or empty:
+    /// the name is used.
     ///
-    /// It is the attribute `messaging.destination.template`. Needed where names are many, for one
-    /// destination an order or a user.
+    /// Destinations need one if their names are unbounded, for example if each order has its own.
     pub fn template(mut self, template: impl Into<String>) -> Self {
         self.0.template = Some(template.into());
         self
     }
 
-    /// Sets whether metrics tell the partition, which makes as many series as there are. Unset: no.
+    /// Sets whether metrics have the partition as an attribute, which makes a series for each.
+    /// Unset: no.
     pub const fn partition_on_metrics(mut self, on: bool) -> Self {
         self.0.partition_on_metrics = Some(on);
         self
     }
 
-    /// Sets whether `otel_messaging.message.time_in_queue` is measured: the seconds from a message's
-    /// timestamp to its delivery to the application. Unset: no.
+    /// Sets whether `otel_messaging.message.time_in_queue` is recorded: the seconds from a
+    /// message's timestamp to its delivery to the application. Unset: no.
     ///
-    /// Where the sender's clock is ahead, it is 0, and `otel_messaging.clock.skews` counts.
+    /// If the timestamp is in the future, the time is 0 and `otel_messaging.clock.skews` is
+    /// incremented.
     pub const fn time_in_queue(mut self, on: bool) -> Self {
         self.0.time_in_queue = Some(on);
         self
     }
 
-    /// Sets whether `otel_messaging.consumer.lag` is measured: how many messages wait behind the one
-    /// that is delivered, as far as the client knows. Unset: no.
+    /// Sets whether `otel_messaging.consumer.lag` is recorded: how many messages are behind the
+    /// delivered one, if the client knows. Unset: no.
     pub const fn lag(mut self, on: bool) -> Self {
         self.0.lag = Some(on);
         self
     }
 
-    /// Sets whether attributes that the conventions have no counterpart of are always there. Unset: only
-    /// where they are out of the ordinary.
+    /// Sets whether spans always have the attributes below, which the conventions do not have.
+    /// Unset: only with an unusual value.
     ///
-    /// | attribute | ordinary |
+    /// | attribute | usual value |
     /// |---|---|
     /// | [`DELIVERY_ATTEMPT`](crate::semconv::attributes::DELIVERY_ATTEMPT) | 1 |
     /// | `otel_messaging.rabbitmq.confirmation` | `ack` |
@@ -190,16 +252,15 @@ impl Rule {
         self
     }
 
-    /// Sets how many of the traces that a batch's messages come from get a span of their own, so that
-    /// whoever opens one of them sees when its message was processed, and with which batch. Unset:
-    /// none.
+    /// Sets in how many of the traces that a batch's messages come from the batch is shown. Unset:
+    /// 0.
     ///
-    /// It is a span `batch {destination}` of kind CONSUMER below the creation context of the trace's
-    /// first message, from the start to the end of the batch, with the batch's error. It links to the
-    /// batch's span, and to each of the trace's messages as far as the limit of links allows;
-    /// `otel_messaging.fan_back.message_count` says how many these are. It is no operation of its own, so
-    /// that nothing is measured for it. `otel_messaging.fan_back.left_out` on the batch's span says how many
-    /// traces were too many.
+    /// Each of these traces gets a span `batch {destination}` of kind CONSUMER. It is a child of
+    /// the creation context of the trace's first message, and has the start, the end and the error
+    /// of the batch. It links to the span of the batch, and to each of the trace's messages within
+    /// the limit of links; `otel_messaging.fan_back.message_count` is their number. It is no
+    /// operation of its own and has no metrics. Of further traces only the number is recorded, as
+    /// `otel_messaging.fan_back.left_out` on the span of the batch.
     pub const fn fan_back(mut self, traces: usize) -> Self {
         self.0.fan_back = Some(traces);
         self

@@ -7,11 +7,11 @@ use opentelemetry::KeyValue;
 use super::difference::{Differences, quoted, value_text};
 use crate::testing::Recorder;
 
-/// Description of one whole metric, to compare what a recorder holds of it with.
+/// The description of a whole metric, to compare a recorded metric with.
 ///
-/// What is not described must not be there: an attribute set too many, or an attribute too many in
-/// one of them, is a difference as well. Not compared are the values in a histogram, only how many
-/// there are; [`Recorder::histogram`] has their sum.
+/// Everything else has to be absent: an additional set of attributes, or an additional attribute in
+/// a set, is a difference. Of a histogram the number of values is compared, not the values;
+/// [`Recorder::histogram`] has their sum.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ pub struct ExpectedMetric {
 }
 
 impl ExpectedMetric {
-    /// A `u64` counter of this name and unit that has counted nothing.
+    /// A `u64` counter of this name and unit, without values.
     pub fn counter(name: impl Into<String>, unit: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -56,7 +56,7 @@ impl ExpectedMetric {
         }
     }
 
-    /// An `f64` histogram of this name, unit and bucket bounds that holds nothing.
+    /// An `f64` histogram of this name, unit and bucket bounds, without values.
     pub fn histogram(name: impl Into<String>, unit: impl Into<String>, bounds: &[f64]) -> Self {
         Self {
             bounds: Some(bounds.to_vec()),
@@ -64,20 +64,20 @@ impl ExpectedMetric {
         }
     }
 
-    /// What is counted, or how many values are recorded, with just these attributes.
+    /// Adds a sum, or a number of values, for exactly these attributes.
     ///
-    /// Given twice for the same attributes: the sum counts. Unset: nothing is recorded at all.
+    /// Called twice for the same attributes: the counts are added. Unset: nothing is recorded.
     pub fn of(mut self, attributes: impl IntoIterator<Item = KeyValue>, count: u64) -> Self {
         let attributes: Vec<_> = attributes.into_iter().collect();
         *self.counts.entry(text(&attributes)).or_default() += count;
         self
     }
 
-    /// Compares what `recorder` holds of the metric with all that is expected.
+    /// Compares the metric of `recorder` with this description.
     ///
     /// # Panics
     ///
-    /// When anything differs, with a line for each difference, or when the metric is of another kind.
+    /// If anything differs, with a line for each difference, or if the metric is of another kind.
     #[track_caller]
     pub fn assert(&self, recorder: &Recorder) {
         let differences = self.differences(recorder);

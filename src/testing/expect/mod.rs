@@ -15,11 +15,11 @@ use self::difference::{
 pub use self::metric::ExpectedMetric;
 use super::ERROR_TYPE;
 
-/// Description of one whole span, to compare a recorded span with.
+/// The description of a whole span, to compare a recorded span with.
 ///
-/// What is not described must not be there: a parent, link, attribute, event or error too many is
-/// a difference as well. Not compared are times, the description of an error, the instrumentation
-/// scope, the attributes of links, and those of events other than `exception.type`.
+/// Everything else has to be absent: an additional parent, link, attribute, event or error is a
+/// difference. Times, the description of an error, the instrumentation scope, the attributes of
+/// links, and those of events other than `exception.type` are not compared.
 ///
 /// # Examples
 ///
@@ -54,7 +54,7 @@ pub struct ExpectedSpan {
 }
 
 impl ExpectedSpan {
-    /// Span of this name and kind, without anything else.
+    /// A span of this name and kind, without anything else.
     pub fn new(name: impl Into<String>, kind: SpanKind) -> Self {
         Self {
             name: name.into(),
@@ -67,60 +67,60 @@ impl ExpectedSpan {
         }
     }
 
-    /// Another name than [`new`](Self::new) was given.
+    /// Replaces the name.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Parent of the span. Unset: the span is a root.
+    /// Sets the parent. Unset: the span is a root.
     pub fn child_of(mut self, parent: &SpanContext) -> Self {
         self.parent = Some(parent.clone());
         self
     }
 
-    /// Next link of the span, by trace and span id. Unset: no links.
+    /// Adds a link, by trace id and span id, in order. Unset: no links.
     pub fn link(mut self, linked: &SpanContext) -> Self {
         self.links.push(linked.clone());
         self
     }
 
-    /// Attribute of the span. Given twice: the later value counts. Unset: no attributes.
+    /// Adds an attribute, or replaces the one of this key. Unset: no attributes.
     pub fn attribute(mut self, key: impl Into<Key>, value: impl Into<Value>) -> Self {
         self.attributes.insert(key.into(), Some(value.into()));
         self
     }
 
-    /// Attribute that the span has with whatever value.
+    /// Adds an attribute with any value.
     pub fn any(mut self, key: impl Into<Key>) -> Self {
         self.attributes.insert(key.into(), None);
         self
     }
 
-    /// Error status together with this `error.type`. Unset: status unset and no `error.type`.
+    /// Sets an error status and this `error.type`. Unset: status unset and no `error.type`.
     pub fn error(mut self, error_type: impl Into<StringValue>) -> Self {
         self.is_error = true;
         self.attribute(ERROR_TYPE, Value::String(error_type.into()))
     }
 
-    /// Next event of the span, by name. Unset: no events.
+    /// Adds an event, by its name, in order. Unset: no events.
     pub fn event(mut self, name: impl Into<String>) -> Self {
         self.events.push(quoted(&name.into()));
         self
     }
 
-    /// Next event of the span, an exception of this `exception.type`. Unset: no events.
+    /// Adds an event of an exception with this `exception.type`, in order. Unset: no events.
     pub fn exception(mut self, exception_type: impl Into<StringValue>) -> Self {
         let exception_type = Value::String(exception_type.into());
         self.events.push(exception_text(&exception_type));
         self
     }
 
-    /// Compares `span` with all that is expected.
+    /// Compares `span` with this description.
     ///
     /// # Panics
     ///
-    /// When anything differs, with a line for each difference.
+    /// If anything differs, with a line for each difference.
     #[track_caller]
     pub fn assert(&self, span: &SpanData) {
         let differences = self.differences(span);

@@ -9,24 +9,24 @@ use opentelemetry_sdk::metrics::data::{
 
 use super::Recorder;
 
-/// What a histogram holds of one attribute set.
+/// The values of a histogram with one set of attributes, from [`Recorder::histogram`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Histogram {
     /// Attributes, sorted by key.
     pub attributes: Vec<KeyValue>,
-    /// How many values were recorded.
+    /// Number of recorded values.
     pub count: u64,
     /// Sum of the values.
     pub sum: f64,
-    /// Upper bounds of the buckets; that of the last one, infinity, is left out.
+    /// Upper bounds of the buckets, without the last one, which is infinity.
     pub bounds: Vec<f64>,
 }
 
-/// Attributes are sorted by key, and what there is of one metric by its attributes. The same
-/// attributes of a metric in several instrumentation scopes are one.
+/// Metrics. Attributes are sorted by key, and the sets of one metric by their attributes. Equal
+/// sets of a metric in several instrumentation scopes are one.
 impl Recorder {
-    /// Names of the metrics that something was recorded for, sorted.
+    /// Names of the metrics with recorded values, sorted.
     ///
     /// ```
     /// use otel_messaging::testing::Recorder;
@@ -41,7 +41,7 @@ impl Recorder {
     ///
     /// # Panics
     ///
-    /// When a recording thread panicked in the middle of recording.
+    /// If a thread panicked while it recorded.
     #[must_use]
     pub fn metrics(&self) -> Vec<String> {
         let latest = self.latest();
@@ -52,11 +52,11 @@ impl Recorder {
         names
     }
 
-    /// Unit of the metric of this name. Nothing recorded: none.
+    /// Unit of the metric of this name. `None` if nothing is recorded.
     ///
     /// # Panics
     ///
-    /// When a recording thread panicked in the middle of recording.
+    /// If a thread panicked while it recorded.
     #[must_use]
     pub fn unit(&self, name: &str) -> Option<String> {
         let latest = self.latest();
@@ -65,11 +65,12 @@ impl Recorder {
             .map(|metric| metric.unit().to_owned())
     }
 
-    /// Sum for each attribute set of the `u64` counter of this name. Never counted: empty.
+    /// Sum of the `u64` counter of this name for each set of attributes. Empty if it was never
+    /// incremented.
     ///
     /// # Panics
     ///
-    /// When the metric of this name is not a `u64` counter.
+    /// If the metric of this name is not a `u64` counter.
     #[must_use]
     #[track_caller]
     pub fn counter(&self, name: &str) -> Vec<(Vec<KeyValue>, u64)> {
@@ -89,18 +90,20 @@ impl Recorder {
         sums.into_values().collect()
     }
 
-    /// Sum over all attribute sets of the `u64` counter of this name. Never counted: 0.
+    /// Sum of the `u64` counter of this name over all sets of attributes. 0 if it was never
+    /// incremented.
     ///
     /// # Panics
     ///
-    /// When the metric of this name is not a `u64` counter.
+    /// If the metric of this name is not a `u64` counter.
     #[must_use]
     #[track_caller]
     pub fn counter_total(&self, name: &str) -> u64 {
         self.counter(name).iter().map(|(_, sum)| sum).sum()
     }
 
-    /// What the `f64` histogram of this name holds of each attribute set. Never recorded: empty.
+    /// Values of the `f64` histogram of this name for each set of attributes. Empty if there are
+    /// none.
     ///
     /// ```
     /// use otel_messaging::testing::Recorder;
@@ -120,7 +123,7 @@ impl Recorder {
     ///
     /// # Panics
     ///
-    /// When the metric of this name is not an `f64` histogram.
+    /// If the metric of this name is not an `f64` histogram.
     #[must_use]
     #[track_caller]
     pub fn histogram(&self, name: &str) -> Vec<Histogram> {
@@ -148,11 +151,12 @@ impl Recorder {
         histograms.into_values().collect()
     }
 
-    /// Last value for each attribute set of the `u64` gauge of this name. Never recorded: empty.
+    /// Last value of the `u64` gauge of this name for each set of attributes. Empty if there is
+    /// none.
     ///
     /// # Panics
     ///
-    /// When the metric of this name is not a `u64` gauge.
+    /// If the metric of this name is not a `u64` gauge.
     #[must_use]
     #[track_caller]
     pub fn gauge(&self, name: &str) -> Vec<(Vec<KeyValue>, u64)> {

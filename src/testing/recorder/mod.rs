@@ -10,9 +10,9 @@ use opentelemetry_sdk::trace::{
 pub use self::metrics::Histogram;
 use crate::telemetry::Telemetry;
 
-/// Tracer and meter provider that keep what they record in memory.
+/// A tracer provider and a meter provider that keep in memory what they record.
 ///
-/// Clones share what is recorded. Shutting down the tracer provider forgets its spans.
+/// Clones share their records. Shutting down the tracer provider clears its spans.
 ///
 /// # Examples
 ///
@@ -38,15 +38,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Records every span whose parent, if it has one, is sampled.
+    /// A recorder of every span that is a root, or whose parent is sampled.
     ///
-    /// That is the SDK's default sampler, here whatever `OTEL_TRACES_SAMPLER` says.
+    /// That is the SDK's default sampler, whatever the value of `OTEL_TRACES_SAMPLER`.
     #[must_use]
     pub fn new() -> Self {
         Self::with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
     }
 
-    /// Records the spans that `sampler` samples.
+    /// A recorder of the spans that `sampler` samples.
     #[must_use]
     pub fn with_sampler(sampler: impl ShouldSample + 'static) -> Self {
         let spans = InMemorySpanExporter::default();
@@ -84,11 +84,11 @@ impl Recorder {
         &self.meter_provider
     }
 
-    /// Finished spans, in the order in which they ended.
+    /// Finished spans, in the order of their ends.
     ///
     /// # Panics
     ///
-    /// When a recording thread panicked in the middle of recording.
+    /// If a thread panicked while it recorded.
     #[must_use]
     pub fn spans(&self) -> Vec<SpanData> {
         self.spans
@@ -100,7 +100,7 @@ impl Recorder {
     ///
     /// # Panics
     ///
-    /// When no finished span or more than one has this name.
+    /// If no finished span has this name, or more than one.
     #[must_use]
     #[track_caller]
     pub fn span(&self, name: &str) -> SpanData {
@@ -116,7 +116,7 @@ impl Recorder {
         }
     }
 
-    /// Forgets the spans recorded so far. Metrics stay as they are.
+    /// Clears the spans recorded so far. Metrics are kept.
     pub fn clear(&self) {
         self.spans.reset();
     }

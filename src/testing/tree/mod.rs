@@ -13,10 +13,10 @@ use opentelemetry_sdk::trace::SpanData;
 use self::branch::Node;
 use self::page::{Page, readable};
 
-/// Recorded spans of one or more services, drawn as a tree for each trace.
+/// A drawing of recorded spans of one or more services, with a tree for each trace.
 ///
-/// Children stand below their parents, in order of start. Links stand on their own lines below the
-/// span that has them, at most eight of them; the rest is counted.
+/// Children are below their parents, in the order of their starts. Links are on lines of their own
+/// below their span, at most eight of them; of further links the number is shown.
 ///
 /// # Examples
 ///
@@ -46,12 +46,12 @@ pub struct TraceTree {
 }
 
 impl TraceTree {
-    /// Tree without spans.
+    /// A drawing without spans.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the spans that the service of this name recorded.
+    /// Adds the spans of the service of this name.
     pub fn service(
         mut self,
         name: impl Into<String>,
@@ -62,7 +62,7 @@ impl TraceTree {
         self
     }
 
-    /// Draws errors red and kinds dim, by ANSI escape codes. Unset: neither.
+    /// Sets whether errors are red and kinds dim, by ANSI escape codes. Unset: no.
     pub fn color(mut self, color: bool) -> Self {
         self.color = color;
         self
