@@ -117,6 +117,21 @@ pub trait BatchSender: Broker {
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue>;
 }
 
+/// A broker whose client refuses some messages, or all of them, before it sends anything.
+#[expect(
+    async_fn_in_trait,
+    reason = "scenarios are awaited where they stand, never spawned"
+)]
+pub trait Refuser: BatchSender {
+    /// `error.type` of what the client refuses.
+    const REFUSED: &'static str;
+
+    /// Sends a message that the client refuses. Gives the whole span, but for its error.
+    async fn refuse(&self, destination: &str) -> ExpectedSpan;
+    /// Sends so many under one call. Gives the whole span of sending, but for its links and error.
+    async fn refuse_batch(&self, destination: &str, messages: usize) -> ExpectedSpan;
+}
+
 /// A broker whose client settles each message by a call on the message.
 #[expect(
     async_fn_in_trait,

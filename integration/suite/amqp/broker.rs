@@ -19,7 +19,7 @@ use super::{
     in_common, known, measured, process_span, publish_span, published_batch, queue, raw_headers,
     settle_span, wire_headers,
 };
-use crate::{BatchSender, Broker, Header, Message, Settler};
+use crate::{BatchSender, Broker, Header, Message, Refuser, Settler};
 
 /// Wrapped clients of RabbitMQ. A destination is a queue, reached through the default exchange.
 #[derive(Debug)]
@@ -145,6 +145,42 @@ impl BatchSender for Rabbit {
 
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue> {
         vec![KeyValue::new("messaging.message.id", sent.key.clone())]
+    }
+}
+
+impl Rabbit {
+    /// A channel that is closed refuses whatever it is given.
+    async fn close(&self) {
+        if self.channel.status().connected() {
+            let closed = self.channel.close(200, "no more".into());
+            closed.await.expect("an answer");
+        }
+    }
+}
+
+impl Refuser for Rabbit {
+    const REFUSED: &'static str = "invalid-channel-state";
+
+    async fn refuse(&self, queue: &str) -> ExpectedSpan {
+        self.close().await;
+        let published = self.producer.basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            b"two books",
+            BasicProperties::default(),
+        );
+        published.await.expect_err("a closed channel");
+        publish_span("", queue)
+    }
+
+    async fn refuse_batch(&self, queue: &str, messages: usize) -> ExpectedSpan {
+        self.close().await;
+        let orders = (0..messages).map(|_| Publish::new("", queue, b"two books"));
+        for result in self.producer.publish_batch(orders).await {
+            result.expect_err("a closed channel");
+        }
+        published_batch(SpanKind::Client, Some(queue), messages)
     }
 }
 

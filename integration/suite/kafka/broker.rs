@@ -15,11 +15,11 @@ use rdkafka::producer::future_producer::Delivery;
 use super::clients::{Clients, Futures, future_record};
 use super::spans::{
     batch_span, create_span, delivered, in_common, in_only_partition, measured, process_span,
-    send_span, sent_batch,
+    send_span, sending_span, sent_batch,
 };
 use super::wire::wire_headers;
 use super::{PATIENCE, config, topic};
-use crate::{BatchSender, Broker, Header, Message};
+use crate::{BatchSender, Broker, Header, Message, Refuser};
 
 type ConsumerInGroup<C> = (Rc<<C as Clients>::Consumer>, String);
 
@@ -138,5 +138,33 @@ impl BatchSender for Kafka {
 
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue> {
         vec![KeyValue::new("kafka.message.key", sent.key.clone())]
+    }
+}
+
+/// A record that is larger than the client's default of `message.max.bytes`.
+fn too_large() -> Message {
+    Message {
+        payload: vec![0; 1_000_001],
+        ..Message::new("order-7")
+    }
+}
+
+impl Refuser for Kafka {
+    const REFUSED: &'static str = "MESSAGE_TOO_LARGE";
+
+    async fn refuse(&self, topic: &str) -> ExpectedSpan {
+        let order = too_large();
+        let sending = self.producer.send(future_record(topic, &order), PATIENCE);
+        sending.await.expect_err("a record that is too large");
+        sending_span(SpanKind::Producer, topic).attribute("kafka.message.key", order.key)
+    }
+
+    async fn refuse_batch(&self, topic: &str, messages: usize) -> ExpectedSpan {
+        let order = too_large();
+        let records = (0..messages).map(|_| future_record(topic, &order));
+        for result in self.producer.send_batch(records, PATIENCE).await {
+            result.expect_err("a record that is too large");
+        }
+        sent_batch(SpanKind::Client, Some(topic), messages)
     }
 }

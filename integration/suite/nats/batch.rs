@@ -9,7 +9,7 @@ use otel_messaging::testing::ExpectedSpan;
 
 use super::broker::{Core, JetStream, Subject, acknowledged, headers, publish_span};
 use super::identified;
-use crate::{BatchSender, Message};
+use crate::{BatchSender, Message, Refuser};
 
 impl BatchSender for Core {
     async fn send_batch(&self, subject: &str, messages: &[Message]) -> Vec<()> {
@@ -58,6 +58,52 @@ impl BatchSender for JetStream {
 
     fn on_sent_link(&self, _: &Message) -> Vec<KeyValue> {
         Vec::new()
+    }
+}
+
+impl Refuser for Core {
+    const REFUSED: &'static str = "max_payload_exceeded";
+
+    async fn refuse(&self, subject: &str) -> ExpectedSpan {
+        let too_much = vec![0; self.producer.inner().max_payload() + 1];
+        let published = self.producer.publish(subject.to_owned(), too_much.into());
+        published.await.expect_err("a message that is too large");
+        identified(publish_span(SpanKind::Producer, subject))
+    }
+
+    async fn refuse_batch(&self, subject: &str, messages: usize) -> ExpectedSpan {
+        let too_much = vec![0; self.producer.inner().max_payload() + 1];
+        let orders = (0..messages).map(|_| OutboundMessage {
+            subject: subject.into(),
+            payload: too_much.clone().into(),
+            reply: None,
+            headers: None,
+        });
+        for result in self.producer.publish_batch(orders).await {
+            result.expect_err("a message that is too large");
+        }
+        identified(sent_batch(SpanKind::Client, subject, messages))
+    }
+}
+
+impl Refuser for JetStream {
+    const REFUSED: &'static str = "max_payload_exceeded";
+
+    async fn refuse(&self, subject: &str) -> ExpectedSpan {
+        let too_much = vec![0; self.producer.inner().client().max_payload() + 1];
+        let published = self.producer.publish(subject.to_owned(), too_much.into());
+        published.await.expect_err("a message that is too large");
+        identified(publish_span(SpanKind::Producer, subject))
+    }
+
+    async fn refuse_batch(&self, subject: &str, messages: usize) -> ExpectedSpan {
+        let too_much = vec![0; self.producer.inner().client().max_payload() + 1];
+        let order = PublishMessage::build().payload(too_much.into());
+        let orders = (0..messages).map(|_| (subject.to_owned(), order.clone()));
+        for result in self.producer.publish_batch(orders).await {
+            result.expect_err("a message that is too large");
+        }
+        identified(sent_batch(SpanKind::Client, subject, messages))
     }
 }
 

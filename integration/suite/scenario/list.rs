@@ -94,6 +94,7 @@ macro_rules! scenarios_of_sent_batches {
             telemetry_code_that_panics_costs_no_message_of_a_batch
             what_a_batch_is_not_to_trust_is_not_forwarded
             what_all_messages_of_a_sent_batch_say_is_on_the_send_span
+            what_a_client_refuses_does_not_count_as_sent
             without_create_spans_all_messages_carry_the_send_span
         }
     };

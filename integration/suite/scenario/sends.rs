@@ -9,8 +9,8 @@ use otel_messaging::testing::{ExpectedSpan, Recorder};
 
 use super::batches::{span, traceparent};
 use super::{header, identity, upstream, upstream_span, values};
-use crate::metrics::{of_type, operation_duration, sent_messages};
-use crate::{BatchSender, Header, Message};
+use crate::metrics::{and, of_type, operation_duration, sent_messages};
+use crate::{BatchSender, Header, Message, Refuser};
 
 /// The spans of creating messages.
 pub(super) fn creates(recorder: &Recorder, destination: &str) -> Vec<SpanData> {
@@ -177,4 +177,35 @@ pub async fn what_all_messages_of_a_sent_batch_say_is_on_the_send_span<B: BatchS
         linking(expected, creates.iter().map(|one| &one.span_context)).assert(&send);
         assert!(on_links(&send).iter().all(Vec::is_empty));
     }
+}
+
+/// What the client itself refuses fails and is timed, and nobody has tried to send it to the broker.
+pub async fn what_a_client_refuses_does_not_count_as_sent<B: Refuser>() {
+    const MESSAGES: usize = 3;
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+
+    let alone = broker.refuse(&orders).await;
+    alone
+        .error(B::REFUSED)
+        .assert(&recorder.span(&broker.send_name(&orders)));
+    let together = broker.refuse_batch(&orders, MESSAGES).await;
+
+    let created = creates(&recorder, &orders);
+    assert_eq!(created.len(), MESSAGES);
+    let sends = recorder.spans();
+    let send = sends
+        .iter()
+        .rfind(|span| span.name == broker.send_name(&orders));
+    linking(together, created.iter().map(|span| &span.span_context))
+        .error(B::REFUSED)
+        .assert(send.expect("a send span"));
+    let failed = and(
+        of_type(broker.sent(&orders), "send"),
+        "error.type",
+        B::REFUSED,
+    );
+    operation_duration().of(failed, 2).assert(&recorder);
+    assert_eq!(recorder.counter("messaging.client.sent.messages"), []);
 }

@@ -113,8 +113,9 @@ impl Producer {
             let addresses: Vec<_> = messages.iter().map(Publish::address).collect();
             let mut written = Vec::with_capacity(messages.len());
             for (index, message) in messages.into_iter().enumerate() {
-                // It is with the client before the client answers.
-                sending.handed_over(index);
+                if self.takes_messages() {
+                    sending.handed_over(index);
+                }
                 let confirm = self.channel.basic_publish(
                     message.exchange,
                     message.routing_key,

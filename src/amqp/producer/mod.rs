@@ -86,8 +86,12 @@ impl Producer {
         let called = Context::current();
         async move {
             let address = (&exchange, &routing_key);
-            let (sending, properties) = self.start(ambient(called), address, payload, properties);
+            let (mut sending, properties) =
+                self.start(ambient(called), address, payload, properties);
             let has_confirms = self.channel.status().confirm();
+            if self.takes_messages() {
+                sending.handed_over();
+            }
             let written = self
                 .channel
                 .basic_publish(exchange, routing_key, options, payload, properties)
@@ -106,6 +110,11 @@ impl Producer {
                 }
             }
         }
+    }
+
+    /// Whether the client takes what it is given now, which it does before it answers.
+    fn takes_messages(&self) -> bool {
+        self.channel.status().connected()
     }
 
     /// Starts the span and gives the message its context.

@@ -20,8 +20,10 @@ use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
 use crate::semconv::operation_type::OperationType;
 
-/// Messages on their way, from hand-over to what the broker says of each. Dropped, the span ends;
-/// of messages that were handed to the client and of which nobody knows more, it says nothing.
+/// Messages on their way to the client, and from there to what the broker says of each. Dropped, the
+/// span ends; of messages that the client has taken and of which nobody knows more, it says nothing.
+///
+/// A message counts as sent as one that is sent alone does.
 #[derive(Debug, Default)]
 pub(crate) struct SendingBatch {
     messages: Vec<SentMessage>,
@@ -38,7 +40,7 @@ struct SentMessage {
     partition: Option<i32>,
     /// It is larger than it was given.
     is_larger: bool,
-    /// It is with the client, and not counted yet.
+    /// The client has taken it, and it is not counted yet.
     is_pending: bool,
     /// Its create span, which waits to say what becomes of it: links are given when a span starts, and
     /// without a span of its own there is nothing that could.
@@ -124,7 +126,7 @@ impl SendingBatch {
         }
     }
 
-    /// A message was handed to the client.
+    /// The client has taken a message.
     pub(crate) fn handed_over(&mut self, index: usize) {
         if let Some(message) = self.messages.get_mut(index) {
             message.is_pending = true;
@@ -211,13 +213,16 @@ impl SendingBatch {
         }
     }
 
+    /// Ends a message, and counts it if the client has taken it; either happens once.
     fn count(&mut self, index: usize, error: Option<KeyValue>) {
         let (Some(started), Some(message)) = (&self.started, self.messages.get_mut(index)) else {
             return;
         };
-        message.is_pending = false;
         if let (Some(mut created), Some(partition)) = (message.created.take(), message.partition) {
             created.in_partition(partition);
+        }
+        if !mem::take(&mut message.is_pending) {
+            return;
         }
         let operation = Operation {
             destination: Some(&message.destination),
@@ -235,13 +240,7 @@ impl SendingBatch {
 impl Drop for SendingBatch {
     fn drop(&mut self) {
         for index in 0..self.messages.len() {
-            if self
-                .messages
-                .get(index)
-                .is_some_and(|message| message.is_pending)
-            {
-                self.count(index, None);
-            }
+            self.count(index, None);
         }
         if let Some(started) = &mut self.started {
             let places = self.messages.iter();

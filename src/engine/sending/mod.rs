@@ -19,8 +19,13 @@ use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::operation_type::OperationType;
 
-/// A message on its way, from hand-over to whatever the broker says of it. Dropped, its span ends
-/// without an outcome.
+/// A message on its way to the client, and from there to whatever the broker says of it. Dropped, its
+/// span ends without an outcome.
+///
+/// It counts as sent from when the client has taken it, whatever becomes of it then. What the client
+/// refuses, and what is dropped before, nobody has tried to send to the broker.
+///
+/// Spec: messaging-metrics § `messaging.client.sent.messages`, note 1, 1.45.0.
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
     /// None where telemetry has nothing to do with the message.
@@ -117,6 +122,13 @@ impl Sending {
     pub(crate) fn in_partition(&mut self, partition: i32) {
         if let Some(started) = &mut self.started {
             started.in_partition(partition);
+        }
+    }
+
+    /// The client has taken the message.
+    pub(crate) const fn handed_over(&mut self) {
+        if let Some(started) = &mut self.started {
+            started.handed_over();
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct StartedOperation {
     /// It is, and it is recorded.
     recording: bool,
     error_type: Option<Cow<'static, str>>,
+    /// It is about one message, which the client has taken to send it.
+    is_handed_over: bool,
     started: Moment,
     /// Set where the end was before the drop.
     elapsed: Option<Duration>,
@@ -111,6 +113,7 @@ impl StartedOperation {
             recording: span.is_recording,
             context: span.context,
             error_type: None,
+            is_handed_over: false,
             started,
             elapsed: None,
         }
@@ -257,6 +260,11 @@ impl StartedOperation {
         }
     }
 
+    /// The client has taken the one message that this is about: it counts as sent.
+    pub(crate) const fn handed_over(&mut self) {
+        self.is_handed_over = true;
+    }
+
     /// Records a failure; the operation still has to end.
     ///
     /// Its description is made only if the span is recorded.
@@ -326,12 +334,7 @@ impl Drop for StartedOperation {
             return;
         }
         self.telemetry().measure(|instruments| {
-            // Of a batch each message is counted with its own outcome.
-            let is_send = matches!(
-                self.operation_type,
-                OperationType::Send | OperationType::SendExisting
-            );
-            if is_send && self.batch.is_none() {
+            if self.is_handed_over {
                 instruments.sent(&operation, error.clone());
             }
             instruments.ended(&operation, elapsed, error);

@@ -2,26 +2,21 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
 use rdkafka::client::ClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{OwnedMessage, Timestamp, ToBytes};
-use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
+use rdkafka::message::ToBytes;
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
-use super::future::outgoing;
+use super::future::{outgoing, reported};
 use super::sending::is_for_size;
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
 use crate::kafka::attributes::{ClientInfo, error_type, offset};
 use crate::kafka::carrier::Given;
-
-/// How long the bare client waits for room in its queue before it asks again.
-const QUEUE_PAUSE: Duration = Duration::from_millis(100);
 
 impl<C, R> Producer<FutureProducer<C, R>>
 where
@@ -93,42 +88,12 @@ where
             let mut results = Vec::with_capacity(queued.len());
             for (index, queued) in queued.into_iter().enumerate() {
                 results.push(match queued {
-                    // The client is borrowed, so that it is there to report.
-                    Ok(delivery) => {
-                        let result = delivery.await.unwrap_or_else(|_| Err(canceled()));
-                        batch.end(index, result)
-                    }
+                    Ok(delivery) => batch.end(index, reported(delivery).await),
                     Err(refused) => refused,
                 });
             }
             self.info.learn_cluster_id(self.client.client());
             results
-        }
-    }
-
-    /// Queues a record; while there is no room, again and again, as [`FutureProducer::send`] does.
-    async fn queue<K, V>(
-        &self,
-        mut record: FutureRecord<'_, K, V>,
-        timeout: Timeout,
-    ) -> Result<DeliveryFuture, (KafkaError, OwnedMessage)>
-    where
-        K: ToBytes + ?Sized,
-        V: ToBytes + ?Sized,
-    {
-        const FULL: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-        let started = Instant::now();
-        loop {
-            let is_time = match timeout {
-                Timeout::Never => true,
-                Timeout::After(limit) => started.elapsed() < limit,
-            };
-            record = match self.client.send_result(record) {
-                Ok(delivery) => return Ok(delivery),
-                Err((FULL, record)) if is_time => record,
-                Err((error, record)) => return Err((error, owned(record))),
-            };
-            R::delay_for(QUEUE_PAUSE).await;
         }
     }
 }
@@ -195,36 +160,4 @@ impl Drop for SendingRecords {
         // Last, since a new client learns it with its first record.
         self.sending.record(|| self.info.cluster_id());
     }
-}
-
-/// A record that could not be queued, as the bare client gives it back.
-fn owned<K, V>(record: FutureRecord<'_, K, V>) -> OwnedMessage
-where
-    K: ToBytes + ?Sized,
-    V: ToBytes + ?Sized,
-{
-    OwnedMessage::new(
-        record.payload.map(|payload| payload.to_bytes().to_vec()),
-        record.key.map(|key| key.to_bytes().to_vec()),
-        record.topic.to_owned(),
-        record
-            .timestamp
-            .map_or(Timestamp::NotAvailable, Timestamp::CreateTime),
-        record.partition.unwrap_or(-1),
-        0,
-        record.headers,
-    )
-}
-
-fn canceled() -> (KafkaError, OwnedMessage) {
-    let nothing = OwnedMessage::new(
-        None,
-        None,
-        String::new(),
-        Timestamp::NotAvailable,
-        -1,
-        0,
-        None,
-    );
-    (KafkaError::Canceled, nothing)
 }

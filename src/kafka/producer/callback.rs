@@ -91,7 +91,12 @@ where
     type DeliveryOpaque = Box<TracedOpaque<C::DeliveryOpaque>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
-        let TracedOpaque { sending, opaque } = *opaque;
+        let TracedOpaque {
+            mut sending,
+            opaque,
+        } = *opaque;
+        // The report may be here before the call that queued the record has returned.
+        sending.handed_over();
         let context = sending.context().cloned();
         match result {
             Ok(message) => sending.delivered(message.partition(), message.offset()),

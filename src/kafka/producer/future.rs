@@ -3,11 +3,12 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
 use rdkafka::client::ClientContext;
-use rdkafka::error::KafkaError;
-use rdkafka::message::ToBytes;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{OwnedMessage, Timestamp, ToBytes};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{self as client, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::{AsyncRuntime, Timeout};
@@ -16,6 +17,9 @@ use super::Producer;
 use super::sending::{OutgoingRecord, SendingRecord};
 use crate::engine::ambient::ambient;
 use crate::kafka::attributes::ClientInfo;
+
+/// How long the bare client waits for room in its queue before it asks again.
+const QUEUE_PAUSE: Duration = Duration::from_millis(100);
 
 impl<C, R> Producer<FutureProducer<C, R>>
 where
@@ -50,9 +54,16 @@ where
         let called = Context::current();
         async move {
             let outgoing = outgoing(&self.info, &mut record);
-            let (sending, headers) = SendingRecord::start(&self.info, ambient(called), outgoing);
+            let (mut sending, headers) =
+                SendingRecord::start(&self.info, ambient(called), outgoing);
             record.headers = headers;
-            let result = self.client.send(record, queue_timeout).await;
+            let result = match self.queue(record, queue_timeout.into()).await {
+                Ok(delivery) => {
+                    sending.handed_over();
+                    reported(delivery).await
+                }
+                Err(refused) => Err(refused),
+            };
             self.info.learn_cluster_id(self.client.client());
             end(sending, result)
         }
@@ -87,10 +98,11 @@ where
         V: ToBytes + ?Sized,
     {
         let outgoing = outgoing(&self.info, &mut record);
-        let (sending, headers) = SendingRecord::start(&self.info, Context::current(), outgoing);
+        let (mut sending, headers) = SendingRecord::start(&self.info, Context::current(), outgoing);
         record.headers = headers;
         match self.client.send_result(record) {
             Ok(delivery) => {
+                sending.handed_over();
                 self.info.learn_cluster_id(self.client.client());
                 Ok(DeliveryFuture {
                     delivery,
@@ -108,6 +120,32 @@ where
     /// it.
     pub fn poll<T: Into<Timeout>>(&self, timeout: T) {
         self.client.poll(timeout);
+    }
+
+    /// Queues a record; while there is no room, again and again, as [`FutureProducer::send`] does.
+    pub(super) async fn queue<K, V>(
+        &self,
+        mut record: FutureRecord<'_, K, V>,
+        timeout: Timeout,
+    ) -> Result<client::DeliveryFuture, (KafkaError, OwnedMessage)>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        const FULL: KafkaError = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
+        let started = Instant::now();
+        loop {
+            let is_time = match timeout {
+                Timeout::Never => true,
+                Timeout::After(limit) => started.elapsed() < limit,
+            };
+            record = match self.client.send_result(record) {
+                Ok(delivery) => return Ok(delivery),
+                Err((FULL, record)) if is_time => record,
+                Err((error, record)) => return Err((error, owned(record))),
+            };
+            R::delay_for(QUEUE_PAUSE).await;
+        }
     }
 }
 
@@ -170,4 +208,41 @@ fn end(sending: SendingRecord, result: OwnedDeliveryResult) -> OwnedDeliveryResu
             Err((error, message.replace_headers(headers)))
         }
     }
+}
+
+/// A record that could not be queued, as the bare client gives it back.
+fn owned<K, V>(record: FutureRecord<'_, K, V>) -> OwnedMessage
+where
+    K: ToBytes + ?Sized,
+    V: ToBytes + ?Sized,
+{
+    OwnedMessage::new(
+        record.payload.map(|payload| payload.to_bytes().to_vec()),
+        record.key.map(|key| key.to_bytes().to_vec()),
+        record.topic.to_owned(),
+        record
+            .timestamp
+            .map_or(Timestamp::NotAvailable, Timestamp::CreateTime),
+        record.partition.unwrap_or(-1),
+        0,
+        record.headers,
+    )
+}
+
+/// The delivery report of a record, of a client that is borrowed, and so is there to report.
+pub(super) async fn reported(delivery: client::DeliveryFuture) -> OwnedDeliveryResult {
+    delivery.await.unwrap_or_else(|_| Err(canceled()))
+}
+
+fn canceled() -> (KafkaError, OwnedMessage) {
+    let nothing = OwnedMessage::new(
+        None,
+        None,
+        String::new(),
+        Timestamp::NotAvailable,
+        -1,
+        0,
+        None,
+    );
+    (KafkaError::Canceled, nothing)
 }

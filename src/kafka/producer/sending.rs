@@ -79,7 +79,7 @@ impl Outgoing for OutgoingRecord<'_> {
     }
 }
 
-/// A record that was handed to the client. Dropped, its span ends without an outcome.
+/// A record on its way to the client, or to the broker. Dropped, its span ends without an outcome.
 #[derive(Debug)]
 pub(super) struct SendingRecord {
     sending: Sending,
@@ -106,6 +106,11 @@ impl SendingRecord {
 
     pub(super) fn context(&self) -> Option<&Context> {
         self.sending.context()
+    }
+
+    /// The client has taken the record into its queue.
+    pub(super) const fn handed_over(&mut self) {
+        self.sending.handed_over();
     }
 
     /// Ends the span with where the record is now.

@@ -60,7 +60,10 @@ impl Producer {
             for (index, message) in messages.into_iter().enumerate() {
                 let result = self.client.publish_message(message).await;
                 match &result {
-                    Ok(()) => sending.delivered(index, None),
+                    Ok(()) => {
+                        sending.handed_over(index);
+                        sending.delivered(index, None);
+                    }
                     Err(error) => fail(&mut sending, index, of_publish(error).into()),
                 }
                 results.push(result);

@@ -155,11 +155,14 @@ impl Producer {
         let destination = info.destination(&subject);
         let outgoing =
             OutgoingMessage::new(&info.connection, destination, &mut headers, payload.len());
-        let sending = outgoing.start(&info.client, PUBLISH, ambient(called));
+        let mut sending = outgoing.start(&info.client, PUBLISH, ambient(called));
 
         let message = PublishMessage::build().payload(payload).headers(headers);
         match self.client.send_publish(subject, message).await {
-            Ok(ack) => Ok((ack, sending)),
+            Ok(ack) => {
+                sending.handed_over();
+                Ok((ack, sending))
+            }
             Err(error) => Err(failed(sending, error)),
         }
     }

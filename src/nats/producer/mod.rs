@@ -6,6 +6,8 @@ mod traits;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_nats::client::{FlushError, PublishError, RequestError};
@@ -224,8 +226,7 @@ impl Producer {
             let payload = request.payload.as_ref().map_or(0, Bytes::len);
             let headers = request.headers.get_or_insert_default();
             let sending = self.start(REQUEST, called, &subject, headers, payload);
-            let result = self.client.send_request(subject, request).await;
-            answered(sending, result)
+            answered(sending, self.client.send_request(subject, request)).await
         }
     }
 
@@ -327,11 +328,23 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
     }
 }
 
-/// Ends the span of a request with the client's result and with what is in it.
-pub(super) fn answered(
+/// Waits for the answer to a request, and ends its span with the client's result and with what is in it.
+///
+/// The client does not say when it has taken a request. It has where the answer is not there at once, but
+/// for one that finds no room.
+pub(super) async fn answered(
     mut sending: Sending,
-    result: Result<Message, RequestError>,
+    request: impl Future<Output = Result<Message, RequestError>>,
 ) -> Result<Message, RequestError> {
+    let mut request = pin!(request);
+    let answer = poll_fn(|task| {
+        let answer = request.as_mut().poll(task);
+        if answer.is_pending() {
+            sending.handed_over();
+        }
+        answer
+    });
+    let result = answer.await;
     if let Ok(answer) = &result
         && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
     {
@@ -346,8 +359,9 @@ pub(super) fn end<T, E: fmt::Display>(
     result: Result<T, E>,
     error_type: fn(&E) -> &'static str,
 ) -> Result<T, E> {
-    if let Err(error) = &result {
-        fail(&mut sending, error_type(error).into(), error);
+    match &result {
+        Ok(_) => sending.handed_over(),
+        Err(error) => fail(&mut sending, error_type(error).into(), error),
     }
     result
 }

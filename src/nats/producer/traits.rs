@@ -121,8 +121,8 @@ impl core::Requester for Producer {
             let payload = request.payload.as_ref().map_or(0, Bytes::len);
             let headers = request.headers.get_or_insert_default();
             let sending = self.core.start(REQUEST, called, &subject, headers, payload);
-            let result = core::Requester::send_request(&self.client, subject, request);
-            answered(sending, result.await)
+            let request = core::Requester::send_request(&self.client, subject, request);
+            answered(sending, request).await
         }
     }
 }
