@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream::ContextBuilder;
-use futures::future::poll_fn;
+use futures::future::{poll_fn, poll_immediate};
 use integration::metrics::{of_type, operation_duration, sent_messages};
-use integration::nats::broker::measured;
-use integration::nats::{client, in_time};
+use integration::nats::broker::{measured, publish_span as alone};
+use integration::nats::{client, in_time, url};
 use opentelemetry::trace::SpanKind;
+use otel_messaging::nats;
 use otel_messaging::nats::jetstream::Producer;
 use otel_messaging::testing::Recorder;
 use tokio::time::timeout;
@@ -139,4 +141,50 @@ async fn a_batch_that_is_dropped_while_others_have_the_room_has_sent_nothing() {
     assert_eq!(recorder.counter_total("messaging.client.sent.messages"), 0);
     let state = orders.stream.get_info().await.expect("its state").state;
     assert_eq!(state.messages, 1);
+}
+
+/// Polls a publish once, as if it was given up while there is no room for its message.
+async fn given_up<T>(publishing: impl Future<Output = T>) {
+    let polled = poll_immediate(publishing).await;
+    assert!(polled.is_none(), "there is no room");
+}
+
+#[tokio::test]
+async fn a_message_that_is_dropped_while_it_waits_for_room_was_not_sent() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    let context = ContextBuilder::new()
+        .max_ack_inflight(1)
+        .build(client().await);
+    let producer = Producer::wrap(&recorder.telemetry(), context);
+    // The client's own task does not run while nothing is waited for.
+    let narrow = ConnectOptions::new().client_capacity(1);
+    let narrow = narrow.connect(url()).await.expect("a connection");
+    narrow.flush().await.expect("a flush");
+    let core = nats::Producer::wrap(&recorder.telemetry(), narrow);
+    let [subject, other] = ["7", "8"].map(|id| orders.subject(id));
+
+    let first = producer.publish(subject.clone(), "first".into()).await;
+    let first = first.expect("room");
+    given_up(producer.publish(subject.clone(), "second".into())).await;
+    first.await.expect("an acknowledgement");
+    let taken = poll_immediate(core.publish(other.clone(), "first".into())).await;
+    taken.expect("room").expect("a publish");
+    given_up(core.publish(other.clone(), "second".into())).await;
+
+    for subject in [&subject, &other] {
+        let spans = spans_of(&recorder, &format!("publish {subject}"));
+        assert_eq!(spans.len(), 2);
+        // That which is dropped ends first, or last.
+        let dropped = usize::from(subject == &other);
+        alone(SpanKind::Producer, &**subject).assert(&spans[dropped]);
+    }
+    sent_messages()
+        .of(measured("publish", &subject), 1)
+        .of(measured("publish", &other), 1)
+        .assert(&recorder);
+    operation_duration()
+        .of(of_type(measured("publish", &subject), "send"), 2)
+        .of(of_type(measured("publish", &other), "send"), 2)
+        .assert(&recorder);
 }

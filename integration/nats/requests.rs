@@ -96,6 +96,7 @@ async fn nobody_there_and_nobody_answering_are_errors_of_their_own() {
     request_span(&*subject)
         .error("timeout")
         .assert(&recorder.span(&format!("request {subject}")));
+    let counted = recorder.counter_total("messaging.client.sent.messages");
 
     recorder.clear();
     let malformed = producer.request("not a subject", "how many?".into()).await;
@@ -106,6 +107,8 @@ async fn nobody_there_and_nobody_answering_are_errors_of_their_own() {
     request_span("not a subject")
         .error("invalid_subject")
         .assert(&recorder.span("request not a subject"));
+    let sent = recorder.counter_total("messaging.client.sent.messages");
+    assert_eq!(sent, counted, "the client has not taken it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,6 +129,9 @@ async fn a_request_that_is_given_up_has_no_outcome() {
         .expect_err("nobody answers");
 
     request_span(&*subject).assert(&recorder.span(&format!("request {subject}")));
+    sent_messages()
+        .of(measured("request", &subject), 1)
+        .assert(&recorder);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,10 +6,12 @@ mod returned;
 
 use std::time::Duration;
 
+use futures::future::poll_immediate;
 use integration::kafka::{
-    PATIENCE, config, flush, informed_producer, raw_headers, read, send_span, sending_nowhere,
-    sending_span, topic, wire_headers,
+    PATIENCE, config, flush, informed_producer, measured, raw_headers, read, send_span,
+    sending_nowhere, sending_span, topic, wire_headers,
 };
+use integration::metrics::{of_type, operation_duration, sent_messages};
 use integration::unique;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
@@ -187,6 +189,32 @@ async fn a_record_that_finds_the_queue_full_comes_back_as_it_was_and_can_be_sent
     let messages = read(&orders, 3).await;
     let sent_again = messages.iter().skip(1).map(wire_headers);
     assert_eq!(sent_again.collect::<Vec<_>>(), written);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_is_dropped_while_it_waits_for_room_was_not_sent() {
+    let recorder = Recorder::new();
+    let mut config = config();
+    config.set("queue.buffering.max.messages", "1");
+    config.set("linger.ms", "60000");
+    let producer = informed_producer(&recorder.telemetry(), &config);
+    let orders = topic("orders").await;
+
+    let first = queued(producer.send_result(order(&orders, &[])));
+    let second = producer.send(order(&orders, &[]), PATIENCE);
+    assert!(poll_immediate(second).await.is_none(), "there is no room");
+    let dropped = recorder.span(&format!("send {orders}"));
+    flush(producer.client());
+    receipt(first.await.expect("a report"));
+
+    sending_span(SpanKind::Producer, &orders)
+        .attribute("kafka.message.key", "order-7")
+        .assert(&dropped);
+    let sent = || measured("send", &orders, None);
+    sent_messages().of(sent(), 1).assert(&recorder);
+    operation_duration()
+        .of(of_type(sent(), "send"), 2)
+        .assert(&recorder);
 }
 
 /// The span of a client of another cluster than the suite's.
