@@ -12,7 +12,8 @@
 //! | [`Consumer`] as a stream, [`Consumer::basic_get`] | `consume {destination}`, `get {destination}`, CLIENT; only if the [policy](crate::policy::Rule::receive_spans) asks for it | with the wait | with the delivery |
 //!
 //! Messages are settled by your calls only. An error of the handler does not settle its message,
-//! and settling is not part of the handler's outcome.
+//! and settling is not part of the handler's outcome. If an error comes instead of a delivery, the
+//! span of the wait names the queue.
 //!
 //! ```no_run
 //! use futures::StreamExt as _;

@@ -73,6 +73,22 @@ impl Client {
         }
     }
 
+    /// Destinations of which nothing is known but the pattern that stands for all of them.
+    pub(crate) fn pattern(&self, pattern: &str) -> Arc<Destination> {
+        let rule = self.telemetry.rules().rule_for(pattern);
+        let one = Destination::new(
+            rule.clone(),
+            Name {
+                template: Some(pattern),
+                ..Name::lasting(pattern)
+            },
+        );
+        Arc::new(match &one.template {
+            Some(template) => Destination::many(rule, &one, template, None),
+            None => one,
+        })
+    }
+
     /// What stands for all of these destinations: the one that they are, the name that they have
     /// without what differs, or the template that they share. `without` gives each of them with more
     /// and more left out of its name, until there is nothing that could be.

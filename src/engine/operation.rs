@@ -39,13 +39,17 @@ impl<'a> Operation<'a> {
 
     /// Whether it has a span.
     pub(crate) fn has_span(&self) -> bool {
+        self.rule().recorded() == Record::Full && self.is_wanted()
+    }
+
+    /// Whether it would have one where all is recorded; without it is measured all the same.
+    pub(crate) fn is_wanted(&self) -> bool {
         let rule = self.rule();
-        rule.recorded() == Record::Full
-            && match self.operation_type {
-                OperationType::Receive => rule.wants_receive_spans(self.batch.is_some()),
-                OperationType::Settle => rule.wants_settle_spans(true),
-                OperationType::Create => rule.wants_create_spans(),
-                OperationType::Send | OperationType::SendExisting | OperationType::Process => true,
-            }
+        match self.operation_type {
+            OperationType::Receive => rule.wants_receive_spans(self.batch.is_some()),
+            OperationType::Settle => rule.wants_settle_spans(true),
+            OperationType::Create => rule.wants_create_spans(),
+            OperationType::Send | OperationType::SendExisting | OperationType::Process => true,
+        }
     }
 }

@@ -11,7 +11,9 @@
 //! | `commit`, `commit_consumer_state` | the same, where a span is active or the [`policy`](crate::policy::Rule::settle_spans) asks for it | with the call | when the call returns |
 //!
 //! Receiving a single message has a span only if the [`policy`](crate::policy::Rule::receive_spans)
-//! asks for it: `poll {topic}`, CLIENT, from the start of the wait to the delivery. The span of an
+//! asks for it: `poll {topic}`, CLIENT, from the start of the wait to the delivery. If an error comes
+//! instead, the span names the topic that was subscribed to or assigned through the wrapper, if it is
+//! only one. The span of an
 //! asynchronous commit ends when the request is queued. It does not have the broker's answer:
 //! rdkafka 0.39 calls the `commit_callback` of your context for automatic commits only.
 //!

@@ -14,7 +14,8 @@
 //! | `double_ack`, `double_ack_with` | `double_ack`, `double_nak` or `double_term {subject}`, CLIENT | with the call | with the server's answer |
 //!
 //! Receiving a single message has a span `next {subject}` only if the
-//! [`policy`](crate::policy::Rule::receive_spans) asks for it. Calls of JetStream's own API, such
+//! [`policy`](crate::policy::Rule::receive_spans) asks for it. If an error comes instead, the span
+//! names the subject or pattern that the consumer asked for, or else its stream. Calls of JetStream's own API, such
 //! as the request for a next batch, have no spans.
 //!
 //! A status of the server, such as 503 for a request without responders, reaches the application as

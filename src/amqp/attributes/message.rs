@@ -94,6 +94,13 @@ impl MessageSource for Source {
     fn receive_name(&self) -> &'static str {
         self.receive_name
     }
+
+    /// The queue alone: exchanges and routing keys are the messages'.
+    fn common_destination(&self) -> Option<Arc<Destination>> {
+        let queue = self.queue.as_str();
+        let parties = Parties::received("", "", queue, self.is_temporary);
+        (!queue.is_empty()).then(|| self.client.destination(parties.name()))
+    }
 }
 
 #[expect(private_interfaces, reason = "nobody else can call it")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::message::Delivery;
 
-use super::Consumer;
+use super::{Consumer, record_failure};
 use crate::engine::batch::{self, Batch};
 
 /// The deliveries of a consumer in [batches](crate::Batches), from [`Consumer::batches`].
@@ -44,9 +44,13 @@ impl Consumer<lapin::Consumer> {
     {
         let mut stream = self.clone();
         stream.is_part_of_wait = true;
-        batch::Batches::new(stream, max, within, move |duration| {
-            Box::pin(sleep(duration))
-        })
+        batch::Batches::new(
+            stream,
+            max,
+            within,
+            move |duration| Box::pin(sleep(duration)),
+            |stream, since, error| record_failure(&stream.source, Some(0), since, error),
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use lapin::options::{BasicConsumeOptions, BasicGetOptions};
 use lapin::types::{FieldTable, ShortString};
 
 use super::sealed::Sealed as _;
-use super::{Consumer, Source};
+use super::{Consumer, Source, record_failure};
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 
@@ -45,13 +45,21 @@ impl Consumer<Channel> {
         options: BasicGetOptions,
     ) -> lapin::Result<Option<Received<BasicGetMessage>>> {
         let since = self.source.wait();
-        let message = self.client.basic_get(queue.clone(), options).await?;
-        Ok(message.map(|message| {
-            let source = Arc::new(self.source_of(queue, Channel::RECEIVE_NAME));
-            Received::deliver(message, &source, since, |message| {
-                Some(u64::from(message.message_count))
-            })
-        }))
+        let got = self.client.basic_get(queue.clone(), options).await;
+        let source = || self.source_of(queue, Channel::RECEIVE_NAME);
+        match got {
+            Ok(message) => Ok(message.map(|message| {
+                Received::deliver(message, &Arc::new(source()), since, |message| {
+                    Some(u64::from(message.message_count))
+                })
+            })),
+            Err(error) => {
+                if let Some(since) = since {
+                    record_failure(&source(), None, since, &error);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Starts a consumer, as [`Channel::basic_consume`] does, and wraps it.

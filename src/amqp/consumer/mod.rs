@@ -16,9 +16,9 @@ use lapin::types::ShortString;
 
 pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
-use super::attributes::{ConnectionInfo, Source};
-use crate::engine::received::Received;
+use super::attributes::{ConnectionInfo, Source, error_type};
 use crate::engine::received::sealed::MessageSource as _;
+use crate::engine::received::{Received, receive_failed};
 use crate::telemetry::{Moment, Telemetry};
 
 /// A consumer whose deliveries know their creation context. The [module](crate::amqp) has an
@@ -99,10 +99,20 @@ impl Stream for Consumer<lapin::Consumer> {
         }
         let next = ready!(Pin::new(&mut self.client).poll_next(task));
         let since = self.waited_since.take();
+        if let (Some(Err(error)), Some(since)) = (&next, since) {
+            record_failure(&self.source, None, since, error);
+        }
         Poll::Ready(next.map(|item| {
             item.map(|delivery| Received::deliver(delivery, &self.source, since, |_| None))
         }))
     }
+}
+
+/// Records that receiving failed.
+fn record_failure(source: &Source, batch: Option<usize>, since: Moment, error: &lapin::Error) {
+    receive_failed(source, batch, since, error_type(error), || {
+        error.to_string()
+    });
 }
 
 impl<C: Clone> Clone for Consumer<C> {

@@ -34,6 +34,7 @@ pub struct Batches<S: Stream, M: Message, E> {
     max: usize,
     within: Duration,
     delay: Box<dyn Fn(Duration) -> Sleep + Send + Sync>,
+    record_failure: fn(&S, Moment, &E),
     taken: Vec<Received<M>>,
     since: Option<Moment>,
     /// Set from the first message of a batch on.
@@ -47,17 +48,20 @@ where
     S: Stream<Item = Result<Received<M>, E>> + Unpin,
     M: Message,
 {
+    /// `record_failure` records a wait that ended with an error; the stream itself does not.
     pub(crate) fn new(
         stream: S,
         max: usize,
         within: Duration,
         delay: impl Fn(Duration) -> Sleep + Send + Sync + 'static,
+        record_failure: fn(&S, Moment, &E),
     ) -> Self {
         Self {
             stream,
             max: max.max(1),
             within,
             delay: Box::new(delay),
+            record_failure,
             taken: Vec::new(),
             since: None,
             deadline: None,
@@ -133,7 +137,11 @@ where
             let taken = std::mem::take(&mut self.taken);
             return Poll::Ready(Some(Ok(Batch::received(taken, since))));
         }
-        Poll::Ready(self.failed.take().map(Err))
+        let failed = self.failed.take();
+        if let Some(error) = &failed {
+            (self.record_failure)(&self.stream, since, error);
+        }
+        Poll::Ready(failed.map(Err))
     }
 }
 

@@ -57,14 +57,13 @@ impl<M: Message> Batch<M> {
         let batch = Self(messages);
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(OperationType::Receive, &ambient, |operation, members| {
+                let mut inside = ParentAndLinks::inside(ambient.clone());
                 if operation.has_span() {
                     let PartedAttributes { links, common, .. } = members(0).parted();
-                    let parent_and_links = ParentAndLinks {
-                        parent: ambient.clone(),
-                        links,
-                        beside: None,
-                    };
-                    StartedOperation::since(since, operation, parent_and_links).record(|| common);
+                    inside.links = links;
+                    StartedOperation::since(since, operation, inside).record(|| common);
+                } else if operation.is_wanted() {
+                    StartedOperation::since(since, operation, inside);
                 }
             });
         }

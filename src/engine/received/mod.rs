@@ -1,5 +1,6 @@
 //! [`Received`]: a message and the context that it was created in.
 
+mod failed;
 pub(crate) mod sealed;
 mod settle;
 
@@ -12,6 +13,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
+pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
 use crate::engine::ambient::{Delivered, ambient};
@@ -128,17 +130,14 @@ impl<M: Message> Received<M> {
                 instruments.lag(&operation, behind);
             }
         });
-        if rule.wants_receive_spans(false)
+        if operation.is_wanted()
             && let Some(since) = waited_since
         {
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
             let incoming = incoming(&self.message, rule);
-            let parent_and_links = ParentAndLinks {
-                parent: current.clone(),
-                links: links_to(carried.creation, carried.conflicting, incoming),
-                beside: None,
-            };
-            let started = StartedOperation::since(since, &operation, parent_and_links);
+            let mut inside = ParentAndLinks::inside(current.clone());
+            inside.links = links_to(carried.creation, carried.conflicting, incoming);
+            let started = StartedOperation::since(since, &operation, inside);
             started.record(|| {
                 let attributes = attributes(&self.message, &self.source, rule).into_iter();
                 attributes.chain(self.message.number())

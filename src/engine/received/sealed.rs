@@ -22,6 +22,19 @@ pub trait MessageSource {
     fn client(&self) -> &Arc<Client>;
     /// The system's verb for receiving.
     fn receive_name(&self) -> &'static str;
+    /// Where all its messages come from, as far as that is known without one: one destination, or what
+    /// stands for several.
+    fn common_destination(&self) -> Option<Arc<Destination>> {
+        None
+    }
+    /// The partition that all its messages come from, where it is one.
+    fn partition(&self) -> Option<i32> {
+        None
+    }
+    /// What only this system says of it, for a span that is about none of its messages.
+    fn attributes(&self) -> Option<KeyValue> {
+        None
+    }
     /// The begin of a wait for a message, where receiving may have a span.
     fn wait(&self) -> Option<Moment> {
         self.client().telemetry.begin_of_wait()

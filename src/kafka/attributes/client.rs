@@ -1,6 +1,7 @@
 //! [`ClientInfo`]: id, servers and limits of a wrapped client.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::{KeyValue, StringValue};
@@ -15,6 +16,8 @@ use crate::kafka::native;
 use crate::telemetry::Telemetry;
 
 const SYSTEM: &str = "kafka";
+/// The client's verb for receiving.
+const POLL: &str = "poll";
 const DEFAULT_PORT: u16 = 9092;
 /// What librdkafka says when the user has set no `client.id`.
 const CLIENT_ID_UNSET: &str = "rdkafka";
@@ -29,6 +32,9 @@ pub struct ClientInfo {
     /// Largest message that the client sends, in bytes, headers and overhead included.
     pub(in crate::kafka) message_max_bytes: usize,
     cluster_id: OnceLock<StringValue>,
+    /// Topics, or patterns of such, that the application has asked for. The client knows them too, but
+    /// would have to wait for a thread of its own to tell.
+    topics: RwLock<BTreeSet<String>>,
 }
 
 impl ClientInfo {
@@ -50,6 +56,7 @@ impl ClientInfo {
                 .unwrap_or(DEFAULT_MESSAGE_MAX_BYTES),
             client: Arc::new(known),
             cluster_id: OnceLock::new(),
+            topics: RwLock::default(),
         }
     }
 
@@ -67,6 +74,20 @@ impl ClientInfo {
         Some(KeyValue::new(KAFKA_CLUSTER_ID, id.clone()))
     }
 
+    /// The application has asked for these topics, in place of others before or in addition to them.
+    pub(in crate::kafka) fn asked_for<'t>(
+        &self,
+        topics: impl IntoIterator<Item = &'t str>,
+        is_in_addition: bool,
+    ) {
+        let asked = self.topics.write();
+        let mut asked = asked.unwrap_or_else(PoisonError::into_inner);
+        if !is_in_addition {
+            asked.clear();
+        }
+        asked.extend(topics.into_iter().map(str::to_owned));
+    }
+
     pub(in crate::kafka) fn destination(&self, topic: &str) -> Arc<Destination> {
         self.client.destination(Name::lasting(topic))
     }
@@ -79,7 +100,59 @@ impl MessageSource for ClientInfo {
     }
 
     fn receive_name(&self) -> &'static str {
-        "poll"
+        POLL
+    }
+
+    fn common_destination(&self) -> Option<Arc<Destination>> {
+        let topics = self.topics.read();
+        let topics = topics.unwrap_or_else(PoisonError::into_inner);
+        let only = topics.first().filter(|_| topics.len() == 1)?;
+        // To the client a pattern is what begins with this.
+        (!only.starts_with('^')).then(|| self.destination(only))
+    }
+
+    fn attributes(&self) -> Option<KeyValue> {
+        self.cluster_id()
+    }
+}
+
+/// The queue of one partition of a consumer.
+#[derive(Clone, Debug)]
+pub(in crate::kafka) struct PartitionInfo {
+    consumer: Arc<ClientInfo>,
+    topic: Arc<Destination>,
+    partition: i32,
+}
+
+impl PartitionInfo {
+    pub(in crate::kafka) fn new(consumer: &Arc<ClientInfo>, topic: &str, partition: i32) -> Self {
+        Self {
+            consumer: Arc::clone(consumer),
+            topic: consumer.destination(topic),
+            partition,
+        }
+    }
+}
+
+impl MessageSource for PartitionInfo {
+    fn client(&self) -> &Arc<client::Client> {
+        self.consumer.client()
+    }
+
+    fn receive_name(&self) -> &'static str {
+        POLL
+    }
+
+    fn common_destination(&self) -> Option<Arc<Destination>> {
+        Some(Arc::clone(&self.topic))
+    }
+
+    fn partition(&self) -> Option<i32> {
+        Some(self.partition)
+    }
+
+    fn attributes(&self) -> Option<KeyValue> {
+        self.consumer.cluster_id()
     }
 }
 

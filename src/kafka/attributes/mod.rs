@@ -8,7 +8,7 @@ mod client;
 mod error_type;
 mod message;
 
-pub(super) use self::client::ClientInfo;
+pub(super) use self::client::{ClientInfo, PartitionInfo};
 pub(super) use self::error_type::error_type;
 pub(super) use self::message::{content, offset};
 

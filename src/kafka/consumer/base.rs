@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::util::Timeout;
 
-use super::Consumer;
+use super::{Consumer, received};
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 
@@ -25,7 +25,8 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
     ) -> Option<KafkaResult<Received<BorrowedMessage<'_>>>> {
         let since = self.info.wait();
         let polled = self.client.poll(timeout)?;
-        Some(polled.map(|message| self.received(message, since)))
+        let client = self.client.client();
+        Some(received(polled, &self.info, None, client, since))
     }
 
     /// Sets the function that is called when the empty queue of the consumer receives a message, as

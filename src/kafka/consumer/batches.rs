@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::util::AsyncRuntime;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Consumer, MessageStream, StreamPartitionQueue};
+use super::{Consumer, MessageStream, StreamPartitionQueue, record_failure};
 use crate::engine::batch::{self, Batch};
 use crate::kafka::carrier::MessageHeaders;
 
@@ -49,7 +49,7 @@ where
     /// }
     /// ```
     pub fn batches(&self, max: usize, within: Duration) -> Batches<'_, X> {
-        batch::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
+        in_batches::<X, R>(self.stream(), max, within)
     }
 }
 
@@ -60,7 +60,7 @@ where
 {
     /// The messages of the partition in batches, as from [`Consumer::batches`].
     pub fn batches(&self, max: usize, within: Duration) -> Batches<'_, X> {
-        batch::Batches::new(in_batches(self.stream()), max, within, delay::<R>)
+        in_batches::<X, R>(self.stream(), max, within)
     }
 }
 
@@ -106,9 +106,15 @@ impl<M: MessageHeaders> Batch<M> {
     }
 }
 
-const fn in_batches<X: ConsumerContext>(mut stream: MessageStream<'_, X>) -> MessageStream<'_, X> {
+fn in_batches<X: ConsumerContext, R: AsyncRuntime>(
+    mut stream: MessageStream<'_, X>,
+    max: usize,
+    within: Duration,
+) -> Batches<'_, X> {
     stream.is_part_of_wait = true;
-    stream
+    batch::Batches::new(stream, max, within, delay::<R>, |stream, since, error| {
+        record_failure(stream.info, stream.partition, Some(0), since, error);
+    })
 }
 
 fn delay<R: AsyncRuntime>(duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -183,8 +189,8 @@ mod tests {
     #[tokio::test]
     async fn a_batch_of_messages_that_are_all_there_ends_in_time_too() {
         let within = Duration::from_millis(1);
-        let mut batches =
-            batch::Batches::new(messages(), usize::MAX, within, delay::<TokioRuntime>);
+        let delay = delay::<TokioRuntime>;
+        let mut batches = batch::Batches::new(messages(), usize::MAX, within, delay, |_, _, _| ());
 
         let batch = batches
             .next_batch()
@@ -198,7 +204,8 @@ mod tests {
     #[tokio::test]
     async fn a_wait_for_messages_that_are_all_there_can_be_given_up_and_loses_none() {
         let (within, patience) = (Duration::from_secs(60), Duration::from_millis(1));
-        let mut batches = batch::Batches::new(messages(), MESSAGES, within, delay::<TokioRuntime>);
+        let delay = delay::<TokioRuntime>;
+        let mut batches = batch::Batches::new(messages(), MESSAGES, within, delay, |_, _, _| ());
 
         let given_up = tokio::time::timeout(patience, batches.next_batch()).await;
         let batch = batches

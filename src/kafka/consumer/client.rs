@@ -10,7 +10,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupList;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::util::Timeout;
 
 use super::Consumer;
@@ -49,23 +49,36 @@ where
     }
 
     fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
-        self.client.subscribe(topics)
+        self.client.subscribe(topics)?;
+        self.info.asked_for(topics.iter().copied(), false);
+        Ok(())
     }
 
     fn unsubscribe(&self) {
         self.client.unsubscribe();
+        self.info.asked_for([], false);
     }
 
     fn assign(&self, assignment: &TopicPartitionList) -> KafkaResult<()> {
-        self.client.assign(assignment)
+        self.client.assign(assignment)?;
+        let partitions = assignment.elements();
+        let topics = partitions.iter().map(TopicPartitionListElem::topic);
+        self.info.asked_for(topics, false);
+        Ok(())
     }
 
     fn unassign(&self) -> KafkaResult<()> {
-        self.client.unassign()
+        self.client.unassign()?;
+        self.info.asked_for([], false);
+        Ok(())
     }
 
     fn incremental_assign(&self, assignment: &TopicPartitionList) -> KafkaResult<()> {
-        self.client.incremental_assign(assignment)
+        self.client.incremental_assign(assignment)?;
+        let partitions = assignment.elements();
+        let topics = partitions.iter().map(TopicPartitionListElem::topic);
+        self.info.asked_for(topics, true);
+        Ok(())
     }
 
     fn incremental_unassign(&self, assignment: &TopicPartitionList) -> KafkaResult<()> {

@@ -14,16 +14,16 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use rdkafka::client::Client;
 use rdkafka::consumer::{self as rd, Consumer as _, ConsumerContext, StreamConsumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 
 pub use self::base::Iter;
 pub use self::batches::Batches;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
-use super::attributes::ClientInfo;
+use super::attributes::{ClientInfo, PartitionInfo, error_type};
 use super::native;
-use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
+use crate::engine::received::{Received, receive_failed};
 use crate::telemetry::{Moment, Telemetry};
 
 /// A consumer whose messages know their creation context. The [module](crate::kafka) has an
@@ -58,18 +58,6 @@ impl<C> Consumer<C> {
     pub fn inner(&self) -> &C {
         &self.client
     }
-
-    fn received<'a, X>(
-        &self,
-        message: BorrowedMessage<'a>,
-        waited_since: Option<Moment>,
-    ) -> Received<BorrowedMessage<'a>>
-    where
-        C: rd::Consumer<X>,
-        X: ConsumerContext,
-    {
-        deliver(message, &self.info, self.client.client(), waited_since)
-    }
 }
 
 impl<X, R> Consumer<StreamConsumer<X, R>>
@@ -87,8 +75,8 @@ where
     /// As for [`StreamConsumer::recv`]: dropping the future loses no message.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
         let since = self.info.wait();
-        let message = self.client.recv().await?;
-        Ok(self.received(message, since))
+        let message = self.client.recv().await;
+        received(message, &self.info, None, self.client.client(), since)
     }
 
     /// The messages as a stream, as from [`StreamConsumer::stream`].
@@ -96,6 +84,7 @@ where
         MessageStream {
             stream: self.client.stream(),
             info: &self.info,
+            partition: None,
             client: self.client.client(),
             waited_since: None,
             is_part_of_wait: false,
@@ -134,18 +123,44 @@ mod sealed {
     impl<X: ConsumerContext, R> Sealed for StreamConsumer<X, R> {}
 }
 
-/// What every way of receiving does with a message.
-fn deliver<'a, X: ConsumerContext>(
-    message: BorrowedMessage<'a>,
+/// What every way of receiving does with what the client gives.
+fn received<'a, X: ConsumerContext>(
+    received: KafkaResult<BorrowedMessage<'a>>,
     info: &Arc<ClientInfo>,
+    partition: Option<&PartitionInfo>,
     client: &Client<X>,
     waited_since: Option<Moment>,
-) -> Received<BorrowedMessage<'a>> {
+) -> KafkaResult<Received<BorrowedMessage<'a>>> {
     info.learn_cluster_id(client);
-    Received::deliver(message, info, waited_since, |message| {
-        let end = native::high_watermark(client, message.topic(), message.partition())?;
-        u64::try_from(end.saturating_sub(message.offset().saturating_add(1))).ok()
-    })
+    match received {
+        Ok(message) => Ok(Received::deliver(message, info, waited_since, |message| {
+            let end = native::high_watermark(client, message.topic(), message.partition())?;
+            u64::try_from(end.saturating_sub(message.offset().saturating_add(1))).ok()
+        })),
+        Err(error) => {
+            if let Some(since) = waited_since {
+                record_failure(info, partition, None, since, &error);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Records that receiving failed. That a partition has no more messages for now is no failure: a
+/// consumer has to ask to be told so.
+fn record_failure(
+    info: &Arc<ClientInfo>,
+    partition: Option<&PartitionInfo>,
+    batch: Option<usize>,
+    since: Moment,
+    error: &KafkaError,
+) {
+    let (of_type, text) = (error_type(error), || error.to_string());
+    match partition {
+        _ if matches!(error, KafkaError::PartitionEOF(_)) => {}
+        Some(partition) => receive_failed(partition, batch, since, of_type, text),
+        None => receive_failed(&**info, batch, since, of_type, text),
+    }
 }
 
 impl<C> Clone for Consumer<C> {
@@ -175,6 +190,8 @@ impl<C> fmt::Debug for Consumer<C> {
 pub struct MessageStream<'a, X: ConsumerContext> {
     stream: rd::MessageStream<'a, X>,
     info: &'a Arc<ClientInfo>,
+    /// The one partition whose messages they are.
+    partition: Option<&'a PartitionInfo>,
     client: &'a Client<X>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<Moment>,
@@ -191,9 +208,8 @@ impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
         }
         let next = ready!(Pin::new(&mut self.stream).poll_next(task));
         let since = self.waited_since.take();
-        Poll::Ready(
-            next.map(|item| item.map(|message| deliver(message, self.info, self.client, since))),
-        )
+        let (info, partition, client) = (self.info, self.partition, self.client);
+        Poll::Ready(next.map(|message| received(message, info, partition, client, since)))
     }
 }
 

@@ -9,9 +9,10 @@ use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::util::{DefaultRuntime, Timeout};
 
-use super::{Consumer, MessageStream};
+use super::{Consumer, MessageStream, received};
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
+use crate::kafka::attributes::PartitionInfo;
 
 impl<X> Consumer<BaseConsumer<X>>
 where
@@ -23,6 +24,7 @@ where
     pub fn split_partition_queue(&self, topic: &str, partition: i32) -> Option<PartitionQueue<X>> {
         Some(PartitionQueue {
             queue: self.client.split_partition_queue(topic, partition)?,
+            partition: PartitionInfo::new(&self.info, topic, partition),
             consumer: self.clone(),
         })
     }
@@ -58,6 +60,7 @@ where
     ) -> Option<StreamPartitionQueue<X, R>> {
         Some(StreamPartitionQueue {
             queue: self.client.split_partition_queue(topic, partition)?,
+            partition: PartitionInfo::new(&self.info, topic, partition),
             consumer: self.clone(),
         })
     }
@@ -69,6 +72,7 @@ where
 /// The consumer itself has to be polled too, even if all its partitions have queues.
 pub struct PartitionQueue<X: ConsumerContext> {
     queue: ClientQueue<X>,
+    partition: PartitionInfo,
     consumer: Consumer<BaseConsumer<X>>,
 }
 
@@ -85,7 +89,9 @@ impl<X: ConsumerContext> PartitionQueue<X> {
     ) -> Option<KafkaResult<Received<BorrowedMessage<'_>>>> {
         let since = self.consumer.info.wait();
         let polled = self.queue.poll(timeout)?;
-        Some(polled.map(|message| self.consumer.received(message, since)))
+        let Consumer { info, client } = &self.consumer;
+        let partition = Some(&self.partition);
+        Some(received(polled, info, partition, client.client(), since))
     }
 
     /// Sets the function that is called when the empty queue receives a message. It replaces the
@@ -112,6 +118,7 @@ impl<X: ConsumerContext> fmt::Debug for PartitionQueue<X> {
 /// The consumer itself has to be received from too, even if all its partitions have queues.
 pub struct StreamPartitionQueue<X: ConsumerContext, R = DefaultRuntime> {
     queue: ClientStreamQueue<X, R>,
+    partition: PartitionInfo,
     consumer: Consumer<StreamConsumer<X, R>>,
 }
 
@@ -129,8 +136,10 @@ impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
     /// message.
     pub async fn recv(&self) -> KafkaResult<Received<BorrowedMessage<'_>>> {
         let since = self.consumer.info.wait();
-        let message = self.queue.recv().await?;
-        Ok(self.consumer.received(message, since))
+        let message = self.queue.recv().await;
+        let Consumer { info, client } = &self.consumer;
+        let partition = Some(&self.partition);
+        received(message, info, partition, client.client(), since)
     }
 
     /// The messages of the partition as a stream.
@@ -140,6 +149,7 @@ impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
             waited_since: None,
             is_part_of_wait: false,
             info: &self.consumer.info,
+            partition: Some(&self.partition),
             client: self.consumer.client.client(),
         }
     }

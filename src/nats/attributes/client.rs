@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_nats::{Client, Statistics, jetstream};
-use opentelemetry::StringValue;
+use opentelemetry::{KeyValue, StringValue};
 
+use super::NATS_STREAM_NAME;
 use super::connects::Connects;
 use super::subject::{Patterns, is_inbox, template};
 use crate::engine::client;
@@ -14,9 +15,12 @@ use crate::engine::destination::{Destination, Name, Names, shared_unless_empty};
 use crate::engine::received::sealed::MessageSource;
 use crate::nats::carrier::MessageHeaders;
 use crate::policy::Rule;
-use crate::telemetry::{Moment, Telemetry};
+use crate::semconv::text::text;
+use crate::telemetry::Telemetry;
 
 const SYSTEM: &str = "nats";
+/// All that the client receives is the next of a stream.
+const NEXT: &str = "next";
 
 /// What the user says of a client, which knows neither of it: what a server calls itself is not what it
 /// was connected to by, and the number that it gives its client is another one with each connection.
@@ -41,6 +45,20 @@ impl Identity {
             ..self
         }
     }
+
+    /// A client as the engine knows it.
+    fn known(
+        &self,
+        telemetry: &Telemetry,
+        group: Option<&str>,
+        names: &Arc<Names>,
+    ) -> Arc<client::Client> {
+        let mut known = client::Client::one_of(names, telemetry, SYSTEM);
+        known.server.clone_from(&self.server);
+        known.id.clone_from(&self.client_id);
+        known.consumer_group = group.and_then(shared_unless_empty);
+        Arc::new(known)
+    }
 }
 
 /// What is known of a connection, and of what it may carry.
@@ -57,25 +75,15 @@ pub(in crate::nats) struct Connection {
 }
 
 impl Connection {
-    fn new(
-        telemetry: &Telemetry,
-        client: Client,
-        identity: &Identity,
-        group: Option<&str>,
-        names: &Arc<Names>,
-    ) -> Self {
+    fn new(client: Client, known: &Arc<client::Client>) -> Self {
         let inbox = client.new_inbox();
         let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
-        let mut known = client::Client::one_of(names, telemetry, SYSTEM);
-        known.server.clone_from(&identity.server);
-        known.id.clone_from(&identity.client_id);
-        known.consumer_group = group.and_then(shared_unless_empty);
         Self {
             statistics: client.statistics(),
             inbox: inbox.into(),
             connects: Connects::new(),
             takes_headers: AtomicBool::new(true),
-            known: Arc::new(known),
+            known: Arc::clone(known),
             client,
         }
     }
@@ -142,11 +150,10 @@ pub(in crate::nats) struct ClientInfo {
 
 impl ClientInfo {
     pub(in crate::nats) fn new(telemetry: &Telemetry, client: Client, identity: &Identity) -> Self {
-        let names = names_of_one(telemetry);
-        let connection = Connection::new(telemetry, client, identity, None, &names);
+        let known = identity.known(telemetry, None, &names_of_one(telemetry));
         Self {
-            client: Arc::clone(&connection.known),
-            connection: Arc::new(connection),
+            connection: Arc::new(Connection::new(client, &known)),
+            client: known,
         }
     }
 
@@ -174,10 +181,13 @@ impl Subscription {
         group: Option<&str>,
         names: &Arc<Names>,
     ) -> Self {
-        let connection = Connection::new(telemetry, client, identity, group, names);
+        Self::over(client, identity.known(telemetry, group, names), patterns)
+    }
+
+    fn over(client: Client, known: Arc<client::Client>, patterns: Patterns) -> Self {
         Self {
-            client: Arc::clone(&connection.known),
-            connection: Arc::new(connection),
+            connection: Arc::new(Connection::new(client, &known)),
+            client: known,
             patterns,
         }
     }
@@ -204,9 +214,8 @@ impl MessageSource for Subscription {
         &self.client
     }
 
-    /// All that the client receives is the next of a stream.
     fn receive_name(&self) -> &'static str {
-        "next"
+        NEXT
     }
 }
 
@@ -218,7 +227,7 @@ pub struct ConsumerInfo {
     pub(in crate::nats) telemetry: Telemetry,
     pub(in crate::nats) identity: Identity,
     patterns: Patterns,
-    group: Option<String>,
+    known: Arc<client::Client>,
     subscription: OnceLock<Arc<Subscription>>,
 }
 
@@ -229,11 +238,12 @@ impl ConsumerInfo {
         patterns: Patterns,
         group: Option<String>,
     ) -> Self {
+        let names = names_of_one(telemetry);
         Self {
             telemetry: telemetry.clone(),
+            known: identity.known(telemetry, group.as_deref(), &names),
             identity,
             patterns,
-            group,
             subscription: OnceLock::new(),
         }
     }
@@ -241,20 +251,38 @@ impl ConsumerInfo {
     /// The subscription, over the connection that a message came by.
     pub(in crate::nats) fn subscription(&self, message: &jetstream::Message) -> &Arc<Subscription> {
         self.subscription.get_or_init(|| {
-            Arc::new(Subscription::new(
-                &self.telemetry,
-                message.context.client(),
-                &self.identity,
-                self.patterns.clone(),
-                self.group.as_deref(),
-                &names_of_one(&self.telemetry),
-            ))
+            let client = message.context.client();
+            let known = Arc::clone(&self.known);
+            Arc::new(Subscription::over(client, known, self.patterns.clone()))
         })
     }
+}
 
-    /// The begin of a wait for a message, where receiving may have a span.
-    pub(in crate::nats) fn wait(&self) -> Option<Moment> {
-        self.telemetry.begin_of_wait()
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for ConsumerInfo {
+    fn client(&self) -> &Arc<client::Client> {
+        &self.known
+    }
+
+    fn receive_name(&self) -> &'static str {
+        NEXT
+    }
+
+    fn common_destination(&self) -> Option<Arc<Destination>> {
+        let (asked, is_pattern) = self.patterns.only()?;
+        if is_pattern {
+            return Some(self.known.pattern(asked));
+        }
+        Some(self.known.destination(Name {
+            template: template(asked).as_deref(),
+            is_temporary: is_inbox(asked),
+            ..Name::lasting(asked)
+        }))
+    }
+
+    fn attributes(&self) -> Option<KeyValue> {
+        let stream = self.patterns.stream()?;
+        Some(KeyValue::new(NATS_STREAM_NAME, text(stream)))
     }
 }
 

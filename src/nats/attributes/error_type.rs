@@ -5,7 +5,7 @@
 //! | `invalid_subject` | the subject is malformed |
 //! | `max_payload_exceeded` | the message is larger than the server takes |
 //! | `send_failed` | the client has stopped |
-//! | `no_responders` | nobody listens to the subject of a request |
+//! | `no_responders` | nobody listens to the subject of a request, or there is no JetStream to ask for messages |
 //! | `service_error_` with the service's code, `service_error_400` for one | a micro-service answers with an error of a code of up to three digits |
 //! | `service_error` | a micro-service answers with an error of another code, or of none |
 //! | `timeout` | no answer to a request, no acknowledgement by a stream, in time |
@@ -14,13 +14,22 @@
 //! | `max_ack_pending` | too many acknowledgements are awaited |
 //! | `broken_pipe` | the acknowledgement cannot come any more |
 //! | `jetstream_` with the server's number, `jetstream_10077` for one | the stream refused the message |
+//! | `missing_heartbeat` | a consumer's server has not been heard of for too long |
+//! | `consumer_deleted` | the consumer is no longer there |
+//! | `push_based_consumer`, `pull_based_consumer` | the consumer is of the other kind |
+//! | `request_limit_exceeded` | a consumer asks for more than it may |
+//! | `pull_failed` | the client could not ask for messages |
+//! | `recreate_failed` | an ordered consumer could not be made anew |
 //! | `_OTHER` | any other |
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::error::Error as _;
 use std::io;
 
 use async_nats::client::{PublishError, PublishErrorKind, RequestError, RequestErrorKind};
+use async_nats::jetstream::consumer::pull::{self, BatchError};
+use async_nats::jetstream::consumer::push;
 use async_nats::jetstream::context as jetstream;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
 use async_nats::{HeaderMap, HeaderValue};
@@ -28,6 +37,14 @@ use async_nats::{HeaderMap, HeaderValue};
 use crate::semconv::outcome::OTHER;
 
 const TIMEOUT: &str = "timeout";
+const NO_RESPONDERS: &str = "no_responders";
+const MISSING_HEARTBEAT: &str = "missing_heartbeat";
+const CONSUMER_DELETED: &str = "consumer_deleted";
+const PUSH_BASED_CONSUMER: &str = "push_based_consumer";
+const PULL_BASED_CONSUMER: &str = "pull_based_consumer";
+const REQUEST_LIMIT_EXCEEDED: &str = "request_limit_exceeded";
+const PULL_FAILED: &str = "pull_failed";
+const RECREATE_FAILED: &str = "recreate_failed";
 const INVALID_SUBJECT: &str = "invalid_subject";
 const MAX_PAYLOAD_EXCEEDED: &str = "max_payload_exceeded";
 const SERVICE_ERROR: &str = "service_error";
@@ -46,7 +63,7 @@ pub(crate) fn of_publish(error: &PublishError) -> &'static str {
 pub(crate) fn of_request(error: &RequestError) -> &'static str {
     match error.kind() {
         RequestErrorKind::TimedOut => TIMEOUT,
-        RequestErrorKind::NoResponders => "no_responders",
+        RequestErrorKind::NoResponders => NO_RESPONDERS,
         RequestErrorKind::InvalidSubject => INVALID_SUBJECT,
         RequestErrorKind::MaxPayloadExceeded => MAX_PAYLOAD_EXCEEDED,
         RequestErrorKind::Other => OTHER,
@@ -114,6 +131,76 @@ pub(crate) fn of_settle(error: &async_nats::Error) -> &'static str {
     }
 }
 
+/// The error of one of the streams that a consumer has, each of which has a type of its own.
+pub(crate) fn of_receive<E: Any>(error: &E) -> &'static str {
+    let error: &dyn Any = error;
+    if let Some(error) = error.downcast_ref::<pull::MessagesError>() {
+        of_pull(error)
+    } else if let Some(error) = error.downcast_ref::<pull::OrderedError>() {
+        of_ordered_pull(error)
+    } else if let Some(error) = error.downcast_ref::<push::MessagesError>() {
+        of_push(error)
+    } else if let Some(error) = error.downcast_ref::<push::OrderedError>() {
+        of_ordered_push(error)
+    } else if error.is::<BatchError>() {
+        PULL_FAILED
+    } else {
+        OTHER
+    }
+}
+
+fn of_pull(error: &pull::MessagesError) -> &'static str {
+    use pull::MessagesErrorKind as Kind;
+
+    match error.kind() {
+        Kind::MissingHeartbeat => MISSING_HEARTBEAT,
+        Kind::ConsumerDeleted => CONSUMER_DELETED,
+        Kind::Pull => PULL_FAILED,
+        Kind::PushBasedConsumer => PUSH_BASED_CONSUMER,
+        Kind::NoResponders => NO_RESPONDERS,
+        Kind::RequestLimitExceeded => REQUEST_LIMIT_EXCEEDED,
+        Kind::Other => OTHER,
+    }
+}
+
+fn of_ordered_pull(error: &pull::OrderedError) -> &'static str {
+    use pull::OrderedErrorKind as Kind;
+
+    match error.kind() {
+        Kind::MissingHeartbeat => MISSING_HEARTBEAT,
+        Kind::ConsumerDeleted => CONSUMER_DELETED,
+        Kind::Pull => PULL_FAILED,
+        Kind::PushBasedConsumer => PUSH_BASED_CONSUMER,
+        Kind::Recreate => RECREATE_FAILED,
+        Kind::NoResponders => NO_RESPONDERS,
+        Kind::RequestLimitExceeded => REQUEST_LIMIT_EXCEEDED,
+        Kind::Other => OTHER,
+    }
+}
+
+fn of_push(error: &push::MessagesError) -> &'static str {
+    use push::MessagesErrorKind as Kind;
+
+    match error.kind() {
+        Kind::MissingHeartbeat => MISSING_HEARTBEAT,
+        Kind::ConsumerDeleted => CONSUMER_DELETED,
+        Kind::PullBasedConsumer => PULL_BASED_CONSUMER,
+        Kind::Other => OTHER,
+    }
+}
+
+fn of_ordered_push(error: &push::OrderedError) -> &'static str {
+    use push::OrderedErrorKind as Kind;
+
+    match error.kind() {
+        Kind::MissingHeartbeat => MISSING_HEARTBEAT,
+        Kind::ConsumerDeleted => CONSUMER_DELETED,
+        Kind::PullBasedConsumer => PULL_BASED_CONSUMER,
+        Kind::Recreate => RECREATE_FAILED,
+        Kind::Other => OTHER,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +253,36 @@ mod tests {
             let found = of_answer(Some(&headers));
             let found = found.as_ref().map(|(of_type, text)| (&**of_type, *text));
             assert_eq!(found, expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_of_each_kind_of_consumer_has_the_type_of_its_kind() {
+        use pull::{BatchErrorKind, MessagesErrorKind as Pull, OrderedErrorKind as OrderedPull};
+        use push::{MessagesErrorKind as Push, OrderedErrorKind as OrderedPush};
+
+        let pull = |kind| of_receive(&pull::MessagesError::new(kind));
+        let ordered_pull = |kind| of_receive(&pull::OrderedError::new(kind));
+        let push = |kind| of_receive(&push::MessagesError::new(kind));
+        let ordered_push = |kind| of_receive(&push::OrderedError::new(kind));
+        let opaque: async_nats::Error = "409, \"Consumer Deleted\"".into();
+
+        let rows = [
+            (pull(Pull::MissingHeartbeat), MISSING_HEARTBEAT),
+            (pull(Pull::RequestLimitExceeded), REQUEST_LIMIT_EXCEEDED),
+            (ordered_pull(OrderedPull::NoResponders), NO_RESPONDERS),
+            (ordered_pull(OrderedPull::Recreate), RECREATE_FAILED),
+            (push(Push::ConsumerDeleted), CONSUMER_DELETED),
+            (push(Push::PullBasedConsumer), PULL_BASED_CONSUMER),
+            (ordered_push(OrderedPush::Other), OTHER),
+            (
+                of_receive(&BatchError::new(BatchErrorKind::Flush)),
+                PULL_FAILED,
+            ),
+            (of_receive(&opaque), OTHER),
+        ];
+        for (found, expected) in rows {
+            assert_eq!(found, expected);
         }
     }
 

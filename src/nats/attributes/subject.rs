@@ -60,6 +60,14 @@ impl Patterns {
         self.stream.as_deref()
     }
 
+    /// What was asked for, and whether it stands for many subjects.
+    pub(super) fn only(&self) -> Option<(&str, bool)> {
+        match &self.patterns[..] {
+            [only] => Some((only, has_wildcards(only))),
+            _ => Some((self.stream()?, true)),
+        }
+    }
+
     /// What stands for `subject` among many; `None` if it was asked for by itself.
     pub(crate) fn matching(&self, subject: &str) -> Option<&str> {
         if self.patterns.iter().any(|pattern| pattern == subject) {

@@ -13,7 +13,7 @@ use futures_core::Stream;
 use tokio::time::sleep;
 
 use super::sealed::Deliver as _;
-use super::{Deliveries, Messages};
+use super::{Deliveries, Messages, record_failure};
 use crate::engine::batch::{self, Batch};
 use crate::engine::received::Received;
 
@@ -54,9 +54,13 @@ impl<S: Deliveries + Unpin> Messages<S> {
     /// }
     /// ```
     pub fn batches(self, max: usize, within: Duration) -> Batches<S> {
-        batch::Batches::new(Taken(self), max, within, |duration| {
-            Box::pin(sleep(duration))
-        })
+        batch::Batches::new(
+            Taken(self),
+            max,
+            within,
+            |duration| Box::pin(sleep(duration)),
+            |taken, since, error| record_failure(&*taken.0.origin, Some(0), since, error),
+        )
     }
 }
 

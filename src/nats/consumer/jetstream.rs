@@ -12,10 +12,11 @@ use async_nats::jetstream::consumer::{
 };
 use futures_core::Stream;
 
-use super::Messages;
 use super::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use super::sealed::Deliver;
+use super::{Messages, unless_failed};
 use crate::engine::received::Received;
+use crate::engine::received::sealed::MessageSource as _;
 use crate::nats::attributes::{ConsumerInfo, Identity, Patterns};
 use crate::telemetry::{Moment, Telemetry};
 
@@ -92,6 +93,7 @@ impl<T: IntoConsumerConfig> Consumer<T> {
     pub fn messages_of<S, E>(&self, stream: S) -> Messages<S>
     where
         S: Stream<Item = Result<Message, E>>,
+        E: fmt::Display + 'static,
     {
         Messages::new(stream, Arc::clone(&self.info))
     }
@@ -134,6 +136,7 @@ impl Consumer<pull::Config> {
         Ok(Sequence {
             batches: self.client.sequence(batch)?,
             info: Arc::clone(&self.info),
+            waited_since: None,
         })
     }
 }
@@ -202,14 +205,21 @@ impl<T: IntoConsumerConfig> fmt::Debug for Consumer<T> {
 pub struct Sequence {
     batches: pull::Sequence,
     info: Arc<ConsumerInfo>,
+    /// Set while a batch is asked for, which may fail.
+    waited_since: Option<Moment>,
 }
 
 impl Stream for Sequence {
     type Item = Result<Messages<pull::Batch>, MessagesError>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.waited_since = self.waited_since.or_else(|| self.info.wait());
         let next = ready!(Pin::new(&mut self.batches).poll_next(task));
-        Poll::Ready(next.map(|batch| Ok(Messages::new(batch?, Arc::clone(&self.info)))))
+        let since = self.waited_since.take();
+        Poll::Ready(next.map(|batch| {
+            let batch = unless_failed(batch, &*self.info, since)?;
+            Ok(Messages::new(batch, Arc::clone(&self.info)))
+        }))
     }
 }
 
@@ -221,15 +231,11 @@ impl fmt::Debug for Sequence {
     }
 }
 
-impl<E> Deliver for Result<Message, E> {
+impl<E: fmt::Display + 'static> Deliver for Result<Message, E> {
     type Origin = ConsumerInfo;
     type Message = Message;
     type Error = E;
     type Received = Result<Received<Message>, E>;
-
-    fn wait(origin: &ConsumerInfo) -> Option<Moment> {
-        origin.wait()
-    }
 
     fn deliver(
         self,

@@ -19,10 +19,10 @@ use futures_core::Stream;
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::Deliver;
-use super::attributes::{Identity, Patterns, Subscription, names_of_one};
+use super::attributes::{Identity, Patterns, Subscription, names_of_one, of_receive};
 use crate::engine::destination::Names;
-use crate::engine::received::sealed::MessageSource as _;
-use crate::engine::received::{self as engine, Received};
+use crate::engine::received::sealed::MessageSource;
+use crate::engine::received::{self as engine, Received, receive_failed};
 use crate::telemetry::{Moment, Telemetry};
 
 /// A client whose subscriptions deliver messages that know their creation context. The
@@ -201,10 +201,13 @@ impl<S: Deliveries + Unpin> Stream for Messages<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        this.waited_since = this.waited_since.or_else(|| S::Item::wait(&this.origin));
+        this.waited_since = this.waited_since.or_else(|| this.origin.wait());
         let next = ready!(Pin::new(&mut this.stream).poll_next(task));
         let since = this.waited_since.take();
-        Poll::Ready(next.map(|item| S::Item::give(item.deliver(&this.origin, since))))
+        Poll::Ready(next.map(|item| {
+            let delivered = item.deliver(&this.origin, since);
+            S::Item::give(unless_failed(delivered, &*this.origin, since))
+        }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -216,6 +219,30 @@ impl<S: Deliveries> fmt::Debug for Messages<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Messages").finish_non_exhaustive()
     }
+}
+
+/// What the client gives, or else a receive operation that failed.
+fn unless_failed<T, E: fmt::Display + 'static>(
+    result: Result<T, E>,
+    origin: &impl MessageSource,
+    since: Option<Moment>,
+) -> Result<T, E> {
+    if let (Err(error), Some(since)) = (&result, since) {
+        record_failure(origin, None, since, error);
+    }
+    result
+}
+
+/// Records that receiving failed.
+fn record_failure<E: fmt::Display + 'static>(
+    origin: &impl MessageSource,
+    batch: Option<usize>,
+    since: Moment,
+    error: &E,
+) {
+    receive_failed(origin, batch, since, of_receive(error), || {
+        error.to_string()
+    });
 }
 
 /// One of the client's streams: of messages, or of results with them. The trait is sealed.
@@ -239,7 +266,7 @@ pub trait Deliveries:
     /// The client's own message.
     type Message: engine::Message;
     /// The client's own error.
-    type Error;
+    type Error: fmt::Display + 'static;
 }
 
 impl<S: Stream<Item: Deliver>> Deliveries for S {
@@ -249,8 +276,10 @@ impl<S: Stream<Item: Deliver>> Deliveries for S {
 }
 
 pub(super) mod sealed {
+    use std::fmt;
     use std::sync::Arc;
 
+    use crate::engine::received::sealed::MessageSource;
     use crate::engine::received::{Message, Received};
     use crate::telemetry::Moment;
 
@@ -258,13 +287,11 @@ pub(super) mod sealed {
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
     pub trait Deliver {
         /// What is known of where it came from.
-        type Origin;
+        type Origin: MessageSource;
         type Message: Message;
-        type Error;
+        type Error: fmt::Display + 'static;
         type Received;
 
-        /// The begin of a wait, where it may have a span.
-        fn wait(origin: &Self::Origin) -> Option<Moment>;
         fn deliver(
             self,
             origin: &Arc<Self::Origin>,
@@ -280,10 +307,6 @@ impl Deliver for Message {
     type Message = Self;
     type Error = Infallible;
     type Received = Received<Self>;
-
-    fn wait(origin: &Subscription) -> Option<Moment> {
-        origin.wait()
-    }
 
     fn deliver(
         self,

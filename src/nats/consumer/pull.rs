@@ -9,14 +9,16 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::StreamError;
 use async_nats::jetstream::consumer::pull::{self, BatchError};
 
-use super::Messages;
+use super::{Messages, unless_failed};
+use crate::engine::received::sealed::MessageSource as _;
 use crate::nats::attributes::ConsumerInfo;
 
 /// A builder of the client's with the same settings, which the client has no trait for.
 macro_rules! builder {
     (
         $(#[$doc:meta])*
-        $builder:ident, $max_bytes:ident, $max_messages:ident, $stream:ty, $error:ty
+        $builder:ident, $max_bytes:ident, $max_messages:ident, $stream:ty, $error:ty,
+        $asks_at_once:literal
     ) => {
         $(#[$doc])*
         #[must_use = "builders do nothing unless asked for messages"]
@@ -84,7 +86,9 @@ macro_rules! builder {
             ///
             /// The error of the method `messages` of the client's own builder.
             pub async fn messages(self) -> Result<Messages<$stream>, $error> {
-                let stream = self.builder.messages().await?;
+                let since = self.info.wait().filter(|_| $asks_at_once);
+                let stream = self.builder.messages().await;
+                let stream = unless_failed(stream, &**self.info, since)?;
                 Ok(Messages::new(stream, Arc::clone(self.info)))
             }
         }
@@ -100,17 +104,17 @@ macro_rules! builder {
 builder!(
     /// All messages, as from [`pull::StreamBuilder`]. Made by
     /// [`Consumer::stream`](crate::nats::jetstream::Consumer).
-    StreamBuilder, max_bytes_per_batch, max_messages_per_batch, pull::Stream, StreamError
+    StreamBuilder, max_bytes_per_batch, max_messages_per_batch, pull::Stream, StreamError, false
 );
 
 builder!(
     /// The messages that are available, as from [`pull::FetchBuilder`]. Made by
     /// [`Consumer::fetch`](crate::nats::jetstream::Consumer).
-    FetchBuilder, max_bytes, max_messages, pull::Batch, BatchError
+    FetchBuilder, max_bytes, max_messages, pull::Batch, BatchError, true
 );
 
 builder!(
     /// A number of messages, as from [`pull::BatchBuilder`]. Made by
     /// [`Consumer::batch`](crate::nats::jetstream::Consumer).
-    BatchBuilder, max_bytes, max_messages, pull::Batch, BatchError
+    BatchBuilder, max_bytes, max_messages, pull::Batch, BatchError, true
 );

@@ -16,7 +16,6 @@ use super::{Consumer, Messages};
 use crate::engine::ambient::ambient;
 use crate::engine::propagation::HeadersMut as _;
 use crate::engine::received::Received;
-use crate::engine::received::sealed::MessageSource as _;
 use crate::nats::attributes::{Subscription, of_publish};
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::producer::{OutgoingMessage, PUBLISH, end};
@@ -64,10 +63,6 @@ impl Deliver for Request {
     type Message = Self;
     type Error = Infallible;
     type Received = Received<Self>;
-
-    fn wait(origin: &Subscription) -> Option<Moment> {
-        origin.wait()
-    }
 
     fn deliver(
         self,

@@ -171,8 +171,8 @@ impl Rule {
         self
     }
 
-    /// Sets whether receiving has a span and a measured duration. Unset: batches have, single
-    /// messages have not.
+    /// Sets whether receiving has a span and a measured duration, also where it fails. Unset: batches
+    /// have, single messages have not.
     pub const fn receive_spans(mut self, on: bool) -> Self {
         self.0.receive_spans = Some(on);
         self

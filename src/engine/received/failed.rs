@@ -1,0 +1,44 @@
+//! Receiving that ends with an error.
+
+use std::borrow::Cow;
+
+use opentelemetry::Context;
+
+use super::sealed::MessageSource;
+use crate::engine::operation::Operation;
+use crate::engine::parent::ParentAndLinks;
+use crate::engine::span::StartedOperation;
+use crate::semconv::operation_type::OperationType;
+use crate::telemetry::Moment;
+
+/// Records a wait that ended with an error, where one that ends with a message is recorded. `batch` is
+/// how many messages came by it, where it was for many.
+///
+/// Spec: messaging-spans § Operation types, `receive`, 1.45.0.
+pub(crate) fn receive_failed<D: AsRef<str>>(
+    source: &impl MessageSource,
+    batch: Option<usize>,
+    since: Moment,
+    error_type: impl Into<Cow<'static, str>>,
+    description: impl FnOnce() -> D,
+) {
+    let current = Context::current();
+    if current.is_telemetry_suppressed() {
+        return;
+    }
+    let destination = source.common_destination();
+    let operation = Operation {
+        client: source.client(),
+        operation_type: OperationType::Receive,
+        operation_name: source.receive_name(),
+        destination: destination.as_ref(),
+        partition: source.partition(),
+        batch,
+    };
+    if operation.is_wanted() {
+        let inside = ParentAndLinks::inside(current);
+        let mut started = StartedOperation::since(since, &operation, inside);
+        started.record(|| source.attributes());
+        started.fail(error_type, description);
+    }
+}
