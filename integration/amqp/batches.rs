@@ -13,7 +13,7 @@ use lapin::options::{BasicAckOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{SpanKind, TraceContextExt as _};
+use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::Batch;
 use otel_messaging::amqp::{Batches, Consumer};
@@ -179,6 +179,15 @@ async fn an_error_ends_the_batch_and_is_the_next_item() {
     let end = timeout(PATIENCE, batches.recv()).await;
 
     assert_eq!(batch.expect("what came before").len(), 2);
-    assert!(error.map(|_| ()).expect_err("the loss").is_io_error());
+    let error = error.map(|_| ()).expect_err("the loss");
+    assert!(error.is_io_error());
+    let spans = recorder.spans().into_iter();
+    let spans = spans.map(|span| (span.name.into_owned(), span.links.len(), span.status));
+    let name = format!("consume {orders}");
+    let failed = (name.clone(), 0, Status::error(error.to_string()));
+    assert_eq!(
+        spans.collect::<Vec<_>>(),
+        [(name, 0, Status::Unset), failed]
+    );
     assert!(end.expect("an end in time").is_none());
 }

@@ -4,6 +4,7 @@ mod batch_names;
 mod batch_sends;
 mod batches;
 mod consumers;
+mod failed_receives;
 mod foreign;
 mod frames;
 mod headers;
@@ -17,5 +18,6 @@ mod situations;
 mod waiting;
 
 integration::scenarios!(integration::amqp::Rabbit);
+integration::scenarios_of_failed_receives!(integration::amqp::Rabbit);
 integration::scenarios_of_sent_batches!(integration::amqp::Rabbit);
 integration::scenarios_of_settling!(integration::amqp::Rabbit);

@@ -14,7 +14,7 @@ use integration::kafka::{
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::unique;
 use opentelemetry::Context;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{Status, TraceContextExt as _};
 use otel_messaging::kafka;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
@@ -240,7 +240,7 @@ async fn an_error_ends_the_batch_before_it_and_comes_next() {
     assert_eq!(
         links.collect::<Vec<_>>(),
         [2, 1],
-        "an error alone has no span"
+        "the end of a partition has no span"
     );
 }
 
@@ -279,6 +279,12 @@ async fn a_brokers_error_in_mid_batch_leaves_what_came_before_it() {
     let denied = RDKafkaErrorCode::TopicAuthorizationFailed;
     let error = next.expect("an error in time").expect_err("an error");
     assert_eq!(error, KafkaError::MessageConsumption(denied));
+    let spans = recorder
+        .spans()
+        .into_iter()
+        .map(|span| (span.links.len(), span.status));
+    let failed = Status::error(error.to_string());
+    assert_eq!(spans.collect::<Vec<_>>(), [(0, Status::Unset), (0, failed)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

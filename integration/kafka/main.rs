@@ -9,6 +9,7 @@ mod commits;
 mod consumers;
 mod diagnosis;
 mod exported;
+mod failed_receives;
 mod failures;
 mod foreign;
 mod headers;
@@ -31,6 +32,9 @@ mod wire;
 
 mod futures {
     integration::scenarios!(integration::kafka::Kafka<integration::kafka::clients::Futures>);
+    integration::scenarios_of_failed_receives!(
+        integration::kafka::Kafka<integration::kafka::clients::Futures>
+    );
     integration::scenarios_of_sent_batches!(
         integration::kafka::Kafka<integration::kafka::clients::Futures>
     );

@@ -171,8 +171,20 @@ async fn an_error_ends_the_batch_before_it_and_comes_next() {
     let batch = batch.expect("a batch").expect("what came before");
     assert_eq!(sequences(&batch), [1, 2]);
     error.expect("no end yet").expect_err("the deletion");
-    let links = recorder.spans().into_iter().map(|span| span.links.len());
-    assert_eq!(links.collect::<Vec<_>>(), [2], "an error alone has no span");
+    let spans = recorder.spans();
+    let [received, failed] = &spans[..] else {
+        panic!("the batch and the error: {spans:?}");
+    };
+    assert_linked(
+        of_pattern(NEXT, &orders, 2).attribute("messaging.consumer.group.name", "billing"),
+        &orders,
+        0..2,
+        received,
+    );
+    of_pattern(NEXT, &orders, 0)
+        .attribute("messaging.consumer.group.name", "billing")
+        .error("consumer_deleted")
+        .assert(failed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

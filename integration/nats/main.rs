@@ -12,6 +12,7 @@ mod batch_sends;
 mod batch_settling;
 mod batches;
 mod consumers;
+mod failed_receives;
 mod foreign;
 mod headers;
 mod names;
@@ -34,6 +35,7 @@ mod core {
 
 mod jetstream {
     integration::scenarios!(integration::nats::broker::JetStream);
+    integration::scenarios_of_failed_receives!(integration::nats::broker::JetStream);
     integration::scenarios_of_sent_batches!(integration::nats::broker::JetStream);
     integration::scenarios_of_settling!(integration::nats::broker::JetStream);
 }

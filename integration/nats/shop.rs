@@ -128,7 +128,7 @@ impl Orders {
 pub(crate) async fn next<S, E>(messages: &mut Messages<S>) -> Received<Message>
 where
     S: futures::Stream<Item = Result<Message, E>> + Unpin,
-    E: std::fmt::Debug,
+    E: std::fmt::Debug + std::fmt::Display + 'static,
 {
     in_time(messages.next())
         .await

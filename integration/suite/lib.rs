@@ -132,6 +132,22 @@ pub trait Refuser: BatchSender {
     async fn refuse_batch(&self, destination: &str, messages: usize) -> ExpectedSpan;
 }
 
+/// A broker whose consumer can be brought to fail.
+#[expect(
+    async_fn_in_trait,
+    reason = "scenarios are awaited where they stand, never spawned"
+)]
+pub trait Faulty: Broker {
+    /// `error.type` of the failure.
+    const FAILURE: &'static str;
+
+    /// Receives from a destination, one by one or in batches, by a consumer that fails before it has a
+    /// message. Gives what the client says.
+    async fn fail_to_receive(&self, destination: &str, in_batches: bool) -> String;
+    /// The whole span of receiving one by one without a message; its error is for the scenario to say.
+    fn receive_span(&self, destination: &str) -> ExpectedSpan;
+}
+
 /// A broker whose client settles each message by a call on the message.
 #[expect(
     async_fn_in_trait,

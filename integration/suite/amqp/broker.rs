@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use futures::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicPublishOptions};
+use lapin::options::{BasicAckOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -15,11 +16,11 @@ use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish};
 use otel_messaging::testing::ExpectedSpan;
 
 use super::{
-    DELIVERY_TAG, PATIENCE, batch_span, confirming, connection, consume, create_span, delivery_tag,
-    in_common, known, measured, process_span, publish_span, published_batch, queue, raw_headers,
-    settle_span, wire_headers,
+    DELIVERY_TAG, PATIENCE, batch_span, channel, confirming, connection, consume, consume_span,
+    create_span, delivery_tag, in_common, known, measured, process_span, publish_span,
+    published_batch, queue, raw_headers, settle_span, wire_headers,
 };
-use crate::{BatchSender, Broker, Header, Message, Refuser, Settler};
+use crate::{BatchSender, Broker, Faulty, Header, Message, Refuser, Settler, unique};
 
 /// Wrapped clients of RabbitMQ. A destination is a queue, reached through the default exchange.
 #[derive(Debug)]
@@ -181,6 +182,38 @@ impl Refuser for Rabbit {
             result.expect_err("a closed channel");
         }
         published_batch(SpanKind::Client, Some(queue), messages)
+            .attribute("rabbitmq.destination.routing_key", queue.to_owned())
+    }
+}
+
+impl Faulty for Rabbit {
+    const FAILURE: &'static str = "not-found";
+
+    async fn fail_to_receive(&self, queue: &str, in_batches: bool) -> String {
+        let channel = channel().await;
+        let consumer = consume(&channel, &queue.into()).await;
+        let mut consumer = Consumer::wrap(&self.telemetry, &self.known, consumer);
+        let mut batches = consumer.batches(100, PATIENCE, tokio::time::sleep);
+        let receiving = async {
+            match in_batches {
+                true => batches.recv().await.map(|received| received.map(drop)),
+                false => consumer.next().await.map(|received| received.map(drop)),
+            }
+        };
+        // The broker answers by closing the channel.
+        let missing = channel.queue_declare(
+            unique("missing").into(),
+            QueueDeclareOptions::default().passive(),
+            FieldTable::default(),
+        );
+        let both = async { futures::join!(receiving, missing).0 };
+        let received = tokio::time::timeout(PATIENCE, both).await;
+        let received = received.expect("an error in time").expect("no end");
+        received.expect_err("the closed channel").to_string()
+    }
+
+    fn receive_span(&self, queue: &str) -> ExpectedSpan {
+        consume_span(queue)
     }
 }
 

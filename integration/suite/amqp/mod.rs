@@ -20,8 +20,8 @@ use otel_messaging::amqp::ConnectionInfo;
 pub use self::broker::Rabbit;
 pub use self::cable::Cable;
 pub use self::spans::{
-    CONFIRMATION, DELIVERY_TAG, batch_span, client_attributes, create_span, delivery_tag,
-    in_common, measured, process_span, publish_span, published_batch, settle_span,
+    CONFIRMATION, DELIVERY_TAG, batch_span, client_attributes, consume_span, create_span,
+    delivery_tag, in_common, measured, process_span, publish_span, published_batch, settle_span,
 };
 use crate::{Header, unique};
 

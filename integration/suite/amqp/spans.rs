@@ -91,6 +91,15 @@ fn processing(queue: &str) -> ExpectedSpan {
         .attribute("messaging.destination.name", queue.to_owned())
 }
 
+/// The whole span of receiving from a queue without a delivery.
+pub fn consume_span(queue: &str) -> ExpectedSpan {
+    let span = ExpectedSpan::new(format!("consume {queue}"), SpanKind::Client);
+    client_attributes(span)
+        .attribute("messaging.operation.name", "consume")
+        .attribute("messaging.operation.type", "receive")
+        .attribute("messaging.destination.name", queue.to_owned())
+}
+
 /// The span of settling a delivery that came through the default exchange.
 pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
     let queue = delivery.routing_key.as_str();

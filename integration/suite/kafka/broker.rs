@@ -8,18 +8,21 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::Received;
 use otel_messaging::Telemetry;
+use otel_messaging::kafka;
 use otel_messaging::testing::ExpectedSpan;
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::future_producer::Delivery;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::{Clients, Futures, future_record};
 use super::spans::{
-    batch_span, create_span, delivered, in_common, in_only_partition, measured, process_span,
-    send_span, sending_span, sent_batch,
+    batch_span, create_span, delivered, in_common, in_only_partition, measured, poll_span,
+    process_span, send_span, sending_span, sent_batch,
 };
 use super::wire::wire_headers;
 use super::{PATIENCE, config, topic};
-use crate::{BatchSender, Broker, Header, Message, Refuser};
+use crate::{BatchSender, Broker, Faulty, Header, Message, Refuser};
 
 type ConsumerInGroup<C> = (Rc<<C as Clients>::Consumer>, String);
 
@@ -166,5 +169,38 @@ impl Refuser for Kafka {
             result.expect_err("a record that is too large");
         }
         sent_batch(SpanKind::Client, Some(topic), messages)
+            .attribute("kafka.message.key", order.key)
+    }
+}
+
+impl Faulty for Kafka {
+    const FAILURE: &'static str = "_AUTO_OFFSET_RESET";
+
+    async fn fail_to_receive(&self, topic: &str, in_batches: bool) -> String {
+        let client: StreamConsumer = config()
+            .set("group.id", self.consumer_of(topic).1)
+            .set("auto.offset.reset", "error")
+            .create()
+            .expect("a consumer");
+        let consumer = kafka::Consumer::wrap(&self.telemetry, client);
+        let mut partition = TopicPartitionList::new();
+        partition
+            .add_partition_offset(topic, 0, Offset::Offset(1_000))
+            .expect("an offset");
+        consumer.assign(&partition).expect("an assignment");
+        let error = if in_batches {
+            let mut batches = consumer.batches(100, PATIENCE);
+            let batch = tokio::time::timeout(PATIENCE, batches.recv()).await;
+            batch.map(|received| received.map(drop))
+        } else {
+            let message = tokio::time::timeout(PATIENCE, consumer.recv()).await;
+            message.map(|received| received.map(drop))
+        };
+        let error = error.expect("an error in time");
+        error.expect_err("there is no such offset").to_string()
+    }
+
+    fn receive_span(&self, topic: &str) -> ExpectedSpan {
+        poll_span(topic, &self.consumer_of(topic).1)
     }
 }

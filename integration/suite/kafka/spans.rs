@@ -115,6 +115,15 @@ pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> Expected
     .attribute("kafka.offset", message.offset())
 }
 
+/// The whole span of receiving without a message.
+pub fn poll_span(topic: &str, group: &str) -> ExpectedSpan {
+    client_attributes(ExpectedSpan::new(format!("poll {topic}"), SpanKind::Client))
+        .attribute("messaging.operation.name", "poll")
+        .attribute("messaging.operation.type", "receive")
+        .attribute("messaging.destination.name", topic.to_owned())
+        .attribute("messaging.consumer.group.name", group.to_owned())
+}
+
 /// What any process span of a batch has.
 pub fn batch_span(topic: &str, group: &str, messages: usize) -> ExpectedSpan {
     processed_batch(Some(topic), group, messages)

@@ -31,7 +31,7 @@ use crate::{Broker, Header, Message, Settler, delivered_for, unique};
 /// The consumer group of every JetStream consumer here.
 pub const DURABLE: &str = "billing";
 
-const GROUP: &str = "messaging.consumer.group.name";
+pub(super) const GROUP: &str = "messaging.consumer.group.name";
 
 type Shared<T> = RefCell<HashMap<String, Rc<Mutex<T>>>>;
 
@@ -139,6 +139,27 @@ pub struct JetStream {
     messages: Shared<Messages<pull::Stream>>,
 }
 
+impl JetStream {
+    /// The consumer of the stream of a subject.
+    pub(super) async fn consumer(&self, subject: &str) -> jetstream::Consumer {
+        let stream = self.producer.inner().get_stream(subject).await;
+        let stream = stream.expect("a declared subject");
+        let consumer = stream.create_consumer(pull::Config {
+            durable_name: Some(DURABLE.to_owned()),
+            filter_subject: subject.to_owned(),
+            // Nothing is acknowledged, however much is received.
+            max_ack_pending: -1,
+            ack_wait: 4 * PATIENCE,
+            ..pull::Config::default()
+        });
+        let consumer = consumer.await.expect("a consumer");
+        let (address, port) = address();
+        jetstream::Consumer::wrap(&self.telemetry, consumer)
+            .server(&address, port)
+            .client_id(CLIENT_ID)
+    }
+}
+
 impl Broker for JetStream {
     type Receipt = PublishAck;
     type Message = client::Message;
@@ -162,20 +183,8 @@ impl Broker for JetStream {
             subjects: vec![subject.clone()],
             ..Config::default()
         };
-        let stream = stream_of(self.producer.inner(), config).await;
-        let consumer = stream.create_consumer(pull::Config {
-            durable_name: Some(DURABLE.to_owned()),
-            filter_subject: subject.clone(),
-            // Nothing is acknowledged, however much is received.
-            max_ack_pending: -1,
-            ack_wait: 4 * PATIENCE,
-            ..pull::Config::default()
-        });
-        let consumer = consumer.await.expect("a consumer");
-        let (address, port) = address();
-        let consumer = jetstream::Consumer::wrap(&self.telemetry, consumer)
-            .server(&address, port)
-            .client_id(CLIENT_ID);
+        stream_of(self.producer.inner(), config).await;
+        let consumer = self.consumer(&subject).await;
         let messages = consumer.messages().await.expect("messages");
         let messages = Rc::new(Mutex::new(messages));
         self.messages.borrow_mut().insert(subject.clone(), messages);

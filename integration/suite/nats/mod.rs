@@ -2,6 +2,7 @@
 
 mod batch;
 pub mod broker;
+mod faulty;
 pub mod server;
 mod spans;
 pub mod wire;

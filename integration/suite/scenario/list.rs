@@ -100,6 +100,17 @@ macro_rules! scenarios_of_sent_batches {
     };
 }
 
+/// The same for consumers that can fail.
+#[macro_export]
+macro_rules! scenarios_of_failed_receives {
+    ($broker:ty) => {
+        $crate::scenarios! {
+            @against $broker:
+            receiving_that_fails_is_recorded_as_if_a_message_had_come
+        }
+    };
+}
+
 /// The same for brokers that have each message settled.
 #[macro_export]
 macro_rules! scenarios_of_settling {
