@@ -80,8 +80,8 @@
 //! - A span ends once: with success, an error, a panic (which continues), or when it is dropped.
 //! - No header can cause a panic, or cost more than time linear in its length. A header that cannot
 //!   be read is ignored.
-//! - A panic of other telemetry code does not reach your code. That is a sampler, a span processor, a
-//!   propagator, an error classifier, or the text of an error. The message is sent or delivered; the
+//! - A panic of other telemetry code does not reach your code. That is a sampler, a span or log
+//!   processor, a propagator, an error classifier, or the text of an error. The message is sent or delivered; the
 //!   panic is logged once and counted. A panic of your handler continues. With `panic = "abort"`,
 //!   every panic ends the program.
 //! - A trace is not cut by a consumer loop with a span of its own, by a provider that was shut down,

@@ -7,7 +7,7 @@ use integration::amqp::{
     published_batch, queue, queue_with,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
-use integration::unique;
+use integration::{assert_warned, logging, unique};
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
@@ -112,7 +112,10 @@ async fn a_message_that_is_refused_or_returned_fails_alone() {
         _ => span,
     });
     let publish = recorder.span("publish amq.default");
-    publishing_span(&created).error("nack").assert(&publish);
+    publishing_span(&created)
+        .error("nack")
+        .description("")
+        .assert(&publish);
     assert_links(&publish, &queues);
     assert_eq!(recorder.spans().len(), 5);
     let sent = |queue| measured("publish", queue);
@@ -154,7 +157,7 @@ async fn a_returned_message_is_with_its_own_result() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_errors_of_the_broker_and_of_the_client_come_back_for_each_message() {
     let recorder = Recorder::new();
-    let producer = producer(&recorder.telemetry()).await;
+    let producer = producer(&logging(&recorder)).await;
     let missing = unique("missing");
 
     let refused = producer.publish_batch([Publish::new(&*missing, "", b"two books")]);
@@ -175,11 +178,26 @@ async fn the_errors_of_the_broker_and_of_the_client_come_back_for_each_message()
             .collect()
     };
     assert_eq!((kinds(&refused), kinds(&closed)), (vec![404], vec![0, 0]));
-    create_span(&missing, "").error("not-found").assert(&create);
+    let text = |results: &[lapin::Result<Confirmation>]| {
+        let error = results.iter().find_map(|result| result.as_ref().err());
+        error.expect("an error").to_string()
+    };
+    let (text, of_client) = (text(&refused), text(&closed));
+    create_span(&missing, "")
+        .error("not-found")
+        .description(&*text)
+        .assert(&create);
+    assert_warned(&recorder, "send", &create.span_context, None);
     published_batch(SpanKind::Client, Some(&missing), 1)
         .link(&create.span_context)
         .error("not-found")
+        .description(&*text)
         .assert(&batch);
+    let exception = ("lapin::error::Error", &*text);
+    assert_warned(&recorder, "send", &batch.span_context, Some(exception));
+    let closed = recorder.span("publish orders").span_context;
+    let exception = ("lapin::error::Error", &*of_client);
+    assert_warned(&recorder, "send", &closed, Some(exception));
     let sent = |name, error| and(measured("publish", name), "error.type", error);
     let (first, others) = (
         sent(&missing, "not-found"),

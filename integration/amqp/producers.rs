@@ -6,11 +6,11 @@ use integration::amqp::{
     CONFIRMATION, channel, client_attributes, confirming, connection, known, publish_span, queue,
     queue_with,
 };
-use integration::unique;
+use integration::{assert_warned, logging, unique};
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation, ErrorKind, ExchangeKind};
-use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _};
+use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use otel_messaging::Telemetry;
 use otel_messaging::amqp::{ConnectionInfo, Producer, PublisherConfirm};
 use otel_messaging::policy::{Policy, Rule};
@@ -49,7 +49,7 @@ async fn publish(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unroutable_mandatory_message_is_an_error_though_the_broker_acks_it() {
     let recorder = Recorder::new();
-    let producer = producer(&recorder.telemetry()).await;
+    let producer = producer(&logging(&recorder)).await;
     let nobodys = unique("nobodys");
 
     let confirm = publish(&producer, "", &nobodys).await.expect("a publish");
@@ -62,7 +62,10 @@ async fn an_unroutable_mandatory_message_is_an_error_though_the_broker_acks_it()
     publish_span("", &nobodys)
         .attribute(CONFIRMATION, "returned")
         .error("no-route")
+        .description("")
         .assert(&recorder.span(&format!("publish {nobodys}")));
+    let span = recorder.span(&format!("publish {nobodys}")).span_context;
+    assert_warned(&recorder, "send", &span, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +204,7 @@ async fn a_confirm_that_is_polled_again_answers_as_the_clients_own_does() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_errors_of_the_broker_and_of_the_client_come_back_and_are_on_the_spans() {
     let recorder = Recorder::new();
-    let producer = producer(&recorder.telemetry()).await;
+    let producer = producer(&logging(&recorder)).await;
     let missing = unique("missing");
 
     let confirm = publish(&producer, &missing, "info")
@@ -228,8 +231,10 @@ async fn the_errors_of_the_broker_and_of_the_client_come_back_and_are_on_the_spa
         let span = recorder.span(&format!("publish {destination}"));
         publish_span(exchange, routing_key)
             .error(error_type)
+            .description(error.to_string())
             .assert(&span);
-        assert_eq!(span.status, Status::error(error.to_string()));
+        let exception = ("lapin::error::Error", &*error.to_string());
+        assert_warned(&recorder, "send", &span.span_context, Some(exception));
     }
 }
 

@@ -9,6 +9,7 @@ use integration::kafka::{
     sent_batch, topic, wire_headers,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
+use integration::{assert_warned, logging};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::kafka;
@@ -37,7 +38,7 @@ async fn a_record_that_is_too_large_comes_back_as_it_was_and_hinders_no_other() 
     let recorder = Recorder::new();
     let mut config = config();
     config.set("message.max.bytes", "2000");
-    let producer = informed_producer(&recorder.telemetry(), &config);
+    let producer = informed_producer(&logging(&recorder), &config);
     let orders = topic("orders").await;
     let (small, large) = ("two books", "b".repeat(3_000));
     let note = [header("note", b"\xff\xfe"), (b"null".to_vec(), None)];
@@ -57,6 +58,7 @@ async fn a_record_that_is_too_large_comes_back_as_it_was_and_hinders_no_other() 
         (message.key(), message.payload()),
         (Some(KEY.as_bytes()), Some(large.as_bytes()))
     );
+    let text = TOO_LARGE.to_string();
     let mut creates = spans_of(&recorder, "create");
     creates.sort_by_key(|create| create.start_time);
     let [first, failed, last] = &creates[..] else {
@@ -68,12 +70,18 @@ async fn a_record_that_is_too_large_comes_back_as_it_was_and_hinders_no_other() 
     created(0).assert(first);
     create_span(&orders, KEY)
         .error("MESSAGE_TOO_LARGE")
+        .description(&*text)
         .assert(failed);
+    assert_warned(&recorder, "send", &failed.span_context, None);
     created(1).assert(last);
     let send = sent_batch(SpanKind::Client, Some(&orders), 3)
         .attribute("kafka.message.key", KEY)
-        .error("MESSAGE_TOO_LARGE");
-    linking(send, &creates).assert(&recorder.span(&format!("send {orders}")));
+        .error("MESSAGE_TOO_LARGE")
+        .description(&*text);
+    let span = recorder.span(&format!("send {orders}"));
+    linking(send, &creates).assert(&span);
+    let exception = ("rdkafka::error::KafkaError", &*text);
+    assert_warned(&recorder, "send", &span.span_context, Some(exception));
     let sent = || measured("send", &orders, None);
     let failed = || and(sent(), "error.type", "MESSAGE_TOO_LARGE");
     sent_messages().of(sent(), 2).assert(&recorder);

@@ -5,7 +5,7 @@ use integration::kafka::{
     PATIENCE, commit_span, config, consumer_in, measured, next, process_span, topic, topic_of,
 };
 use integration::metrics::{of_type, operation_duration};
-use integration::unique;
+use integration::{assert_warned, logging, unique};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use otel_messaging::kafka;
@@ -206,11 +206,15 @@ async fn a_commit_that_fails_says_why_and_returns_the_clients_error() {
         .set("enable.auto.offset.store", "false")
         .create()
         .expect("a consumer");
-    let consumer = kafka::Consumer::wrap(&recorder.telemetry(), client);
+    let consumer = kafka::Consumer::wrap(&logging(&recorder), client);
     consumer.subscribe(&[&orders]).expect("a subscription");
     send_raw(&orders, &texts(&[("traceparent", FRESH)])).await;
     let _received = next(&consumer).await;
     let expected = commit_span(Some(&orders), &group);
+    let text = |failed: &KafkaResult<()>| {
+        let error = failed.as_ref().expect_err("a failure");
+        error.to_string()
+    };
 
     let upstream = Context::new().with_remote_span_context(named(STALE));
     let nothing_stored = within(&upstream, || {
@@ -223,7 +227,11 @@ async fn a_commit_that_fails_says_why_and_returns_the_clients_error() {
     commit_span(None, &group)
         .child_of(&named(STALE))
         .error("_NO_OFFSET")
+        .description(&*text(&nothing_stored))
         .assert(&recorder.span("commit"));
+    let span = recorder.span("commit").span_context;
+    let exception = ("rdkafka::error::KafkaError", &*text(&nothing_stored));
+    assert_warned(&recorder, "settle", &span, Some(exception));
 
     recorder.clear();
     let no_such_partition = offsets(&[(&orders, 99, 1)]);
@@ -244,7 +252,11 @@ async fn a_commit_that_fails_says_why_and_returns_the_clients_error() {
         .child_of(&named(STALE))
         .attribute(PARTITION, "99")
         .error("UNKNOWN_TOPIC_OR_PARTITION")
+        .description(&*text(&failed))
         .assert(&recorder.span(&format!("commit {orders}")));
+    let span = recorder.span(&format!("commit {orders}")).span_context;
+    let exception = ("rdkafka::error::KafkaError", &*text(&failed));
+    assert_warned(&recorder, "settle", &span, Some(exception));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::nats::broker::measured;
 use integration::nats::{client, header_map, in_time, subscribed};
-use integration::unique;
+use integration::{assert_warned, logging, unique};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -152,7 +152,7 @@ async fn each_message_carries_its_create_span_and_the_publish_span_links_to_all(
 async fn a_message_that_fails_in_the_middle_hinders_none_behind_it() {
     let recorder = Recorder::new();
     let orders = Orders::open().await;
-    let producer = jetstream::Producer::wrap(&recorder.telemetry(), orders.context.clone());
+    let producer = jetstream::Producer::wrap(&logging(&recorder), orders.context.clone());
     let subject = orders.subject("7");
     let too_much = vec![0; orders.context.client().max_payload() + 1];
     let nowhere = unique("nowhere");
@@ -166,6 +166,8 @@ async fn a_message_that_fails_in_the_middle_hinders_none_behind_it() {
     ];
     let results = in_time(producer.publish_batch(messages)).await;
 
+    let text = results.iter().find_map(|result| result.as_ref().err());
+    let text = text.expect("an error").to_string();
     let outcomes = results.into_iter().map(|result| match result {
         Ok(ack) => Ok(ack.sequence),
         Err(error) => Err(error.kind()),
@@ -195,9 +197,13 @@ async fn a_message_that_fails_in_the_middle_hinders_none_behind_it() {
         }
         .assert(create);
     }
-    let expected = publish_span(CLIENT, None, 5).error("wrong_last_sequence");
+    let expected = publish_span(CLIENT, None, 5)
+        .error("wrong_last_sequence")
+        .description(&*text);
     let publish = recorder.span("publish");
     linking(expected, &creates).assert(&publish);
+    let exception = ("async_nats::error::Error", &*text);
+    assert_warned(&recorder, "send", &publish.span_context, Some(exception));
     for (link, (subject, _)) in publish.links.iter().zip(became) {
         let name = KeyValue::new("messaging.destination.name", subject.clone());
         assert_eq!(link.attributes, [name]);
@@ -306,7 +312,7 @@ async fn core_publishes_a_batch_in_order_and_says_what_it_refused() {
         .await
         .expect("a subscription");
     subscribed(&receiver).await;
-    let producer = Producer::wrap(&recorder.telemetry(), client().await);
+    let producer = Producer::wrap(&logging(&recorder), client().await);
     let too_much = vec![0; producer.inner().max_payload() + 1];
     let note = header_map(&[("x-note", "1")]);
 
@@ -318,6 +324,8 @@ async fn core_publishes_a_batch_in_order_and_says_what_it_refused() {
     ];
     let results = producer.publish_batch(messages).await;
 
+    let text = results.iter().find_map(|result| result.as_ref().err());
+    let text = text.expect("an error").to_string();
     let kinds = results
         .into_iter()
         .map(|result| result.map_err(|error| error.kind()));
@@ -333,15 +341,22 @@ async fn core_publishes_a_batch_in_order_and_says_what_it_refused() {
     let creates = spans_of(&recorder, "create");
     let became = [
         create_span(&subject),
-        create_span(&subject).error("max_payload_exceeded"),
+        create_span(&subject)
+            .error("max_payload_exceeded")
+            .description(&*text),
         create_span("not a subject").error("invalid_subject"),
         create_span(&subject),
     ];
     for (create, became) in creates.iter().zip(became) {
         became.assert(create);
     }
-    let expected = publish_span(CLIENT, None, 4).error("max_payload_exceeded");
-    linking(expected, &creates).assert(&recorder.span("publish"));
+    let expected = publish_span(CLIENT, None, 4)
+        .error("max_payload_exceeded")
+        .description(&*text);
+    let span = recorder.span("publish");
+    linking(expected, &creates).assert(&span);
+    let exception = ("async_nats::error::Error", &*text);
+    assert_warned(&recorder, "send", &span.span_context, Some(exception));
     for (payload, create, noted) in [
         ("first", &creates[0], None),
         ("last", &creates[3], Some("1")),

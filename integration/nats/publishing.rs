@@ -8,7 +8,7 @@ use async_nats::jetstream::stream;
 use futures::future::join_all;
 use integration::nats::broker::{acknowledged, publish_span, without_subject};
 use integration::nats::{client, in_time};
-use integration::unique;
+use integration::{assert_warned, logging, unique};
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
@@ -22,7 +22,7 @@ const PRODUCER: SpanKind = SpanKind::Producer;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_client_refuses_is_an_error_of_the_span() {
     let recorder = Recorder::new();
-    let producer = Producer::wrap(&recorder.telemetry(), client().await);
+    let producer = Producer::wrap(&logging(&recorder), client().await);
     let subject = unique("orders");
     let too_much = vec![0; producer.inner().max_payload() + 1];
 
@@ -31,7 +31,9 @@ async fn what_the_client_refuses_is_an_error_of_the_span() {
 
     let nowhere = producer.publish("", "two books".into()).await;
 
-    let kinds = [malformed, large, nowhere].map(|result| result.map_err(|error| error.kind()));
+    let failed = [malformed, large, nowhere].map(Result::unwrap_err);
+    let [malformed, large, nowhere] = failed.each_ref().map(ToString::to_string);
+    let kinds = failed.map(|error| Err::<(), _>(error.kind()));
     assert_eq!(
         kinds,
         [
@@ -40,14 +42,25 @@ async fn what_the_client_refuses_is_an_error_of_the_span() {
             Err(PublishErrorKind::InvalidSubject),
         ]
     );
+    let warned = |span: &str, text: &str| {
+        let span = recorder.span(span).span_context;
+        let exception = ("async_nats::error::Error", text);
+        assert_warned(&recorder, "send", &span, Some(exception));
+    };
+    warned("publish", &nowhere);
+    warned("publish not a subject", &malformed);
+    warned(&format!("publish {subject}"), &large);
     without_subject("publish", "send", PRODUCER)
         .error("invalid_subject")
+        .description(&*nowhere)
         .assert(&recorder.span("publish"));
     publish_span(PRODUCER, "not a subject")
         .error("invalid_subject")
+        .description(&*malformed)
         .assert(&recorder.span("publish not a subject"));
     publish_span(PRODUCER, &*subject)
         .error("max_payload_exceeded")
+        .description(&*large)
         .assert(&recorder.span(&format!("publish {subject}")));
 }
 

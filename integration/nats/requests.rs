@@ -186,6 +186,7 @@ async fn a_micro_service_answers_in_the_trace_of_the_request() {
     request_span(&*subject).assert(asked[0]);
     request_span(&*subject)
         .error("service_error_404")
+        .description("no such book")
         .assert(asked[1]);
     for ((ask, handle), (publish, answer)) in asked
         .iter()

@@ -7,6 +7,7 @@ use async_nats::jetstream::consumer::pull;
 use futures::StreamExt as _;
 use integration::nats::broker::{delivered, process_span, settle_span};
 use integration::nats::in_time;
+use integration::{assert_warned, logging};
 use opentelemetry::trace::{SpanId, Status};
 use otel_messaging::policy::{Incoming, Policy, Rule};
 use otel_messaging::testing::Recorder;
@@ -73,6 +74,39 @@ async fn each_way_to_settle_has_a_span_that_links_to_the_trace_of_its_message() 
             .link(&named(FRESH))
             .assert(span);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settling_by_a_client_that_has_stopped_is_an_error_of_the_span() {
+    let recorder = Recorder::new();
+    let orders = Orders::open().await;
+    orders.publish("7", fresh()).await;
+    let consumer = orders.consumer(&logging(&recorder), all(&orders)).await;
+    let order = next(&mut consumer.messages().await.expect("messages")).await;
+    let client = orders.context.client();
+    client.drain().await.expect("it drains");
+
+    let error = in_time(async {
+        loop {
+            recorder.clear();
+            if let Err(error) = order.ack().await {
+                break error.to_string();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+
+    let span = recorder.span(&format!("ack {}", orders.subject("*")));
+    settle_span("ack", orders.of_all("7"))
+        .attribute("nats.stream.name", orders.name.clone())
+        .attribute("nats.stream.sequence", 1)
+        .link(&named(FRESH))
+        .error("send_failed")
+        .description(&*error)
+        .assert(&span);
+    let exception = ("async_nats::error::Error", &*error);
+    assert_warned(&recorder, "settle", &span.span_context, Some(exception));
 }
 
 /// A batch of which one message fails: it alone comes again.

@@ -14,12 +14,16 @@ pub mod nats;
 pub mod python;
 pub mod scenario;
 
+use std::env;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanKind;
-use otel_messaging::testing::ExpectedSpan;
+use opentelemetry::logs::Severity;
+use opentelemetry::trace::{SpanContext, SpanKind};
+use opentelemetry_sdk::logs::SdkLogRecord;
+use otel_messaging::testing::{ExpectedLog, ExpectedSpan, Recorder};
 use otel_messaging::{Received, Telemetry};
 
 /// A header as it is on the wire; a null value is `None`, where the broker has such.
@@ -57,6 +61,8 @@ pub trait Broker: Sized {
     type Receipt;
     /// The client's own message, not borrowed from the client.
     type Message: otel_messaging::Message;
+    /// An error of the client's.
+    type Error: std::error::Error + Send + Sync + 'static;
 
     /// Connects with wrapped clients.
     async fn connect(telemetry: &Telemetry) -> Self;
@@ -66,6 +72,8 @@ pub trait Broker: Sized {
     async fn send(&self, destination: &str, message: &Message) -> Self::Receipt;
     /// Receives the next message through the wrapped consumer.
     async fn receive(&self, destination: &str) -> Received<Self::Message>;
+    /// An error of the client's, whose text is not that for debugging.
+    fn error() -> Self::Error;
     /// The headers as they were on the wire.
     fn headers(&self, received: &Received<Self::Message>) -> Vec<Header>;
 
@@ -171,6 +179,56 @@ pub fn delivered_for(attempt: i64, span: ExpectedSpan) -> ExpectedSpan {
         1 => span,
         _ => span.attribute("otel_messaging.message.delivery_attempt", attempt),
     }
+}
+
+/// Telemetry that records here, exceptions as log records.
+pub fn logging(recorder: &Recorder) -> Telemetry {
+    let logger_provider = recorder.logger_provider().clone();
+    recorder.telemetry().logger_provider(logger_provider)
+}
+
+/// What is logged of a client's error that ended this span: one record.
+pub fn assert_warned(
+    recorder: &Recorder,
+    operation_type: &str,
+    span: &SpanContext,
+    exception: Option<(&str, &str)>,
+) {
+    let is_of_span =
+        |log: &SdkLogRecord| log.trace_context().map(|of| of.span_id) == Some(span.span_id());
+    let mut logs = recorder.logs();
+    logs.retain(is_of_span);
+    let Some((exception_type, message)) = exception else {
+        assert_eq!(logs, [], "no exception");
+        return;
+    };
+    let event: &'static str = match operation_type {
+        "send" => "messaging.send.exception",
+        "settle" => "messaging.settle.exception",
+        other => unreachable!("no operation of a client: {other}"),
+    };
+    let [log] = &logs[..] else {
+        unreachable!("one record: {logs:?}")
+    };
+    ExpectedLog::new(event, Severity::Warn)
+        .in_span(span)
+        .exception(exception_type.to_owned(), message.to_owned())
+        .assert(log);
+}
+
+/// Runs a test again, with this in its environment, which is for a process as a whole.
+pub fn again_with(test: &str, variable: &str, value: &str) {
+    let itself = env::current_exe().expect("the test's own program");
+    let output = Command::new(itself)
+        .arg(test)
+        .env(variable, value)
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains(" passed") && !told.contains(" 0 passed"),
+        "{told}"
+    );
 }
 
 /// A name that no other test has.

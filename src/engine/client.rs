@@ -7,6 +7,7 @@ use opentelemetry::{Context, StringValue};
 use super::ambient::MetSpans;
 use super::destination::{Destination, Destinations, Name, Names, are_one};
 use crate::policy::Rule;
+use crate::semconv::outcome::KnownError;
 use crate::telemetry::{Component, Telemetry};
 
 /// What is known of a client that was wrapped.
@@ -19,6 +20,8 @@ pub(crate) struct Client {
     pub(crate) id: Option<StringValue>,
     /// Consumer group.
     pub(crate) consumer_group: Option<StringValue>,
+    /// Finds the client's own errors among those of handlers.
+    pub(crate) known_error: KnownError,
     /// The broker, where just one is known.
     pub(crate) server: Option<Server>,
     /// Spans that were current when it was used.
@@ -45,6 +48,7 @@ impl Client {
             system,
             id: None,
             consumer_group: None,
+            known_error: |_| None,
             server: None,
             rule: telemetry.rules().rule_for(""),
             destinations: Destinations::new(Arc::clone(names)),

@@ -4,7 +4,7 @@ use async_nats::Error;
 use async_nats::jetstream::{AckKind, Message};
 use opentelemetry::Context;
 
-use super::attributes::{message_id, of_settle, sequence, stream_name};
+use super::attributes::{message_id, of_settle, sequence, stream_name, why_not_settled};
 use crate::engine::ambient::ambient;
 use crate::engine::received::Received;
 
@@ -79,7 +79,7 @@ impl Received<Message> {
             }
             let result = settling.await;
             if let (Some(mut started), Err(error)) = (started, &result) {
-                started.fail(of_settle(error), || error.to_string());
+                started.fail(of_settle(error), || why_not_settled(error));
             }
             result
         }

@@ -37,7 +37,7 @@ choice! {
         /// Spans and metrics.
         #[default]
         Full,
-        /// Metrics, but no spans. A message is sent with the ambient context.
+        /// Metrics, but neither spans nor exceptions. A message is sent with the ambient context.
         PropagateOnly,
         /// Nothing. A message is sent as by the bare client.
         Off,

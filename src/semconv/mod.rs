@@ -11,6 +11,8 @@
 
 pub mod attributes;
 pub(crate) mod deprecated;
+mod error_name;
+pub(crate) mod exception;
 pub mod metrics;
 pub(crate) mod operation_type;
 pub(crate) mod outcome;

@@ -1,5 +1,6 @@
 //! Types of operations on messages, and the kind of span that each of them makes.
 
+use opentelemetry::logs::Severity;
 use opentelemetry::trace::SpanKind;
 
 /// What is done to a message.
@@ -67,6 +68,33 @@ impl OperationType {
             }
         }
     }
+
+    /// Name of the event of an exception that this operation ended with.
+    ///
+    /// Spec: [messaging-exceptions].
+    ///
+    /// [messaging-exceptions]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-exceptions.md
+    pub(crate) const fn exception_event(self) -> &'static str {
+        match self {
+            Self::Create => "messaging.create.exception",
+            Self::Send | Self::SendExisting => "messaging.send.exception",
+            Self::Receive => "messaging.receive.exception",
+            Self::Process => "messaging.process.exception",
+            Self::Settle => "messaging.settle.exception",
+        }
+    }
+
+    /// How bad that is: the application handles what a client returns, and nobody what a handler does.
+    ///
+    /// Spec: [messaging-exceptions].
+    ///
+    /// [messaging-exceptions]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-exceptions.md
+    pub(crate) const fn exception_severity(self) -> Severity {
+        match self {
+            Self::Process => Severity::Error,
+            _ => Severity::Warn,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +117,12 @@ mod tests {
             assert_eq!(one.span_kind(), kind);
             let is_consumer = kind == SpanKind::Consumer;
             assert_eq!(one.kind_of_own_spans() == SpanKind::Consumer, is_consumer);
+            assert_eq!(one.exception_event(), format!("messaging.{text}.exception"));
+            let severity = match kind {
+                SpanKind::Consumer => 17,
+                _ => 13,
+            };
+            assert_eq!(one.exception_severity() as i32, severity);
         }
     }
 }

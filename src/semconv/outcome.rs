@@ -2,9 +2,14 @@
 
 use std::any::{Any, type_name};
 use std::borrow::Cow;
-use std::fmt;
+use std::error::Error;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::{array, fmt, io, net, num, str, string, time};
+
+use super::error_name::telling;
+use super::exception::{Details, Exception, with_causes};
 
 /// `error.type` of a handler or guard that was dropped before it had an outcome.
 ///
@@ -21,7 +26,6 @@ pub(crate) const PANIC: &str = "panic";
 /// Spec: [attributes registry § error.type].
 ///
 /// [attributes registry § error.type]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/registry/attributes/error.md#error-type
-#[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
 pub(crate) const OTHER: &str = "_OTHER";
 
 /// What a handler returns: `()`, a `Result` whose error is `Debug`, a `ControlFlow`, or a type of
@@ -86,11 +90,28 @@ impl<B, C> Outcome for ControlFlow<B, C> {
 /// assert_eq!(kind, Some(io::ErrorKind::TimedOut));
 /// assert_eq!(error.type_name(), "std::io::error::Error");
 /// ```
+///
+/// # Text
+///
+/// The status of the span and the exception have the text of the error:
+///
+/// | the error is | its text |
+/// |---|---|
+/// | given to [`of_error`](Self::of_error); a boxed or shared `dyn Error`; a common error of the standard library; an error of the wrapped client | as it displays itself, with its causes behind a colon |
+/// | `String`, `&str`, `Cow<str>` | the text |
+/// | any other | its `Debug` form, the only one that every error has; of `anyhow` and `eyre` that has the causes, and the backtrace becomes the exception's |
 #[derive(Clone, Copy)]
 pub struct HandlerError<'a> {
     error: &'a dyn Any,
-    debug: &'a dyn fmt::Debug,
+    text: Text<'a>,
     type_name: &'static str,
+}
+
+/// Where the text of an error comes from.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Error(&'a (dyn Error + 'static)),
+    Debug(&'a dyn fmt::Debug),
 }
 
 impl<'a> HandlerError<'a> {
@@ -98,7 +119,16 @@ impl<'a> HandlerError<'a> {
     pub fn new<E: fmt::Debug + 'static>(error: &'a E) -> Self {
         Self {
             error,
-            debug: error,
+            text: of_std(error).map_or(Text::Debug(error), Text::Error),
+            type_name: type_name::<E>(),
+        }
+    }
+
+    /// Wraps an error that displays itself, for own implementations of [`Outcome`].
+    pub fn of_error<E: Error + 'static>(error: &'a E) -> Self {
+        Self {
+            error,
+            text: Text::Error(error),
             type_name: type_name::<E>(),
         }
     }
@@ -115,39 +145,96 @@ impl<'a> HandlerError<'a> {
         self.type_name
     }
 
-    /// Text for people, and the backtrace that some errors add to it.
+    /// What `error.type` is where no classifier says otherwise.
     ///
-    /// The text is as the error displays itself where its type is a common one, else its `Debug`
-    /// form, the only one that every error has. `anyhow` writes a backtrace behind that.
-    pub(crate) fn message_and_backtrace(&self) -> (String, Option<String>) {
-        let text = self.text();
-        match text.split_once("\n\nStack backtrace:\n") {
+    /// The name of the error's Rust type without references, pointers and what is generic:
+    /// `my_crate::Error` of `Arc<my_crate::Error>`. `_OTHER` where the type does not say which error
+    /// it is: `dyn Error`, text, primitive types, `()`, tuples and arrays, and `anyhow::Error` and
+    /// its like. The same name is the exception's `exception.type`, which is left out for `_OTHER`.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        telling(self.type_name).unwrap_or(OTHER)
+    }
+
+    /// What is told of the error. A client knows its own errors.
+    pub(crate) fn details(&self, of_client: KnownError) -> Details {
+        let text = match of_client(self.error) {
+            Some(error) => with_causes(error),
+            None => self.text(),
+        };
+        let (message, stacktrace) = match text.split_once("\n\nStack backtrace:\n") {
             Some((message, backtrace)) => (message.to_owned(), Some(backtrace.to_owned())),
             None => (text, None),
-        }
+        };
+        Details::Exception(Exception {
+            name: telling(self.type_name),
+            message,
+            stacktrace,
+        })
     }
 
     fn text(&self) -> String {
-        type Boxed = Box<dyn std::error::Error>;
-        type BoxedSend = Box<dyn std::error::Error + Send + Sync>;
-
         if let Some(text) = self.downcast_ref::<String>() {
             text.clone()
         } else if let Some(text) = self.downcast_ref::<&'static str>() {
             (*text).to_owned()
-        } else if let Some(error) = self.downcast_ref::<BoxedSend>() {
-            error.to_string()
-        } else if let Some(error) = self.downcast_ref::<Boxed>() {
-            error.to_string()
+        } else if let Some(text) = self.downcast_ref::<Cow<'static, str>>() {
+            text.clone().into_owned()
         } else {
-            format!("{:?}", self.debug)
+            match self.text {
+                Text::Error(error) => with_causes(error),
+                Text::Debug(error) => format!("{error:?}"),
+            }
+        }
+    }
+}
+
+/// Finds an error of a known type in a value.
+pub(crate) type KnownError = fn(&dyn Any) -> Option<&(dyn Error + 'static)>;
+
+/// Finds an error of type `E`.
+pub(crate) fn known<E: Error + 'static>(value: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    value.downcast_ref::<E>().map(|error| error as _)
+}
+
+/// Errors that the standard library has, and what it holds any error in.
+const OF_STD: [KnownError; 18] = [
+    |value| Some(&**value.downcast_ref::<Box<dyn Error + Send + Sync>>()?),
+    |value| Some(&**value.downcast_ref::<Box<dyn Error + Send>>()?),
+    |value| Some(&**value.downcast_ref::<Box<dyn Error>>()?),
+    |value| Some(&**value.downcast_ref::<Arc<dyn Error + Send + Sync>>()?),
+    |value| Some(&**value.downcast_ref::<Arc<dyn Error>>()?),
+    |value| Some(&**value.downcast_ref::<Rc<dyn Error>>()?),
+    |value| Some(&**value.downcast_ref::<Arc<io::Error>>()?),
+    known::<io::Error>,
+    known::<fmt::Error>,
+    known::<str::Utf8Error>,
+    known::<string::FromUtf8Error>,
+    known::<num::ParseIntError>,
+    known::<num::ParseFloatError>,
+    known::<num::TryFromIntError>,
+    known::<str::ParseBoolError>,
+    known::<array::TryFromSliceError>,
+    known::<net::AddrParseError>,
+    known::<time::SystemTimeError>,
+];
+
+fn of_std(value: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    OF_STD.iter().find_map(|known| known(value))
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Debug(error) => error.fmt(f),
         }
     }
 }
 
 impl fmt::Debug for HandlerError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HandlerError").field(&self.debug).finish()
+        f.debug_tuple("HandlerError").field(&self.text).finish()
     }
 }
 
@@ -160,47 +247,102 @@ pub(crate) type Classifier =
     clippy::unnecessary_wraps,
     reason = "it has the signature of a classifier"
 )]
-pub(crate) const fn by_type_name(error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
-    Some(Cow::Borrowed(error.type_name()))
+pub(crate) fn by_type_name(error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
+    Some(Cow::Borrowed(error.error_type()))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
-    fn message<E: fmt::Debug + 'static>(error: E) -> Option<(String, &'static str)> {
-        Err::<(), E>(error)
-            .error()
-            .map(|error| (error.message_and_backtrace().0, error.type_name()))
+    /// `error.type`, `exception.type` and the message.
+    type Told = (&'static str, Option<&'static str>, String);
+
+    fn told(error: HandlerError<'_>) -> Told {
+        let Details::Exception(exception) = error.details(|_| None) else {
+            return (error.error_type(), None, String::new());
+        };
+        (error.error_type(), exception.name, exception.message)
+    }
+
+    fn returned<E: fmt::Debug + 'static>(error: E) -> Option<Told> {
+        Err::<(), E>(error).error().map(told)
     }
 
     #[test]
     fn an_error_of_any_type_has_a_message_and_a_type() {
-        let boxed: Box<dyn std::error::Error + Send + Sync> = "no stock".into();
+        #[derive(Debug)]
+        struct OutOfStock {
+            #[expect(dead_code, reason = "it is shown")]
+            order: u32,
+        }
+        let of_any = |text: &str| Some(("_OTHER", None, text.to_owned()));
+        let named = |name, text: &str| Some((name, Some(name), text.to_owned()));
+        let full = || io::Error::other("no stock");
+        let own = type_name::<OutOfStock>();
+        let io_error = type_name::<io::Error>();
 
-        assert_eq!(message("no stock"), Some(("no stock".to_owned(), "&str")));
+        assert_eq!(returned("no stock"), of_any("no stock"));
+        assert_eq!(returned(String::from("no stock")), of_any("no stock"));
+        assert_eq!(returned(Cow::Borrowed("no stock")), of_any("no stock"));
+        assert_eq!(returned(()), of_any("()"));
+        assert_eq!(returned(404), of_any("404"));
+        let boxed: Box<dyn Error + Send + Sync> = full().into();
+        assert_eq!(returned(boxed), of_any("no stock"));
+        let boxed: Box<dyn Error + Send> = Box::new(full());
+        assert_eq!(returned(boxed), of_any("no stock"));
+        let boxed: Box<dyn Error> = Box::new(full());
+        assert_eq!(returned(boxed), of_any("no stock"));
+        let shared: Arc<dyn Error + Send + Sync> = Arc::new(full());
+        assert_eq!(returned(shared), of_any("no stock"));
         assert_eq!(
-            message(String::from("no stock")),
-            Some(("no stock".to_owned(), "alloc::string::String"))
+            returned(anyhow::anyhow!("no stock").context("order 7")),
+            of_any("order 7\n\nCaused by:\n    no stock")
         );
+        assert_eq!(returned(full()), named(io_error, "no stock"));
+        assert_eq!(returned(Arc::new(full())), named(io_error, "no stock"));
         assert_eq!(
-            message(boxed).map(|(text, _)| text),
-            Some("no stock".to_owned())
+            returned(OutOfStock { order: 7 }),
+            named(own, "OutOfStock { order: 7 }")
         );
-        assert_eq!(
-            message(anyhow::anyhow!("no stock").context("order 7")),
-            Some((
-                "order 7\n\nCaused by:\n    no stock".to_owned(),
-                "anyhow::Error"
-            ))
-        );
-        assert_eq!(message(()), Some(("()".to_owned(), "()")));
-        assert_eq!(
-            message(io::ErrorKind::TimedOut).map(|(text, _)| text),
-            Some("TimedOut".to_owned())
-        );
+    }
+
+    #[test]
+    fn an_error_that_displays_itself_is_told_so_and_with_its_causes() {
+        #[derive(Debug)]
+        struct Unpaid(num::ParseIntError);
+        impl fmt::Display for Unpaid {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("unpaid")
+            }
+        }
+        impl Error for Unpaid {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let unpaid = "seven".parse::<u32>().map_err(Unpaid).err();
+        let displayed = "unpaid: invalid digit found in string";
+
+        let by_itself = unpaid.as_ref().map(HandlerError::of_error).map(told);
+        let of_client = unpaid.as_ref().map(HandlerError::new);
+        let of_client = of_client.map(|error| error.details(known::<Unpaid>).description());
+
+        let name = type_name::<Unpaid>();
+        assert_eq!(by_itself, Some((name, Some(name), displayed.to_owned())));
+        assert_eq!(of_client.as_deref(), Some(displayed));
+    }
+
+    #[test]
+    fn a_backtrace_is_no_part_of_the_message() {
+        let text = "order 7\n\nStack backtrace:\n   0: main";
+        let details = HandlerError::new(&text).details(|_| None);
+
+        let Details::Exception(exception) = details else {
+            unreachable!("an error is an exception");
+        };
+        assert_eq!(exception.message, "order 7");
+        assert_eq!(exception.stacktrace.as_deref(), Some("   0: main"));
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
     Cow::Owned(tidied)
 }
 
+/// The text on one line, without what only laid it out.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains('\n') {
+        return Cow::Borrowed(text);
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Cow::Owned(lines.collect::<Vec<_>>().join(" "))
+}
+
 /// Whether a character does something to the text around it instead of being shown.
 fn acts(character: char) -> bool {
     character.is_control()

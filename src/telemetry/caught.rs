@@ -11,11 +11,13 @@ pub(crate) enum Component {
     Tracer,
     /// The meter and what is behind it.
     Meter,
+    /// The logger: its log processors and, behind those, exporters.
+    Logger,
     /// The propagator.
     Propagator,
     /// What decides whether a handler's error is a failure.
     Classifier,
-    /// What a handler returned, or its error, where it is asked what to record.
+    /// What a handler returned, or an error, where it is asked what to record.
     Outcome,
     /// What takes the lines that are written with `tracing`.
     Log,
@@ -27,6 +29,7 @@ impl Component {
         match self {
             Self::Tracer => "tracer",
             Self::Meter => "meter",
+            Self::Logger => "logger",
             Self::Propagator => "propagator",
             Self::Classifier => "classifier",
             Self::Outcome => "outcome",
@@ -36,7 +39,7 @@ impl Component {
 
     /// Whether this one has panicked before in this process.
     fn has_panicked_before(self) -> bool {
-        static TOLD: [AtomicBool; 6] = [const { AtomicBool::new(false) }; 6];
+        static TOLD: [AtomicBool; 7] = [const { AtomicBool::new(false) }; 7];
         TOLD.get(self as usize)
             .is_none_or(|told| told.swap(true, Ordering::Relaxed))
     }

@@ -5,6 +5,7 @@ pub(crate) mod context;
 pub(crate) mod globals;
 mod instruments;
 mod log_limiter;
+mod logger;
 mod moment;
 mod propagation;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::{env, fmt};
 
 use opentelemetry::global::BoxedTracer;
+use opentelemetry::logs::LoggerProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanBuilder, Tracer, TracerProvider};
@@ -25,6 +27,7 @@ pub(crate) use self::caught::{Component, caught};
 use self::instruments::COMPONENT;
 pub(crate) use self::instruments::Instruments;
 use self::log_limiter::LogLimiter;
+use self::logger::ExceptionLogger;
 pub(crate) use self::moment::Moment;
 pub(crate) use self::propagation::Propagation;
 use self::tracer::LateTracer;
@@ -32,6 +35,7 @@ pub(crate) use self::tracer::StartedSpan;
 use crate::policy::Policy;
 use crate::semconv::SCHEMA_URL;
 use crate::semconv::deprecated::{self, STABILITY_OPT_IN};
+use crate::semconv::exception::{self, SIGNAL_OPT_IN};
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
 
 /// Kinds of problems that a message's context can have.
@@ -55,6 +59,9 @@ pub(crate) const PROBLEM_KINDS: usize = 8;
 pub struct Telemetry {
     tracer: Arc<LateTracer>,
     meter: Option<Meter>,
+    logger: Option<Arc<dyn ExceptionLogger>>,
+    /// Exceptions that are logged are events of spans too.
+    keeps_exception_events: bool,
     instruments: Arc<OnceLock<Instruments>>,
     propagation: Propagation,
     policy: Arc<Policy>,
@@ -78,6 +85,9 @@ impl Telemetry {
         Self {
             tracer: Arc::default(),
             meter: None,
+            logger: None,
+            keeps_exception_events: env::var(SIGNAL_OPT_IN)
+                .is_ok_and(|opt_in| exception::both_are_wanted(&opt_in)),
             instruments: Arc::default(),
             propagation: Propagation::W3c,
             policy: Arc::default(),
@@ -115,6 +125,29 @@ impl Telemetry {
     pub fn meter_provider<P: MeterProvider>(mut self, provider: P) -> Self {
         self.meter = Some(provider.meter_with_scope(scope()));
         self.instruments = Arc::default();
+        self
+    }
+
+    /// Sets the provider of the logger: exceptions are log records then, not events of spans.
+    ///
+    /// An operation that has a span by its policy and ends with an error makes one record: at level
+    /// ERROR `messaging.process.exception` of a handler's error or panic, at level WARN
+    /// `messaging.send.exception` and `messaging.settle.exception` of a client's error; of a batch that
+    /// is sent, of the first error. It has `exception.type`, `exception.message` and
+    /// `exception.stacktrace` where there are such, and the ids and flags of the span, sampled or not:
+    /// what becomes of records of traces that are not sampled is for the provider to say.
+    ///
+    /// With `logs/dup` in `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` when [`Telemetry::new`] is called,
+    /// exceptions of handlers are both. Unset: they are span events, and those of clients are in the
+    /// span's status alone; OpenTelemetry has no global provider of loggers.
+    ///
+    /// Spec: messaging-exceptions, 1.45.0.
+    #[must_use]
+    pub fn logger_provider<P>(mut self, provider: P) -> Self
+    where
+        P: LoggerProvider<Logger: Send + Sync + 'static>,
+    {
+        self.logger = Some(Arc::new(provider.logger_with_scope(scope())));
         self
     }
 
@@ -157,9 +190,9 @@ impl Telemetry {
     /// the status of the span stays unset then. `error.type` is an attribute of metrics too, so
     /// return few different values.
     ///
-    /// Unset: each error fails the span, and its `error.type` is the name of its Rust type. For a
-    /// type that holds any error, such as `anyhow::Error`, a classifier can look at the error
-    /// inside:
+    /// Unset: each error fails the span, and its `error.type` is the name of its Rust type, as
+    /// [`HandlerError::error_type`] says. For a type that holds any error, such as `anyhow::Error`,
+    /// that is `_OTHER`; a classifier can look at the error inside:
     ///
     /// ```
     /// use std::io;
@@ -170,7 +203,7 @@ impl Telemetry {
     ///     match cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
     ///         Some(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
     ///         Some(_) => Some("io".into()),
-    ///         None => Some(error.type_name().into()),
+    ///         None => Some(error.error_type().into()),
     ///     }
     /// });
     /// ```

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use opentelemetry::global;
 use opentelemetry::trace::TraceContextExt as _;
@@ -13,6 +14,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use super::*;
+use crate::semconv::exception::Exception;
+use crate::semconv::operation_type::OperationType;
 
 /// Counts events.
 #[derive(Clone, Default)]
@@ -172,4 +175,46 @@ fn a_global_meter_provider_is_used_as_soon_as_it_is_there() {
         })
         .map(|point| point.value());
     assert_eq!(counted.collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn exceptions_are_logged_in_the_same_scope_as_spans() {
+    let logs = opentelemetry_sdk::logs::InMemoryLogExporter::default();
+    let provider = opentelemetry_sdk::logs::SdkLoggerProvider::builder()
+        .with_simple_exporter(logs.clone())
+        .build();
+    let telemetry = Telemetry::new().logger_provider(provider);
+    let exception = Exception {
+        name: None,
+        message: "no stock".to_owned(),
+        stacktrace: Some("0: main".to_owned()),
+    };
+
+    let operation_type = OperationType::Process;
+    assert!(telemetry.logs_exceptions(operation_type));
+    telemetry.log_exception(
+        operation_type,
+        &Context::new(),
+        SystemTime::UNIX_EPOCH,
+        &exception,
+    );
+
+    let logs = logs.get_emitted_logs().expect("no panic");
+    let [log] = &logs[..] else {
+        unreachable!("one record: {logs:?}");
+    };
+    assert_eq!(log.instrumentation, scope());
+    assert_eq!(log.record.timestamp(), Some(SystemTime::UNIX_EPOCH));
+    assert_eq!(log.record.trace_context(), None);
+    let attributes = log.record.attributes_iter();
+    let attributes: Vec<_> = attributes
+        .map(|(key, value)| (key.as_str(), value.clone()))
+        .collect();
+    assert_eq!(
+        attributes,
+        [
+            ("exception.message", "no stock".into()),
+            ("exception.stacktrace", "0: main".into()),
+        ]
+    );
 }

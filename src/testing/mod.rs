@@ -1,9 +1,9 @@
 //! Recorder, span assertions and a drawing of traces for tests and examples.
 //!
-//! - [`Recorder`] keeps finished spans and metrics in memory; the code under test takes its
+//! - [`Recorder`] keeps finished spans, metrics and log records in memory; the code under test takes its
 //!   [`Recorder::telemetry`].
-//! - [`ExpectedSpan`] and [`ExpectedMetric`] compare a whole span or metric and list every
-//!   difference.
+//! - [`ExpectedSpan`], [`ExpectedMetric`] and [`ExpectedLog`] compare a whole span, metric or log
+//!   record and list every difference.
 //! - [`TraceTree`] draws the spans of one or more services as text.
 //!
 //! No broker, collector or global provider is needed, so tests may run side by side.
@@ -81,7 +81,7 @@ mod recorder;
 mod sample;
 mod tree;
 
-pub use self::expect::{ExpectedMetric, ExpectedSpan};
+pub use self::expect::{ExpectedLog, ExpectedMetric, ExpectedSpan};
 pub use self::recorder::{Histogram, Recorder};
 pub use self::tree::TraceTree;
 pub use opentelemetry_sdk;

@@ -12,7 +12,7 @@ use integration::kafka::{
     sending_nowhere, sending_span, topic, wire_headers,
 };
 use integration::metrics::{of_type, operation_duration, sent_messages};
-use integration::unique;
+use integration::{assert_warned, logging, unique};
 use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use otel_messaging::{Telemetry, kafka};
@@ -47,7 +47,7 @@ fn again(message: &OwnedMessage) -> FutureRecord<'_, [u8], [u8]> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_for_a_topic_without_a_name_has_a_span_that_names_none() {
     let recorder = Recorder::new();
-    let producer = informed_producer(&recorder.telemetry(), &config());
+    let producer = informed_producer(&logging(&recorder), &config());
 
     let (error, _) = producer
         .send(order("", &[]), PATIENCE)
@@ -59,7 +59,11 @@ async fn a_record_for_a_topic_without_a_name_has_a_span_that_names_none() {
     sending_nowhere(SpanKind::Producer)
         .attribute(KEY, "order-7")
         .error("INVALID_TOPIC_EXCEPTION")
+        .description(error.to_string())
         .assert(&recorder.span("send"));
+    let span = recorder.span("send").span_context;
+    let exception = ("rdkafka::error::KafkaError", &*error.to_string());
+    assert_warned(&recorder, "send", &span, Some(exception));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

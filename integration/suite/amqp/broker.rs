@@ -35,6 +35,7 @@ pub struct Rabbit {
 impl Broker for Rabbit {
     type Receipt = Confirmation;
     type Message = Delivery;
+    type Error = lapin::Error;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         let connection = connection().await;
@@ -77,6 +78,10 @@ impl Broker for Rabbit {
         let acked = received.acker.ack(BasicAckOptions::default()).await;
         assert!(acked.expect("an ack"), "nobody else acknowledges it");
         received
+    }
+
+    fn error() -> Self::Error {
+        lapin::ErrorKind::ChannelsLimitReached.into()
     }
 
     fn headers(&self, received: &Received<Delivery>) -> Vec<Header> {

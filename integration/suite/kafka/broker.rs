@@ -11,6 +11,7 @@ use otel_messaging::Telemetry;
 use otel_messaging::kafka;
 use otel_messaging::testing::ExpectedSpan;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::{Offset, TopicPartitionList};
@@ -45,6 +46,7 @@ impl<C: Clients> Kafka<C> {
 impl<C: Clients> Broker for Kafka<C> {
     type Receipt = Delivery;
     type Message = OwnedMessage;
+    type Error = KafkaError;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         Self {
@@ -70,6 +72,10 @@ impl<C: Clients> Broker for Kafka<C> {
 
     async fn receive(&self, topic: &str) -> Received<OwnedMessage> {
         C::receive(&self.consumer_of(topic).0).await
+    }
+
+    fn error() -> Self::Error {
+        KafkaError::Canceled
     }
 
     fn headers(&self, received: &Received<OwnedMessage>) -> Vec<Header> {

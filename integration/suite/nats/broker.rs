@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use async_nats::client::{PublishError, PublishErrorKind};
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::Config;
@@ -46,6 +47,7 @@ pub struct Core {
 impl Broker for Core {
     type Receipt = ();
     type Message = async_nats::Message;
+    type Error = PublishError;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         let (address, port) = address();
@@ -83,6 +85,10 @@ impl Broker for Core {
         let messages = messages.expect("a declared subject");
         let mut messages = messages.lock().await;
         in_time(messages.next()).await.expect("a message")
+    }
+
+    fn error() -> Self::Error {
+        PublishErrorKind::InvalidSubject.into()
     }
 
     fn headers(&self, received: &Received<Self::Message>) -> Vec<Header> {
@@ -163,6 +169,7 @@ impl JetStream {
 impl Broker for JetStream {
     type Receipt = PublishAck;
     type Message = client::Message;
+    type Error = client::context::PublishError;
 
     async fn connect(telemetry: &Telemetry) -> Self {
         let (address, port) = address();
@@ -209,6 +216,10 @@ impl Broker for JetStream {
             .await
             .expect("a message")
             .expect("a message without error")
+    }
+
+    fn error() -> Self::Error {
+        client::context::PublishErrorKind::BrokenPipe.into()
     }
 
     fn headers(&self, received: &Received<Self::Message>) -> Vec<Header> {

@@ -226,8 +226,9 @@ pub async fn a_batch_that_fails_half_way_shows_which_messages_did<B: Broker>() {
     let on_whole = broker.in_common(broker.batch_span(&orders, 4), at(&batch, 0));
     links
         .fold(on_whole, ExpectedSpan::link)
-        .error("&str")
-        .exception("&str")
+        .error("_OTHER")
+        .description("no stock")
+        .event("exception")
         .assert(whole);
     let own = |number: usize| {
         let message = at(&batch, number);
@@ -246,8 +247,9 @@ pub async fn a_batch_that_fails_half_way_shows_which_messages_did<B: Broker>() {
         .child_of(at(&contexts, 1))
         .link(at(&contexts, 1))
         .link(&whole.span_context)
-        .error("&str")
-        .exception("&str")
+        .error("_OTHER")
+        .description("no stock")
+        .event("exception")
         .assert(failed);
 }
 
@@ -276,6 +278,7 @@ pub async fn a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing<B: 
         .iter()
         .fold(on_whole, ExpectedSpan::link)
         .error("cancelled")
+        .description("")
         .assert(whole);
     let own = |number: usize| {
         broker
@@ -285,7 +288,7 @@ pub async fn a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing<B: 
             .link(&whole.span_context)
     };
     own(0).assert(done);
-    own(1).error("cancelled").assert(dropped);
+    own(1).error("cancelled").description("").assert(dropped);
     assert_eq!(batch.into_inner().len(), 2);
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::process::Command;
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::SpanData;
@@ -11,7 +10,7 @@ use otel_messaging::testing::Recorder;
 
 use super::batches::at;
 use super::{send_bare, upstream_headers};
-use crate::{Broker, Message};
+use crate::{Broker, Message, again_with};
 
 const OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
 
@@ -66,17 +65,10 @@ pub async fn deprecated_names_are_added_where_they_are_asked_for<B: Broker>() {
     if env::var_os(OPT_IN).is_some() {
         return with_deprecated_names::<B>().await;
     }
-    // The environment is for a process as a whole.
-    let itself = env::current_exe().expect("the test's own program");
-    let output = Command::new(itself)
-        .arg("deprecated_names_are_added_where_they_are_asked_for")
-        .env(OPT_IN, "http/dup,messaging/dup")
-        .output()
-        .expect("it runs");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && told.contains(" passed") && !told.contains(" 0 passed"),
-        "{told}"
+    again_with(
+        "deprecated_names_are_added_where_they_are_asked_for",
+        OPT_IN,
+        "http/dup,messaging/dup",
     );
 }
 

@@ -42,6 +42,7 @@ macro_rules! scenarios {
             an_ambient_span_stays_the_parent_whatever_is_trusted
             an_empty_context_is_an_empty_context
             an_empty_template_is_none
+            an_error_is_named_by_its_type_where_that_says_something
             an_unsampled_trace_is_unbroken_over_four_hops
             baggage_of_a_message_stays_and_merges
             baggage_passes_by_the_lists_of_its_destinations
@@ -51,6 +52,9 @@ macro_rules! scenarios {
             deprecated_names_are_added_where_they_are_asked_for
             each_attempt_is_timed_under_its_error
             each_attempt_over_retry_destinations_links_to_the_one_before_it
+            exceptions_are_both_where_that_is_asked_for
+            exceptions_are_logged_where_a_logger_is_given
+            exceptions_are_logged_whether_or_not_a_span_is_recorded
             fan_back_shows_the_batch_in_the_traces_of_its_messages
             fan_back_stays_within_the_limit_of_links
             in_a_loop_a_context_that_is_not_continued_starts_a_new_trace

@@ -90,7 +90,7 @@ pub async fn each_attempt_is_timed_under_its_error<B: Broker>() {
 
     let processed = || broker.processed(&orders);
     process_duration()
-        .of(and(processed(), "error.type", "&str"), 2)
+        .of(and(processed(), "error.type", "_OTHER"), 2)
         .of(and(processed(), "error.type", "cancelled"), 1)
         .of(processed(), 1)
         .assert(&recorder);

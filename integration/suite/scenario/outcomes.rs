@@ -54,8 +54,9 @@ pub async fn a_handler_error_is_recorded_and_returned<B: Broker>() {
         .process_span(&orders, &received)
         .child_of(&creation)
         .link(&creation)
-        .error("anyhow::Error")
-        .exception("anyhow::Error")
+        .error("_OTHER")
+        .description("no stock")
+        .event("exception")
         .assert(&span);
 }
 
@@ -84,6 +85,7 @@ pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
         .child_of(&creation)
         .link(&creation)
         .error("panic")
+        .description("out of paper")
         .exception("panic")
         .assert(&recorder.span(&broker.process_name(&orders)));
 }
@@ -117,6 +119,7 @@ pub async fn a_dropped_handler_and_a_dropped_guard_are_cancelled<B: Broker>() {
             .child_of(&creation)
             .link(&creation)
             .error("cancelled")
+            .description("")
             .assert(span);
     }
 }
@@ -146,6 +149,7 @@ pub async fn the_error_classifier_decides<B: Broker>() {
     let _ = received.process(async |_| "seven".parse::<u32>()).await;
     expected()
         .error("malformed_order")
+        .description("invalid digit found in string")
         .exception("core::num::error::ParseIntError")
         .assert(&recorder.span(&name));
 

@@ -4,11 +4,13 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
+use opentelemetry::logs::Severity;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{Link, SpanKind, TraceId};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 use opentelemetry_sdk::trace::{
     SamplingResult, SdkTracerProvider, ShouldSample, Span, SpanData, SpanProcessor,
@@ -33,6 +35,31 @@ impl SpanProcessor for Panics {
 
     fn on_end(&self, _: SpanData) {
         assert_ne!(*self, Self::AtEnd, "a span processor panics");
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: std::time::Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+/// A log processor that panics when it is asked whether it wants a record, or when it gets one.
+#[derive(Debug)]
+struct PanickingLog {
+    is_asked: bool,
+}
+
+impl LogProcessor for PanickingLog {
+    fn emit(&self, _: &mut SdkLogRecord, _: &InstrumentationScope) {
+        unreachable!("a log processor panics")
+    }
+
+    fn event_enabled(&self, _: Severity, _: &str, _: Option<&str>) -> bool {
+        assert!(!self.is_asked, "a log processor panics");
+        true
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -96,6 +123,12 @@ fn broken(recorder: &Recorder) -> Vec<(Telemetry, Option<&'static str>)> {
             .build()
     };
     let sampler = SdkTracerProvider::builder().with_sampler(Broken).build();
+    let logger = |is_asked| {
+        let processor = PanickingLog { is_asked };
+        SdkLoggerProvider::builder()
+            .with_log_processor(processor)
+            .build()
+    };
     let view = |_: &Instrument| -> Option<Stream> { unreachable!("a view panics") };
     let meter = SdkMeterProvider::builder()
         .with_periodic_exporter(opentelemetry_sdk::metrics::InMemoryMetricExporter::default())
@@ -105,6 +138,8 @@ fn broken(recorder: &Recorder) -> Vec<(Telemetry, Option<&'static str>)> {
         (tracer(processor(Panics::AtStart)), Some("tracer")),
         (tracer(processor(Panics::AtEnd)), Some("tracer")),
         (tracer(sampler), Some("tracer")),
+        (telemetry().logger_provider(logger(true)), Some("logger")),
+        (telemetry().logger_provider(logger(false)), Some("logger")),
         (telemetry().propagator(Broken), Some("propagator")),
         (
             telemetry().error_classifier(|_| unreachable!("a classifier panics")),
@@ -123,7 +158,7 @@ fn panics(recorder: &Recorder, component: &'static str) -> u64 {
     counted.map_or(0, |(_, count)| count)
 }
 
-/// A panic of a span processor, a sampler, a propagator, a classifier, a meter or an error's text
+/// A panic of a span or log processor, a sampler, a propagator, a classifier, a meter or an error's text
 /// costs neither a message nor a result, and is counted.
 pub async fn telemetry_code_that_panics_costs_nothing<B: Broker>() {
     let recorder = Recorder::new();

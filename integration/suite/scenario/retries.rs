@@ -47,8 +47,9 @@ pub async fn each_attempt_over_retry_destinations_links_to_the_one_before_it<B: 
             .process_span(&from, &attempt)
             .child_of(&before)
             .link(&before)
-            .error("&str")
-            .exception("&str")
+            .error("_OTHER")
+            .description("no stock")
+            .event("exception")
             .assert(&process);
         let send = recorder.span(&broker.send_name(&to));
         broker

@@ -12,6 +12,7 @@ use opentelemetry::StringValue;
 use crate::engine::client::{Client, Server};
 use crate::engine::destination::shared_unless_empty;
 use crate::policy::Rule;
+use crate::semconv::outcome::known;
 use crate::telemetry::Telemetry;
 
 /// The conventions name the broker, which is not the only one that speaks the protocol.
@@ -89,6 +90,7 @@ impl ConnectionInfo {
 
     pub(in crate::amqp) fn client(&self, telemetry: &Telemetry) -> Arc<Client> {
         let mut client = Client::new(telemetry, SYSTEM);
+        client.known_error = known::<lapin::Error>;
         client.id.clone_from(&self.client_id);
         client.server.clone_from(&self.server);
         Arc::new(client)

@@ -15,6 +15,7 @@ use crate::amqp::attributes::{
 };
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
+use crate::semconv::exception::Details;
 
 /// A message for [`Producer::publish_batch`], in the types of the client.
 #[derive(Clone, Debug)]
@@ -217,7 +218,7 @@ fn counted<T>(
         if is_for_size(error) {
             sending.refused_for_size(index);
         }
-        sending.failed(index, error_type(error).into());
+        sending.failed(index, error_type(error).into(), || Details::of(error));
     }
     result
 }
@@ -234,7 +235,7 @@ fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirma
         let (said, error) = answer(confirmation);
         sending.record_of(index, None, |rule| confirmed_as(rule, said));
         match error {
-            Some(error_type) => sending.failed(index, error_type.into()),
+            Some(error_type) => sending.failed(index, error_type.into(), || Details::Nothing),
             None => sending.delivered(index, None),
         }
     }

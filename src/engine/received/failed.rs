@@ -8,6 +8,7 @@ use super::sealed::MessageSource;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::span::StartedOperation;
+use crate::semconv::exception::Details;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Moment;
 
@@ -15,12 +16,12 @@ use crate::telemetry::Moment;
 /// how many messages came by it, where it was for many.
 ///
 /// Spec: messaging-spans § Operation types, `receive`, 1.45.0.
-pub(crate) fn receive_failed<D: AsRef<str>>(
+pub(crate) fn receive_failed(
     source: &impl MessageSource,
     batch: Option<usize>,
     since: Moment,
     error_type: impl Into<Cow<'static, str>>,
-    description: impl FnOnce() -> D,
+    details: impl FnOnce() -> Details,
 ) {
     let current = Context::current();
     if current.is_telemetry_suppressed() {
@@ -39,6 +40,6 @@ pub(crate) fn receive_failed<D: AsRef<str>>(
         let inside = ParentAndLinks::inside(current);
         let mut started = StartedOperation::since(since, &operation, inside);
         started.record(|| source.attributes());
-        started.fail(error_type, description);
+        started.fail(error_type, details);
     }
 }

@@ -169,8 +169,9 @@ impl<M: Message> Received<M> {
     /// is a child of the creation context and links to it. If a span is active that was opened
     /// since the message was delivered, that one is the parent; one that was active before is only
     /// linked. The policy can choose [another parent](crate::policy::Rule::parent). An error that
-    /// the handler returns sets the span's status, `error.type` and an exception; so does a panic,
-    /// which continues. Settling is left to the caller.
+    /// the handler returns sets the span's status and `error.type` and is recorded as an exception,
+    /// as [`HandlerError`](crate::HandlerError) says; so is a panic, which continues. Settling is
+    /// left to the caller.
     ///
     /// The ambient context is the one of the first poll; if no context is attached then, the one of
     /// the call.

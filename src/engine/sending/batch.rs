@@ -18,6 +18,7 @@ use crate::engine::propagation::Problem;
 use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
+use crate::semconv::exception::Details;
 use crate::semconv::operation_type::OperationType;
 
 /// Messages on their way to the client, and from there to what the broker says of each. Dropped, the
@@ -170,18 +171,24 @@ impl SendingBatch {
         self.count(index, None);
     }
 
-    /// A message failed, and with it the operation.
-    pub(crate) fn failed(&mut self, index: usize, error_type: Cow<'static, str>) {
+    /// A message failed, and with it the operation; of several the first is told.
+    pub(crate) fn failed(
+        &mut self,
+        index: usize,
+        error_type: Cow<'static, str>,
+        details: impl Fn() -> Details,
+    ) {
         if let Some(message) = self.messages.get_mut(index)
             && let Some(created) = &mut message.created
         {
-            created.fail(error_type.clone(), || "");
+            // An error is an exception once, of the operation that it ended.
+            created.fail(error_type.clone(), || details().without_exception());
         }
         self.count(index, Some(of_error(error_type.clone())));
         if let Some(started) = &mut self.started
             && !started.has_failed()
         {
-            started.fail(error_type, || "");
+            started.fail(error_type, details);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
 use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
+use crate::semconv::exception::Details;
 use crate::semconv::operation_type::OperationType;
 
 /// A message on its way to the client, and from there to whatever the broker says of it. Dropped, its
@@ -132,14 +133,14 @@ impl Sending {
         }
     }
 
-    /// Records a failure, whose description is made only if a span is recorded.
-    pub(crate) fn fail<D: AsRef<str>>(
+    /// Records a failure, whose details are asked for only if they are recorded.
+    pub(crate) fn fail(
         &mut self,
         error_type: impl Into<Cow<'static, str>>,
-        description: impl FnOnce() -> D,
+        details: impl FnOnce() -> Details,
     ) {
         if let Some(started) = &mut self.started {
-            started.fail(error_type, description);
+            started.fail(error_type, details);
         }
     }
 

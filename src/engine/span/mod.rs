@@ -22,12 +22,11 @@ use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::{
-    EXCEPTION_EVENT, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE, FAN_BACK_LEFT_OUT,
-    FAN_BACK_MESSAGE_COUNT, count, of_error, partition_id,
+    EXCEPTION_EVENT, FAN_BACK_LEFT_OUT, FAN_BACK_MESSAGE_COUNT, count, of_error, partition_id,
 };
 use crate::semconv::deprecated;
+use crate::semconv::exception::{Details, Exception};
 use crate::semconv::operation_type::OperationType;
-use crate::semconv::text::tidy;
 use crate::telemetry::{Component, Moment, StartedSpan, Telemetry};
 
 /// An operation that has begun: its span, where it has one, and what its metrics need.
@@ -42,16 +41,25 @@ pub(crate) struct StartedOperation {
     batch: Option<usize>,
     fan_back: FanBack,
     context: Context,
+    /// A span was asked for, whatever came of that.
+    wants_span: bool,
     /// The span of the context is that of this operation.
     has_span: bool,
     /// It is, and it is recorded.
     recording: bool,
-    error_type: Option<Cow<'static, str>>,
+    failure: Option<Failure>,
     /// It is about one message, which the client has taken to send it.
     is_handed_over: bool,
     started: Moment,
     /// Set where the end was before the drop.
     elapsed: Option<Duration>,
+}
+
+/// What an operation failed with.
+struct Failure {
+    error_type: Cow<'static, str>,
+    /// Empty where it is on no span.
+    description: String,
 }
 
 impl StartedOperation {
@@ -67,11 +75,8 @@ impl StartedOperation {
         parent_and_links: ParentAndLinks,
     ) -> Self {
         if !operation.has_span() {
-            return Self::within(
-                started,
-                operation,
-                StartedSpan::nothing(&parent_and_links.parent),
-            );
+            let nothing = StartedSpan::nothing(&parent_and_links.parent);
+            return Self::within(started, operation, nothing, false);
         }
         let telemetry = &operation.client.telemetry;
         let limit = telemetry.most_links();
@@ -85,7 +90,7 @@ impl StartedOperation {
             .with_attributes(at_start(operation))
             .with_links(links);
         let span = telemetry.start(builder, &parent_and_links.parent);
-        let in_progress = Self::within(started, operation, span);
+        let in_progress = Self::within(started, operation, span, true);
         in_progress.record(|| when_recorded(operation));
         if in_progress.recording {
             for links in overflow {
@@ -97,10 +102,16 @@ impl StartedOperation {
 
     /// Begins an operation now that has no span, only metrics.
     pub(crate) fn without_span(operation: &Operation<'_>, context: &Context) -> Self {
-        Self::within(Moment::now(), operation, StartedSpan::nothing(context))
+        let nothing = StartedSpan::nothing(context);
+        Self::within(Moment::now(), operation, nothing, false)
     }
 
-    fn within(started: Moment, operation: &Operation<'_>, span: StartedSpan) -> Self {
+    fn within(
+        started: Moment,
+        operation: &Operation<'_>,
+        span: StartedSpan,
+        wants_span: bool,
+    ) -> Self {
         Self {
             client: Arc::clone(operation.client),
             destination: operation.destination.cloned(),
@@ -109,10 +120,11 @@ impl StartedOperation {
             partition: operation.partition,
             batch: operation.batch,
             fan_back: FanBack::default(),
+            wants_span,
             has_span: span.is_ours,
             recording: span.is_recording,
             context: span.context,
-            error_type: None,
+            failure: None,
             is_handed_over: false,
             started,
             elapsed: None,
@@ -160,10 +172,10 @@ impl StartedOperation {
         };
         let limit = self.telemetry().most_links();
         let batch = self.context.span().span_context().clone();
-        let has_failed = self.error_type.is_some();
+        let failure = self.failure.as_ref();
         for origin in origins {
             let messages = count(FAN_BACK_MESSAGE_COUNT, origin.links.len());
-            let error = self.error_type.clone().map(of_error);
+            let error = failure.map(|failure| of_error(failure.error_type.clone()));
             let (own, _) = within_limit(origin.links, limit.saturating_sub(1));
             let links = [Link::with_context(batch.clone())].into_iter().chain(own);
             let builder = SpanBuilder::from_name(operation.span_name())
@@ -174,8 +186,8 @@ impl StartedOperation {
             let parent = Context::new().with_remote_span_context(origin.first);
             let span = self.telemetry().start(builder, &parent);
             self.on(&span, |span| {
-                if has_failed {
-                    span.set_status(Status::error(""));
+                if let Some(failure) = failure {
+                    span.set_status(Status::error(failure.description.clone()));
                 }
                 span.end_with_timestamp(self.started.after(elapsed));
             });
@@ -267,22 +279,51 @@ impl StartedOperation {
 
     /// Records a failure; the operation still has to end.
     ///
-    /// Its description is made only if the span is recorded.
+    /// Its details are asked for only if they are recorded.
     ///
     /// Spec: [recording-errors § Recording errors on spans].
     ///
     /// [recording-errors § Recording errors on spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/general/recording-errors.md#recording-errors-on-spans
-    pub(crate) fn fail<D: AsRef<str>>(
+    pub(crate) fn fail(
         &mut self,
         error_type: impl Into<Cow<'static, str>>,
-        description: impl FnOnce() -> D,
+        details: impl FnOnce() -> Details,
     ) {
         let error_type = error_type.into();
+        let telemetry = self.telemetry();
+        let is_logged = self.wants_span && telemetry.logs_exceptions(self.operation_type);
+        let is_told = self.recording || is_logged || !self.fan_back.origins.is_empty();
+        let details = is_told.then(|| telemetry.caught(Component::Outcome, details));
+        let details = details.flatten().unwrap_or_default();
+        let description = details.description();
         self.on_span(|span| {
             span.set_attribute(of_error(error_type.clone()));
-            span.set_status(Status::error(tidy(description().as_ref()).into_owned()));
+            span.set_status(Status::error(description.clone()));
         });
-        self.error_type = Some(error_type);
+        if let Details::Exception(exception) = &details {
+            self.tell(exception, is_logged);
+        }
+        self.failure = Some(Failure {
+            error_type,
+            description,
+        });
+    }
+
+    /// Records an exception, as an event of the span, as a log record, or as both.
+    fn tell(&self, exception: &Exception, is_logged: bool) {
+        let telemetry = self.telemetry();
+        if telemetry.has_exception_events(self.operation_type) {
+            self.on_span(|span| {
+                let attributes = exception.attributes();
+                let attributes = attributes.map(|(key, value)| KeyValue::new(key, value));
+                span.add_event(EXCEPTION_EVENT, attributes.collect());
+            });
+        }
+        if is_logged {
+            let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
+            let at = self.started.after(elapsed);
+            telemetry.log_exception(self.operation_type, &self.context, at, exception);
+        }
     }
 
     pub(crate) const fn is_recording(&self) -> bool {
@@ -290,31 +331,7 @@ impl StartedOperation {
     }
 
     pub(crate) const fn has_failed(&self) -> bool {
-        self.error_type.is_some()
-    }
-
-    /// Records an exception as an event of the span.
-    ///
-    /// Spec: [exceptions-spans § Exception event].
-    ///
-    /// [exceptions-spans § Exception event]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/exceptions/exceptions-spans.md#exception-event
-    pub(crate) fn exception(
-        &self,
-        exception_type: &'static str,
-        message_and_backtrace: impl FnOnce() -> (String, Option<String>),
-    ) {
-        self.on_span(|span| {
-            let (message, backtrace) = message_and_backtrace();
-            let backtrace = backtrace.map(|text| KeyValue::new(EXCEPTION_STACKTRACE, text));
-            let attributes = [
-                KeyValue::new(EXCEPTION_TYPE, exception_type),
-                KeyValue::new(EXCEPTION_MESSAGE, message),
-            ];
-            span.add_event(
-                EXCEPTION_EVENT,
-                attributes.into_iter().chain(backtrace).collect(),
-            );
-        });
+        self.failure.is_some()
     }
 
     /// Fixes the end to now, whatever is still to be recorded.
@@ -328,7 +345,8 @@ impl Drop for StartedOperation {
         let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
         self.on_span(|span| span.end_with_timestamp(self.started.after(elapsed)));
         self.fan_back(elapsed);
-        let error = self.error_type.take().map(of_error);
+        let failure = self.failure.take();
+        let error = failure.map(|failure| of_error(failure.error_type));
         let operation = self.operation();
         if operation.rule().recorded() == Record::Off {
             return;

@@ -13,6 +13,7 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use pin_project_lite::pin_project;
 
 use super::StartedOperation;
+use crate::semconv::exception::{Details, Exception};
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
 use crate::telemetry::Component;
 
@@ -74,21 +75,19 @@ impl ProcessSpan {
         if let Some(error) = error.flatten()
             && let Some(error_type) = telemetry.classify(&error)
         {
-            // The text may hold what is not for everybody: it goes into the exception alone.
-            started.fail(error_type, || "");
-            started.exception(error.type_name(), || {
-                let text = || error.message_and_backtrace();
-                telemetry
-                    .caught(Component::Outcome, text)
-                    .unwrap_or_default()
-            });
+            started.fail(error_type, || error.details(client.known_error));
         }
     }
 
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
         if let Some(mut started) = self.started.take() {
-            started.fail(PANIC, || "");
-            started.exception(PANIC, || (panic_message(payload), None));
+            started.fail(PANIC, || {
+                Details::Exception(Exception {
+                    name: Some(PANIC),
+                    message: panic_message(payload),
+                    stacktrace: None,
+                })
+            });
         }
     }
 
@@ -123,14 +122,12 @@ impl ProcessSpan {
 impl Drop for ProcessSpan {
     fn drop(&mut self) {
         if let Some(mut started) = self.started.take() {
-            started.fail(
-                if thread::panicking() {
-                    PANIC
-                } else {
-                    CANCELLED
-                },
-                || "",
-            );
+            let error_type = match thread::panicking() {
+                true => PANIC,
+                false => CANCELLED,
+            };
+            // What the panic says is known to those alone who catch it.
+            started.fail(error_type, || Details::Nothing);
         }
     }
 }

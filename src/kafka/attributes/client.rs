@@ -8,6 +8,7 @@ use opentelemetry::{KeyValue, StringValue};
 use rdkafka::client::{Client, ClientContext};
 
 use super::KAFKA_CLUSTER_ID;
+use super::error_type::known_error;
 use crate::engine::client;
 use crate::engine::client::Server;
 use crate::engine::destination::{Destination, Name, shared, shared_unless_empty};
@@ -47,6 +48,7 @@ impl ClientInfo {
         let id = native::config(client, c"client.id").filter(|id| id != CLIENT_ID_UNSET);
         let group = native::config(client, c"group.id");
         let mut known = client::Client::new(telemetry, SYSTEM);
+        known.known_error = known_error;
         known.id = id.as_deref().and_then(shared_unless_empty);
         known.consumer_group = group.as_deref().and_then(shared_unless_empty);
         known.server = servers.as_deref().and_then(only_server);

@@ -1,8 +1,12 @@
 //! `error.type` of the errors that librdkafka reports.
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use std::any::Any;
+use std::error::Error;
 
-use crate::semconv::outcome::OTHER;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::OwnedMessage;
+
+use crate::semconv::outcome::{OTHER, known};
 
 /// `error.type` of a client error: the error's name in Kafka's protocol.
 ///
@@ -15,6 +19,12 @@ use crate::semconv::outcome::OTHER;
 /// [Kafka § Kafka spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/kafka.md#kafka-spans
 pub(in crate::kafka) fn error_type(error: &KafkaError) -> &'static str {
     error.rdkafka_error_code().map_or(OTHER, name)
+}
+
+/// Finds a client's error, alone or with the message that it gives back.
+pub(super) fn known_error(value: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    let given_back = value.downcast_ref::<(KafkaError, OwnedMessage)>();
+    known::<KafkaError>(value).or_else(|| Some(&given_back?.0))
 }
 
 const fn name(code: Code) -> &'static str {
@@ -212,5 +222,19 @@ mod tests {
             assert_eq!(error_type(&KafkaError::MessageProduction(code)), expected);
         }
         assert_eq!(error_type(&KafkaError::NoMessageReceived), OTHER);
+    }
+
+    #[test]
+    fn a_handlers_error_is_known_with_the_message_that_came_back_too() {
+        let message = || {
+            let time = rdkafka::Timestamp::NotAvailable;
+            OwnedMessage::new(None, None, "orders".to_owned(), time, 0, 0, None)
+        };
+        let told = |value: &dyn Any| known_error(value).map(ToString::to_string);
+        let canceled = Some("KafkaError (Client dropped)".to_owned());
+
+        assert_eq!(told(&KafkaError::Canceled), canceled);
+        assert_eq!(told(&(KafkaError::Canceled, message())), canceled);
+        assert_eq!(told(&message()), None);
     }
 }

@@ -17,6 +17,7 @@ use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
 use crate::kafka::attributes::{ClientInfo, error_type, offset};
 use crate::kafka::carrier::Given;
+use crate::semconv::exception::Details;
 
 impl<C, R> Producer<FutureProducer<C, R>>
 where
@@ -147,7 +148,9 @@ impl SendingRecords {
                 if is_for_size(&error) {
                     self.sending.refused_for_size(index);
                 }
-                self.sending.failed(index, error_type(&error).into());
+                let error_type = error_type(&error).into();
+                self.sending
+                    .failed(index, error_type, || Details::of(&error));
                 let headers = given.restored(message.detach_headers());
                 Err((error, message.replace_headers(headers)))
             }

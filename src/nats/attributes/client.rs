@@ -8,6 +8,7 @@ use opentelemetry::{KeyValue, StringValue};
 
 use super::NATS_STREAM_NAME;
 use super::connects::Connects;
+use super::error_type::known_error;
 use super::subject::{Patterns, is_inbox, template};
 use crate::engine::client;
 use crate::engine::client::Server;
@@ -54,6 +55,7 @@ impl Identity {
         names: &Arc<Names>,
     ) -> Arc<client::Client> {
         let mut known = client::Client::one_of(names, telemetry, SYSTEM);
+        known.known_error = known_error;
         known.server.clone_from(&self.server);
         known.id.clone_from(&self.client_id);
         known.consumer_group = group.and_then(shared_unless_empty);

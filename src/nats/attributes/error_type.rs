@@ -24,17 +24,20 @@
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 
-use async_nats::client::{PublishError, PublishErrorKind, RequestError, RequestErrorKind};
+use async_nats::client::{
+    FlushError, PublishError, PublishErrorKind, RequestError, RequestErrorKind, SubscribeError,
+};
 use async_nats::jetstream::consumer::pull::{self, BatchError};
 use async_nats::jetstream::consumer::push;
 use async_nats::jetstream::context as jetstream;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
 use async_nats::{HeaderMap, HeaderValue};
 
-use crate::semconv::outcome::OTHER;
+use crate::semconv::exception::Details;
+use crate::semconv::outcome::{KnownError, OTHER, known};
 
 const TIMEOUT: &str = "timeout";
 const NO_RESPONDERS: &str = "no_responders";
@@ -51,6 +54,19 @@ const SERVICE_ERROR: &str = "service_error";
 
 /// Digits of a micro-service's error code that is one of few, as those of HTTP are.
 const MAX_DIGITS: usize = 3;
+
+/// Finds a client's error.
+pub(super) fn known_error(value: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    let known: [KnownError; 6] = [
+        known::<PublishError>,
+        known::<RequestError>,
+        known::<SubscribeError>,
+        known::<FlushError>,
+        known::<jetstream::PublishError>,
+        known::<async_nats::jetstream::Error>,
+    ];
+    known.iter().find_map(|known| known(value))
+}
 
 pub(crate) fn of_publish(error: &PublishError) -> &'static str {
     match error.kind() {
@@ -128,6 +144,14 @@ pub(crate) fn of_settle(error: &async_nats::Error) -> &'static str {
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(io::ErrorKind::TimedOut) => TIMEOUT,
         _ => OTHER,
+    }
+}
+
+/// What is told of a message that could not be settled.
+pub(crate) fn why_not_settled(error: &async_nats::Error) -> Details {
+    match error.downcast_ref::<PublishError>() {
+        Some(error) => Details::of(error),
+        None => Details::of_any(&**error),
     }
 }
 

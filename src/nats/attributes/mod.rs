@@ -13,7 +13,7 @@ pub(super) use self::client::{
     ClientInfo, Connection, ConsumerInfo, Identity, Subscription, names_of_one,
 };
 pub(super) use self::error_type::{
-    of_answer, of_jetstream_publish, of_publish, of_receive, of_request, of_settle,
+    of_answer, of_jetstream_publish, of_publish, of_receive, of_request, of_settle, why_not_settled,
 };
 pub(super) use self::message::message_id;
 pub(super) use self::stream::{duplicates, is_for_size, of_ack, sequence, stream_name};

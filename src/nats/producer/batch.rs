@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::error::Error;
 use std::future::{self, poll_fn};
 use std::pin::pin;
 use std::task::{Poll, ready};
@@ -25,6 +26,7 @@ use crate::engine::sending::batch::SendingBatch;
 use crate::nats::attributes::{
     ClientInfo, duplicates, is_for_size, of_ack, of_jetstream_publish, of_publish, sequence,
 };
+use crate::semconv::exception::Details;
 
 impl Producer {
     /// Publishes messages in their order, and returns the result of each, in the same order. The
@@ -64,7 +66,7 @@ impl Producer {
                         sending.handed_over(index);
                         sending.delivered(index, None);
                     }
-                    Err(error) => fail(&mut sending, index, of_publish(error).into()),
+                    Err(error) => fail(&mut sending, index, of_publish(error).into(), error),
                 }
                 results.push(result);
             }
@@ -171,11 +173,16 @@ fn start(info: &ClientInfo, ambient: Context, messages: &mut [OutboundMessage]) 
     sending
 }
 
-fn fail(sending: &mut SendingBatch, index: usize, error_type: Cow<'static, str>) {
+fn fail(
+    sending: &mut SendingBatch,
+    index: usize,
+    error_type: Cow<'static, str>,
+    error: &(impl Error + 'static),
+) {
     if is_for_size(&error_type) {
         sending.refused_for_size(index);
     }
-    sending.failed(index, error_type);
+    sending.failed(index, error_type, || Details::of(error));
 }
 
 /// Longest time between two tries to hand a message over that there is no room for.
@@ -279,7 +286,10 @@ impl Acks {
                         .record_of(index, sequence(ack.sequence), |_| of_ack(ack));
                     self.sending.delivered(index, None);
                 }
-                Err(error) => fail(&mut self.sending, index, of_jetstream_publish(error)),
+                Err(error) => {
+                    let error_type = of_jetstream_publish(error);
+                    fail(&mut self.sending, index, error_type, error);
+                }
             }
             self.results.push(result);
         }

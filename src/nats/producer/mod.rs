@@ -5,6 +5,7 @@ pub(super) mod jetstream;
 mod traits;
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -23,6 +24,7 @@ use crate::engine::ambient::ambient;
 use crate::engine::client;
 use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
+use crate::semconv::exception::Details;
 use crate::telemetry::Telemetry;
 
 pub(super) const PUBLISH: &str = "publish";
@@ -348,13 +350,13 @@ pub(super) async fn answered(
     if let Ok(answer) = &result
         && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
     {
-        sending.fail(error_type, || text);
+        sending.fail(error_type, || Details::Text(text.to_owned()));
     }
     end(sending, result, of_request)
 }
 
 /// Ends the span with the client's result.
-pub(super) fn end<T, E: fmt::Display>(
+pub(super) fn end<T, E: Error + 'static>(
     mut sending: Sending,
     result: Result<T, E>,
     error_type: fn(&E) -> &'static str,
@@ -366,9 +368,9 @@ pub(super) fn end<T, E: fmt::Display>(
     result
 }
 
-fn fail(sending: &mut Sending, error_type: Cow<'static, str>, error: &impl fmt::Display) {
+fn fail(sending: &mut Sending, error_type: Cow<'static, str>, error: &(impl Error + 'static)) {
     if is_for_size(&error_type) {
         sending.refused_for_size();
     }
-    sending.fail(error_type, || error.to_string());
+    sending.fail(error_type, || Details::of(error));
 }

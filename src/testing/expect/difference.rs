@@ -1,7 +1,9 @@
 //! Differences between two spans, in readable form.
 
+use std::collections::BTreeMap;
+
 use opentelemetry::trace::{Event, SpanContext, SpanId, TraceId};
-use opentelemetry::{Array, StringValue, Value};
+use opentelemetry::{Array, Key, StringValue, Value};
 
 pub(super) struct Differences(pub(super) Vec<String>);
 
@@ -29,6 +31,33 @@ impl Differences {
     ) {
         for number in 1..=expected.len().max(found.len()) {
             self.compare(&format!("{what} {number}"), expected.next(), found.next());
+        }
+    }
+
+    /// Compares attributes; an expected one without a value may have any.
+    pub(super) fn compare_attributes<'a, V: 'a>(
+        &mut self,
+        expected: impl Iterator<Item = (&'a Key, &'a Option<V>)>,
+        found: impl Iterator<Item = (&'a Key, &'a V)>,
+        text: fn(&V) -> String,
+    ) {
+        // Lists, because the SDK keeps both values of a key that was set twice.
+        let mut both: BTreeMap<&Key, (Option<&Option<V>>, Vec<String>)> = BTreeMap::new();
+        for (key, value) in expected {
+            both.entry(key).or_default().0 = Some(value);
+        }
+        for (key, value) in found {
+            both.entry(key).or_default().1.push(text(value));
+        }
+        for (key, (expected, found)) in both {
+            let expected = match expected {
+                Some(None) if found.len() == 1 => continue,
+                Some(None) => Some("one value, whatever it is".to_owned()),
+                Some(Some(value)) => Some(text(value)),
+                None => None,
+            };
+            let found = (!found.is_empty()).then(|| found.join(" and "));
+            self.compare(&format!("attribute {key}"), expected, found);
         }
     }
 }

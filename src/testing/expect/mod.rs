@@ -1,25 +1,27 @@
-//! Comparison of a whole span or metric with what a test expects.
+//! Comparison of a whole span, metric or log record with what a test expects.
 
 mod difference;
+mod log;
 mod metric;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
-use opentelemetry::{Key, KeyValue, StringValue, Value};
+use opentelemetry::{Key, StringValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 use self::difference::{
     Differences, event_text, exception_text, ids_text, quoted, span_text, value_text,
 };
+pub use self::log::ExpectedLog;
 pub use self::metric::ExpectedMetric;
 use super::ERROR_TYPE;
 
 /// The description of a whole span, to compare a recorded span with.
 ///
 /// Everything else has to be absent: an additional parent, link, attribute, event or error is a
-/// difference. Times, the description of an error, the instrumentation scope, the attributes of
-/// links, and those of events other than `exception.type` are not compared.
+/// difference. Times, the instrumentation scope, the attributes of links, those of events other than
+/// `exception.type`, and a description of an error that is not given are not compared.
 ///
 /// # Examples
 ///
@@ -50,6 +52,7 @@ pub struct ExpectedSpan {
     // `None` stands for any value.
     attributes: BTreeMap<Key, Option<Value>>,
     is_error: bool,
+    description: Option<String>,
     events: Vec<String>,
 }
 
@@ -63,6 +66,7 @@ impl ExpectedSpan {
             links: Vec::new(),
             attributes: BTreeMap::new(),
             is_error: false,
+            description: None,
             events: Vec::new(),
         }
     }
@@ -101,6 +105,12 @@ impl ExpectedSpan {
     pub fn error(mut self, error_type: impl Into<StringValue>) -> Self {
         self.is_error = true;
         self.attribute(ERROR_TYPE, Value::String(error_type.into()))
+    }
+
+    /// Description of the error. Unset: it is not compared.
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
     }
 
     /// Adds an event, by its name, in order. Unset: no events.
@@ -150,44 +160,29 @@ impl ExpectedSpan {
             self.links.iter().map(span_text),
             span.links.iter().map(|link| span_text(&link.span_context)),
         );
-        self.compare_attributes(&span.attributes, &mut differences);
+        differences.compare_attributes(
+            self.attributes.iter(),
+            span.attributes.iter().map(|one| (&one.key, &one.value)),
+            value_text,
+        );
         differences.compare(
             "status",
             if self.is_error { ERROR } else { UNSET }.to_owned(),
             found_status(&span.status).to_owned(),
         );
+        if let Some(expected) = &self.description {
+            let found = match &span.status {
+                Status::Error { description } => Some(quoted(description)),
+                Status::Unset | Status::Ok => None,
+            };
+            differences.compare("description", quoted(expected), found);
+        }
         differences.compare_each(
             "event",
             self.events.iter().cloned(),
             span.events.iter().map(event_text),
         );
         differences.0
-    }
-
-    fn compare_attributes(&self, attributes: &[KeyValue], differences: &mut Differences) {
-        // Lists, because the SDK keeps both values of a key that was set twice.
-        let mut found: BTreeMap<&Key, Vec<String>> = BTreeMap::new();
-        for attribute in attributes {
-            let values = found.entry(&attribute.key).or_default();
-            values.push(value_text(&attribute.value));
-        }
-
-        let keys: BTreeSet<&Key> = self
-            .attributes
-            .keys()
-            .chain(found.keys().copied())
-            .collect();
-        for key in keys {
-            let found = found.get(key);
-            let expected = match self.attributes.get(key) {
-                Some(None) if found.is_some_and(|values| values.len() == 1) => continue,
-                Some(None) => Some("one value, whatever it is".to_owned()),
-                Some(Some(value)) => Some(value_text(value)),
-                None => None,
-            };
-            let found = found.map(|values| values.join(" and "));
-            differences.compare(&format!("attribute {key}"), expected, found);
-        }
     }
 }
 
@@ -209,6 +204,7 @@ const ERROR: &str = "error";
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::KeyValue;
     use opentelemetry::trace::{Event, Link};
 
     use super::*;
@@ -255,6 +251,7 @@ mod tests {
             .attribute("messaging.batch.message_count", 2)
             .any("messaging.system.name")
             .error("timeout")
+            .description("took 5 s")
             .event("retry")
             .exception("Timeout")
     }
@@ -303,6 +300,7 @@ mod tests {
                 "attribute messaging.batch.message_count: expected 2, found none",
                 "attribute messaging.system.name: expected one value, whatever it is, found none",
                 "status: expected error, found unset",
+                "description: expected \"took 5 s\", found none",
                 "event 1: expected \"retry\", found none",
                 "event 2: expected exception of type \"Timeout\", found none",
             ]
@@ -380,10 +378,14 @@ mod tests {
         span.status = Status::Ok;
 
         assert_eq!(
-            expect_full().error("refused").differences(&span),
+            expect_full()
+                .error("refused")
+                .description("no")
+                .differences(&span),
             [
                 "attribute error.type: expected \"refused\", found \"timeout\"",
                 "status: expected error, found ok",
+                "description: expected \"no\", found none",
             ]
         );
     }

@@ -1,7 +1,8 @@
-//! In-memory recording of spans and metrics.
+//! In-memory recording of spans, metrics and log records.
 
 mod metrics;
 
+use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{
     InMemorySpanExporter, Sampler, SdkTracerProvider, ShouldSample, SpanData,
@@ -10,7 +11,7 @@ use opentelemetry_sdk::trace::{
 pub use self::metrics::Histogram;
 use crate::telemetry::Telemetry;
 
-/// A tracer provider and a meter provider that keep in memory what they record.
+/// Providers of tracers, meters and loggers that keep in memory what they record.
 ///
 /// Clones share their records. Shutting down the tracer provider clears its spans.
 ///
@@ -33,8 +34,10 @@ use crate::telemetry::Telemetry;
 pub struct Recorder {
     spans: InMemorySpanExporter,
     metrics: InMemoryMetricExporter,
+    logs: InMemoryLogExporter,
     tracer_provider: SdkTracerProvider,
     meter_provider: SdkMeterProvider,
+    logger_provider: SdkLoggerProvider,
 }
 
 impl Recorder {
@@ -51,6 +54,7 @@ impl Recorder {
     pub fn with_sampler(sampler: impl ShouldSample + 'static) -> Self {
         let spans = InMemorySpanExporter::default();
         let metrics = InMemoryMetricExporter::default();
+        let logs = InMemoryLogExporter::default();
         Self {
             tracer_provider: SdkTracerProvider::builder()
                 .with_simple_exporter(spans.clone())
@@ -59,12 +63,17 @@ impl Recorder {
             meter_provider: SdkMeterProvider::builder()
                 .with_periodic_exporter(metrics.clone())
                 .build(),
+            logger_provider: SdkLoggerProvider::builder()
+                .with_simple_exporter(logs.clone())
+                .build(),
             spans,
             metrics,
+            logs,
         }
     }
 
-    /// Telemetry that records here, for the code under test.
+    /// Telemetry that records spans and metrics here, for the code under test. Exceptions are events
+    /// of spans; with [`logger_provider`](Self::logger_provider) given to it, they are log records.
     #[must_use]
     pub fn telemetry(&self) -> Telemetry {
         Telemetry::new()
@@ -82,6 +91,12 @@ impl Recorder {
     #[must_use]
     pub fn meter_provider(&self) -> &SdkMeterProvider {
         &self.meter_provider
+    }
+
+    /// Logger provider that records here.
+    #[must_use]
+    pub fn logger_provider(&self) -> &SdkLoggerProvider {
+        &self.logger_provider
     }
 
     /// Finished spans, in the order of their ends.
@@ -116,9 +131,43 @@ impl Recorder {
         }
     }
 
-    /// Clears the spans recorded so far. Metrics are kept.
+    /// Log records, in the order in which they were emitted.
+    ///
+    /// # Panics
+    ///
+    /// When a recording thread panicked in the middle of recording.
+    #[must_use]
+    pub fn logs(&self) -> Vec<SdkLogRecord> {
+        let logs = self.logs.get_emitted_logs();
+        let logs = logs.expect("no thread panics while it records a log record");
+        logs.into_iter().map(|log| log.record).collect()
+    }
+
+    /// The one log record of this event.
+    ///
+    /// # Panics
+    ///
+    /// When no log record or more than one has this event name.
+    #[must_use]
+    #[track_caller]
+    pub fn log(&self, event_name: &str) -> SdkLogRecord {
+        let logs = self.logs();
+        let is_named = |log: &&SdkLogRecord| log.event_name() == Some(event_name);
+        let mut named = logs.iter().filter(is_named);
+        match (named.next(), named.count()) {
+            (Some(log), 0) => log.clone(),
+            (first, more) => panic!(
+                "expected one log record {event_name:?}, found {}; recorded: {:?}",
+                usize::from(first.is_some()) + more,
+                logs.iter().map(|log| log.event_name()).collect::<Vec<_>>(),
+            ),
+        }
+    }
+
+    /// Clears the spans and log records recorded so far. Metrics are kept.
     pub fn clear(&self) {
         self.spans.reset();
+        self.logs.reset();
     }
 }
 
