@@ -28,7 +28,9 @@ const HOLDING_ANYTHING: [&str; 9] = [
 /// said by `dyn Error`, which stands for any error, by primitive types, tuples, arrays and functions,
 /// and by the types that hold any text or any error.
 ///
-/// Spec: attributes registry § error.type, 1.45.0.
+/// Spec: [attributes registry § error.type].
+///
+/// [attributes registry § error.type]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/registry/attributes/error.md#error-type
 pub(crate) fn telling(type_name: &'static str) -> Option<&'static str> {
     let mut name = type_name;
     while let Some(inner) = POINTERS

@@ -9,7 +9,9 @@ use super::text::{one_line, tidy};
 
 /// Variable of the environment that says whether exceptions that are logged are on spans too.
 ///
-/// Spec: exceptions in logs, "Important" on the transition, 1.45.0.
+/// Spec: [exceptions-logs].
+///
+/// [exceptions-logs]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/exceptions/exceptions-logs.md
 pub(crate) const SIGNAL_OPT_IN: &str = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN";
 
 /// Most causes of an error that are told; the chain of an error that names itself has no end.
@@ -73,7 +75,9 @@ impl Details {
 
     /// Description of the status of a span: the message, on one line and not too long.
     ///
-    /// Spec: recording-errors § Recording errors on spans, 1.45.0.
+    /// Spec: [recording-errors § Recording errors on spans].
+    ///
+    /// [recording-errors § Recording errors on spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/general/recording-errors.md#recording-errors-on-spans
     pub(crate) fn description(&self) -> String {
         let message = match self {
             Self::Nothing => "",
@@ -96,7 +100,9 @@ pub(crate) struct Exception {
 impl Exception {
     /// The attributes of the event or of the log record.
     ///
-    /// Spec: exceptions in logs § Attributes, 1.45.0.
+    /// Spec: [exceptions-logs § Attributes].
+    ///
+    /// [exceptions-logs § Attributes]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/exceptions/exceptions-logs.md#attributes
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&'static str, StringValue)> {
         let name = self.name.map(StringValue::from);
         let message = StringValue::from(self.message.clone());

@@ -62,7 +62,9 @@ impl<L: Logger + Send + Sync> ExceptionLogger for L {
 impl Telemetry {
     /// Whether exceptions of such operations are events of their spans.
     ///
-    /// Spec: exceptions on spans, deprecated, 1.45.0: operations that had none before get none.
+    /// Spec: [exceptions-spans], which is deprecated: operations that had no events before get none.
+    ///
+    /// [exceptions-spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/exceptions/exceptions-spans.md
     pub(crate) fn has_exception_events(&self, operation_type: OperationType) -> bool {
         operation_type == OperationType::Process
             && (self.logger.is_none() || self.keeps_exception_events)

@@ -141,7 +141,9 @@ impl Telemetry {
     /// exceptions of handlers are both. Unset: they are span events, and those of clients are in the
     /// span's status alone; OpenTelemetry has no global provider of loggers.
     ///
-    /// Spec: messaging-exceptions, 1.45.0.
+    /// Spec: [messaging-exceptions].
+    ///
+    /// [messaging-exceptions]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-exceptions.md
     #[must_use]
     pub fn logger_provider<P>(mut self, provider: P) -> Self
     where
