@@ -14,6 +14,7 @@ use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedLog, ExpectedSpan, Recorder};
 use otel_messaging::{Batch, Received, Telemetry};
 
+use super::fan_back::fan_back_span;
 use super::{send_bare, upstream, upstream_headers, upstream_span};
 use crate::metrics::{and, process_duration};
 use crate::{Broker, again_with, logging};
@@ -103,9 +104,10 @@ pub async fn exceptions_are_logged_where_a_logger_is_given<B: Broker>() {
         .link(&upstream_span())
         .link(&upstream_span())
         .assert(whole);
-    failed(broker.batch_span(&orders, 2))
+    failed(fan_back_span(&orders, whole, 2))
         .child_of(&upstream_span())
-        .link(&whole.span_context)
+        .link(&upstream_span())
+        .link(&upstream_span())
         .assert(in_trace);
     assert_logged(&recorder, &logged_no_stock(&whole.span_context));
 }

@@ -9,7 +9,7 @@ use super::batches::{at, received, span, spans, system, traceparent};
 use crate::Broker;
 
 /// What a span has that shows a batch in the trace of so many of its messages.
-fn fan_back_span(orders: &str, batch: &SpanData, messages: i64) -> ExpectedSpan {
+pub(super) fn fan_back_span(orders: &str, batch: &SpanData, messages: i64) -> ExpectedSpan {
     ExpectedSpan::new(format!("batch {orders}"), SpanKind::Consumer)
         .attribute("messaging.system.name", system(batch))
         .attribute("messaging.destination.name", orders.to_owned())
