@@ -242,7 +242,7 @@ fn record_failure<E: fmt::Display + 'static>(
     error: &E,
 ) {
     receive_failed(origin, batch, since, of_receive(error), || {
-        Details::of(error)
+        Details::displayed(error)
     });
 }
 
