@@ -132,8 +132,8 @@ impl Telemetry {
     ///
     /// An operation that has a span by its policy and ends with an error makes one record: at level
     /// ERROR `messaging.process.exception` of a handler's error or panic, at level WARN
-    /// `messaging.send.exception` and `messaging.settle.exception` of a client's error; of a batch that
-    /// is sent, of the first error. It has `exception.type`, `exception.message` and
+    /// `messaging.send.exception`, `messaging.receive.exception` and `messaging.settle.exception` of a
+    /// client's error; of a batch that is sent, of the first error. It has `exception.type`, `exception.message` and
     /// `exception.stacktrace` where there are such, and the ids and flags of the span, sampled or not:
     /// what becomes of records of traces that are not sampled is for the provider to say.
     ///
