@@ -204,7 +204,6 @@ pub fn assert_warned(
     };
     let event: &'static str = match operation_type {
         "send" => "messaging.send.exception",
-        "receive" => "messaging.receive.exception",
         "settle" => "messaging.settle.exception",
         other => unreachable!("no operation of a client: {other}"),
     };

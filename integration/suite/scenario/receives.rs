@@ -1,13 +1,14 @@
 //! Receiving that fails.
 
 use opentelemetry::context::FutureExt as _;
+use opentelemetry::logs::Severity;
 use opentelemetry::trace::Status;
 use otel_messaging::policy::{Policy, Record, Rule};
-use otel_messaging::testing::Recorder;
+use otel_messaging::testing::{ExpectedLog, Recorder};
 
 use super::{upstream, upstream_span};
-use crate::Faulty;
 use crate::metrics::{and, of_type, operation_duration};
+use crate::{Faulty, logging};
 
 /// What is recorded of a receive operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub async fn receiving_that_fails_is_recorded_as_if_a_message_had_come<B: Faulty
 
 async fn fail<B: Faulty>(policy: Policy, in_batches: bool, expected: Recorded) {
     let recorder = Recorder::new();
-    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let broker = B::connect(&logging(&recorder).policy(policy)).await;
     let orders = broker.declare("orders").await;
 
     let failure = broker.fail_to_receive(&orders, in_batches);
@@ -55,6 +56,7 @@ async fn fail<B: Faulty>(policy: Policy, in_batches: bool, expected: Recorded) {
     let spans = recorder.spans();
     let count = usize::from(expected == Recorded::All);
     assert_eq!(spans.len(), count, "{spans:?}");
+    assert_eq!(recorder.logs().len(), count, "{:?}", recorder.logs());
     for span in &spans {
         let received = broker.receive_span(&orders);
         match in_batches {
@@ -65,6 +67,11 @@ async fn fail<B: Faulty>(policy: Policy, in_batches: bool, expected: Recorded) {
         .error(B::FAILURE)
         .assert(span);
         assert_eq!(span.status, Status::error(text.clone()));
+        ExpectedLog::new("messaging.receive.exception", Severity::Warn)
+            .in_span(&span.span_context)
+            .any("exception.type")
+            .attribute("exception.message", text.clone())
+            .assert(&recorder.log("messaging.receive.exception"));
     }
     let count = usize::from(expected != Recorded::Nothing);
     assert_eq!(recorder.metrics().len(), count, "{:?}", recorder.metrics());
