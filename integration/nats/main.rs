@@ -12,6 +12,7 @@ mod batch_sends;
 mod batch_settling;
 mod batches;
 mod consumers;
+mod core_batch_sends;
 mod failed_receives;
 mod foreign;
 mod headers;

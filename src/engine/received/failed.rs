@@ -15,7 +15,9 @@ use crate::telemetry::Moment;
 /// Records a wait that ended with an error, where one that ends with a message is recorded. `batch` is
 /// how many messages came by it, where it was for many.
 ///
-/// Spec: messaging-spans § Operation types, `receive`, 1.45.0.
+/// Spec: [messaging-spans § Operation types], `receive`.
+///
+/// [messaging-spans § Operation types]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#operation-types
 pub(crate) fn receive_failed(
     source: &impl MessageSource,
     batch: Option<usize>,

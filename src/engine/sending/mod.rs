@@ -26,7 +26,9 @@ use crate::semconv::operation_type::OperationType;
 /// It counts as sent from when the client has taken it, whatever becomes of it then. What the client
 /// refuses, and what is dropped before, nobody has tried to send to the broker.
 ///
-/// Spec: messaging-metrics § `messaging.client.sent.messages`, note 1, 1.45.0.
+/// Spec: [messaging-metrics § Metric: messaging.client.sent.messages], note 1.
+///
+/// [messaging-metrics § Metric: messaging.client.sent.messages]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-metrics.md#metric-messagingclientsentmessages
 #[derive(Debug, Default)]
 pub(crate) struct Sending {
     /// None where telemetry has nothing to do with the message.

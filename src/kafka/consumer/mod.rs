@@ -156,11 +156,11 @@ fn record_failure(
     since: Moment,
     error: &KafkaError,
 ) {
-    let (of_type, text) = (error_type(error), || Details::of(error));
+    let (of_type, details) = (error_type(error), || Details::of(error));
     match partition {
         _ if matches!(error, KafkaError::PartitionEOF(_)) => {}
-        Some(partition) => receive_failed(partition, batch, since, of_type, text),
-        None => receive_failed(&**info, batch, since, of_type, text),
+        Some(partition) => receive_failed(partition, batch, since, of_type, details),
+        None => receive_failed(&**info, batch, since, of_type, details),
     }
 }
 
