@@ -1,0 +1,25 @@
+//! The rules, as a table for each thing that they are about.
+
+mod attributes;
+mod batches;
+mod links;
+mod metrics;
+mod outcomes;
+mod points;
+mod spans;
+
+use crate::verdict::Rule;
+
+/// All rules.
+pub(crate) fn all() -> Vec<Rule> {
+    let tables: [&[Rule]; 7] = [
+        &spans::RULES,
+        &attributes::RULES,
+        &outcomes::RULES,
+        &links::RULES,
+        &batches::RULES,
+        &metrics::RULES,
+        &points::RULES,
+    ];
+    tables.concat()
+}
