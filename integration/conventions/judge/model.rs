@@ -27,7 +27,10 @@ pub(crate) struct Span {
     pub(crate) start: SystemTime,
     pub(crate) end: SystemTime,
     pub(crate) attributes: Attributes,
+    /// What samplers saw.
+    pub(crate) at_start: Attributes,
     pub(crate) links: Vec<Link>,
+    pub(crate) links_at_start: usize,
     pub(crate) events: Vec<Event>,
     pub(crate) status: Status,
     pub(crate) schema: String,

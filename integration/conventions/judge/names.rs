@@ -218,11 +218,10 @@ pub(crate) fn form(key: &str) -> Option<Form> {
     if key.starts_with(CAPTURED) {
         return Some(Form::Texts);
     }
-    let registered = REGISTERED.iter().find(|(own, ..)| *own == key);
-    let ours = OURS.iter().find(|(own, _)| *own == key);
-    let exception = OF_EXCEPTIONS.contains(&key).then_some(Form::Text);
-    let form = registered.map(|(_, form, _)| *form);
-    form.or(ours.map(|(_, form)| *form)).or(exception)
+    let registered = REGISTERED.iter().map(|(own, form, _)| (*own, *form));
+    let exceptions = OF_EXCEPTIONS.iter().map(|own| (*own, Form::Text));
+    let mut all = registered.chain(OURS).chain(exceptions);
+    all.find(|(own, _)| *own == key).map(|(_, form)| form)
 }
 
 /// Names that the release has and calls deprecated.

@@ -89,7 +89,9 @@ fn span(
         end: start + Duration::from_millis(id.1.to_bytes()[7].into()),
         id,
         attributes,
+        at_start: Attributes::default(),
         links: Vec::new(),
+        links_at_start: 0,
         events: Vec::new(),
         status: Status::Unset,
         schema: SCHEMA.to_owned(),
@@ -211,6 +213,7 @@ fn failure(has_logger: bool) -> Scene {
     );
     nack.name = "nack amq.gen".to_owned();
     nack.parent = process.id.1;
+    nack.links.push(link(create));
     let done = facts
         .sent()
         .received(create)
@@ -258,7 +261,11 @@ fn nothing_in_common() -> Scene {
 }
 
 /// With the points that belong to the spans.
-fn measured(name: &str, spans: Vec<Span>, facts: Facts) -> Scene {
+fn measured(name: &str, mut spans: Vec<Span>, facts: Facts) -> Scene {
+    for span in &mut spans {
+        span.at_start = span.attributes.clone();
+        span.links_at_start = span.links.len();
+    }
     let mut points = Vec::new();
     for span in spans.iter().filter(|span| span.operation().is_some()) {
         let operation = span.operation().expect("an operation");

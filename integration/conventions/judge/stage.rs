@@ -1,12 +1,18 @@
 //! Where a scene plays: telemetry that records, and what was recorded as the judge reads it.
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanContext;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use opentelemetry::trace::{SpanContext, SpanId};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ScopeMetrics};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, SdkTracerProvider, Span as Started, SpanData, SpanProcessor,
+};
 use otel_messaging::Telemetry;
-use otel_messaging::testing::Recorder;
 
 use crate::model::{Attributes, Event, Facts, Id, Instrument, Link, Point, Scene, Span};
 
@@ -34,31 +40,47 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Stage {
     place: Place,
-    recorder: Recorder,
+    spans: InMemorySpanExporter,
+    tracers: SdkTracerProvider,
+    started: Beginnings,
     metrics: InMemoryMetricExporter,
     meters: SdkMeterProvider,
 }
 
 impl Stage {
     pub(crate) fn at(place: &Place) -> Self {
+        let spans = InMemorySpanExporter::default();
+        let started = Beginnings::default();
+        let tracers = SdkTracerProvider::builder()
+            .with_span_processor(started.clone())
+            .with_simple_exporter(spans.clone());
         let metrics = InMemoryMetricExporter::default();
         let meters = SdkMeterProvider::builder().with_periodic_exporter(metrics.clone());
         Self {
             place: place.clone(),
-            recorder: Recorder::new(),
+            tracers: tracers.build(),
+            spans,
+            started,
             metrics,
             meters: meters.build(),
         }
     }
 
     pub(crate) fn telemetry(&self) -> Telemetry {
-        self.recorder
-            .telemetry()
+        Telemetry::new()
+            .tracer_provider(self.tracers.clone())
             .meter_provider(self.meters.clone())
     }
 
-    pub(crate) fn recorder(&self) -> &Recorder {
-        &self.recorder
+    /// For spans of the application.
+    pub(crate) fn tracers(&self) -> &SdkTracerProvider {
+        &self.tracers
+    }
+
+    /// Names of the spans that have ended.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let spans = self.spans.get_finished_spans().expect("no panic");
+        spans.into_iter().map(|one| one.name.into_owned()).collect()
     }
 
     pub(crate) fn facts(&self) -> Facts {
@@ -67,7 +89,8 @@ impl Stage {
 
     /// What was recorded so far. Spans of the test itself are not judged.
     pub(crate) fn scene(self, name: &str, facts: Facts) -> Scene {
-        let spans = self.recorder.spans().into_iter();
+        let spans = self.spans.get_finished_spans().expect("no panic");
+        let spans = spans.into_iter();
         let spans = spans.filter(|span| span.instrumentation_scope.name() == "otel-messaging");
         self.meters.force_flush().expect("metrics are exported");
         let exported = self.metrics.get_finished_metrics().expect("no panic");
@@ -75,7 +98,7 @@ impl Stage {
         let scopes = latest.into_iter().flat_map(|latest| latest.scope_metrics());
         Scene {
             name: format!("{}: {name}", self.place.name),
-            spans: spans.map(span).collect(),
+            spans: spans.map(|data| span(data, &self.started)).collect(),
             points: scopes.flat_map(points).collect(),
             facts,
         }
@@ -94,7 +117,38 @@ fn attributes<'a>(all: impl IntoIterator<Item = &'a KeyValue>) -> Attributes {
     )
 }
 
-fn span(data: SpanData) -> Span {
+/// What spans had when they started.
+#[derive(Clone, Debug, Default)]
+struct Beginnings(Arc<Mutex<HashMap<SpanId, SpanData>>>);
+
+impl Beginnings {
+    fn of(&self, span: SpanId) -> SpanData {
+        let started = self.0.lock().expect("no panic");
+        started.get(&span).expect("it started").clone()
+    }
+}
+
+impl SpanProcessor for Beginnings {
+    fn on_start(&self, span: &mut Started, _: &Context) {
+        if let Some(data) = span.exported_data() {
+            let mut started = self.0.lock().expect("no panic");
+            started.insert(data.span_context.span_id(), data);
+        }
+    }
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+fn span(data: SpanData, started: &Beginnings) -> Span {
+    let beginning = started.of(data.span_context.span_id());
     let links = data.links.iter().map(|link| Link {
         to: id(&link.span_context),
         attributes: attributes(&link.attributes),
@@ -110,7 +164,9 @@ fn span(data: SpanData) -> Span {
         start: data.start_time,
         end: data.end_time,
         attributes: attributes(&data.attributes),
+        at_start: attributes(&beginning.attributes),
         links: links.collect(),
+        links_at_start: beginning.links.len(),
         events: events.collect(),
         schema: data
             .instrumentation_scope

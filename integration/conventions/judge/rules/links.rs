@@ -5,7 +5,7 @@ use opentelemetry::trace::{SpanId, TraceId};
 use crate::model::{Id, Scene, Span};
 use crate::verdict::{Bench, Rule};
 
-pub(super) const RULES: [Rule; 6] = [
+pub(super) const RULES: [Rule; 8] = [
     Rule {
         id: "link.origin",
         says: "what handles messages links to the context in which each was created",
@@ -29,6 +29,18 @@ pub(super) const RULES: [Rule; 6] = [
         says: "a span does not link twice to the same with the same attributes, and never to itself",
         spec: "messaging-spans § Consumer spans",
         check: once,
+    },
+    Rule {
+        id: "link.settled",
+        says: "what settling links to, if to anything, is where its messages were created",
+        spec: "messaging-spans § Consumer spans, settlement",
+        check: settled,
+    },
+    Rule {
+        id: "link.at-start",
+        says: "links are there from the start of the span, for samplers to see",
+        spec: "trace/api § Specifying links",
+        check: at_start,
     },
     Rule {
         id: "parent.batch",
@@ -99,6 +111,26 @@ fn once(scene: &Scene, bench: &mut Bench) {
             let is_right = same.next().is_none() && link.to != span.id;
             bench.span(span, is_right, format_args!("again to {:?}", link.to));
         }
+    }
+}
+
+fn settled(scene: &Scene, bench: &mut Bench) {
+    for span in scene.of("settle") {
+        for link in &span.links {
+            let is_right = scene.facts.origins.contains(&link.to);
+            bench.span(span, is_right, format_args!("a link to {:?}", link.to));
+        }
+    }
+}
+
+fn at_start(scene: &Scene, bench: &mut Bench) {
+    for span in &scene.spans {
+        let (all, first) = (span.links.len(), span.links_at_start);
+        bench.span(
+            span,
+            all == first,
+            format_args!("{first} of {all} from the start"),
+        );
     }
 }
 

@@ -1,11 +1,11 @@
 //! Metrics by themselves.
 
-use crate::model::{Instrument, Scene};
+use crate::model::{Instrument, Scene, Span};
 use crate::names::{
-    ADDRESS, ANONYMOUS, BOUNDS, DESTINATION, GROUP, METRICS, ON_METRICS, OPERATION,
-    OPERATION_DURATION, OPERATION_TYPE, OUR_METRICS, PORT, SCHEMA, SYSTEM, TEMPLATE, TEMPORARY,
-    is_deprecated,
+    ADDRESS, BOUNDS, DESTINATION, GROUP, METRICS, ON_METRICS, OPERATION, OPERATION_DURATION,
+    OPERATION_TYPE, OUR_METRICS, PORT, SCHEMA, SYSTEM, TEMPLATE, is_deprecated,
 };
+use crate::rules::points::is_known_to_be_one_of_many;
 use crate::verdict::{Bench, Rule};
 
 pub(super) const RULES: [Rule; 11] = [
@@ -147,34 +147,47 @@ fn listed(scene: &Scene, bench: &mut Bench) {
     }
 }
 
-/// What stands for the destinations of a scene's spans.
+/// What stands for the destinations of a scene's spans, or of the messages of its batches.
 fn destination(scene: &Scene, bench: &mut Bench) {
-    let on_spans = |key: &str, value: &str, is_few: bool| {
-        scene.spans.iter().any(|span| {
-            let is_many = span.attributes.is_true(TEMPORARY) || span.attributes.is_true(ANONYMOUS);
-            span.attributes.text(key).as_deref() == Some(value)
-                && (!is_few || !(is_many || span.attributes.has(TEMPLATE)))
-        })
-    };
     for (metric, ..) in METRICS {
         for point in scene.metric(metric) {
             let name = point.attributes.text(DESTINATION);
             let template = point.attributes.text(TEMPLATE);
+            let mut spans = scene.spans.iter();
             let is_right = match (&name, &template) {
                 _ if scene.spans.is_empty() => true,
-                (_, Some(template)) => name.is_none() && on_spans(TEMPLATE, template, false),
-                (Some(name), None) => on_spans(DESTINATION, name, true),
+                (_, Some(template)) => {
+                    name.is_none()
+                        && spans
+                            .any(|span| span.attributes.text(TEMPLATE).as_ref() == Some(template))
+                }
+                (Some(name), None) => spans.any(|span| {
+                    let is_few =
+                        !is_known_to_be_one_of_many(span) && !span.attributes.has(TEMPLATE);
+                    is_few && names(span, name)
+                }),
                 (None, None) => {
                     scene.facts.is_one_too_many
                         || scene.facts.has_no_common_name
-                        || scene.spans.iter().any(|span| {
-                            span.attributes.is_true(TEMPORARY) || span.attributes.is_true(ANONYMOUS)
-                        })
+                        || spans.any(is_known_to_be_one_of_many)
                 }
             };
             bench.that(metric, is_right, format_args!("{name:?}, {template:?}"));
         }
     }
+}
+
+/// Whether this is where a span's messages went, or some of them: a batch may be known by a part of it.
+fn names(span: &Span, destination: &str) -> bool {
+    let links = span.links.iter().map(|link| &link.attributes);
+    let mut found = links
+        .chain([&span.attributes])
+        .filter_map(|one| one.text(DESTINATION));
+    found.any(|name| {
+        let parts: Vec<_> = destination.split(':').collect();
+        name == destination
+            || span.batch().is_some() && name.split(':').all(|part| parts.contains(&part))
+    })
 }
 
 fn server(scene: &Scene, bench: &mut Bench) {
@@ -194,12 +207,11 @@ fn group(scene: &Scene, bench: &mut Bench) {
     for (metric, ..) in METRICS {
         for point in scene.metric(metric) {
             let of_point = point.attributes.get(GROUP);
-            let mut groups = scene
-                .spans
-                .iter()
-                .filter(|span| span.attributes.get(OPERATION) == point.attributes.get(OPERATION));
-            if let Some(span) = groups.next() {
-                let is_right = of_point == span.attributes.get(GROUP);
+            let same =
+                |span: &&Span| span.attributes.get(OPERATION) == point.attributes.get(OPERATION);
+            let mut spans = scene.spans.iter().filter(same).peekable();
+            if spans.peek().is_some() {
+                let is_right = spans.any(|span| span.attributes.get(GROUP) == of_point);
                 bench.that(metric, is_right, format_args!("{of_point:?}"));
             }
         }

@@ -4,13 +4,13 @@ use opentelemetry::trace::SpanKind;
 
 use crate::model::{Scene, Span};
 use crate::names::{
-    ADDRESS, DESTINATION, OPERATION, OPERATION_TYPE, OPERATIONS, OWN_SPANS, PORT, SCHEMA, SYSTEM,
-    TEMPLATE, VERBS,
+    ADDRESS, DESTINATION, GROUP, OPERATION, OPERATION_TYPE, OPERATIONS, OWN_SPANS, PARTITION, PORT,
+    SCHEMA, SYSTEM, TEMPLATE, VERBS,
 };
 use crate::rules::points::is_known_to_be_one_of_many;
 use crate::verdict::{Bench, Rule};
 
-pub(super) const RULES: [Rule; 13] = [
+pub(super) const RULES: [Rule; 15] = [
     Rule {
         id: "span.name",
         says: "the name is the operation's name and then the destination: its template, else its name if that is \
@@ -79,6 +79,19 @@ pub(super) const RULES: [Rule; 13] = [
         says: "server.port is there only beside server.address",
         spec: "attributes/server § Server attributes",
         check: port,
+    },
+    Rule {
+        id: "span.at-start",
+        says: "what samplers may decide on is there from the start of the span, if it is there at all",
+        spec: "messaging-spans § Messaging attributes, \"important for making sampling decisions\"",
+        check: at_start,
+    },
+    Rule {
+        id: "span.carried",
+        says: "a message carries the context of its create span, or where there is none that of a send span of kind \
+               PRODUCER",
+        spec: "messaging-spans § Producer spans",
+        check: carried,
     },
     Rule {
         id: "span.time",
@@ -243,6 +256,46 @@ fn port(scene: &Scene, bench: &mut Bench) {
                 "a port without an address",
             );
         }
+    }
+}
+
+fn at_start(scene: &Scene, bench: &mut Bench) {
+    let keys = [
+        SYSTEM,
+        OPERATION,
+        OPERATION_TYPE,
+        DESTINATION,
+        TEMPLATE,
+        PARTITION,
+        GROUP,
+        ADDRESS,
+        PORT,
+    ];
+    for span in scene.operations() {
+        // The broker chooses the partition that a message is sent to.
+        let keys = keys
+            .iter()
+            .filter(|key| !(span.is("send") && **key == PARTITION));
+        let late = keys.filter(|key| span.at_start.get(key) != span.attributes.get(key));
+        let late: Vec<_> = late.collect();
+        bench.span(span, late.is_empty(), format_args!("{late:?} later"));
+    }
+}
+
+fn carried(scene: &Scene, bench: &mut Bench) {
+    let facts = &scene.facts;
+    // Of what the test did not receive, nobody knows.
+    if facts.sent != facts.consumed || facts.origins.is_empty() {
+        return;
+    }
+    let creates: Vec<_> = scene.of("create").collect();
+    let sends = scene
+        .of("send")
+        .filter(|span| span.kind == SpanKind::Producer);
+    let sends: Vec<_> = sends.filter(|_| creates.is_empty()).collect();
+    for span in creates.into_iter().chain(sends) {
+        let is_carried = facts.origins.contains(&span.id);
+        bench.span(span, is_carried, "no message carries its context");
     }
 }
 

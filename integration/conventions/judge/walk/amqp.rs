@@ -297,13 +297,7 @@ async fn delegated(place: &Place) -> Scene {
         .expect("in time")
         .expect("a delivery");
     // The span ends behind the delegate.
-    let has_ended = || {
-        stage
-            .recorder()
-            .spans()
-            .iter()
-            .any(|one| one.name.starts_with("process"))
-    };
+    let has_ended = || stage.names().iter().any(|name| name.starts_with("process"));
     while !has_ended() {
         tokio::task::yield_now().await;
     }

@@ -9,7 +9,7 @@ use integration::kafka::{
 };
 use otel_messaging::policy::Rule;
 use otel_messaging::{Batch, Telemetry, kafka};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -56,6 +56,7 @@ pub(super) async fn scenes() -> Vec<Scene> {
     scenes.push(committed(place).await);
     scenes.push(tombstone(place).await);
     scenes.push(streamed(place).await);
+    scenes.push(by_queues(place).await);
     scenes.push(dropped_delivery(place).await);
     scenes.extend(kafka_failures::scenes(place).await);
     scenes
@@ -126,7 +127,7 @@ async fn received_in_batches(
 async fn of_two_topics(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let topics = [topic("orders").await, topic("payments").await];
-    let client: rdkafka::consumer::StreamConsumer = config().create().expect("a consumer");
+    let client: StreamConsumer = config().create().expect("a consumer");
     let consumer = kafka::Consumer::wrap(&stage.telemetry(), client);
     let mut partitions = TopicPartitionList::new();
     for (topic, number) in topics.iter().zip(0..) {
@@ -224,6 +225,47 @@ async fn streamed(place: &Place) -> Scene {
     drop(order);
     drop((streaming, polling));
     stage.scene("streamed and iterated", facts)
+}
+
+/// By the queue of the partition, one by one and in a batch, and then all is committed inside a span.
+async fn by_queues(place: &Place) -> Scene {
+    let stage = Stage::at(place);
+    let orders = topic("orders").await;
+    send(&orders, 0..3).await;
+    let client: StreamConsumer = config().create().expect("a consumer");
+    let consumer = kafka::Consumer::wrap(&stage.telemetry(), client);
+    let mut partition = TopicPartitionList::new();
+    let added = partition.add_partition_offset(&orders, 0, Offset::Beginning);
+    added.expect("an offset");
+    consumer.assign(&partition).expect("an assignment");
+    let queue = consumer.split_partition_queue(&orders, 0).expect("a queue");
+    // Whoever has a queue still polls the consumer.
+    let polling = consumer.recv();
+    let receiving = async {
+        let order = queue.recv().await.expect("a message");
+        order.process(async |_| ()).await;
+        let facts = stage
+            .facts()
+            .received(origin(&order))
+            .processed(End::Success);
+        let mut batches = queue.batches(2, 2 * PATIENCE);
+        let batch = batches.recv().await.expect("a batch");
+        batch
+            .process(async |_| {
+                let all = consumer.commit_consumer_state(CommitMode::Sync);
+                all.expect("a commit");
+            })
+            .await;
+        known(facts, &batch).settled()
+    };
+    let facts = tokio::select! {
+        _ = polling => unreachable!("all comes by the queue"),
+        facts = receiving => facts,
+    };
+    drop(queue);
+    drop(consumer);
+    // A commit of all that was consumed names no topic.
+    stage.scene("by a queue of the partition", facts.without_a_common_name())
 }
 
 /// Nobody knows what became of the record.

@@ -1,7 +1,5 @@
 //! What fails on Kafka. An error of the broker in fetching is one that only the embedded cluster can be asked for.
 
-use std::time::Duration;
-
 use futures::FutureExt as _;
 use integration::kafka::{PATIENCE, config, consumer_in, flush, informed_producer, next, topic};
 use integration::unique;
@@ -12,7 +10,7 @@ use otel_messaging::policy::{Policy, Rule};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{FutureRecord, Producer as _};
+use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::kafka::{place_of, send};
@@ -163,17 +161,16 @@ async fn commit_refused(place: &Place) -> Scene {
     stage.scene("a commit that is refused", facts)
 }
 
-/// A consumer of an embedded cluster that denies the next fetch.
-fn denied(
-    stage: &Stage,
-    rule: Rule,
-    cluster: &MockCluster<'_, impl rdkafka::ClientContext>,
-) -> kafka::Consumer {
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+/// A consumer of an embedded cluster, on which one record is.
+async fn embedded(stage: &Stage, rule: Rule, cluster: &Cluster) -> kafka::Consumer {
     cluster.create_topic("orders", 1, 1).expect("a topic");
-    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    cluster.request_errors(RDKafkaApiKey::Fetch, &[denied]);
     let mut config = config();
     config.set("bootstrap.servers", cluster.bootstrap_servers());
+    let bare: FutureProducer = config.create().expect("a producer");
+    let sent = bare.send(record("orders", "two books"), PATIENCE).await;
+    sent.map_err(|(error, _)| error).expect("a delivery");
     let client: StreamConsumer = config.create().expect("a consumer");
     let telemetry = stage.telemetry().policy(Policy::new().rule(rule));
     let consumer = kafka::Consumer::wrap(&telemetry, client);
@@ -181,34 +178,50 @@ fn denied(
     consumer
 }
 
+fn deny(cluster: &Cluster) {
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::Fetch, &[denied]);
+}
+
 async fn receive_failed() -> Scene {
     let cluster = MockCluster::new(1).expect("an embedded cluster");
     let stage = Stage::at(&place_of("Kafka, embedded", &cluster.bootstrap_servers()));
-    let consumer = denied(&stage, Rule::of("*").receive_spans(true), &cluster);
+    let consumer = embedded(&stage, Rule::of("*").receive_spans(true), &cluster).await;
+    let first = next(&consumer).await;
+    let facts = stage
+        .facts()
+        .without_a_common_name()
+        .received(origin(&first));
+    deny(&cluster);
     let received = tokio::time::timeout(PATIENCE, consumer.recv()).await;
-    let error = received
-        .expect("an error in time")
-        .map(drop)
-        .expect_err("denied");
+    let error = received.expect("an error in time").map(drop);
+    let end = End::failure(error.expect_err("denied"));
+    drop(first);
     drop(consumer);
-    let facts = stage.facts().without_a_common_name();
-    let facts = facts.did("receive", None, End::failure(error));
-    stage.scene("a receive that fails", facts)
+    let facts = facts.did("receive", None, End::Success);
+    stage.scene("a receive that fails", facts.did("receive", None, end))
 }
 
 async fn batch_failed() -> Scene {
     let cluster = MockCluster::new(1).expect("an embedded cluster");
     let stage = Stage::at(&place_of("Kafka, embedded", &cluster.bootstrap_servers()));
-    let consumer = denied(&stage, Rule::of("*"), &cluster);
-    let mut batches = consumer.batches(3, Duration::from_millis(1));
+    let consumer = embedded(&stage, Rule::of("*"), &cluster).await;
+    let mut batches = consumer.batches(1, PATIENCE);
+    let first = batches.recv().await.expect("a batch");
+    deny(&cluster);
     let received = tokio::time::timeout(PATIENCE, batches.recv()).await;
-    let error = received
-        .expect("an error in time")
-        .map(drop)
-        .expect_err("denied");
+    let error = received.expect("an error in time").map(drop);
+    let end = End::failure(error.expect_err("denied"));
+    let mut facts = stage.facts().without_a_common_name();
+    for one in &first {
+        facts = facts.received(origin(one));
+    }
+    drop(first);
     drop(batches);
     drop(consumer);
-    let facts = stage.facts().without_a_common_name();
-    let facts = facts.did("receive", Some(0), End::failure(error));
-    stage.scene("a receive of a batch that fails", facts)
+    let facts = facts.did("receive", Some(1), End::Success);
+    stage.scene(
+        "a receive of a batch that fails",
+        facts.did("receive", Some(0), end),
+    )
 }

@@ -6,6 +6,7 @@ mod kafka;
 mod kafka_failures;
 mod nats;
 mod nats_failures;
+mod nats_more;
 mod policies;
 mod shared;
 

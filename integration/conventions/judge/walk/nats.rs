@@ -16,7 +16,7 @@ use otel_messaging::Telemetry;
 use otel_messaging::nats::{Consumer, Producer, jetstream};
 
 use super::shared::{self, origin};
-use super::{nats_failures, policies};
+use super::{nats_failures, nats_more, policies};
 use crate::model::{End, Scene};
 use crate::stage::{Place, Stage};
 
@@ -107,6 +107,7 @@ pub(super) async fn scenes() -> Vec<Scene> {
     scenes.push(fetched(jetstream).await);
     scenes.push(stored(jetstream).await);
     scenes.push(duplicate(jetstream).await);
+    scenes.extend(nats_more::scenes(core, jetstream).await);
     scenes.extend(nats_failures::scenes(core, jetstream).await);
     scenes
 }

@@ -141,7 +141,8 @@ pub(crate) async fn singles<B: Broker>(place: &Place) -> Vec<Scene> {
             "panicked",
             plain,
             async |_, _, _, received, facts| {
-                let handler = received.process(async |_| std::panic::panic_any("no stock"));
+                let handler =
+                    received.process(async |_| std::panic::resume_unwind(Box::new("no stock")));
                 let panicked: Result<(), _> = AssertUnwindSafe(handler).catch_unwind().await;
                 assert!(panicked.is_err(), "the panic goes on");
                 facts.processed(failing("no stock"))
@@ -161,7 +162,7 @@ pub(crate) async fn singles<B: Broker>(place: &Place) -> Vec<Scene> {
         .await,
         handled::<B>(place, "guarded", plain, async |_, _, _, received, facts| {
             received.start_process_span().end(&Ok::<_, NoStock>(()));
-            let _ = received.start_process_span().end(&Err::<(), _>(NoStock));
+            received.start_process_span().end(&Err::<(), _>(NoStock));
             drop(received.start_process_span());
             let ends = [End::Success, failing("no stock"), End::Failure(None)];
             ends.into_iter().fold(facts, Facts::processed)
@@ -172,7 +173,7 @@ pub(crate) async fn singles<B: Broker>(place: &Place) -> Vec<Scene> {
             "handled inside a span",
             plain,
             async |_, _, stage, received, facts| {
-                let tracer = stage.recorder().tracer_provider().tracer("walk");
+                let tracer = stage.tracers().tracer("walk");
                 let ambient = Context::new().with_span(tracer.start("nightly run"));
                 received.process(async |_| ()).with_context(ambient).await;
                 facts.processed(End::Success)
@@ -239,7 +240,8 @@ pub(crate) async fn batches<B: Broker>(place: &Place) -> Vec<Scene> {
             "a batch that panicked",
             plain,
             async |batch, facts| {
-                let handler = batch.process(async |_| std::panic::panic_any("no stock"));
+                let handler =
+                    batch.process(async |_| std::panic::resume_unwind(Box::new("no stock")));
                 let panicked: Result<(), _> = AssertUnwindSafe(handler).catch_unwind().await;
                 assert!(panicked.is_err(), "the panic goes on");
                 facts.did("process", all, failing("no stock"))
