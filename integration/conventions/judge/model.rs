@@ -159,6 +159,8 @@ pub(crate) struct Facts {
     pub(crate) system: &'static str,
     /// The only server, where it is known.
     pub(crate) server: Option<(String, i64)>,
+    /// The client's id.
+    pub(crate) client: &'static str,
     /// Each operation, in any order.
     pub(crate) done: Vec<Done>,
     /// Messages that were handed to the client.

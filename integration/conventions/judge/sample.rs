@@ -7,7 +7,7 @@ use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 
 use crate::model::{Attributes, End, Event, Facts, Id, Instrument, Link, Point, Scene, Span};
 use crate::names::{
-    ADDRESS, ANONYMOUS, BATCH, BOUNDS, CONSUMED, DELIVERY_TAG, DESTINATION, ERROR, GROUP,
+    ADDRESS, ANONYMOUS, BATCH, BOUNDS, CLIENT, CONSUMED, DELIVERY_TAG, DESTINATION, ERROR, GROUP,
     OPERATION, OPERATION_DURATION, OPERATION_TYPE, PARTITION, PORT, PROCESS_DURATION, ROUTING_KEY,
     SCHEMA, SENT, SYSTEM, TEMPLATE, TEMPORARY,
 };
@@ -52,6 +52,7 @@ fn facts(system: &'static str) -> Facts {
     Facts {
         system,
         server: Some(("localhost".to_owned(), 1234)),
+        client: "shop-7",
         is_ordinary: true,
         ..Facts::default()
     }
@@ -74,6 +75,9 @@ fn span(
     if let Some((address, port)) = &facts.server {
         attributes.set(ADDRESS, address.clone());
         attributes.set(PORT, *port);
+    }
+    if operation != "create" {
+        attributes.set(CLIENT, facts.client);
     }
     if facts.system == "kafka" && !["create", "send"].contains(&operation) {
         attributes.set(GROUP, "billing");

@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) name: &'static str,
     pub(crate) system: &'static str,
     pub(crate) server: Option<(String, i64)>,
+    /// The id that its clients are given.
+    pub(crate) client: &'static str,
 }
 
 impl Place {
@@ -31,6 +33,7 @@ impl Place {
         Facts {
             system: self.system,
             server: self.server.clone(),
+            client: self.client,
             is_ordinary: true,
             ..Facts::default()
         }

@@ -4,8 +4,8 @@ use opentelemetry::trace::SpanKind;
 use opentelemetry::{Array, Value};
 
 use crate::names::{
-    ADDRESS, BATCH, DESTINATION, GROUP, MESSAGE_ID, OPERATION, OPERATION_TYPE, PARTITION, SENT,
-    SYSTEM, TEMPLATE, TEMPORARY,
+    ADDRESS, BATCH, CLIENT, DESTINATION, GROUP, MESSAGE_ID, OPERATION, OPERATION_TYPE, PARTITION,
+    SENT, SYSTEM, TEMPLATE, TEMPORARY,
 };
 use crate::sample::{BATCHES, link};
 
@@ -68,6 +68,9 @@ pub(super) const ALL: &[Mutation] = &[
     }),
     of("span.server.port", "a port alone", |all| {
         of_batches(all, "send").attributes.remove(ADDRESS);
+    }),
+    of("span.client", "none", |all| {
+        of_batches(all, "send").attributes.remove(CLIENT)
     }),
     of("span.at-start", "a template that comes later", |all| {
         single(all, "process").at_start.remove(TEMPLATE);

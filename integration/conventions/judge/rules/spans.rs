@@ -4,13 +4,13 @@ use opentelemetry::trace::SpanKind;
 
 use crate::model::{Scene, Span};
 use crate::names::{
-    ADDRESS, DESTINATION, GROUP, OPERATION, OPERATION_TYPE, OPERATIONS, OWN_SPANS, PARTITION, PORT,
-    SCHEMA, SYSTEM, TEMPLATE, VERBS,
+    ADDRESS, CLIENT, DESTINATION, GROUP, OPERATION, OPERATION_TYPE, OPERATIONS, OWN_SPANS,
+    PARTITION, PORT, SCHEMA, SYSTEM, TEMPLATE, VERBS,
 };
 use crate::rules::points::is_known_to_be_one_of_many;
 use crate::verdict::{Bench, Rule};
 
-pub(super) const RULES: [Rule; 15] = [
+pub(super) const RULES: [Rule; 16] = [
     Rule {
         id: "span.name",
         says: "the name is the operation's name and then the destination: its template, else its name if that is \
@@ -79,6 +79,12 @@ pub(super) const RULES: [Rule; 15] = [
         says: "server.port is there only beside server.address",
         spec: "attributes/server § Server attributes",
         check: port,
+    },
+    Rule {
+        id: "span.client",
+        says: "messaging.client.id is there where the client has one, on any span but that of creating",
+        spec: "messaging-spans § Messaging attributes, messaging.client.id",
+        check: client,
     },
     Rule {
         id: "span.at-start",
@@ -256,6 +262,14 @@ fn port(scene: &Scene, bench: &mut Bench) {
                 "a port without an address",
             );
         }
+    }
+}
+
+fn client(scene: &Scene, bench: &mut Bench) {
+    for span in scene.operations().filter(|span| !span.is("create")) {
+        let found = span.attributes.text(CLIENT);
+        let is_right = found.as_deref() == Some(scene.facts.client);
+        bench.span(span, is_right, format_args!("{found:?}"));
     }
 }
 

@@ -2,7 +2,9 @@
 
 use futures::StreamExt as _;
 use futures::channel::mpsc;
-use integration::amqp::{PATIENCE, Rabbit, confirming, connection, consume, known, queue, url};
+use integration::amqp::{
+    CLIENT_ID, PATIENCE, Rabbit, confirming, connection, consume, known, queue, url,
+};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions,
@@ -26,6 +28,7 @@ fn place() -> Place {
     Place {
         name: "RabbitMQ",
         system: "rabbitmq",
+        client: CLIENT_ID,
         server: Some((uri.authority.host, i64::from(uri.authority.port))),
     }
 }

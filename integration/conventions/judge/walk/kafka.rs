@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _};
 use integration::kafka::clients::{Callbacks, Queues};
 use integration::kafka::{
-    Kafka, PATIENCE, config, consumer, next, producer, raw_headers, servers, topic, topic_of,
+    CLIENT_ID, Kafka, PATIENCE, config, consumer, next, producer, raw_headers, servers, topic,
+    topic_of,
 };
 use otel_messaging::policy::Rule;
 use otel_messaging::{Batch, Telemetry, kafka};
@@ -28,6 +29,7 @@ pub(super) fn place_of(name: &'static str, servers: &str) -> Place {
     Place {
         name,
         system: "kafka",
+        client: CLIENT_ID,
         server: server.map(|(host, port)| (host.to_owned(), port.parse().expect("a port"))),
     }
 }

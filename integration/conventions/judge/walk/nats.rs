@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::consumer::{IntoConsumerConfig, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, Stream};
 use async_nats::jetstream::{self as client, Context};
 use async_nats::service::ServiceExt as _;
 use futures::StreamExt as _;
 use integration::nats::broker::{Core, JetStream};
-use integration::nats::{PATIENCE, client, in_time, server, stream_of, subscribed};
+use integration::nats::{CLIENT_ID, PATIENCE, address, client, in_time, stream_of, subscribed};
 use integration::unique;
 use otel_messaging::Telemetry;
 use otel_messaging::nats::{Consumer, Producer, jetstream};
@@ -21,19 +21,37 @@ use crate::model::{End, Scene};
 use crate::stage::{Place, Stage};
 
 fn place(name: &'static str) -> Place {
-    let mut address = None;
-    let mut port = None;
-    for one in server() {
-        match one.key.as_str() {
-            "server.address" => address = Some(one.value.to_string()),
-            _ => port = one.value.to_string().parse().ok(),
-        }
-    }
+    let (host, port) = address();
     Place {
         name,
         system: "nats",
-        server: address.zip(port),
+        server: Some((host, i64::from(port))),
+        client: CLIENT_ID,
     }
+}
+
+pub(super) fn producing(telemetry: &Telemetry, client: async_nats::Client) -> Producer {
+    let (host, port) = address();
+    Producer::wrap(telemetry, client)
+        .server(&host, port)
+        .client_id(CLIENT_ID)
+}
+
+pub(super) fn consuming(telemetry: &Telemetry, client: async_nats::Client) -> Consumer {
+    let (host, port) = address();
+    Consumer::wrap(telemetry, client)
+        .server(&host, port)
+        .client_id(CLIENT_ID)
+}
+
+pub(super) fn consuming_stored<T: IntoConsumerConfig>(
+    telemetry: &Telemetry,
+    consumer: client::consumer::Consumer<T>,
+) -> jetstream::Consumer<T> {
+    let (host, port) = address();
+    jetstream::Consumer::wrap(telemetry, consumer)
+        .server(&host, port)
+        .client_id(CLIENT_ID)
 }
 
 /// A stream of all subjects below its name, and wrappers.
@@ -51,6 +69,7 @@ impl Open {
     }
 
     pub(super) async fn by(telemetry: &Telemetry, context: Context) -> Self {
+        let (host, port) = address();
         let name = unique("orders");
         let config = stream::Config {
             name: name.clone(),
@@ -58,7 +77,9 @@ impl Open {
         };
         Self {
             stream: stream_of(&context, config).await,
-            producer: jetstream::Producer::wrap(telemetry, context.clone()),
+            producer: jetstream::Producer::wrap(telemetry, context.clone())
+                .server(&host, port)
+                .client_id(CLIENT_ID),
             telemetry: telemetry.clone(),
             context,
             name,
@@ -84,7 +105,7 @@ impl Open {
             ..pull::Config::default()
         };
         let consumer = self.stream.create_consumer(config).await;
-        jetstream::Consumer::wrap(&self.telemetry, consumer.expect("a consumer"))
+        consuming_stored(&self.telemetry, consumer.expect("a consumer"))
     }
 }
 
@@ -115,9 +136,9 @@ pub(super) async fn scenes() -> Vec<Scene> {
 async fn answered(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let (telemetry, subject) = (stage.telemetry(), unique("stock"));
-    let asking = Producer::wrap(&telemetry, client().await);
-    let answering = Producer::wrap(&telemetry, client().await);
-    let consumer = Consumer::wrap(&telemetry, answering.inner().clone());
+    let asking = producing(&telemetry, client().await);
+    let answering = producing(&telemetry, client().await);
+    let consumer = consuming(&telemetry, answering.inner().clone());
     let mut requests = consumer
         .subscribe(subject.clone())
         .await
@@ -146,9 +167,9 @@ async fn served(place: &Place) -> Scene {
     let service = service.expect("a service");
     let subject = format!("{name}.get");
     let endpoint = service.endpoint(&subject).await.expect("an endpoint");
-    let mut requests = Consumer::wrap(&telemetry, serving.clone()).endpoint(&subject, endpoint);
+    let mut requests = consuming(&telemetry, serving.clone()).endpoint(&subject, endpoint);
     subscribed(&serving).await;
-    let asking = Producer::wrap(&telemetry, client().await);
+    let asking = producing(&telemetry, client().await);
     let error = async_nats::service::error::Error {
         status: "no such book".to_owned(),
         code: 404,
@@ -190,13 +211,13 @@ async fn served(place: &Place) -> Scene {
 async fn by_a_group(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let (telemetry, name) = (stage.telemetry(), unique("orders"));
-    let consumer = Consumer::wrap(&telemetry, client().await);
+    let consumer = consuming(&telemetry, client().await);
     let subscription = consumer
         .queue_subscribe(format!("{name}.*"), "billing".to_owned())
         .await;
     let mut orders = subscription.expect("a subscription");
     subscribed(consumer.inner()).await;
-    let producer = Producer::wrap(&telemetry, client().await);
+    let producer = producing(&telemetry, client().await);
     let published = producer
         .publish(format!("{name}.7"), "two books".into())
         .await;
@@ -290,7 +311,7 @@ async fn stored(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let open = Open::with(&stage.telemetry()).await;
     open.publish("7").await;
-    let consumer = Consumer::wrap(&stage.telemetry(), client().await);
+    let consumer = consuming(&stage.telemetry(), client().await);
     let raw = open.stream.get_raw_message(1).await.expect("the message");
     let order = consumer.stored(&open.name, raw);
     order.process(async |_| ()).await;

@@ -6,11 +6,10 @@ use async_nats::jetstream::message::PublishMessage;
 use futures::{FutureExt as _, StreamExt as _};
 use integration::nats::{client, in_time, subscribed};
 use integration::unique;
-use otel_messaging::nats::Producer;
 use otel_messaging::policy::{Policy, Rule};
 use std::time::Duration;
 
-use super::nats::Open;
+use super::nats::{Open, producing};
 use crate::model::{End, Scene};
 use crate::stage::{Place, Stage};
 
@@ -29,7 +28,7 @@ pub(super) async fn scenes(core: &Place, jetstream: &Place) -> Vec<Scene> {
 
 async fn refused_by_the_client(place: &Place) -> Scene {
     let stage = Stage::at(place);
-    let producer = Producer::wrap(&stage.telemetry(), client().await);
+    let producer = producing(&stage.telemetry(), client().await);
     let too_much = vec![0; producer.inner().max_payload() + 1];
     let large = producer.publish(unique("orders"), too_much.into()).await;
     let facts = stage
@@ -41,7 +40,7 @@ async fn refused_by_the_client(place: &Place) -> Scene {
 
 async fn to_nowhere(place: &Place) -> Scene {
     let stage = Stage::at(place);
-    let producer = Producer::wrap(&stage.telemetry(), client().await);
+    let producer = producing(&stage.telemetry(), client().await);
     let nowhere = producer.publish("", "two books".into()).await;
     let end = End::failure(nowhere.expect_err("no subject"));
     drop(producer);
@@ -52,7 +51,7 @@ async fn to_nowhere(place: &Place) -> Scene {
 async fn nobody_answers(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let (subject, silent) = (unique("stock"), client().await);
-    let producer = Producer::wrap(&stage.telemetry(), client().await);
+    let producer = producing(&stage.telemetry(), client().await);
     let nobody = producer.request(subject.clone(), "how many?".into()).await;
     let facts = stage
         .facts()
@@ -77,7 +76,7 @@ async fn given_up(place: &Place) -> Scene {
         .await
         .expect("a subscription");
     subscribed(&silent).await;
-    let producer = Producer::wrap(&stage.telemetry(), client().await);
+    let producer = producing(&stage.telemetry(), client().await);
     let asking = producer.request(subject, "how many?".into());
     // Until the request is there.
     tokio::select! {

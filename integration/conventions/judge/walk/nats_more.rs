@@ -7,9 +7,8 @@ use async_nats::{HeaderMap, Request};
 use futures::StreamExt as _;
 use integration::nats::{PATIENCE, client, in_time, subscribed};
 use integration::unique;
-use otel_messaging::nats::{Consumer, Producer, jetstream};
 
-use super::nats::Open;
+use super::nats::{Open, consuming, consuming_stored, producing};
 use super::shared::origin;
 use crate::model::{End, Facts, Scene};
 use crate::stage::{Place, Stage};
@@ -27,7 +26,7 @@ pub(super) async fn scenes(core: &Place, jetstream: &Place) -> Vec<Scene> {
 async fn published(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let (subject, reply) = (unique("orders"), unique("replies"));
-    let producer = Producer::wrap(&stage.telemetry(), client().await);
+    let producer = producing(&stage.telemetry(), client().await);
     let books = || "two books".into();
     let (to, from) = (|| subject.clone(), || reply.clone());
     let outbound = OutboundMessage {
@@ -61,7 +60,7 @@ async fn requested(place: &Place) -> Scene {
         .await
         .expect("a subscription");
     subscribed(&answering).await;
-    let asking = Producer::wrap(&stage.telemetry(), client().await);
+    let asking = producing(&stage.telemetry(), client().await);
     let answer = async {
         for _ in 0..3 {
             let request = in_time(requests.next()).await.expect("a request");
@@ -93,13 +92,13 @@ async fn requested(place: &Place) -> Scene {
 async fn batched(place: &Place) -> Scene {
     let stage = Stage::at(place);
     let (telemetry, subject) = (stage.telemetry(), unique("orders"));
-    let consumer = Consumer::wrap(&telemetry, client().await);
+    let consumer = consuming(&telemetry, client().await);
     let subscription = consumer.subscribe(subject.clone()).await;
     let mut batches = subscription
         .expect("a subscription")
         .batches(2, 2 * PATIENCE);
     subscribed(consumer.inner()).await;
-    let producer = Producer::wrap(&telemetry, client().await);
+    let producer = producing(&telemetry, client().await);
     for _ in 0..2 {
         let published = producer.publish(subject.clone(), "two books".into()).await;
         published.expect("a publish");
@@ -130,7 +129,7 @@ async fn pushed(place: &Place) -> Scene {
         .create_consumer(config)
         .await
         .expect("a consumer");
-    let consumer = jetstream::Consumer::wrap(&stage.telemetry(), consumer);
+    let consumer = consuming_stored(&stage.telemetry(), consumer);
     let mut messages = consumer.messages().await.expect("messages");
     open.publish("7").await;
     let order = in_time(messages.next())
@@ -158,7 +157,7 @@ async fn pulled(place: &Place) -> Scene {
         .create_consumer(config)
         .await
         .expect("a consumer");
-    let ordered = jetstream::Consumer::wrap(&stage.telemetry(), ordered);
+    let ordered = consuming_stored(&stage.telemetry(), ordered);
     let mut messages = ordered.messages().await.expect("messages");
     let order = in_time(messages.next())
         .await
