@@ -5,11 +5,13 @@
 //! there is in `mutations.rs` what it is seen to complain of.
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "a test panics where it fails"
 )]
 
 mod expected;
+mod exported;
 mod model;
 mod mutations;
 mod names;
@@ -21,7 +23,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::Scene;
+use model::{Scene, Span};
 use verdict::Violation;
 
 use crate::expected::{UNEXERCISED, VIOLATIONS};
@@ -41,6 +43,10 @@ fn judge(scenes: &[Scene]) -> (BTreeMap<&'static str, usize>, Vec<Violation>) {
     (judged, all)
 }
 
+fn is_expected(violation: &Violation) -> bool {
+    VIOLATIONS.iter().any(|one| one.covers(violation))
+}
+
 /// Rules that applied to nothing.
 fn unexercised(judged: &BTreeMap<&'static str, usize>) -> BTreeSet<&'static str> {
     let never = judged.iter().filter(|(_, times)| **times == 0);
@@ -52,7 +58,6 @@ async fn what_is_recorded_on_all_brokers_is_by_the_conventions() {
     let scenes = Box::pin(walk::all()).await;
 
     let (judged, violations) = judge(&scenes);
-    let is_expected = |one: &Violation| VIOLATIONS.iter().any(|expected| expected.covers(one));
     let unexpected: Vec<_> = violations.iter().filter(|one| !is_expected(one)).collect();
     for violation in &violations {
         let known = if is_expected(violation) {
@@ -80,6 +85,23 @@ async fn what_is_recorded_on_all_brokers_is_by_the_conventions() {
         BTreeSet::from_iter(UNEXERCISED),
         "the walk shows nothing of these"
     );
+}
+
+#[test]
+fn what_the_examples_export_is_by_the_conventions() {
+    let examples = [("kafka_roundtrip", "kafka"), ("amqp_roundtrip", "rabbitmq")];
+    let scenes = examples.map(|(name, system)| exported::example(name, system));
+
+    for scene in &scenes {
+        let operations = scene.operations().filter_map(Span::operation);
+        let operations: BTreeSet<_> = operations.collect();
+        let all = ["process", "send", "settle"].map(str::to_owned);
+        assert_eq!(operations, BTreeSet::from(all), "{}", scene.name);
+    }
+    let (_, violations) = judge(&scenes);
+    let unexpected = violations.iter().filter(|one| !is_expected(one));
+    let unexpected: Vec<_> = unexpected.map(ToString::to_string).collect();
+    assert_eq!(unexpected, [""; 0]);
 }
 
 #[test]

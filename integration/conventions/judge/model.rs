@@ -156,6 +156,8 @@ impl Scene {
 /// What is known of a scene without a look at what was recorded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
+    /// All that is below is known; of what another program did, it is not.
+    pub(crate) are_known: bool,
     pub(crate) system: &'static str,
     /// The only server, where it is known.
     pub(crate) server: Option<(String, i64)>,

@@ -50,6 +50,7 @@ pub(crate) fn exception() -> Event {
 
 fn facts(system: &'static str) -> Facts {
     Facts {
+        are_known: true,
         system,
         server: Some(("localhost".to_owned(), 1234)),
         client: "shop-7",

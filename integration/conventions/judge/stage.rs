@@ -31,6 +31,7 @@ impl Place {
     /// What is known of any scene here.
     pub(crate) fn facts(&self) -> Facts {
         Facts {
+            are_known: true,
             system: self.system,
             server: self.server.clone(),
             client: self.client,

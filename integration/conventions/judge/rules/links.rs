@@ -115,6 +115,9 @@ fn once(scene: &Scene, bench: &mut Bench) {
 }
 
 fn settled(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     for span in scene.of("settle") {
         for link in &span.links {
             let is_right = scene.facts.origins.contains(&link.to);

@@ -65,6 +65,9 @@ fn ended(scene: &Scene, operation: &str, is_counted: impl Fn(&Done) -> bool) -> 
 }
 
 fn has_span(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     for (operation, _) in OPERATIONS {
         let (expected, found) = (
             ended(scene, operation, |_| true),
@@ -78,6 +81,9 @@ fn has_span(scene: &Scene, bench: &mut Bench) {
 }
 
 fn failed(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     for (operation, _) in OPERATIONS {
         let expected = ended(scene, operation, |one| one.end != End::Success);
         let found = scene.of(operation).filter(|span| span.has_failed()).count();

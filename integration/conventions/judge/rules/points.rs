@@ -88,6 +88,9 @@ fn fits(scene: &Scene, point: &Point, span: &Span) -> bool {
 }
 
 fn of_each_span(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     for span in scene.operations() {
         let Some(metric) = timed_by(&span.operation().unwrap_or_default()) else {
             continue;

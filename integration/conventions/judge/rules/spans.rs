@@ -266,6 +266,9 @@ fn port(scene: &Scene, bench: &mut Bench) {
 }
 
 fn client(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     for span in scene.operations().filter(|span| !span.is("create")) {
         let found = span.attributes.text(CLIENT);
         let is_right = found.as_deref() == Some(scene.facts.client);
