@@ -43,6 +43,7 @@ pub(crate) fn example(name: &str, system: &'static str) -> Scene {
         name: format!("example {name}"),
         spans: spans.collect(),
         points: Vec::new(),
+        logs: Vec::new(),
         facts: Facts {
             system,
             ..Facts::default()

@@ -14,6 +14,7 @@ pub(crate) struct Scene {
     pub(crate) name: String,
     pub(crate) spans: Vec<Span>,
     pub(crate) points: Vec<Point>,
+    pub(crate) logs: Vec<Log>,
     pub(crate) facts: Facts,
 }
 
@@ -45,6 +46,16 @@ pub(crate) struct Link {
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) name: String,
+    pub(crate) attributes: Attributes,
+}
+
+/// A log record that is an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) name: String,
+    pub(crate) severity: i32,
+    /// That was current.
+    pub(crate) span: Id,
     pub(crate) attributes: Attributes,
 }
 
@@ -127,6 +138,14 @@ impl Span {
 
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self.status, Status::Error { .. })
+    }
+
+    /// What it says of its failure.
+    pub(crate) fn description(&self) -> Option<&str> {
+        match &self.status {
+            Status::Error { description } => Some(description),
+            _ => None,
+        }
     }
 
     pub(crate) fn links_to(&self, id: Id) -> bool {

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 
-use crate::model::{Attributes, End, Event, Facts, Id, Instrument, Link, Point, Scene, Span};
+use crate::model::{Attributes, End, Event, Facts, Id, Instrument, Link, Log, Point, Scene, Span};
 use crate::names::{
     ADDRESS, ANONYMOUS, BATCH, BOUNDS, CLIENT, CONSUMED, DELIVERY_TAG, DESTINATION, ERROR, GROUP,
     OPERATION, OPERATION_DURATION, OPERATION_TYPE, PARTITION, PORT, PROCESS_DURATION, ROUTING_KEY,
@@ -223,7 +223,20 @@ fn failure(has_logger: bool) -> Scene {
         .sent()
         .received(create)
         .processed(End::failure("no stock"));
-    measured("failure", vec![publish, process, nack], done.settled())
+    let logs = has_logger.then(|| logged(&process));
+    Scene {
+        logs: logs.into_iter().collect(),
+        ..measured("failure", vec![publish, process, nack], done.settled())
+    }
+}
+
+fn logged(process: &Span) -> Log {
+    Log {
+        name: "messaging.process.exception".to_owned(),
+        severity: 17,
+        span: process.id,
+        attributes: exception().attributes,
+    }
 }
 
 /// A batch to two topics, one of which refuses.
@@ -314,6 +327,7 @@ fn measured(name: &str, mut spans: Vec<Span>, facts: Facts) -> Scene {
         name: name.to_owned(),
         spans,
         points,
+        logs: Vec::new(),
         facts,
     }
 }

@@ -104,6 +104,8 @@ impl Stage {
             name: format!("{}: {name}", self.place.name),
             spans: spans.map(|data| span(data, &self.started)).collect(),
             points: scopes.flat_map(points).collect(),
+            // The crate takes no logger provider.
+            logs: Vec::new(),
             facts,
         }
     }

@@ -52,6 +52,17 @@ pub(super) const ALL: &[Mutation] = &[
             span.events.push(exception());
         }
     }),
+    of("exception.log", "none", |all| {
+        scene(all, LOGGED).logs.clear()
+    }),
+    of("exception.log.name", "that of another operation", |all| {
+        let log = scene(all, LOGGED).logs.first_mut();
+        log.expect("a record").name = "messaging.send.exception".to_owned();
+    }),
+    of("exception.log.severity", "a warning", |all| {
+        let log = scene(all, LOGGED).logs.first_mut();
+        log.expect("a record").severity = 13;
+    }),
     of("exception.event", "an event of another name", |all| {
         let event = Event {
             name: "error".to_owned(),

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod batches;
+mod exceptions;
 mod links;
 mod metrics;
 mod outcomes;
@@ -12,10 +13,11 @@ use crate::verdict::Rule;
 
 /// All rules.
 pub(crate) fn all() -> Vec<Rule> {
-    let tables: [&[Rule]; 7] = [
+    let tables: [&[Rule]; 8] = [
         &spans::RULES,
         &attributes::RULES,
         &outcomes::RULES,
+        &exceptions::RULES,
         &links::RULES,
         &batches::RULES,
         &metrics::RULES,

@@ -1,12 +1,12 @@
-//! How operations end: status, `error.type`, exceptions, and that there is a span at all.
+//! How operations end: status, `error.type`, and that there is a span at all.
 
 use opentelemetry::trace::Status;
 
-use crate::model::{Done, End, Scene, Span};
+use crate::model::{Done, End, Scene};
 use crate::names::{ERROR, OPERATIONS};
 use crate::verdict::{Bench, Rule};
 
-pub(super) const RULES: [Rule; 8] = [
+pub(super) const RULES: [Rule; 6] = [
     Rule {
         id: "operation.span",
         says: "each operation has a span, failed ones too, unless the policy says otherwise",
@@ -43,18 +43,6 @@ pub(super) const RULES: [Rule; 8] = [
                that holds for any error",
         spec: "attributes/error § error.type",
         check: error_type,
-    },
-    Rule {
-        id: "exception.signal",
-        says: "exceptions are log records where the program has a logger provider, and not events of spans",
-        spec: "exceptions-logs; messaging-events",
-        check: exception_signal,
-    },
-    Rule {
-        id: "exception.event",
-        says: "an exception that is an event of a span is named exception, and has a type or a message",
-        spec: "exceptions-spans § Attributes",
-        check: exception_event,
     },
 ];
 
@@ -113,31 +101,34 @@ fn has_error_type(scene: &Scene, bench: &mut Bench) {
     }
 }
 
-/// What the exceptions of this span's operation may have been.
-fn messages<'a>(scene: &'a Scene, span: &'a Span) -> impl Iterator<Item = &'a String> {
-    let operation = span.operation().unwrap_or_default();
-    let done = scene.facts.done.iter();
-    done.filter(move |one| one.operation == operation)
-        .filter_map(|one| match &one.end {
-            End::Failure(Some(message)) => Some(message),
-            _ => None,
-        })
-}
-
 fn description(scene: &Scene, bench: &mut Bench) {
-    for span in scene.operations() {
-        let Status::Error { description } = &span.status else {
-            continue;
-        };
-        // A handler that was dropped left no exception.
-        if messages(scene, span).next().is_some() {
-            let is_right = messages(scene, span).any(|message| message == description);
-            let expected: Vec<_> = messages(scene, span).collect();
-            bench.span(
-                span,
-                is_right,
-                format_args!("{description:?} and not {expected:?}"),
-            );
+    if !scene.facts.are_known {
+        return;
+    }
+    for (operation, _) in OPERATIONS {
+        let done = scene.facts.done.iter();
+        let done = done.filter(|one| one.operation == operation && one.has_span);
+        let mut expected: Vec<_> = done
+            .filter_map(|one| match &one.end {
+                End::Success => None,
+                // A handler that was dropped left no exception, nor did a broker that says no.
+                End::Failure(message) => Some(message.clone().unwrap_or_default()),
+            })
+            .collect();
+        let spans = scene.of(operation);
+        let mut found: Vec<_> = spans
+            .filter_map(|span| match &span.status {
+                Status::Error { description } => Some(description.to_string()),
+                _ => None,
+            })
+            .collect();
+        expected.sort();
+        found.sort();
+        // That one has not failed is another rule.
+        if expected.len() == found.len() && !expected.is_empty() {
+            let what = format_args!("spans of type {operation}");
+            let texts = format_args!("{found:?} and not {expected:?}");
+            bench.that(what, found == expected, texts);
         }
     }
 }
@@ -163,27 +154,6 @@ fn error_type(scene: &Scene, bench: &mut Bench) {
     for (what, attributes) in of_spans.chain(of_points) {
         if let Some(text) = attributes.text(ERROR) {
             bench.that(format_args!("`{what}`"), is_name(&text), text);
-        }
-    }
-}
-
-fn exception_signal(scene: &Scene, bench: &mut Bench) {
-    if !scene.facts.has_logger {
-        return;
-    }
-    for span in scene.spans.iter().filter(|span| span.has_failed()) {
-        let has_event = span.events.iter().any(|event| event.name == "exception");
-        bench.span(span, !has_event, "has an event `exception`");
-    }
-}
-
-fn exception_event(scene: &Scene, bench: &mut Bench) {
-    for span in &scene.spans {
-        for event in &span.events {
-            let has = |key| event.attributes.has(key);
-            let is_right =
-                event.name == "exception" && (has("exception.type") || has("exception.message"));
-            bench.span(span, is_right, format_args!("event `{}`", event.name));
         }
     }
 }

@@ -19,7 +19,7 @@ use otel_messaging::{Received, Telemetry};
 use tokio::time::{sleep, timeout};
 
 use super::shared::{self, NoStock, origin};
-use super::{amqp_failures, policies};
+use super::{abilities, amqp_failures, policies};
 use crate::model::{End, Facts, Scene};
 use crate::stage::{Place, Stage};
 
@@ -89,8 +89,8 @@ pub(super) async fn scenes() -> Vec<Scene> {
     let place = &place();
     let mut scenes = shared::singles::<Rabbit>(place).await;
     scenes.extend(shared::batches::<Rabbit>(place).await);
-    scenes.extend(shared::sent_batches::<Rabbit>(place).await);
-    scenes.extend(shared::settled::<Rabbit>(place).await);
+    scenes.extend(abilities::sent_batches::<Rabbit>(place).await);
+    scenes.extend(abilities::settled::<Rabbit>(place).await);
     scenes.extend(policies::scenes::<Rabbit>(place).await);
     scenes.push(received_in_batches(place).await);
     scenes.push(got(place).await);

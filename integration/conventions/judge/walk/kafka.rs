@@ -16,7 +16,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::shared::{self, origin, policy, traceparent};
-use super::{kafka_failures, policies};
+use super::{abilities, kafka_failures, policies};
 use crate::model::{End, Facts, Scene};
 use crate::stage::{Place, Stage};
 
@@ -39,7 +39,7 @@ pub(super) async fn scenes() -> Vec<Scene> {
     let plain = |telemetry: Telemetry| telemetry;
     let mut scenes = shared::singles::<Kafka>(place).await;
     scenes.extend(shared::batches::<Kafka>(place).await);
-    scenes.extend(shared::sent_batches::<Kafka>(place).await);
+    scenes.extend(abilities::sent_batches::<Kafka>(place).await);
     scenes.extend(policies::scenes::<Kafka>(place).await);
     for (name, scene) in [
         ("callbacks", with_clients::<Callbacks>(place).await),

@@ -1,5 +1,6 @@
 //! The walk through the public API: what is the same for every broker here, what is not in a file for each.
 
+mod abilities;
 mod amqp;
 mod amqp_failures;
 mod kafka;

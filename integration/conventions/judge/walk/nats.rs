@@ -16,7 +16,7 @@ use otel_messaging::Telemetry;
 use otel_messaging::nats::{Consumer, Producer, jetstream};
 
 use super::shared::{self, origin};
-use super::{nats_failures, nats_more, policies};
+use super::{abilities, nats_failures, nats_more, policies};
 use crate::model::{End, Scene};
 use crate::stage::{Place, Stage};
 
@@ -113,12 +113,12 @@ pub(super) async fn scenes() -> Vec<Scene> {
     let (core, jetstream) = (&place("core NATS"), &place("JetStream"));
     let mut scenes = shared::singles::<Core>(core).await;
     scenes.extend(shared::batches::<Core>(core).await);
-    scenes.extend(shared::sent_batches::<Core>(core).await);
+    scenes.extend(abilities::sent_batches::<Core>(core).await);
     scenes.extend(policies::scenes::<Core>(core).await);
     scenes.extend(shared::singles::<JetStream>(jetstream).await);
     scenes.extend(shared::batches::<JetStream>(jetstream).await);
-    scenes.extend(shared::sent_batches::<JetStream>(jetstream).await);
-    scenes.extend(shared::settled::<JetStream>(jetstream).await);
+    scenes.extend(abilities::sent_batches::<JetStream>(jetstream).await);
+    scenes.extend(abilities::settled::<JetStream>(jetstream).await);
     scenes.extend(policies::scenes::<JetStream>(jetstream).await);
     scenes.push(answered(core).await);
     scenes.push(served(core).await);
