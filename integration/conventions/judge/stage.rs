@@ -81,10 +81,13 @@ impl Stage {
         &self.tracers
     }
 
-    /// Names of the spans that have ended.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let spans = self.spans.get_finished_spans().expect("no panic");
-        spans.into_iter().map(|one| one.name.into_owned()).collect()
+    /// Whether anything was recorded of a metric.
+    pub(crate) fn has_measured(&self, metric: &str) -> bool {
+        self.metrics.reset();
+        self.meters.force_flush().expect("metrics are exported");
+        let exported = self.metrics.get_finished_metrics().expect("no panic");
+        let scopes = exported.iter().flat_map(|one| one.scope_metrics());
+        scopes.flat_map(points).any(|point| point.metric == metric)
     }
 
     pub(crate) fn facts(&self) -> Facts {

@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::shared::{self, NoStock, origin};
 use super::{abilities, amqp_failures, policies};
 use crate::model::{End, Facts, Scene};
+use crate::names::PROCESS_DURATION;
 use crate::stage::{Place, Stage};
 
 fn place() -> Place {
@@ -299,9 +300,8 @@ async fn delegated(place: &Place) -> Scene {
         .await
         .expect("in time")
         .expect("a delivery");
-    // The span ends behind the delegate.
-    let has_ended = || stage.names().iter().any(|name| name.starts_with("process"));
-    while !has_ended() {
+    // It is measured behind the delegate, last of all.
+    while !stage.has_measured(PROCESS_DURATION) {
         tokio::task::yield_now().await;
     }
     let facts = stage.facts().sent().received(origin);
