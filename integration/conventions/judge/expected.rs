@@ -33,9 +33,7 @@ const fn known(rule: &'static str, scenes: &'static [&'static str], why: &'stati
     Expected { rule, scenes, why }
 }
 
-const FAN_BACK: &[&str] = &["a batch in the traces of its messages"];
 const FAILED_RECEIVES: &[&str] = &["a receive that fails", "a receive of a batch that fails"];
-const SEVERAL_KEYS: &[&str] = &["a batch of several routing keys"];
 
 pub(crate) const VIOLATIONS: &[Expected] = &[
     known(
@@ -65,39 +63,6 @@ pub(crate) const VIOLATIONS: &[Expected] = &[
         "the name of any type is error.type, in src/semconv/outcome.rs",
     ),
     known(
-        "span.destination.name",
-        SEVERAL_KEYS,
-        "destinations have a name together only where they are equal, in src/engine/client.rs",
-    ),
-    known(
-        "metric.destination",
-        SEVERAL_KEYS,
-        "destinations have a name together only where they are equal, in src/engine/client.rs",
-    ),
-    known(
-        "batch.common.sent",
-        &[
-            "sent together",
-            "sent to two topics",
-            "Kafka: refused in a batch",
-            "RabbitMQ: refused in a batch",
-            "a batch given up before there was room",
-        ],
-        "what messages have in common is not parted from what differs, in src/engine/sending/batch.rs",
-    ),
-    known(
-        "operation.span",
-        FAN_BACK,
-        "a span of the way back is one more of processing, in src/engine/span/mod.rs",
-    ),
-    known("link.origin", FAN_BACK, "it links to the batch alone"),
-    known(
-        "parent.batch",
-        FAN_BACK,
-        "it is a child of one of the messages",
-    ),
-    known("parent.single", FAN_BACK, "it has no link to its parent"),
-    known(
         "operation.span",
         FAILED_RECEIVES,
         "an error is passed on unseen: src/kafka/consumer/mod.rs, src/amqp/consumer/get.rs, src/nats/consumer/mod.rs",
@@ -118,9 +83,9 @@ pub(crate) const VIOLATIONS: &[Expected] = &[
         "whatever ends counts as sent, in src/engine/span/mod.rs",
     ),
     known(
-        "span.at-start",
-        &["a batch of two topics"],
-        "equal numbers of partitions of several topics are taken for one, in src/engine/batch/members.rs",
+        "operation.failed",
+        &["refused in a batch", "returned in a batch"],
+        "a create span has the error of sending its message, in src/engine/sending/batch.rs",
     ),
     known(
         "attribute.listed",

@@ -172,6 +172,9 @@ pub(crate) const PER_MESSAGE: [&str; 8] = [
     "nats.stream.sequence",
 ];
 
+/// Those that number messages: if they are equal, it is by chance.
+pub(crate) const NUMBERS: [&str; 3] = ["kafka.offset", DELIVERY_TAG, "nats.stream.sequence"];
+
 /// A metric: name, instrument, unit, and attributes beside the common ones.
 pub(crate) type Measured = (
     &'static str,

@@ -1,7 +1,7 @@
 //! What a batch has that a single message has not, and the other way round.
 
 use crate::model::{Attributes, Scene, Span};
-use crate::names::{BATCH, DESTINATION, OPERATIONS, PARTITION, PER_MESSAGE};
+use crate::names::{BATCH, DESTINATION, NUMBERS, OPERATIONS, PARTITION, PER_MESSAGE};
 use crate::verdict::{Bench, Rule};
 
 pub(super) const RULES: [Rule; 4] = [
@@ -52,7 +52,7 @@ fn count(scene: &Scene, bench: &mut Bench) {
 }
 
 fn is_of_message(key: &str) -> bool {
-    PER_MESSAGE.contains(&key)
+    PER_MESSAGE.contains(&key) && !NUMBERS.contains(&key)
 }
 
 /// Keys of messages that all of these have, with one value.
@@ -88,7 +88,10 @@ fn common_to_creates(scene: &Scene, bench: &mut Bench) {
         let creates = scene.of("create").filter(|one| span.links_to(one.id));
         let creates: Vec<_> = creates.map(|create| &create.attributes).collect();
         if span.batch() == i64::try_from(creates.len()).ok() {
-            let common = in_common(&creates, is_meant).into_iter();
+            let common = in_common(&creates, is_meant);
+            // A partition is one of its topic.
+            let is_one = common.contains(&DESTINATION);
+            let common = common.into_iter().filter(|key| is_one || *key != PARTITION);
             let missing: Vec<_> = common.filter(|key| !span.attributes.has(key)).collect();
             bench.span(
                 span,
@@ -102,8 +105,9 @@ fn common_to_creates(scene: &Scene, bench: &mut Bench) {
 fn either(scene: &Scene, bench: &mut Bench) {
     for span in scene.operations().filter(|span| span.batch().is_some()) {
         for link in &span.links {
-            let keys = link.attributes.0.iter().map(|(key, _)| key);
-            let twice: Vec<_> = keys.filter(|key| span.attributes.has(key)).collect();
+            let own = link.attributes.0.iter();
+            let twice = own.filter(|(key, value)| span.attributes.get(key) == Some(value));
+            let twice: Vec<_> = twice.map(|(key, _)| key).collect();
             bench.span(span, twice.is_empty(), format_args!("{twice:?} on both"));
         }
     }

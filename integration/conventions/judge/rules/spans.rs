@@ -290,9 +290,10 @@ fn at_start(scene: &Scene, bench: &mut Bench) {
     ];
     for span in scene.operations() {
         // The broker chooses the partition that a message is sent to.
+        let is_sending = span.is("send") || span.is("create");
         let keys = keys
             .iter()
-            .filter(|key| !(span.is("send") && **key == PARTITION));
+            .filter(|key| !(is_sending && **key == PARTITION));
         let late = keys.filter(|key| span.at_start.get(key) != span.attributes.get(key));
         let late: Vec<_> = late.collect();
         bench.span(span, late.is_empty(), format_args!("{late:?} later"));
