@@ -184,9 +184,9 @@ pub(crate) struct Facts {
     pub(crate) client: &'static str,
     /// Each operation, in any order.
     pub(crate) done: Vec<Done>,
-    /// Messages that were handed to the client.
+    /// Messages that the client took.
     pub(crate) sent: u64,
-    /// Those of them that the client or the broker did not take.
+    /// Those of them that the broker did not take.
     pub(crate) refused: u64,
     /// Messages that were delivered to the application.
     pub(crate) consumed: u64,
@@ -255,6 +255,11 @@ impl Facts {
     pub(crate) fn refused(mut self, end: End) -> Self {
         self.sent += 1;
         self.refused += 1;
+        self.did("send", None, end)
+    }
+
+    /// The client refused a single message, which so was never sent.
+    pub(crate) fn not_taken(self, end: End) -> Self {
         self.did("send", None, end)
     }
 

@@ -29,7 +29,7 @@ pub(super) const RULES: [Rule; 7] = [
     },
     Rule {
         id: "sent.count",
-        says: "each message that was handed to the client counts as sent, delivered or not, and no other does",
+        says: "each message that the client took counts as sent, delivered or not, and no other does",
         spec: "messaging-metrics § Metric: messaging.client.sent.messages",
         check: sent,
     },

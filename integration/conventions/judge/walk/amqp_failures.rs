@@ -78,11 +78,10 @@ async fn refused(place: &Place) -> Scene {
         let sent =
             open.producer
                 .basic_publish(exchange, "orders".into(), options, b"two books", nothing);
-        let confirmed = match sent.await {
-            Ok(confirm) => confirm.await,
-            Err(error) => Err(error),
+        facts = match sent.await {
+            Ok(confirm) => facts.refused(End::failure(confirm.await.expect_err("refused"))),
+            Err(error) => facts.not_taken(End::failure(error)),
         };
-        facts = facts.refused(End::failure(confirmed.expect_err("refused")));
     }
     drop(open);
     stage.scene("refused", facts)

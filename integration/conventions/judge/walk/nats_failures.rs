@@ -33,7 +33,7 @@ async fn refused_by_the_client(place: &Place) -> Scene {
     let large = producer.publish(unique("orders"), too_much.into()).await;
     let facts = stage
         .facts()
-        .refused(End::failure(large.expect_err("too large")));
+        .not_taken(End::failure(large.expect_err("too large")));
     drop(producer);
     stage.scene("refused by the client", facts)
 }
@@ -44,7 +44,7 @@ async fn to_nowhere(place: &Place) -> Scene {
     let nowhere = producer.publish("", "two books".into()).await;
     let end = End::failure(nowhere.expect_err("no subject"));
     drop(producer);
-    let facts = stage.facts().without_a_common_name().refused(end);
+    let facts = stage.facts().without_a_common_name().not_taken(end);
     stage.scene("without a subject", facts)
 }
 
