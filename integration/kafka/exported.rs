@@ -2,83 +2,18 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use integration::kafka::{PATIENCE, topic};
+use integration::otlp::Receiver;
 use integration::unique;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use otel_messaging::Telemetry;
-use prost::Message as _;
 use tokio::task::block_in_place;
 
 use crate::numbered::{assigned, creation, in_time, send};
-
-/// Takes OTLP over HTTP, as long as the process runs.
-#[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<Vec<Span>>>);
-
-impl Receiver {
-    /// Starts one, and says where it listens.
-    fn start() -> (Self, String) {
-        let receiver = Self::default();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let taking = receiver.clone();
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let taking = taking.clone();
-                let connection = connection.expect("a connection");
-                thread::spawn(move || while taking.take(&connection).is_some() {});
-            }
-        });
-        (receiver, format!("http://{address}/v1/traces"))
-    }
-
-    /// Takes one request and answers it; `None` when the client is gone.
-    fn take(&self, connection: &TcpStream) -> Option<()> {
-        let mut request = BufReader::new(connection);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            request.read_line(&mut line).ok().filter(|read| *read > 0)?;
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(("content-length", value)) = line.split_once(": ") {
-                length = value.parse().expect("a length");
-            }
-        }
-        let mut body = vec![0; length];
-        request.read_exact(&mut body).ok()?;
-        let request = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
-        let scopes = request
-            .resource_spans
-            .into_iter()
-            .flat_map(|all| all.scope_spans);
-        let mut spans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        spans.extend(scopes.flat_map(|scope| scope.spans));
-        drop(spans);
-        let answer =
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
-        let mut connection = connection;
-        connection.write_all(answer).ok()
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
 
 /// The links of a span and of the children that it has for them: for each linked span the offsets
 /// of the messages.
@@ -138,7 +73,8 @@ async fn each_of_ten_thousand_traces_is_linked_once_in_what_a_receiver_of_otlp_g
                 (ids, vec![number as i64])
             })
             .collect();
-        let spans = receiver.spans();
+        let scopes = receiver.scopes().into_iter();
+        let spans: Vec<_> = scopes.flat_map(|scope| scope.spans).collect();
         assert!(links(&spans, "poll ") == expected, "receiving {count}");
         assert!(links(&spans, "process ") == expected, "processing {count}");
         assert_eq!(spans.len(), 2 * count.div_ceil(128));

@@ -11,6 +11,7 @@ pub mod amqp;
 pub mod kafka;
 pub mod metrics;
 pub mod nats;
+pub mod otlp;
 pub mod python;
 pub mod scenario;
 
