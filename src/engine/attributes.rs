@@ -15,6 +15,7 @@ use crate::semconv::attributes::{
     MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, count,
     partition_id,
 };
+use crate::semconv::operation_type::OperationType;
 use crate::semconv::text::{text, tidy};
 use crate::telemetry::Telemetry;
 
@@ -87,7 +88,9 @@ pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
 ///
 /// [messaging-spans § Messaging spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#messaging-spans
 pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
-    let client_id = operation.client.id.as_ref()?;
+    // The table of a create span does not have it.
+    let has_client_id = operation.operation_type != OperationType::Create;
+    let client_id = operation.client.id.as_ref().filter(|_| has_client_id)?;
     Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
 }
 

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use opentelemetry::logs::AnyValue;
 use opentelemetry::trace::{SpanContext, SpanId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{InMemoryLogExporter, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ScopeMetrics};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{
@@ -14,7 +16,7 @@ use opentelemetry_sdk::trace::{
 };
 use otel_messaging::Telemetry;
 
-use crate::model::{Attributes, Event, Facts, Id, Instrument, Link, Point, Scene, Span};
+use crate::model::{Attributes, Event, Facts, Id, Instrument, Link, Log, Point, Scene, Span};
 
 /// A broker and a wrapped client of it.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) server: Option<(String, i64)>,
     /// The id that its clients are given.
     pub(crate) client: &'static str,
+    /// Exceptions are log records there, and events of spans elsewhere.
+    pub(crate) has_logger: bool,
 }
 
 impl Place {
@@ -35,6 +39,7 @@ impl Place {
             system: self.system,
             server: self.server.clone(),
             client: self.client,
+            has_logger: self.has_logger,
             is_ordinary: true,
             ..Facts::default()
         }
@@ -49,6 +54,9 @@ pub(crate) struct Stage {
     started: Beginnings,
     metrics: InMemoryMetricExporter,
     meters: SdkMeterProvider,
+    logs: InMemoryLogExporter,
+    /// Where exceptions are log records.
+    loggers: Option<SdkLoggerProvider>,
 }
 
 impl Stage {
@@ -60,6 +68,7 @@ impl Stage {
             .with_simple_exporter(spans.clone());
         let metrics = InMemoryMetricExporter::default();
         let meters = SdkMeterProvider::builder().with_periodic_exporter(metrics.clone());
+        let logs = InMemoryLogExporter::default();
         Self {
             place: place.clone(),
             tracers: tracers.build(),
@@ -67,13 +76,22 @@ impl Stage {
             started,
             metrics,
             meters: meters.build(),
+            loggers: place.has_logger.then(|| {
+                let loggers = SdkLoggerProvider::builder();
+                loggers.with_simple_exporter(logs.clone()).build()
+            }),
+            logs,
         }
     }
 
     pub(crate) fn telemetry(&self) -> Telemetry {
-        Telemetry::new()
+        let telemetry = Telemetry::new()
             .tracer_provider(self.tracers.clone())
-            .meter_provider(self.meters.clone())
+            .meter_provider(self.meters.clone());
+        match &self.loggers {
+            Some(loggers) => telemetry.logger_provider(loggers.clone()),
+            None => telemetry,
+        }
     }
 
     /// For spans of the application.
@@ -100,6 +118,7 @@ impl Stage {
         let spans = spans.into_iter();
         let spans = spans.filter(|span| span.instrumentation_scope.name() == "otel-messaging");
         self.meters.force_flush().expect("metrics are exported");
+        let logs = self.logs.get_emitted_logs().expect("no panic");
         let exported = self.metrics.get_finished_metrics().expect("no panic");
         let latest = exported.last();
         let scopes = latest.into_iter().flat_map(|latest| latest.scope_metrics());
@@ -107,10 +126,28 @@ impl Stage {
             name: format!("{}: {name}", self.place.name),
             spans: spans.map(|data| span(data, &self.started)).collect(),
             points: scopes.flat_map(points).collect(),
-            // The crate takes no logger provider.
-            logs: Vec::new(),
+            logs: logs.into_iter().map(|log| logged(&log.record)).collect(),
             facts,
         }
+    }
+}
+
+fn logged(record: &SdkLogRecord) -> Log {
+    let context = record.trace_context().expect("a context");
+    let attributes = record.attributes_iter().map(|(key, value)| {
+        let text = match value {
+            AnyValue::String(text) => text.to_string(),
+            other => format!("{other:?}"),
+        };
+        (key.to_string(), text.into())
+    });
+    Log {
+        name: record.event_name().unwrap_or_default().to_owned(),
+        severity: record
+            .severity_number()
+            .map_or(0, |severity| severity as i32),
+        span: (context.trace_id, context.span_id),
+        attributes: Attributes(attributes.collect()),
     }
 }
 

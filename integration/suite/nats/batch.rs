@@ -8,7 +8,7 @@ use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
 use super::broker::{Core, JetStream, Subject, acknowledged, headers, publish_span};
-use super::identified;
+use super::{at_server, identified};
 use crate::{BatchSender, Message, Refuser};
 
 impl BatchSender for Core {
@@ -24,7 +24,7 @@ impl BatchSender for Core {
     }
 
     fn create_span(&self, subject: &str, _: &Message, (): &()) -> ExpectedSpan {
-        identified(create_span(subject))
+        at_server(create_span(subject))
     }
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {
@@ -47,7 +47,7 @@ impl BatchSender for JetStream {
     }
 
     fn create_span(&self, subject: &str, _: &Message, ack: &PublishAck) -> ExpectedSpan {
-        acknowledged(identified(create_span(subject)), ack)
+        acknowledged(at_server(create_span(subject)), ack)
     }
 
     fn sent_batch(&self, kind: SpanKind, subject: &str, messages: usize) -> ExpectedSpan {

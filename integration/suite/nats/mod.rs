@@ -98,7 +98,11 @@ pub fn received_headers(headers: Option<&HeaderMap>) -> Vec<Header> {
 
 /// A span that names the server of `NATS_URL` and the client, as the user of a wrapped one did.
 pub fn identified(span: ExpectedSpan) -> ExpectedSpan {
-    let span = span.attribute("messaging.client.id", CLIENT_ID);
+    at_server(span.attribute("messaging.client.id", CLIENT_ID))
+}
+
+/// A span that names the server alone.
+pub fn at_server(span: ExpectedSpan) -> ExpectedSpan {
     let server = server().into_iter();
     server.fold(span, |span, one| span.attribute(one.key, one.value))
 }

@@ -31,6 +31,7 @@ fn place() -> Place {
         system: "rabbitmq",
         client: CLIENT_ID,
         server: Some((uri.authority.host, i64::from(uri.authority.port))),
+        has_logger: true,
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn place_of(name: &'static str, servers: &str) -> Place {
         system: "kafka",
         client: CLIENT_ID,
         server: server.map(|(host, port)| (host.to_owned(), port.parse().expect("a port"))),
+        has_logger: false,
     }
 }
 

@@ -27,6 +27,7 @@ fn place(name: &'static str) -> Place {
         system: "nats",
         server: Some((host, i64::from(port))),
         client: CLIENT_ID,
+        has_logger: name == "JetStream",
     }
 }
 
