@@ -48,6 +48,7 @@ fn links(spans: &[Span], name: &str) -> BTreeMap<(Vec<u8>, Vec<u8>), Vec<i64>> {
 async fn each_of_ten_thousand_traces_is_linked_once_in_what_a_receiver_of_otlp_got() {
     for count in [1, 7, 128, 129, 1_000, 10_000] {
         let (receiver, endpoint) = Receiver::start();
+        let endpoint = format!("{endpoint}/v1/traces");
         let exporter = SpanExporter::builder().with_http().with_endpoint(endpoint);
         // Limits, queue and sizes as the SDK has them.
         let provider = SdkTracerProvider::builder()
@@ -73,7 +74,7 @@ async fn each_of_ten_thousand_traces_is_linked_once_in_what_a_receiver_of_otlp_g
                 (ids, vec![number as i64])
             })
             .collect();
-        let scopes = receiver.scopes().into_iter();
+        let scopes = receiver.spans().into_iter();
         let spans: Vec<_> = scopes.flat_map(|scope| scope.spans).collect();
         assert!(links(&spans, "poll ") == expected, "receiving {count}");
         assert!(links(&spans, "process ") == expected, "processing {count}");

@@ -2,16 +2,24 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
 use prost::Message as _;
 
 /// Takes OTLP over HTTP, as long as the process runs.
 #[derive(Clone, Debug, Default)]
-pub struct Receiver(Arc<Mutex<Vec<ScopeSpans>>>);
+pub struct Receiver(Arc<Mutex<Received>>);
+
+#[derive(Debug, Default)]
+struct Received {
+    spans: Vec<ScopeSpans>,
+    metrics: Vec<ScopeMetrics>,
+}
 
 impl Receiver {
     /// Starts one, and says where it listens.
@@ -27,13 +35,15 @@ impl Receiver {
                 thread::spawn(move || while taking.take(&connection).is_some() {});
             }
         });
-        (receiver, format!("http://{address}/v1/traces"))
+        (receiver, format!("http://{address}"))
     }
 
     /// Takes one request and answers it; `None` when the client is gone.
     fn take(&self, connection: &TcpStream) -> Option<()> {
         let mut request = BufReader::new(connection);
         let mut length = 0;
+        let mut target = String::new();
+        request.read_line(&mut target).ok()?;
         loop {
             let mut line = String::new();
             request.read_line(&mut line).ok().filter(|read| *read > 0)?;
@@ -47,25 +57,34 @@ impl Receiver {
         }
         let mut body = vec![0; length];
         request.read_exact(&mut body).ok()?;
-        let request = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
-        let scopes = request
-            .resource_spans
-            .into_iter()
-            .flat_map(|all| all.scope_spans);
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.extend(scopes);
-        drop(taken);
+        if target.contains("/v1/metrics") {
+            let request = ExportMetricsServiceRequest::decode(&*body).expect("OTLP");
+            let metrics = request.resource_metrics.into_iter();
+            let metrics = metrics.flat_map(|all| all.scope_metrics);
+            self.received().metrics.extend(metrics);
+        } else {
+            let request = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
+            let spans = request.resource_spans.into_iter();
+            let spans = spans.flat_map(|all| all.scope_spans);
+            self.received().spans.extend(spans);
+        }
         let answer =
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
         let mut connection = connection;
         connection.write_all(answer).ok()
     }
 
-    /// What came so far.
-    pub fn scopes(&self) -> Vec<ScopeSpans> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Spans that came so far.
+    pub fn spans(&self) -> Vec<ScopeSpans> {
+        self.received().spans.clone()
+    }
+
+    /// Metrics that came so far, as often as they came.
+    pub fn metrics(&self) -> Vec<ScopeMetrics> {
+        self.received().metrics.clone()
     }
 }

@@ -8,10 +8,13 @@ use integration::otlp::Receiver;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry::{Array, StringValue, Value};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Sent;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
 use opentelemetry_proto::tonic::trace::v1::Span as SentSpan;
 
-use crate::model::{Attributes, Event, Facts, Id, Link, Scene, Span};
+use crate::model::{Attributes, Event, Facts, Id, Instrument, Link, Point, Scene, Span};
 
 /// Runs an example and takes what it exports.
 pub(crate) fn example(name: &str, system: &'static str) -> Scene {
@@ -25,16 +28,24 @@ pub(crate) fn example(name: &str, system: &'static str) -> Scene {
             "--example",
             name,
         ])
-        .env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .stdout(Stdio::null())
         .status();
     assert!(status.expect("a program").success(), "{name} ends well");
-    let scopes = receiver.scopes().into_iter();
-    let ours = scopes.filter(|scope| {
-        let name = scope.scope.as_ref().map(|scope| scope.name.as_str());
+    let is_ours = |scope: &Option<InstrumentationScope>| {
+        let name = scope.as_ref().map(|scope| scope.name.as_str());
         name == Some("otel-messaging")
+    };
+    let metrics = receiver.metrics().into_iter();
+    let metrics = metrics.filter(|scope| is_ours(&scope.scope));
+    let points = metrics.flat_map(|scope| {
+        let schema = scope.schema_url;
+        let metrics = scope.metrics.into_iter();
+        metrics.flat_map(move |metric| points(metric, &schema))
     });
-    let spans = ours.flat_map(|scope| {
+    let spans = receiver.spans().into_iter();
+    let spans = spans.filter(|scope| is_ours(&scope.scope));
+    let spans = spans.flat_map(|scope| {
         let schema = scope.schema_url;
         let spans = scope.spans.into_iter();
         spans.map(move |sent| span(sent, schema.clone()))
@@ -42,10 +53,12 @@ pub(crate) fn example(name: &str, system: &'static str) -> Scene {
     Scene {
         name: format!("example {name}"),
         spans: spans.collect(),
-        points: Vec::new(),
+        points: points.collect(),
         logs: Vec::new(),
         facts: Facts {
             system,
+            // Its orders have a subject each.
+            has_no_common_name: name == "jetstream_batch",
             ..Facts::default()
         },
     }
@@ -78,6 +91,44 @@ fn value(sent: Option<AnyValue>) -> Value {
 fn attributes(sent: Vec<KeyValue>) -> Attributes {
     let all = sent.into_iter().map(|one| (one.key, value(one.value)));
     Attributes(all.collect())
+}
+
+fn points(metric: Metric, schema: &str) -> Vec<Point> {
+    let point = |instrument, sent| Point {
+        metric: metric.name.clone(),
+        unit: metric.unit.clone(),
+        instrument,
+        bounds: Vec::new(),
+        attributes: attributes(sent),
+        count: 0,
+        sum: 0.0,
+        schema: schema.to_owned(),
+    };
+    let numbers = |instrument, sent: Vec<NumberDataPoint>| {
+        let sent = sent.into_iter().map(|one| Point {
+            sum: match one.value {
+                Some(Number::AsInt(number)) => number as f64,
+                Some(Number::AsDouble(number)) => number,
+                None => panic!("no number"),
+            },
+            ..point(instrument, one.attributes)
+        });
+        sent.collect()
+    };
+    match metric.data.clone() {
+        Some(Data::Sum(sum)) if sum.is_monotonic => numbers(Instrument::Counter, sum.data_points),
+        Some(Data::Gauge(gauge)) => numbers(Instrument::Gauge, gauge.data_points),
+        Some(Data::Histogram(histogram)) => {
+            let sent = histogram.data_points.into_iter().map(|one| Point {
+                bounds: one.explicit_bounds,
+                count: one.count,
+                sum: one.sum.unwrap_or_default(),
+                ..point(Instrument::Histogram, one.attributes)
+            });
+            sent.collect()
+        }
+        other => panic!("no metric of ours: {other:?}"),
+    }
 }
 
 fn span(sent: SentSpan, schema: String) -> Span {

@@ -124,6 +124,9 @@ fn value(scene: &Scene, bench: &mut Bench) {
 }
 
 fn of_each_operation(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     for operation in ["send", "receive", "process", "settle"] {
         let done = scene.facts.done.iter();
         let expected = done.filter(|one| one.operation == operation).count();
@@ -152,6 +155,9 @@ fn is(found: f64, expected: u64) -> bool {
 }
 
 fn sent(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     let (found, expected) = (total(scene, SENT, |_| true), scene.facts.sent);
     if found > 0.0 || expected > 0 {
         let what = format_args!("{expected} messages");
@@ -177,6 +183,9 @@ fn sent_with_error(scene: &Scene, bench: &mut Bench) {
 }
 
 fn consumed(scene: &Scene, bench: &mut Bench) {
+    if !scene.facts.are_known {
+        return;
+    }
     let (found, expected) = (total(scene, CONSUMED, |_| true), scene.facts.consumed);
     if found > 0.0 || expected > 0 {
         let what = format_args!("{expected} messages");
