@@ -7,7 +7,7 @@ use opentelemetry::{Context, KeyValue};
 use super::attributes::{SETTLED, content, delivery_tag, error_type};
 use crate::engine::ambient::ambient;
 use crate::engine::received::{Message, Received};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 
 /// A delivery that [`Received::ack`] can settle: a `Delivery` or a `BasicGetMessage`. The trait is
 /// sealed.
@@ -111,7 +111,7 @@ impl<M: Settleable> Received<M> {
             match &settled {
                 Ok(true) => {}
                 Ok(false) => started.record(|| [KeyValue::new(SETTLED, false)]),
-                Err(error) => started.fail(error_type(error), || Details::of(error)),
+                Err(error) => started.fail(error_type(error), || ErrorDetails::from_error(error)),
             }
             settled
         }

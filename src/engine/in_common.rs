@@ -49,7 +49,7 @@ impl InCommon {
     }
 
     /// What all have of so many; nothing while some have said nothing.
-    pub(crate) fn of(self, messages: usize) -> Vec<KeyValue> {
+    pub(crate) fn attributes_of_all(self, messages: usize) -> Vec<KeyValue> {
         match self.messages == messages {
             true => self.attributes,
             false => Vec::new(),
@@ -58,16 +58,16 @@ impl InCommon {
 }
 
 /// The messages of a batch, each with its links and with what it says of itself.
-pub(crate) struct Members<'a> {
+pub(crate) struct MessageLinks<'a> {
     operation: &'a Operation<'a>,
     /// In the order of the messages, as yet with all that each says.
     links: Vec<Link>,
     in_common: InCommon,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MessageLinks<'a> {
     /// None yet, of a batch that is known so far.
-    pub(crate) fn of(operation: &'a Operation<'a>) -> Self {
+    pub(crate) fn new(operation: &'a Operation<'a>) -> Self {
         Self {
             operation,
             links: Vec::with_capacity(operation.batch.unwrap_or_default()),

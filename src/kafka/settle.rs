@@ -13,7 +13,7 @@ use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::received::{Received, start_settle};
 use crate::engine::span::StartedOperation;
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
 
@@ -188,7 +188,7 @@ impl ClientInfo {
     fn end(&self, mut started: StartedOperation, result: KafkaResult<()>) -> KafkaResult<()> {
         started.record(|| self.cluster_id());
         if let Err(error) = &result {
-            started.fail(error_type(error), || Details::of(error));
+            started.fail(error_type(error), || ErrorDetails::from_error(error));
         }
         result
     }

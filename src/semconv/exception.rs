@@ -24,7 +24,7 @@ pub(crate) fn both_are_wanted(opt_in: &str) -> bool {
 
 /// What is told of a failure.
 #[derive(Debug, Default)]
-pub(crate) enum Details {
+pub(crate) enum ErrorDetails {
     /// The type of the error says it all.
     #[default]
     Nothing,
@@ -34,10 +34,10 @@ pub(crate) enum Details {
     Exception(Exception),
 }
 
-impl Details {
+impl ErrorDetails {
     /// A client's error.
     #[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
-    pub(crate) fn of<E: Error + 'static>(error: &E) -> Self {
+    pub(crate) fn from_error<E: Error + 'static>(error: &E) -> Self {
         Self::Exception(Exception {
             name: super::error_name::telling(std::any::type_name::<E>()),
             message: with_causes(error),
@@ -57,7 +57,7 @@ impl Details {
 
     /// A client's error of whatever type.
     #[cfg(feature = "nats")]
-    pub(crate) fn of_any(error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn from_any_error(error: &(dyn Error + 'static)) -> Self {
         Self::Exception(Exception {
             name: None,
             message: with_causes(error),
@@ -204,10 +204,10 @@ mod tests {
                 message: text.to_owned(),
                 stacktrace: None,
             };
-            Details::Exception(exception).description()
+            ErrorDetails::Exception(exception).description()
         };
 
-        assert_eq!(Details::Nothing.description(), "");
+        assert_eq!(ErrorDetails::Nothing.description(), "");
         assert_eq!(
             text("order 7\n\nCaused by:\n    no stock\n"),
             "order 7 Caused by: no stock"

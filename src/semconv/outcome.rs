@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::{array, fmt, io, net, num, str, string, time};
 
 use super::error_name::telling;
-use super::exception::{Details, Exception, with_causes};
+use super::exception::{ErrorDetails, Exception, with_causes};
 
 /// `error.type` of a handler or guard that was dropped before it had an outcome.
 ///
@@ -157,7 +157,7 @@ impl<'a> HandlerError<'a> {
     }
 
     /// What is told of the error. A client knows its own errors.
-    pub(crate) fn details(&self, of_client: KnownError) -> Details {
+    pub(crate) fn details(&self, of_client: KnownError) -> ErrorDetails {
         let text = match of_client(self.error) {
             Some(error) => with_causes(error),
             None => self.text(),
@@ -166,7 +166,7 @@ impl<'a> HandlerError<'a> {
             Some((message, backtrace)) => (message.to_owned(), Some(backtrace.to_owned())),
             None => (text, None),
         };
-        Details::Exception(Exception {
+        ErrorDetails::Exception(Exception {
             name: telling(self.type_name),
             message,
             stacktrace,
@@ -259,7 +259,7 @@ mod tests {
     type Told = (&'static str, Option<&'static str>, String);
 
     fn told(error: HandlerError<'_>) -> Told {
-        let Details::Exception(exception) = error.details(|_| None) else {
+        let ErrorDetails::Exception(exception) = error.details(|_| None) else {
             return (error.error_type(), None, String::new());
         };
         (error.error_type(), exception.name, exception.message)
@@ -338,7 +338,7 @@ mod tests {
         let text = "order 7\n\nStack backtrace:\n   0: main";
         let details = HandlerError::new(&text).details(|_| None);
 
-        let Details::Exception(exception) = details else {
+        let ErrorDetails::Exception(exception) = details else {
             unreachable!("an error is an exception");
         };
         assert_eq!(exception.message, "order 7");

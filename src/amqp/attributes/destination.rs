@@ -7,14 +7,14 @@ use crate::engine::destination::Name;
 
 /// A destination by its name, and what stands for it where names have to be few.
 #[derive(Debug)]
-pub(super) struct Destination<'a> {
+pub(super) struct DestinationName<'a> {
     text: Cow<'a, str>,
     template: Option<Cow<'a, str>>,
     is_temporary: bool,
     is_anonymous: bool,
 }
 
-impl<'a> Destination<'a> {
+impl<'a> DestinationName<'a> {
     /// Destination of a message that is published.
     ///
     /// Spec: [RabbitMQ § Send span (producer)], `messaging.destination.name`.
@@ -23,7 +23,7 @@ impl<'a> Destination<'a> {
     pub(super) fn published(exchange: &'a str, routing_key: &'a str) -> Self {
         let to = Part::of_key(routing_key, exchange);
         let is_temporary = to.is_made_up;
-        let few = [Part::of(exchange).few, to.few, Cow::Borrowed("")];
+        let few = [Part::of_name(exchange).few, to.few, Cow::Borrowed("")];
         Self {
             template: template(few, [exchange, routing_key, ""], is_temporary),
             text: named([exchange, routing_key, ""]),
@@ -44,7 +44,7 @@ impl<'a> Destination<'a> {
         queue: &'a str,
         is_temporary: bool,
     ) -> Self {
-        let from = Part::of(queue);
+        let from = Part::of_name(queue);
         let is_left_out = is_temporary && !from.is_made_up;
         let to = match is_left_out && routing_key == queue {
             true => Cow::Borrowed(""),
@@ -57,7 +57,11 @@ impl<'a> Destination<'a> {
         let is_temporary = is_temporary || from.is_made_up;
         let parts = [exchange, routing_key, once(routing_key, queue)];
         Self {
-            template: template([Part::of(exchange).few, to, from_few], parts, is_temporary),
+            template: template(
+                [Part::of_name(exchange).few, to, from_few],
+                parts,
+                is_temporary,
+            ),
             text: named(parts),
             is_temporary,
             is_anonymous: from.is_made_up,
@@ -126,7 +130,7 @@ mod tests {
         ];
 
         for (exchange, routing_key, expected) in rows {
-            let destination = Destination::published(exchange, routing_key);
+            let destination = DestinationName::published(exchange, routing_key);
             assert_eq!(destination.text, expected);
             assert_eq!(destination.template, None);
         }
@@ -143,7 +147,7 @@ mod tests {
         ];
 
         for (exchange, routing_key, queue, expected) in rows {
-            let destination = Destination::received(exchange, routing_key, queue, false);
+            let destination = DestinationName::received(exchange, routing_key, queue, false);
             assert_eq!(destination.text, expected);
             assert_eq!(destination.template, None);
             assert!(!destination.is_temporary && !destination.is_anonymous);
@@ -156,16 +160,22 @@ mod tests {
         let reply_to = "amq.rabbitmq.reply-to";
         let queue = "amq.gen-JzTY20BRgKO";
         let rows = [
-            (Destination::published("", reply), reply_to),
-            (Destination::published("logs", queue), "logs:amq.gen"),
+            (DestinationName::published("", reply), reply_to),
+            (DestinationName::published("logs", queue), "logs:amq.gen"),
             (
-                Destination::published("", "spring.gen-1Rx9HOqvTAaHeeZrQWu8Pg"),
+                DestinationName::published("", "spring.gen-1Rx9HOqvTAaHeeZrQWu8Pg"),
                 "spring.gen",
             ),
-            (Destination::received("", queue, queue, false), "amq.gen"),
-            (Destination::received("", reply, reply_to, false), reply_to),
             (
-                Destination::received("logs", "info", queue, true),
+                DestinationName::received("", queue, queue, false),
+                "amq.gen",
+            ),
+            (
+                DestinationName::received("", reply, reply_to, false),
+                reply_to,
+            ),
+            (
+                DestinationName::received("logs", "info", queue, true),
                 "logs:info:amq.gen",
             ),
         ];
@@ -182,21 +192,27 @@ mod tests {
         let order = format!("order.{id}");
         let key = "order.4711";
         let received = |exchange, routing_key, queue| {
-            Destination::received(exchange, routing_key, queue, false)
+            DestinationName::received(exchange, routing_key, queue, false)
         };
         let rows = [
-            (Destination::published("amq.topic", key), "amq.topic"),
+            (DestinationName::published("amq.topic", key), "amq.topic"),
             (
-                Destination::published("amq.topic", "amq.gen-JzTY20BRgKO"),
+                DestinationName::published("amq.topic", "amq.gen-JzTY20BRgKO"),
                 "amq.topic",
             ),
             (received("amq.topic", key, "audit"), "amq.topic:audit"),
             (received("amq.topic", "audit", "audit"), "amq.topic:audit"),
-            (Destination::published("logs", &order), "logs:order.{uuid}"),
+            (
+                DestinationName::published("logs", &order),
+                "logs:order.{uuid}",
+            ),
             (received("", &order, &order), "order.{uuid}"),
             (received("logs", &order, "audit"), "logs:order.{uuid}:audit"),
             (received("logs", "info", &order), "logs:info:order.{uuid}"),
-            (Destination::published(&order, "info"), "order.{uuid}:info"),
+            (
+                DestinationName::published(&order, "info"),
+                "order.{uuid}:info",
+            ),
         ];
 
         for (destination, expected) in rows {
@@ -209,13 +225,13 @@ mod tests {
     fn of_a_temporary_queue_with_an_id_nothing_stays() {
         let queue = "tenant-6ba7b810-9dad-11d1-80b4-00c04fd430c8";
         let rows = [
-            (Destination::received("", queue, queue, true), None),
+            (DestinationName::received("", queue, queue, true), None),
             (
-                Destination::received("logs", "info", queue, true),
+                DestinationName::received("logs", "info", queue, true),
                 Some("logs:info"),
             ),
             (
-                Destination::received("amq.topic", "order.4711", queue, true),
+                DestinationName::received("amq.topic", "order.4711", queue, true),
                 Some("amq.topic"),
             ),
         ];
@@ -235,7 +251,7 @@ mod tests {
         ];
 
         for (exchange, routing_key, text, template) in rows {
-            let destination = Destination::received(exchange, routing_key, "q7", true);
+            let destination = DestinationName::received(exchange, routing_key, "q7", true);
             assert_eq!(destination.text, text);
             assert_eq!(destination.template.as_deref(), template);
             assert!(destination.is_temporary && !destination.is_anonymous);

@@ -42,7 +42,7 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn of(name: &'a str) -> Self {
+    pub(super) fn of_name(name: &'a str) -> Self {
         let beginning = beginning(name);
         let is_made_up = beginning.is_some();
         let few = beginning.map(Cow::Borrowed);
@@ -61,7 +61,7 @@ impl<'a> Part<'a> {
                 is_made_up: false,
             };
         }
-        Self::of(routing_key)
+        Self::of_name(routing_key)
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
         ];
 
         for (name, expected) in rows {
-            let part = Part::of(name);
+            let part = Part::of_name(name);
             assert_eq!((&*part.few, part.is_made_up), (expected, true), "{name}");
         }
     }
@@ -203,7 +203,7 @@ mod tests {
         ];
 
         for (name, expected) in rows {
-            let part = Part::of(name);
+            let part = Part::of_name(name);
             assert_eq!((&*part.few, part.is_made_up), (expected, false), "{name}");
         }
     }
@@ -235,7 +235,7 @@ mod tests {
         ];
 
         for name in chosen {
-            let part = Part::of(name);
+            let part = Part::of_name(name);
             assert_eq!((&*part.few, part.is_made_up), (name, false));
             assert!(matches!(part.few, Cow::Borrowed(_)), "{name}");
         }

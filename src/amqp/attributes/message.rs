@@ -9,7 +9,7 @@ use lapin::types::{FieldTable, ShortString};
 use opentelemetry::KeyValue;
 
 use super::attempt::attempt;
-use super::destination::Destination as Parties;
+use super::destination::DestinationName;
 use super::error_type::ACK;
 use super::sent_at::sent_at;
 use super::{CONFIRMATION, RABBITMQ_DESTINATION_ROUTING_KEY, RABBITMQ_MESSAGE_DELIVERY_TAG};
@@ -27,7 +27,7 @@ pub(in crate::amqp) fn published(
     exchange: &ShortString,
     routing_key: &ShortString,
 ) -> Arc<Destination> {
-    client.destination(Parties::published(exchange.as_str(), routing_key.as_str()).name())
+    client.destination(DestinationName::published(exchange.as_str(), routing_key.as_str()).name())
 }
 
 /// Where it publishes several messages of one exchange whose routing keys differ; those to several
@@ -80,8 +80,8 @@ pub struct Source {
 impl Source {
     fn destination(&self, exchange: &str, routing_key: &str) -> Arc<Destination> {
         let queue = self.queue.as_str();
-        let parties = Parties::received(exchange, routing_key, queue, self.is_temporary);
-        self.client.destination(parties.name())
+        let name = DestinationName::received(exchange, routing_key, queue, self.is_temporary);
+        self.client.destination(name.name())
     }
 }
 
@@ -98,8 +98,8 @@ impl MessageSource for Source {
     /// The queue alone: exchanges and routing keys are the messages'.
     fn common_destination(&self) -> Option<Arc<Destination>> {
         let queue = self.queue.as_str();
-        let parties = Parties::received("", "", queue, self.is_temporary);
-        (!queue.is_empty()).then(|| self.client.destination(parties.name()))
+        let name = DestinationName::received("", "", queue, self.is_temporary);
+        (!queue.is_empty()).then(|| self.client.destination(name.name()))
     }
 }
 

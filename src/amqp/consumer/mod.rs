@@ -19,7 +19,7 @@ pub use self::delegate::{ConsumerDelegate, DeliveryResult};
 use super::attributes::{ConnectionInfo, Source, error_type};
 use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{Received, receive_failed};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::telemetry::{Moment, Telemetry};
 
 /// A consumer whose deliveries know their creation context. The [module](crate::amqp) has an
@@ -112,7 +112,7 @@ impl Stream for Consumer<lapin::Consumer> {
 /// Records that receiving failed.
 fn record_failure(source: &Source, batch: Option<usize>, since: Moment, error: &lapin::Error) {
     receive_failed(source, batch, since, error_type(error), || {
-        Details::of(error)
+        ErrorDetails::from_error(error)
     });
 }
 

@@ -15,7 +15,7 @@ use crate::amqp::attributes::{
 };
 use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 
 /// A message for [`Producer::publish_batch`], in the types of the client.
 #[derive(Clone, Debug)]
@@ -218,7 +218,9 @@ fn counted<T>(
         if is_for_size(error) {
             sending.refused_for_size(index);
         }
-        sending.failed(index, error_type(error).into(), || Details::of(error));
+        sending.failed(index, error_type(error).into(), || {
+            ErrorDetails::from_error(error)
+        });
     }
     result
 }
@@ -235,7 +237,7 @@ fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirma
         let (said, error) = answer(confirmation);
         sending.record_of(index, None, |rule| confirmed_as(rule, said));
         match error {
-            Some(error_type) => sending.failed(index, error_type.into(), || Details::Nothing),
+            Some(error_type) => sending.failed(index, error_type.into(), || ErrorDetails::Nothing),
             None => sending.delivered(index, None),
         }
     }

@@ -23,7 +23,7 @@ use crate::engine::ambient::ambient;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::telemetry::Telemetry;
 
 /// A channel whose messages carry the context of their send span. The [module](crate::amqp) has an
@@ -238,7 +238,7 @@ impl PublisherConfirm {
         sending.record_by_rule(|rule| confirmed_as(rule, confirmation));
         if let Some(error_type) = error {
             // What the broker says of it is the name of the type in capitals.
-            sending.fail(error_type, || Details::Nothing);
+            sending.fail(error_type, || ErrorDetails::Nothing);
         }
     }
 }
@@ -247,7 +247,7 @@ fn fail(mut sending: Sending, error: &lapin::Error) {
     if is_for_size(error) {
         sending.refused_for_size();
     }
-    sending.fail(error_type(error), || Details::of(error));
+    sending.fail(error_type(error), || ErrorDetails::from_error(error));
 }
 
 impl Future for PublisherConfirm {

@@ -7,7 +7,7 @@ use opentelemetry::{Context, KeyValue};
 
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
-use crate::engine::in_common::{Members, Place};
+use crate::engine::in_common::{MessageLinks, Place};
 use crate::engine::operation::Operation;
 use crate::engine::parent::untrusted;
 use crate::engine::received::{Message, Received};
@@ -17,7 +17,7 @@ use crate::policy::{Incoming, Record};
 /// What the messages of a batch carry.
 pub(super) struct BatchMembers<'a> {
     operation: &'a Operation<'a>,
-    members: Members<'a>,
+    members: MessageLinks<'a>,
     origins: Origins,
     /// What they were not allowed to bring in, where that has to be remembered.
     refused: Option<Refused>,
@@ -44,7 +44,7 @@ impl<'a> BatchMembers<'a> {
     ) -> Self {
         Self {
             operation,
-            members: Members::of(operation),
+            members: MessageLinks::new(operation),
             origins: Origins::at_most(most_origins),
             refused,
         }

@@ -81,7 +81,7 @@ impl Destinations {
         let destination = Arc::new(destination);
         generations.remember(name, &destination);
         drop(generations);
-        self.tell(&destination, limited);
+        self.warn_of_limit(&destination, limited);
         destination
     }
 
@@ -92,11 +92,11 @@ impl Destinations {
         limited: impl FnOnce(&Destination),
     ) -> Arc<Destination> {
         destination.is_one_too_many = !self.names.lets(&destination, false);
-        self.tell(&destination, limited);
+        self.warn_of_limit(&destination, limited);
         Arc::new(destination)
     }
 
-    fn tell(&self, destination: &Destination, limited: impl FnOnce(&Destination)) {
+    fn warn_of_limit(&self, destination: &Destination, limited: impl FnOnce(&Destination)) {
         if destination.is_one_too_many && !self.names.is_told.swap(true, Ordering::Relaxed) {
             limited(destination);
         }

@@ -8,7 +8,7 @@ use super::sealed::MessageSource;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::span::StartedOperation;
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Moment;
 
@@ -23,7 +23,7 @@ pub(crate) fn receive_failed(
     batch: Option<usize>,
     since: Moment,
     error_type: impl Into<Cow<'static, str>>,
-    details: impl FnOnce() -> Details,
+    details: impl FnOnce() -> ErrorDetails,
 ) {
     let current = Context::current();
     if current.is_telemetry_suppressed() {

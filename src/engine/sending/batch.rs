@@ -11,14 +11,14 @@ use super::creating::{Creating, Creation};
 use super::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
-use crate::engine::in_common::{InCommon, Members, Place, common_partition};
+use crate::engine::in_common::{InCommon, MessageLinks, Place, common_partition};
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
 use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::semconv::operation_type::OperationType;
 
 /// Messages on their way to the client, and from there to what the broker says of each. Dropped, the
@@ -176,7 +176,7 @@ impl SendingBatch {
         &mut self,
         index: usize,
         error_type: Cow<'static, str>,
-        details: impl Fn() -> Details,
+        details: impl Fn() -> ErrorDetails,
     ) {
         if let Some(message) = self.messages.get_mut(index)
             && let Some(created) = &mut message.created
@@ -256,7 +256,7 @@ impl Drop for SendingBatch {
                 started.in_partition(partition);
             }
             let in_common = mem::take(&mut self.in_common);
-            started.record(|| in_common.of(self.messages.len()));
+            started.record(|| in_common.attributes_of_all(self.messages.len()));
         }
     }
 }
@@ -282,7 +282,7 @@ fn parted(
     if links.iter().all(Vec::is_empty) {
         return (Vec::new(), None);
     }
-    let mut members = Members::of(operation);
+    let mut members = MessageLinks::new(operation);
     for (message, links) in messages.iter().zip(links) {
         let place = Place {
             destination: message.destination(),
@@ -301,5 +301,5 @@ fn of_all(operation: &Operation<'_>, messages: &[impl Outgoing]) -> Vec<KeyValue
     for message in messages {
         in_common.add(&own(operation, message));
     }
-    in_common.of(messages.len())
+    in_common.attributes_of_all(messages.len())
 }

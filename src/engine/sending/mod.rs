@@ -17,7 +17,7 @@ use crate::engine::operation::Operation;
 use crate::engine::propagation::Problem;
 use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::semconv::operation_type::OperationType;
 
 /// A message on its way to the client, and from there to whatever the broker says of it. Dropped, its
@@ -139,7 +139,7 @@ impl Sending {
     pub(crate) fn fail(
         &mut self,
         error_type: impl Into<Cow<'static, str>>,
-        details: impl FnOnce() -> Details,
+        details: impl FnOnce() -> ErrorDetails,
     ) {
         if let Some(started) = &mut self.started {
             started.fail(error_type, details);

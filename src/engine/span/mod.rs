@@ -25,7 +25,7 @@ use crate::semconv::attributes::{
     EXCEPTION_EVENT, FAN_BACK_LEFT_OUT, FAN_BACK_MESSAGE_COUNT, count, of_error, partition_id,
 };
 use crate::semconv::deprecated;
-use crate::semconv::exception::{Details, Exception};
+use crate::semconv::exception::{ErrorDetails, Exception};
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::{Component, Moment, StartedSpan, Telemetry};
 
@@ -287,7 +287,7 @@ impl StartedOperation {
     pub(crate) fn fail(
         &mut self,
         error_type: impl Into<Cow<'static, str>>,
-        details: impl FnOnce() -> Details,
+        details: impl FnOnce() -> ErrorDetails,
     ) {
         let error_type = error_type.into();
         let telemetry = self.telemetry();
@@ -300,8 +300,8 @@ impl StartedOperation {
             span.set_attribute(of_error(error_type.clone()));
             span.set_status(Status::error(description.clone()));
         });
-        if let Details::Exception(exception) = &details {
-            self.tell(exception, is_logged);
+        if let ErrorDetails::Exception(exception) = &details {
+            self.record_exception(exception, is_logged);
         }
         self.failure = Some(Failure {
             error_type,
@@ -310,7 +310,7 @@ impl StartedOperation {
     }
 
     /// Records an exception, as an event of the span, as a log record, or as both.
-    fn tell(&self, exception: &Exception, is_logged: bool) {
+    fn record_exception(&self, exception: &Exception, is_logged: bool) {
         let telemetry = self.telemetry();
         if telemetry.has_exception_events(self.operation_type) {
             self.on_span(|span| {

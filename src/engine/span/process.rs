@@ -13,7 +13,7 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use pin_project_lite::pin_project;
 
 use super::StartedOperation;
-use crate::semconv::exception::{Details, Exception};
+use crate::semconv::exception::{ErrorDetails, Exception};
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
 use crate::telemetry::Component;
 
@@ -82,7 +82,7 @@ impl ProcessSpan {
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {
         if let Some(mut started) = self.started.take() {
             started.fail(PANIC, || {
-                Details::Exception(Exception {
+                ErrorDetails::Exception(Exception {
                     name: Some(PANIC),
                     message: panic_message(payload),
                     stacktrace: None,
@@ -127,7 +127,7 @@ impl Drop for ProcessSpan {
                 false => CANCELLED,
             };
             // What the panic says is known to those alone who catch it.
-            started.fail(error_type, || Details::Nothing);
+            started.fail(error_type, || ErrorDetails::Nothing);
         }
     }
 }

@@ -24,7 +24,7 @@ use super::attributes::{ClientInfo, PartitionInfo, error_type};
 use super::native;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{Received, receive_failed};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::telemetry::{Moment, Telemetry};
 
 /// A consumer whose messages know their creation context. The [module](crate::kafka) has an
@@ -156,7 +156,7 @@ fn record_failure(
     since: Moment,
     error: &KafkaError,
 ) {
-    let (of_type, details) = (error_type(error), || Details::of(error));
+    let (of_type, details) = (error_type(error), || ErrorDetails::from_error(error));
     match partition {
         _ if matches!(error, KafkaError::PartitionEOF(_)) => {}
         Some(partition) => receive_failed(partition, batch, since, of_type, details),

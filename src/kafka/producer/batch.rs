@@ -17,7 +17,7 @@ use crate::engine::ambient::ambient;
 use crate::engine::sending::batch::SendingBatch;
 use crate::kafka::attributes::{ClientInfo, error_type, offset};
 use crate::kafka::carrier::Given;
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 
 impl<C, R> Producer<FutureProducer<C, R>>
 where
@@ -150,7 +150,7 @@ impl SendingRecords {
                 }
                 let error_type = error_type(&error).into();
                 self.sending
-                    .failed(index, error_type, || Details::of(&error));
+                    .failed(index, error_type, || ErrorDetails::from_error(&error));
                 let headers = given.restored(message.detach_headers());
                 Err((error, message.replace_headers(headers)))
             }

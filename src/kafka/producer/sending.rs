@@ -11,7 +11,7 @@ use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
 use crate::kafka::attributes::{ClientInfo, content, error_type, offset};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 
 /// A record of any client that is about to be sent.
 pub(super) struct OutgoingRecord<'a> {
@@ -139,7 +139,8 @@ impl SendingRecord {
         if is_for_size(error) {
             self.sending.refused_for_size();
         }
-        self.sending.fail(error_type(error), || Details::of(error));
+        self.sending
+            .fail(error_type(error), || ErrorDetails::from_error(error));
         mem::take(&mut self.given)
     }
 }

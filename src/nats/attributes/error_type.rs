@@ -36,7 +36,7 @@ use async_nats::jetstream::context as jetstream;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE};
 use async_nats::{HeaderMap, HeaderValue};
 
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::semconv::outcome::{KnownError, OTHER, known};
 
 const TIMEOUT: &str = "timeout";
@@ -148,10 +148,10 @@ pub(crate) fn of_settle(error: &async_nats::Error) -> &'static str {
 }
 
 /// What is told of a message that could not be settled.
-pub(crate) fn why_not_settled(error: &async_nats::Error) -> Details {
+pub(crate) fn why_not_settled(error: &async_nats::Error) -> ErrorDetails {
     match error.downcast_ref::<PublishError>() {
-        Some(error) => Details::of(error),
-        None => Details::of_any(&**error),
+        Some(error) => ErrorDetails::from_error(error),
+        None => ErrorDetails::from_any_error(&**error),
     }
 }
 

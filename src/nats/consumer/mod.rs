@@ -23,7 +23,7 @@ use super::attributes::{Identity, Patterns, Subscription, names_of_one, of_recei
 use crate::engine::destination::Names;
 use crate::engine::received::sealed::MessageSource;
 use crate::engine::received::{self as engine, Received, receive_failed};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::telemetry::{Moment, Telemetry};
 
 /// A client whose subscriptions deliver messages that know their creation context. The
@@ -242,7 +242,7 @@ fn record_failure<E: fmt::Display + 'static>(
     error: &E,
 ) {
     receive_failed(origin, batch, since, of_receive(error), || {
-        Details::displayed(error)
+        ErrorDetails::displayed(error)
     });
 }
 

@@ -26,7 +26,7 @@ use crate::engine::sending::batch::SendingBatch;
 use crate::nats::attributes::{
     ClientInfo, duplicates, is_for_size, of_ack, of_jetstream_publish, of_publish, sequence,
 };
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 
 impl Producer {
     /// Publishes messages in their order, and returns the result of each, in the same order. The
@@ -182,7 +182,7 @@ fn fail(
     if is_for_size(&error_type) {
         sending.refused_for_size(index);
     }
-    sending.failed(index, error_type, || Details::of(error));
+    sending.failed(index, error_type, || ErrorDetails::from_error(error));
 }
 
 /// Longest time between two tries to hand a message over that there is no room for.

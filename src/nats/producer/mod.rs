@@ -24,7 +24,7 @@ use crate::engine::ambient::ambient;
 use crate::engine::client;
 use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
-use crate::semconv::exception::Details;
+use crate::semconv::exception::ErrorDetails;
 use crate::telemetry::Telemetry;
 
 pub(super) const PUBLISH: &str = "publish";
@@ -350,7 +350,7 @@ pub(super) async fn answered(
     if let Ok(answer) = &result
         && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
     {
-        sending.fail(error_type, || Details::Text(text.to_owned()));
+        sending.fail(error_type, || ErrorDetails::Text(text.to_owned()));
     }
     end(sending, result, of_request)
 }
@@ -372,5 +372,5 @@ fn fail(sending: &mut Sending, error_type: Cow<'static, str>, error: &(impl Erro
     if is_for_size(&error_type) {
         sending.refused_for_size();
     }
-    sending.fail(error_type, || Details::of(error));
+    sending.fail(error_type, || ErrorDetails::from_error(error));
 }
