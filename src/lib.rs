@@ -76,7 +76,8 @@
 //! ## Rules that hold everywhere
 //!
 //! - A wrapped client has the results, errors, order, back-pressure and cancellation of the bare one.
-//!   This crate has no queue, task or retry of its own.
+//!   This crate has no queue, task or retry of its own: `send` of Kafka's `FutureProducer` and batches that
+//!   JetStream acknowledges wait for room in the client as the client's own calls do.
 //! - A span ends once: with success, an error, a panic (which continues), or when it is dropped.
 //! - No header can cause a panic, or cost more than time linear in its length. A header that cannot
 //!   be read is ignored.

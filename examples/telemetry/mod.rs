@@ -153,17 +153,19 @@ fn tell(signal: &str, endpoint: Option<String>, results: Vec<OTelSdkResult>) {
     let failed = results.into_iter().find_map(Result::err);
     match (endpoint, failed) {
         (None, _) => {}
-        (Some(url), None) => println!("{signal} exported to {url}."),
-        (Some(url), Some(error)) => {
-            println!("{signal} not exported to {url} (OTLP/HTTP): {error}.");
+        // Its value may hold a password.
+        (Some(name), None) => println!("{signal} exported to the address in {name}."),
+        (Some(name), Some(error)) => {
+            println!("{signal} not exported to the address in {name} (OTLP/HTTP): {error}.");
         }
     }
 }
 
-/// Where a signal goes.
+/// The variable that says where a signal goes.
 fn endpoint(signal: &str) -> Option<String> {
-    let of_signal = variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
-    of_signal.or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
+    let mut names = [of_signal, "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned()].into_iter();
+    names.find(|name| variable(name).is_some())
 }
 
 /// A variable of the environment. An empty one counts as unset, as with OpenTelemetry's own.

@@ -158,6 +158,6 @@ pub use self::attributes::connection::ConnectionInfo;
 #[doc(hidden)]
 pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
-pub use self::consumer::{Batches, Consumer, ConsumerDelegate, DeliveryResult, Traceable};
+pub use self::consumer::{Batches, Consumer, ConsumerClient, ConsumerDelegate, DeliveryResult};
 pub use self::producer::{Producer, Publish, PublisherConfirm};
 pub use self::settle::Settleable;

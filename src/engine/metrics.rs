@@ -41,7 +41,7 @@ impl Instruments {
         });
     }
 
-    /// Counts a message that was to be sent.
+    /// Counts a message that the client has taken to send.
     pub(crate) fn sent(&self, operation: &Operation<'_>, error: Option<KeyValue>) {
         let attributes = attributes_of(operation);
         let extra = [partition_of(operation), error];

@@ -21,12 +21,20 @@ pub(crate) struct Refused {
     others: Incoming,
     /// Where messages came from whose baggage is accepted by a list.
     listed: Vec<Arc<Destination>>,
+    /// What was remembered around this, of a batch around its messages for instance; `others` and `listed` have
+    /// it already.
+    outer: Option<Arc<Self>>,
 }
+
+/// What is in a context, where many messages of a batch share it.
+#[derive(Debug)]
+struct Remembered(Arc<Refused>);
 
 impl Refused {
     /// What is remembered in a context.
     pub(crate) fn remembered_in(context: &Context) -> Option<&Self> {
-        context.get()
+        let remembered: &Remembered = context.get()?;
+        Some(&remembered.0)
     }
 
     /// Whether a message from `source` that is handled in `ambient` has to be remembered.
@@ -45,33 +53,50 @@ impl Refused {
         let identities = contexts.into_iter().flatten().map(identity);
         self.contexts.extend(identities.map(|one| (one, incoming)));
         self.others = stricter(self.others, incoming);
-        let is_known = || self.listed.iter().any(|other| Arc::ptr_eq(other, source));
-        if source.rule.restricts_accepted_baggage() && !is_known() {
+        if source.rule.restricts_accepted_baggage() {
+            self.list(source);
+        }
+    }
+
+    /// One destination is enough of those that accept the same: there are as many as the policy has lists.
+    fn list(&mut self, source: &Arc<Destination>) {
+        let accepts_the_same = |other: &Arc<Destination>| other.rule.accepts_as(&source.rule);
+        if !self.listed.iter().any(accepts_the_same) {
             self.listed.push(Arc::clone(source));
         }
     }
 
     /// `context` with what is remembered here, beside what is remembered there.
     pub(crate) fn put_into(mut self, context: Context) -> Context {
-        match Self::remembered_in(&context) {
-            Some(outer) => {
-                for (identity, incoming) in &outer.contexts {
-                    self.contexts.entry(*identity).or_insert(*incoming);
-                }
+        match context.get::<Remembered>() {
+            Some(Remembered(outer)) => {
                 self.others = stricter(self.others, outer.others);
-                self.listed.extend(outer.listed.iter().cloned());
+                for source in &outer.listed {
+                    self.list(source);
+                }
+                self.outer = Some(Arc::clone(outer));
             }
             None if !self.restricts_baggage() => return context,
             None => {}
         }
-        context.with_value(self)
+        context.with_value(Remembered(Arc::new(self)))
     }
 
     /// How far a context is trusted that a message carries which is sent now, and all that it carries
     /// beside.
     pub(crate) fn incoming(&self, creation: Option<&SpanContext>) -> Incoming {
-        let known = creation.and_then(|creation| self.contexts.get(&identity(creation)));
-        known.copied().unwrap_or(self.others)
+        let known = creation.and_then(|creation| self.of_identity(identity(creation)));
+        known.unwrap_or(self.others)
+    }
+
+    fn of_identity(&self, identity: (TraceId, SpanId)) -> Option<Incoming> {
+        let mut refused = self;
+        loop {
+            if let Some(incoming) = refused.contexts.get(&identity) {
+                return Some(*incoming);
+            }
+            refused = refused.outer.as_ref()?;
+        }
     }
 
     /// What becomes of carried headers of which nobody reads what they say.

@@ -16,7 +16,8 @@
 //! Receiving a single message has a span `next {subject}` only if the
 //! [`policy`](crate::policy::Rule::receive_spans) asks for it. If an error comes instead, the span
 //! names the subject or pattern that the consumer asked for, or else its stream. Calls of JetStream's own API, such
-//! as the request for a next batch, have no spans.
+//! as the request for a next batch, have no spans; if one fails that messages were waited for by, that is
+//! a receive operation that failed.
 //!
 //! A status of the server, such as 503 for a request without responders, reaches the application as
 //! it does with the bare client. It is not counted as a message, and processing it has no span. An

@@ -19,5 +19,5 @@ pub(crate) mod outcome;
 pub(crate) mod span_name;
 pub(crate) mod text;
 
-/// Schema URL of every span and metric that this crate makes.
+/// Schema URL of every span, metric and log record that this crate makes.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";

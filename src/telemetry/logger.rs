@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::logs::{LogRecord as _, Logger};
+use opentelemetry::trace::SpanContext;
 
-use super::context::active_span;
+use super::context::copied;
 use super::{Component, Telemetry};
 use crate::semconv::exception::Exception;
 use crate::semconv::operation_type::OperationType;
@@ -16,11 +18,11 @@ pub(super) trait ExceptionLogger: Send + Sync {
     /// Whether anybody wants exceptions of such operations.
     fn is_enabled(&self, operation_type: OperationType) -> bool;
 
-    /// Writes what ended an operation, whose context this is.
+    /// Writes what ended an operation, whose context this is, and whose span, if it has one.
     fn log(
         &self,
         operation_type: OperationType,
-        context: &Context,
+        operation: (&Context, Option<&SpanContext>),
         at: SystemTime,
         exception: &Exception,
     );
@@ -36,7 +38,7 @@ impl<L: Logger + Send + Sync> ExceptionLogger for L {
     fn log(
         &self,
         operation_type: OperationType,
-        context: &Context,
+        (context, span): (&Context, Option<&SpanContext>),
         at: SystemTime,
         exception: &Exception,
     ) {
@@ -46,15 +48,20 @@ impl<L: Logger + Send + Sync> ExceptionLogger for L {
         record.set_severity_number(severity);
         record.set_severity_text(severity.name());
         record.set_timestamp(at);
-        if let Some(span) = active_span(context) {
+        if let Some(span) = span {
             let flags = Some(span.trace_flags());
             record.set_trace_context(span.trace_id(), span.span_id(), flags);
         }
         for (key, value) in exception.attributes() {
             record.add_attribute(key, value);
         }
-        // Log processors look for baggage in what is current.
-        let _current = context.clone().attach();
+        // Log processors look for baggage in what is current. Another span that is active there, of the message
+        // for instance, is not that of the operation.
+        let current = match span {
+            Some(_) => context.clone(),
+            None => Context::new().with_baggage(copied(context.baggage().iter())),
+        };
+        let _current = current.attach();
         self.emit(record);
     }
 }
@@ -78,17 +85,17 @@ impl Telemetry {
         self.logger.as_ref().and_then(is_enabled).unwrap_or(false)
     }
 
-    /// Logs what ended an operation, whose context this is.
+    /// Logs what ended an operation, whose context this is, and whose span, if it has one.
     pub(crate) fn log_exception(
         &self,
         operation_type: OperationType,
-        context: &Context,
+        operation: (&Context, Option<&SpanContext>),
         at: SystemTime,
         exception: &Exception,
     ) {
         if let Some(logger) = &self.logger {
             self.caught(Component::Logger, || {
-                logger.log(operation_type, context, at, exception);
+                logger.log(operation_type, operation, at, exception);
             });
         }
     }

@@ -78,8 +78,9 @@ pub struct Telemetry {
 impl Telemetry {
     /// Telemetry with the global providers and the W3C propagator.
     ///
-    /// The environment variables `OTEL_SPAN_LINK_COUNT_LIMIT` (see [`max_links`](Self::max_links))
-    /// and `OTEL_SEMCONV_STABILITY_OPT_IN` (see [`semconv`](crate::semconv)) are read here.
+    /// The environment variables `OTEL_SPAN_LINK_COUNT_LIMIT` (see [`max_links`](Self::max_links)),
+    /// `OTEL_SEMCONV_STABILITY_OPT_IN` (see [`semconv`](crate::semconv)) and
+    /// `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` (see [`logger_provider`](Self::logger_provider)) are read here.
     #[must_use]
     pub fn new() -> Self {
         Self {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use opentelemetry::global;
-use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
@@ -192,9 +194,18 @@ fn exceptions_are_logged_in_the_same_scope_as_spans() {
 
     let operation_type = OperationType::Process;
     assert!(telemetry.logs_exceptions(operation_type));
+    // The active span is that of the sender: the operation has none.
+    let senders = SpanContext::new(
+        TraceId::from(1),
+        SpanId::from(1),
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::NONE,
+    );
+    let context = Context::new().with_remote_span_context(senders);
     telemetry.log_exception(
         operation_type,
-        &Context::new(),
+        (&context, None),
         SystemTime::UNIX_EPOCH,
         &exception,
     );
@@ -203,6 +214,7 @@ fn exceptions_are_logged_in_the_same_scope_as_spans() {
     let [log] = &logs[..] else {
         unreachable!("one record: {logs:?}");
     };
+    assert!(log.record.trace_context().is_none(), "{log:?}");
     assert_eq!(log.instrumentation, scope());
     assert_eq!(log.record.timestamp(), Some(SystemTime::UNIX_EPOCH));
     assert_eq!(log.record.trace_context(), None);

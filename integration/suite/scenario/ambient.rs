@@ -240,6 +240,27 @@ pub async fn in_a_loop_a_message_without_a_context_is_a_trace_of_its_own<B: Brok
     orders.assert(&orders.expected(&order).link(&identity(&looping)));
 }
 
+/// Where a span may have one link, and the message asks for none, that is for the loop's span.
+pub async fn in_a_loop_the_only_link_is_to_the_loop_if_the_message_has_none<B: Broker>() {
+    let recorder = Recorder::new();
+    let broker = B::connect(&recorder.telemetry().max_links(1)).await;
+    let orders = broker.declare("orders").await;
+    let looping = opened(&recorder, "consume");
+
+    let in_the_loop = async {
+        send_bare(&broker, &orders, Vec::new()).await;
+        let order = broker.receive(&orders).await;
+        order.process(async |_| ()).await;
+        order
+    };
+    let order = in_the_loop.with_context(looping.clone()).await;
+
+    broker
+        .process_span(&orders, &order)
+        .link(&identity(&looping))
+        .assert(&recorder.span(&broker.process_name(&orders)));
+}
+
 /// A policy sets the parent otherwise, for single messages and for batches.
 pub async fn a_policy_chooses_the_parent<B: Broker>() {
     for choice in [Parent::Message, Parent::Ambient, Parent::Root] {

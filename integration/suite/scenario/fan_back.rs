@@ -61,6 +61,26 @@ pub async fn fan_back_shows_the_batch_in_the_traces_of_its_messages<B: Broker>()
     }
 }
 
+/// A trace that is linked to only, an old one for instance, gets no span of ours.
+pub async fn fan_back_leaves_traces_alone_that_are_linked_to_only<B: Broker>() {
+    let recorder = Recorder::new();
+    let policy = Policy::new().rule(Rule::of("*").incoming(Incoming::LinkOnly).fan_back(9));
+    let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let contexts = [0, 1].map(|number| span(number, number, TraceFlags::SAMPLED));
+    let headers = contexts.iter().map(|one| vec![traceparent(one)]);
+    let batch = received(&broker, &orders, headers).await;
+
+    batch.process(async |_| ()).await;
+
+    let [whole] = &spans(&recorder);
+    let expected = broker.in_common(broker.batch_span(&orders, 2), at(&batch, 0));
+    contexts
+        .iter()
+        .fold(expected, ExpectedSpan::link)
+        .assert(whole);
+}
+
 /// A link to a sender who is not trusted decides nothing, and no span of ours goes into its trace.
 pub async fn a_batch_links_to_untrusted_traces_by_identity_alone<B: Broker>() {
     let recorder = Recorder::new();

@@ -55,10 +55,12 @@ macro_rules! scenarios {
             exceptions_are_both_where_that_is_asked_for
             exceptions_are_logged_where_a_logger_is_given
             exceptions_are_logged_whether_or_not_a_span_is_recorded
+            fan_back_leaves_traces_alone_that_are_linked_to_only
             fan_back_shows_the_batch_in_the_traces_of_its_messages
             fan_back_stays_within_the_limit_of_links
             in_a_loop_a_context_that_is_not_continued_starts_a_new_trace
             in_a_loop_a_message_without_a_context_is_a_trace_of_its_own
+            in_a_loop_the_only_link_is_to_the_loop_if_the_message_has_none
             kept_back_baggage_does_not_go_out_with_the_message
             off_is_as_the_bare_client_and_cuts_no_trace
             over_the_limit_messages_of_one_context_share_a_link

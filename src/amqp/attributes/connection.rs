@@ -1,5 +1,3 @@
-//! [`ConnectionInfo`]: what a wrapper needs to know of a connection.
-//!
 //! [`ConnectionInfo`]: what the client's channels do not know of their connection.
 
 use std::sync::Arc;

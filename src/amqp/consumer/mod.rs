@@ -44,7 +44,7 @@ pub struct Consumer<C = lapin::Consumer> {
     is_part_of_wait: bool,
 }
 
-impl<C: Traceable> Consumer<C> {
+impl<C: ConsumerClient> Consumer<C> {
     /// Wraps a client, whose queue is read from it. Its `connection` is `(&connection, uri)` or a
     /// [`ConnectionInfo`].
     pub fn wrap(telemetry: &Telemetry, connection: impl Into<ConnectionInfo>, client: C) -> Self {
@@ -138,10 +138,10 @@ impl<C: fmt::Debug> fmt::Debug for Consumer<C> {
 
 /// A client that can be wrapped to receive: lapin's [`Consumer`](lapin::Consumer), or a
 /// [`Channel`]. The trait is sealed.
-pub trait Traceable: sealed::Sealed {}
+pub trait ConsumerClient: sealed::Sealed {}
 
-impl Traceable for lapin::Consumer {}
-impl Traceable for Channel {}
+impl ConsumerClient for lapin::Consumer {}
+impl ConsumerClient for Channel {}
 
 mod sealed {
     use lapin::Channel;

@@ -77,7 +77,7 @@ impl<'a> BatchMembers<'a> {
         };
         let creation = carried.creation.and_then(seen);
         if let Some(creation) = &creation
-            && matches!(incoming, Incoming::Continue | Incoming::LinkOnly)
+            && incoming == Incoming::Continue
         {
             self.origins.add(creation, self.members.links());
         }

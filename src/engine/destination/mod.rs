@@ -63,9 +63,9 @@ struct KnownAttributes {
 /// Attributes of an operation's metrics, but for the partition and the error.
 #[derive(Debug)]
 pub(super) struct MetricAttributes {
-    /// For counters of messages, and for durations of processing.
+    /// For counters of messages.
     pub(super) messages: Vec<KeyValue>,
-    /// For the duration of this operation.
+    /// For durations.
     pub(super) operation: Vec<KeyValue>,
 }
 

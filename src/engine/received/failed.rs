@@ -12,7 +12,7 @@ use crate::semconv::exception::ErrorDetails;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Moment;
 
-/// Records a wait that ended with an error, where one that ends with a message is recorded. `batch` is
+/// Records a wait for messages that ended with an error, where one that ends with a message is recorded. `batch` is
 /// how many messages came by it, where it was for many.
 ///
 /// Spec: [messaging-spans § Operation types], `receive`.

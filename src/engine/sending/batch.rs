@@ -185,10 +185,18 @@ impl SendingBatch {
             created.fail(error_type.clone(), || details().without_exception());
         }
         self.count(index, Some(of_error(error_type.clone())));
+        // What a message must not be recorded with, the span of all does not have either.
+        let is_recorded = self.messages.get(index).is_none_or(|message| {
+            let rule = &message.destination.rule;
+            rule.recorded() == Record::Full
+        });
         if let Some(started) = &mut self.started
             && !started.has_failed()
         {
-            started.fail(error_type, details);
+            started.fail(error_type, || match is_recorded {
+                true => details(),
+                false => ErrorDetails::Nothing,
+            });
         }
     }
 

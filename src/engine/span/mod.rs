@@ -80,7 +80,8 @@ impl StartedOperation {
         }
         let telemetry = &operation.client.telemetry;
         let limit = telemetry.most_links();
-        let beside = parent_and_links.beside.filter(|_| limit > 1);
+        let taken = usize::from(!parent_and_links.links.is_empty());
+        let beside = parent_and_links.beside.filter(|_| limit > taken);
         let limit = limit.saturating_sub(usize::from(beside.is_some()));
         let (mut links, overflow) = within_limit(parent_and_links.links, limit);
         links.extend(beside);
@@ -322,7 +323,9 @@ impl StartedOperation {
         if is_logged {
             let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
             let at = self.started.after(elapsed);
-            telemetry.log_exception(self.operation_type, &self.context, at, exception);
+            let span = self.span_context();
+            let operation = (&self.context, span.as_ref());
+            telemetry.log_exception(self.operation_type, operation, at, exception);
         }
     }
 

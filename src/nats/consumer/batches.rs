@@ -59,7 +59,7 @@ impl<S: Deliveries + Unpin> Messages<S> {
             max,
             within,
             |duration| Box::pin(sleep(duration)),
-            |taken, since, error| record_failure(&*taken.0.origin, Some(0), since, error),
+            |taken, since, error| record_failure(&*taken.0.source, Some(0), since, error),
         )
     }
 }
@@ -122,8 +122,8 @@ where
     }
 }
 
-/// The stream under [`Batches`], whose messages are taken into batches. It derefs to the client's
-/// own.
+/// The stream under [`Batches`], whose messages are taken into batches. It derefs to the [`Messages`] that
+/// it takes from.
 #[must_use = "streams do nothing unless polled"]
 pub struct Taken<S: Deliveries>(Messages<S>);
 
@@ -132,9 +132,9 @@ impl<S: Deliveries + Unpin> Stream for Taken<S> {
     type Item = Result<Received<S::Message>, S::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Messages { stream, origin, .. } = &mut self.0;
+        let Messages { stream, source, .. } = &mut self.0;
         let next = ready!(Pin::new(stream).poll_next(task));
-        Poll::Ready(next.map(|item| item.deliver(origin, None)))
+        Poll::Ready(next.map(|item| item.deliver(source, None)))
     }
 }
 

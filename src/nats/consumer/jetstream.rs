@@ -232,18 +232,18 @@ impl fmt::Debug for Sequence {
 }
 
 impl<E: fmt::Display + 'static> Deliver for Result<Message, E> {
-    type Origin = ConsumerInfo;
+    type Source = ConsumerInfo;
     type Message = Message;
     type Error = E;
     type Received = Result<Received<Message>, E>;
 
     fn deliver(
         self,
-        origin: &Arc<ConsumerInfo>,
+        source: &Arc<ConsumerInfo>,
         since: Option<Moment>,
     ) -> Result<Received<Message>, E> {
         let message = self?;
-        let subscription = origin.subscription(&message);
+        let subscription = source.subscription(&message);
         let received = Received::deliver(message, subscription, since, |message| {
             Some(message.info().ok()?.pending)
         });

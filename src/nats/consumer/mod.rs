@@ -141,16 +141,16 @@ impl fmt::Debug for Consumer {
 #[must_use = "streams do nothing unless polled"]
 pub struct Messages<S: Deliveries> {
     stream: S,
-    origin: Arc<<S::Item as Deliver>::Origin>,
+    source: Arc<<S::Item as Deliver>::Source>,
     /// Set while the application waits, where that is a receive operation.
     waited_since: Option<Moment>,
 }
 
 impl<S: Deliveries> Messages<S> {
-    const fn new(stream: S, origin: Arc<<S::Item as Deliver>::Origin>) -> Self {
+    const fn new(stream: S, source: Arc<<S::Item as Deliver>::Source>) -> Self {
         Self {
             stream,
-            origin,
+            source,
             waited_since: None,
         }
     }
@@ -202,12 +202,12 @@ impl<S: Deliveries + Unpin> Stream for Messages<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        this.waited_since = this.waited_since.or_else(|| this.origin.wait());
+        this.waited_since = this.waited_since.or_else(|| this.source.wait());
         let next = ready!(Pin::new(&mut this.stream).poll_next(task));
         let since = this.waited_since.take();
         Poll::Ready(next.map(|item| {
-            let delivered = item.deliver(&this.origin, since);
-            S::Item::give(unless_failed(delivered, &*this.origin, since))
+            let delivered = item.deliver(&this.source, since);
+            S::Item::give(unless_failed(delivered, &*this.source, since))
         }))
     }
 
@@ -225,23 +225,23 @@ impl<S: Deliveries> fmt::Debug for Messages<S> {
 /// What the client gives, or else a receive operation that failed.
 fn unless_failed<T, E: fmt::Display + 'static>(
     result: Result<T, E>,
-    origin: &impl MessageSource,
+    source: &impl MessageSource,
     since: Option<Moment>,
 ) -> Result<T, E> {
     if let (Err(error), Some(since)) = (&result, since) {
-        record_failure(origin, None, since, error);
+        record_failure(source, None, since, error);
     }
     result
 }
 
 /// Records that receiving failed.
 fn record_failure<E: fmt::Display + 'static>(
-    origin: &impl MessageSource,
+    source: &impl MessageSource,
     batch: Option<usize>,
     since: Moment,
     error: &E,
 ) {
-    receive_failed(origin, batch, since, of_receive(error), || {
+    receive_failed(source, batch, since, of_receive(error), || {
         ErrorDetails::displayed(error)
     });
 }
@@ -288,14 +288,14 @@ pub(super) mod sealed {
     #[expect(unnameable_types, reason = "nobody else is to implement or call it")]
     pub trait Deliver {
         /// What is known of where it came from.
-        type Origin: MessageSource;
+        type Source: MessageSource;
         type Message: Message;
         type Error: fmt::Display + 'static;
         type Received;
 
         fn deliver(
             self,
-            origin: &Arc<Self::Origin>,
+            source: &Arc<Self::Source>,
             since: Option<Moment>,
         ) -> Result<Received<Self::Message>, Self::Error>;
         /// Gives it to the application as the client does, which has no result where it has no error.
@@ -304,17 +304,17 @@ pub(super) mod sealed {
 }
 
 impl Deliver for Message {
-    type Origin = Subscription;
+    type Source = Subscription;
     type Message = Self;
     type Error = Infallible;
     type Received = Received<Self>;
 
     fn deliver(
         self,
-        origin: &Arc<Subscription>,
+        source: &Arc<Subscription>,
         since: Option<Moment>,
     ) -> Result<Received<Self>, Infallible> {
-        Ok(Received::deliver(self, origin, since, |_| None))
+        Ok(Received::deliver(self, source, since, |_| None))
     }
 
     fn give(Ok(message): Result<Received<Self>, Infallible>) -> Received<Self> {

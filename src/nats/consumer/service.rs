@@ -59,17 +59,17 @@ impl Messages<Endpoint> {
 }
 
 impl Deliver for Request {
-    type Origin = Subscription;
+    type Source = Subscription;
     type Message = Self;
     type Error = Infallible;
     type Received = Received<Self>;
 
     fn deliver(
         self,
-        origin: &Arc<Subscription>,
+        source: &Arc<Subscription>,
         since: Option<Moment>,
     ) -> Result<Received<Self>, Infallible> {
-        Ok(Received::deliver(self, origin, since, |_| None))
+        Ok(Received::deliver(self, source, since, |_| None))
     }
 
     fn give(Ok(request): Result<Received<Self>, Infallible>) -> Received<Self> {

@@ -187,7 +187,8 @@ impl Producer {
     /// # Cancel safety
     ///
     /// Dropping the future does not take back a request that is sent. Its span ends with the status
-    /// unset, because the outcome is unknown.
+    /// unset, because the outcome is unknown. The client does not show when it has taken a request, so
+    /// that one which is dropped while it waits for room counts as sent.
     pub fn request<S: ToSubject>(
         &self,
         subject: S,

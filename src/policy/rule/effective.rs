@@ -55,6 +55,11 @@ impl Rule {
             || self.0.redelivered.is_some_and(refuses)
     }
 
+    /// Whether both accept the same members of baggage.
+    pub(crate) fn accepts_as(&self, other: &Self) -> bool {
+        self.0.accept_baggage == other.0.accept_baggage
+    }
+
     /// Whether received baggage is accepted by a list.
     pub(crate) const fn restricts_accepted_baggage(&self) -> bool {
         self.0.accept_baggage.is_some()
