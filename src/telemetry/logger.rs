@@ -6,9 +6,8 @@ use std::time::SystemTime;
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::logs::{LogRecord as _, Logger};
-use opentelemetry::trace::SpanContext;
 
-use super::context::copied;
+use super::context::{active_span, copied};
 use super::{Component, Telemetry};
 use crate::semconv::exception::Exception;
 use crate::semconv::operation_type::OperationType;
@@ -18,11 +17,11 @@ pub(super) trait ExceptionLogger: Send + Sync {
     /// Whether anybody wants exceptions of such operations.
     fn is_enabled(&self, operation_type: OperationType) -> bool;
 
-    /// Writes what ended an operation, whose context this is, and whose span, if it has one.
+    /// Writes what ended an operation, whose context this is.
     fn log(
         &self,
         operation_type: OperationType,
-        operation: (&Context, Option<&SpanContext>),
+        context: &Context,
         at: SystemTime,
         exception: &Exception,
     );
@@ -38,7 +37,7 @@ impl<L: Logger + Send + Sync> ExceptionLogger for L {
     fn log(
         &self,
         operation_type: OperationType,
-        (context, span): (&Context, Option<&SpanContext>),
+        context: &Context,
         at: SystemTime,
         exception: &Exception,
     ) {
@@ -48,16 +47,17 @@ impl<L: Logger + Send + Sync> ExceptionLogger for L {
         record.set_severity_number(severity);
         record.set_severity_text(severity.name());
         record.set_timestamp(at);
-        if let Some(span) = span {
+        let active = active_span(context);
+        if let Some(span) = &active {
             let flags = Some(span.trace_flags());
             record.set_trace_context(span.trace_id(), span.span_id(), flags);
         }
         for (key, value) in exception.attributes() {
             record.add_attribute(key, value);
         }
-        // Log processors look for baggage in what is current. Another span that is active there, of the message
-        // for instance, is not that of the operation.
-        let current = match span {
+        // Log processors look for baggage in what is current. A span without an identity there would be taken for
+        // one.
+        let current = match active {
             Some(_) => context.clone(),
             None => Context::new().with_baggage(copied(context.baggage().iter())),
         };
@@ -85,17 +85,17 @@ impl Telemetry {
         self.logger.as_ref().and_then(is_enabled).unwrap_or(false)
     }
 
-    /// Logs what ended an operation, whose context this is, and whose span, if it has one.
+    /// Logs what ended an operation, whose context this is.
     pub(crate) fn log_exception(
         &self,
         operation_type: OperationType,
-        operation: (&Context, Option<&SpanContext>),
+        context: &Context,
         at: SystemTime,
         exception: &Exception,
     ) {
         if let Some(logger) = &self.logger {
             self.caught(Component::Logger, || {
-                logger.log(operation_type, operation, at, exception);
+                logger.log(operation_type, context, at, exception);
             });
         }
     }

@@ -136,7 +136,8 @@ impl Telemetry {
     /// `messaging.send.exception`, `messaging.receive.exception` and `messaging.settle.exception` of a
     /// client's error; of a batch that is sent, of the first error. It has `exception.type`, `exception.message` and
     /// `exception.stacktrace` where there are such, and the ids and flags of the span, sampled or not:
-    /// what becomes of records of traces that are not sampled is for the provider to say.
+    /// what becomes of records of traces that are not sampled is for the provider to say. Without a tracer
+    /// provider it has those of the span that is current instead, in a handler that of the message.
     ///
     /// With `logs/dup` in `OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` when [`Telemetry::new`] is called,
     /// exceptions of handlers are both. Unset: they are span events, and those of clients are in the

@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use opentelemetry::global;
-use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-};
+use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
+use super::context::without_span;
 use super::*;
 use crate::semconv::exception::Exception;
 use crate::semconv::operation_type::OperationType;
@@ -194,18 +193,9 @@ fn exceptions_are_logged_in_the_same_scope_as_spans() {
 
     let operation_type = OperationType::Process;
     assert!(telemetry.logs_exceptions(operation_type));
-    // The active span is that of the sender: the operation has none.
-    let senders = SpanContext::new(
-        TraceId::from(1),
-        SpanId::from(1),
-        TraceFlags::SAMPLED,
-        true,
-        TraceState::NONE,
-    );
-    let context = Context::new().with_remote_span_context(senders);
     telemetry.log_exception(
         operation_type,
-        (&context, None),
+        &without_span(&Context::new()),
         SystemTime::UNIX_EPOCH,
         &exception,
     );

@@ -323,9 +323,7 @@ impl StartedOperation {
         if is_logged {
             let elapsed = self.elapsed.unwrap_or_else(|| self.started.elapsed());
             let at = self.started.after(elapsed);
-            let span = self.span_context();
-            let operation = (&self.context, span.as_ref());
-            telemetry.log_exception(self.operation_type, operation, at, exception);
+            telemetry.log_exception(self.operation_type, &self.context, at, exception);
         }
     }
 
