@@ -1,6 +1,7 @@
 //! What the messages of a batch have in common, which is on its span, and what differs, which is on
 //! their links.
 
+use std::ptr;
 use std::sync::Arc;
 
 use opentelemetry::KeyValue;
@@ -99,7 +100,10 @@ impl<'a> MessageLinks<'a> {
     fn apart(&self, place: Place<'_>) -> impl Iterator<Item = KeyValue> + use<> {
         let destination = place.destination;
         let of_all = self.operation.destination;
-        let is_of_all = of_all.is_some_and(|all| all.usable_name() == destination.usable_name());
+        // Nearly always it is the very one.
+        let is_of_all = of_all.is_some_and(|all| {
+            ptr::eq(&**all, destination) || all.usable_name() == destination.usable_name()
+        });
         let name = (!is_of_all)
             .then(|| destination_name(destination))
             .flatten();

@@ -67,7 +67,7 @@ impl ParentAndLinks {
             && received.creation.is_some();
         let brings_baggage = matches!(incoming, Incoming::Continue | Incoming::LinkOnly);
 
-        let links = links_to(received.creation, received.conflicting, incoming);
+        let links = links_to(received.creation, received.conflicting, incoming).collect();
         let beside = active.filter(|_| !is_parent).map(link_beside);
         let parent = if continues {
             received.context
@@ -135,14 +135,14 @@ pub(crate) fn links_to(
     creation: Option<SpanContext>,
     conflicting: Option<SpanContext>,
     incoming: Incoming,
-) -> Vec<Link> {
-    let seen = |context: SpanContext| match incoming {
+) -> impl Iterator<Item = Link> {
+    let seen = move |context: SpanContext| match incoming {
         Incoming::Continue | Incoming::LinkOnly => Some(context),
         Incoming::Restart => Some(untrusted(context)),
         Incoming::Ignore => None,
     };
     let carried = creation.into_iter().chain(conflicting);
-    carried.filter_map(seen).map(Link::with_context).collect()
+    carried.filter_map(seen).map(Link::with_context)
 }
 
 /// The identity of a span in a trace that must not decide anything here.

@@ -2,18 +2,6 @@
 
 use opentelemetry::KeyValue;
 
-/// Variable of the environment whose value is a list of what a program opts in to.
-///
-/// Spec: [messaging], on the transition from version 1.24.
-///
-/// [messaging]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/README.md
-pub(crate) const STABILITY_OPT_IN: &str = "OTEL_SEMCONV_STABILITY_OPT_IN";
-
-/// Whether a list of what a program opts in to asks for deprecated names beside the present ones.
-pub(crate) fn are_wanted(opt_in: &str) -> bool {
-    opt_in.split(',').any(|one| one.trim() == "messaging/dup")
-}
-
 /// The name that an attribute had before.
 fn before(key: &str) -> Option<&'static str> {
     match key {
@@ -41,22 +29,6 @@ pub(crate) fn add_to(attributes: &mut Vec<KeyValue>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn deprecated_names_are_wanted_where_the_list_has_that_of_messaging() {
-        let lists = [
-            ("messaging/dup", true),
-            ("http/dup, messaging/dup ,database", true),
-            ("messaging", false),
-            ("http/dup", false),
-            ("messaging/dupe", false),
-            ("", false),
-        ];
-
-        for (list, expected) in lists {
-            assert_eq!(are_wanted(list), expected, "{list:?}");
-        }
-    }
 
     #[test]
     fn a_renamed_attribute_is_there_twice_and_others_once() {

@@ -7,20 +7,8 @@ use opentelemetry::StringValue;
 use super::attributes::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
 use super::text::{one_line, tidy};
 
-/// Variable of the environment that says whether exceptions that are logged are on spans too.
-///
-/// Spec: [exceptions-logs].
-///
-/// [exceptions-logs]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/exceptions/exceptions-logs.md
-pub(crate) const SIGNAL_OPT_IN: &str = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN";
-
 /// Most causes of an error that are told; the chain of an error that names itself has no end.
 const MAX_CAUSES: usize = 16;
-
-/// Whether the variable asks for exceptions both as log records and as events of spans.
-pub(crate) fn both_are_wanted(opt_in: &str) -> bool {
-    opt_in.split(',').any(|one| one.trim() == "logs/dup")
-}
 
 /// What is told of a failure.
 #[derive(Debug, Default)]
@@ -214,20 +202,5 @@ mod tests {
         );
         assert_eq!(text("\u{1b}[2J"), "\\u{1b}[2J");
         assert!(text(&"k".repeat(900_000)).len() <= 256);
-    }
-
-    #[test]
-    fn events_and_log_records_are_both_there_where_that_is_asked_for() {
-        let values = [
-            ("logs/dup", true),
-            (" logs/dup ,logs", true),
-            ("logs", false),
-            ("logs/dupe", false),
-            ("", false),
-        ];
-
-        for (value, expected) in values {
-            assert_eq!(both_are_wanted(value), expected, "{value:?}");
-        }
     }
 }

@@ -15,6 +15,7 @@ mod error_name;
 pub(crate) mod exception;
 pub mod metrics;
 pub(crate) mod operation_type;
+pub(crate) mod opt_in;
 pub(crate) mod outcome;
 pub(crate) mod span_name;
 pub(crate) mod text;

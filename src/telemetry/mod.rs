@@ -34,8 +34,8 @@ use self::tracer::LateTracer;
 pub(crate) use self::tracer::StartedSpan;
 use crate::policy::Policy;
 use crate::semconv::SCHEMA_URL;
-use crate::semconv::deprecated::{self, STABILITY_OPT_IN};
-use crate::semconv::exception::{self, SIGNAL_OPT_IN};
+use crate::semconv::deprecated;
+use crate::semconv::opt_in::{DEPRECATED_NAMES, EXCEPTION_EVENTS, OptIn};
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
 
 /// Kinds of problems that a message's context can have.
@@ -87,8 +87,7 @@ impl Telemetry {
             tracer: Arc::default(),
             meter: None,
             logger: None,
-            keeps_exception_events: env::var(SIGNAL_OPT_IN)
-                .is_ok_and(|opt_in| exception::both_are_wanted(&opt_in)),
+            keeps_exception_events: is_opted_in(EXCEPTION_EVENTS),
             instruments: Arc::default(),
             propagation: Propagation::W3c,
             policy: Arc::default(),
@@ -97,8 +96,7 @@ impl Telemetry {
             keeps_existing_context: false,
             max_links: default_max_links(),
             max_names: 500,
-            adds_deprecated_names: env::var(STABILITY_OPT_IN)
-                .is_ok_and(|opt_in| deprecated::are_wanted(&opt_in)),
+            adds_deprecated_names: is_opted_in(DEPRECATED_NAMES),
             problem_lines: Arc::new(LogLimiter::new()),
         }
     }
@@ -374,6 +372,10 @@ fn default_max_links() -> usize {
     // The SDK reads 32 bits, and takes its default for what does not fit.
     let limit: u32 = set.and_then(|text| text.parse().ok()).unwrap_or(SDKS_OWN);
     usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+fn is_opted_in(to: OptIn) -> bool {
+    env::var(to.variable).is_ok_and(|value| to.is_in(&value))
 }
 
 fn scope() -> InstrumentationScope {

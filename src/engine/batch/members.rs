@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use opentelemetry::trace::{Link, SpanContext};
+use opentelemetry::trace::Link;
 use opentelemetry::{Context, KeyValue};
 
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
 use crate::engine::in_common::{MessageLinks, Place};
 use crate::engine::operation::Operation;
-use crate::engine::parent::untrusted;
+use crate::engine::parent::links_to;
 use crate::engine::received::{Message, Received};
 use crate::engine::refused::Refused;
 use crate::policy::{Incoming, Record};
@@ -70,22 +70,15 @@ impl<'a> BatchMembers<'a> {
             self.members.add(place, Vec::new(), None);
             return;
         }
-        let seen = |context: SpanContext| match incoming {
-            Incoming::Continue | Incoming::LinkOnly => Some(context),
-            Incoming::Restart => Some(untrusted(context)),
-            Incoming::Ignore => None,
-        };
-        let creation = carried.creation.and_then(seen);
-        if let Some(creation) = &creation
+        if let Some(creation) = &carried.creation
             && incoming == Incoming::Continue
         {
             self.origins.add(creation, self.members.links());
         }
-        let conflicting = carried.conflicting.and_then(seen);
-        let links = creation.into_iter().chain(conflicting);
+        let links = links_to(carried.creation, carried.conflicting, incoming);
         let own = message.own_attributes(rule);
         place.number = message.message().number();
-        self.members.add(place, own, links.map(Link::with_context));
+        self.members.add(place, own, links);
     }
 
     pub(super) fn parted(self) -> PartedAttributes {

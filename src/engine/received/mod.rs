@@ -136,7 +136,7 @@ impl<M: Message> Received<M> {
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
             let incoming = incoming(&self.message, rule);
             let mut inside = ParentAndLinks::inside(current.clone());
-            inside.links = links_to(carried.creation, carried.conflicting, incoming);
+            inside.links = links_to(carried.creation, carried.conflicting, incoming).collect();
             let started = StartedOperation::since(since, &operation, inside);
             started.record(|| {
                 let attributes = attributes(&self.message, &self.source, rule).into_iter();

@@ -77,7 +77,7 @@ pub(crate) fn start_settle<M: Message>(
             Some(process) => ambient.with_remote_span_context(process),
             None => ambient.clone(),
         },
-        links: links_to(carried.creation, carried.conflicting, incoming),
+        links: links_to(carried.creation, carried.conflicting, incoming).collect(),
         beside: None,
     };
     StartedOperation::start(&operation, parent_and_links)

@@ -146,14 +146,16 @@ impl Connection {
 /// What is known of a client that sends.
 #[derive(Debug)]
 pub(in crate::nats) struct ClientInfo {
+    pub(in crate::nats) identity: Identity,
     pub(in crate::nats) client: Arc<client::Client>,
     pub(in crate::nats) connection: Arc<Connection>,
 }
 
 impl ClientInfo {
-    pub(in crate::nats) fn new(telemetry: &Telemetry, client: Client, identity: &Identity) -> Self {
+    pub(in crate::nats) fn new(telemetry: &Telemetry, client: Client, identity: Identity) -> Self {
         let known = identity.known(telemetry, None, &names_of_one(telemetry));
         Self {
+            identity,
             connection: Arc::new(Connection::new(client, &known)),
             client: known,
         }
@@ -226,10 +228,9 @@ impl MessageSource for Subscription {
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "nobody but us reads it")]
 pub struct ConsumerInfo {
-    pub(in crate::nats) telemetry: Telemetry,
     pub(in crate::nats) identity: Identity,
     patterns: Patterns,
-    known: Arc<client::Client>,
+    pub(in crate::nats) client: Arc<client::Client>,
     subscription: OnceLock<Arc<Subscription>>,
 }
 
@@ -242,8 +243,7 @@ impl ConsumerInfo {
     ) -> Self {
         let names = names_of_one(telemetry);
         Self {
-            telemetry: telemetry.clone(),
-            known: identity.known(telemetry, group.as_deref(), &names),
+            client: identity.known(telemetry, group.as_deref(), &names),
             identity,
             patterns,
             subscription: OnceLock::new(),
@@ -254,7 +254,7 @@ impl ConsumerInfo {
     pub(in crate::nats) fn subscription(&self, message: &jetstream::Message) -> &Arc<Subscription> {
         self.subscription.get_or_init(|| {
             let client = message.context.client();
-            let known = Arc::clone(&self.known);
+            let known = Arc::clone(&self.client);
             Arc::new(Subscription::over(client, known, self.patterns.clone()))
         })
     }
@@ -263,7 +263,7 @@ impl ConsumerInfo {
 #[expect(private_interfaces, reason = "nobody else can call it")]
 impl MessageSource for ConsumerInfo {
     fn client(&self) -> &Arc<client::Client> {
-        &self.known
+        &self.client
     }
 
     fn receive_name(&self) -> &'static str {
@@ -273,9 +273,9 @@ impl MessageSource for ConsumerInfo {
     fn common_destination(&self) -> Option<Arc<Destination>> {
         let (asked, is_pattern) = self.patterns.only()?;
         if is_pattern {
-            return Some(self.known.pattern(asked));
+            return Some(self.client.pattern(asked));
         }
-        Some(self.known.destination(Name {
+        Some(self.client.destination(Name {
             template: template(asked).as_deref(),
             is_temporary: is_inbox(asked),
             ..Name::lasting(asked)

@@ -72,14 +72,14 @@ impl<T: IntoConsumerConfig> Consumer<T> {
     #[must_use]
     pub fn server(self, address: &str, port: u16) -> Self {
         let identity = self.info.identity.clone().server(address, port);
-        Self::identified(&self.info.telemetry, self.client, identity)
+        Self::identified(&self.info.client.telemetry, self.client, identity)
     }
 
     /// Sets the client's id. Unset: spans have none.
     #[must_use]
     pub fn client_id(self, id: &str) -> Self {
         let identity = self.info.identity.clone().client_id(id);
-        Self::identified(&self.info.telemetry, self.client, identity)
+        Self::identified(&self.info.client.telemetry, self.client, identity)
     }
 
     /// The consumer itself, for its state. What is received through it directly is not traced.

@@ -38,7 +38,6 @@ const REQUEST: &str = "request";
 #[derive(Clone)]
 pub struct Producer {
     client: Client,
-    identity: Identity,
     info: Arc<ClientInfo>,
 }
 
@@ -50,10 +49,8 @@ impl Producer {
     }
 
     fn identified(telemetry: &Telemetry, client: Client, identity: Identity) -> Self {
-        let info = ClientInfo::new(telemetry, client.clone(), &identity);
         Self {
-            info: Arc::new(info),
-            identity,
+            info: Arc::new(ClientInfo::new(telemetry, client.clone(), identity)),
             client,
         }
     }
@@ -62,25 +59,15 @@ impl Producer {
     /// metrics do not have them.
     #[must_use]
     pub fn server(self, address: &str, port: u16) -> Self {
-        let Self {
-            info,
-            identity,
-            client,
-        } = self;
-        let telemetry = &info.client.telemetry;
-        Self::identified(telemetry, client, identity.server(address, port))
+        let identity = self.info.identity.clone().server(address, port);
+        Self::identified(&self.info.client.telemetry, self.client, identity)
     }
 
     /// Sets the client's id. Unset: spans have none.
     #[must_use]
     pub fn client_id(self, id: &str) -> Self {
-        let Self {
-            info,
-            identity,
-            client,
-        } = self;
-        let telemetry = &info.client.telemetry;
-        Self::identified(telemetry, client, identity.client_id(id))
+        let identity = self.info.identity.clone().client_id(id);
+        Self::identified(&self.info.client.telemetry, self.client, identity)
     }
 
     /// The client itself. What is sent through it directly is not traced.

@@ -149,9 +149,14 @@ fn total(scene: &Scene, metric: &str, is_meant: impl Fn(&Point) -> bool) -> f64 
     points.map(|point| point.sum).sum()
 }
 
-/// Numbers of messages are small.
-fn is(found: f64, expected: u64) -> bool {
-    u32::try_from(expected).is_ok_and(|expected| (found - f64::from(expected)).abs() < 0.5)
+/// Whether as many messages are counted as there were, if there are any. Numbers of messages are small.
+fn counted(bench: &mut Bench, messages: &str, found: f64, expected: u64) {
+    if found > 0.0 || expected > 0 {
+        let is_right =
+            u32::try_from(expected).is_ok_and(|expected| (found - f64::from(expected)).abs() < 0.5);
+        let what = format_args!("{expected} {messages}");
+        bench.that(what, is_right, format_args!("{found} are counted"));
+    }
 }
 
 fn sent(scene: &Scene, bench: &mut Bench) {
@@ -159,27 +164,13 @@ fn sent(scene: &Scene, bench: &mut Bench) {
         return;
     }
     let (found, expected) = (total(scene, SENT, |_| true), scene.facts.sent);
-    if found > 0.0 || expected > 0 {
-        let what = format_args!("{expected} messages");
-        bench.that(
-            what,
-            is(found, expected),
-            format_args!("{found} are counted"),
-        );
-    }
+    counted(bench, "messages", found, expected);
 }
 
 fn sent_with_error(scene: &Scene, bench: &mut Bench) {
     let found = total(scene, SENT, |point| point.attributes.has(ERROR));
     let expected = scene.facts.refused;
-    if found > 0.0 || expected > 0 {
-        let what = format_args!("{expected} refused messages");
-        bench.that(
-            what,
-            is(found, expected),
-            format_args!("{found} are counted"),
-        );
-    }
+    counted(bench, "refused messages", found, expected);
 }
 
 fn consumed(scene: &Scene, bench: &mut Bench) {
@@ -187,14 +178,7 @@ fn consumed(scene: &Scene, bench: &mut Bench) {
         return;
     }
     let (found, expected) = (total(scene, CONSUMED, |_| true), scene.facts.consumed);
-    if found > 0.0 || expected > 0 {
-        let what = format_args!("{expected} messages");
-        bench.that(
-            what,
-            is(found, expected),
-            format_args!("{found} are counted"),
-        );
-    }
+    counted(bench, "messages", found, expected);
 }
 
 fn error_type(scene: &Scene, bench: &mut Bench) {
