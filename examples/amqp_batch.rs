@@ -12,17 +12,17 @@
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
+mod rabbitmq;
 mod telemetry;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions,
-    QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::trace::SpanKind;
 use otel_messaging::{Telemetry, amqp};
 use tokio::time::{sleep, timeout};
@@ -124,18 +124,7 @@ struct Service {
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
-        let url = telemetry::variable("AMQP_URL");
-        let url = url.as_deref().unwrap_or(DEFAULT_URL);
-        let connecting = Connection::connect(url, ConnectionProperties::default());
-        let connected = timeout(TIMEOUT, connecting).await.context(NO_BROKER)?;
-        let connection = connected.context(NO_BROKER)?;
-        let known = amqp::ConnectionInfo::of(&connection)
-            .uri(url)
-            .client_id(name);
-        let channel = connection.create_channel().await?;
-        // Without confirms a span would end when its message is written.
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        confirms.await?;
+        let (known, channel) = rabbitmq::channel(name).await?;
         Ok(Self {
             telemetry: providers.telemetry(),
             providers,
@@ -144,12 +133,6 @@ impl Service {
         })
     }
 }
-
-const DEFAULT_URL: &str = "amqp://guest:guest@localhost:5672/%2f";
-
-const NO_BROKER: &str = "no RabbitMQ answers at AMQP_URL. \
-To get one: `docker compose up --wait rabbitmq`, or `apt-get install rabbitmq-server` and \
-`rabbitmq-server`. Unset, AMQP_URL is amqp://guest:guest@localhost:5672/%2f";
 
 const GUIDE: &str = "\
 How to read it: each `process orders` is of a whole batch and links to what each of its messages was

@@ -11,6 +11,7 @@
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`, which is what a program sets up once.
 
+mod rabbitmq;
 mod telemetry;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,10 +20,10 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use futures::StreamExt as _;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
-    ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
@@ -156,18 +157,7 @@ impl Service {
             let timed_out = error.is_some_and(|error| error.is::<Elapsed>());
             Some(if timed_out { "timeout" } else { "_OTHER" }.into())
         });
-        let url = telemetry::variable("AMQP_URL");
-        let url = url.as_deref().unwrap_or(DEFAULT_URL);
-        let connecting = Connection::connect(url, ConnectionProperties::default());
-        let connected = timeout(TIMEOUT, connecting).await.context(NO_BROKER)?;
-        let connection = connected.context(NO_BROKER)?;
-        let known = amqp::ConnectionInfo::of(&connection)
-            .uri(url)
-            .client_id(name);
-        let channel = connection.create_channel().await?;
-        // Without confirms a span would end when its message is written.
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        confirms.await?;
+        let (known, channel) = rabbitmq::channel(name).await?;
         Ok(Self {
             providers,
             producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
@@ -241,12 +231,6 @@ impl Queues {
         Ok(())
     }
 }
-
-const DEFAULT_URL: &str = "amqp://guest:guest@localhost:5672/%2f";
-
-const NO_BROKER: &str = "no RabbitMQ answers at AMQP_URL. \
-To get one: `docker compose up --wait rabbitmq`, or `apt-get install rabbitmq-server` and \
-`rabbitmq-server`. Unset, AMQP_URL is amqp://guest:guest@localhost:5672/%2f";
 
 const GUIDE: &str = "\
 How to read it: each `process orders` of billing stands below the `publish orders` of shop whose

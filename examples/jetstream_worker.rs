@@ -11,16 +11,17 @@
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
+mod nats;
 mod telemetry;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
+use async_nats::ServerAddr;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, StorageType, Stream};
 use async_nats::jetstream::{self as client, AckKind};
-use async_nats::{ConnectOptions, ServerAddr};
 use futures::StreamExt as _;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
@@ -138,16 +139,12 @@ struct Service {
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
-        let url = telemetry::variable("NATS_URL");
-        let url = url.as_deref().unwrap_or("nats://localhost:4222");
-        let address: ServerAddr = url.parse().context("NATS_URL")?;
-        let connecting = ConnectOptions::new().name(name).connect(address.clone());
-        let connected = timeout(TIMEOUT, connecting).await.context(NO_SERVER)?;
+        let (client, address) = nats::connect(name).await?;
         Ok(Self {
             telemetry: providers.telemetry(),
             providers,
             address,
-            context: client::new(connected.context(NO_SERVER)?),
+            context: client::new(client),
         })
     }
 
@@ -171,10 +168,6 @@ impl Service {
             .client_id(self.providers.service))
     }
 }
-
-const NO_SERVER: &str = "no nats-server answers at NATS_URL. \
-To get one: `docker compose up --wait nats`, or `apt-get install nats-server` and \
-`nats-server -js`. Unset, NATS_URL is nats://localhost:4222";
 
 const GUIDE: &str = "\
 How to read it: each `process orders.….*` of worker stands below the `publish` of shop whose message

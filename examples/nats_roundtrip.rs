@@ -13,12 +13,13 @@
 //! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
+mod nats;
 mod telemetry;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use async_nats::{ConnectOptions, ServerAddr, Subscriber};
+use async_nats::Subscriber;
 use futures::StreamExt as _;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::nats::{Consumer, Messages, Producer};
@@ -131,12 +132,7 @@ impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
         let telemetry = providers.telemetry();
-        let url = telemetry::variable("NATS_URL");
-        let url = url.as_deref().unwrap_or("nats://localhost:4222");
-        let address: ServerAddr = url.parse().context("NATS_URL")?;
-        let connecting = ConnectOptions::new().name(name).connect(address.clone());
-        let connected = timeout(TIMEOUT, connecting).await.context(NO_SERVER)?;
-        let client = connected.context(NO_SERVER)?;
+        let (client, address) = nats::connect(name).await?;
         // The client does not tell where it is connected to, nor what it is called.
         let producer = Producer::wrap(&telemetry, client.clone());
         let consumer = Consumer::wrap(&telemetry, client);
@@ -177,10 +173,6 @@ impl Subjects {
         format!("payments.{}.{order}", self.0)
     }
 }
-
-const NO_SERVER: &str = "no nats-server answers at NATS_URL. \
-To get one: `docker compose up --wait nats`, or `apt-get install nats-server` and \
-`nats-server`. Unset, NATS_URL is nats://localhost:4222";
 
 const GUIDE: &str = "\
 How to read it: below each `POST /orders` of shop stand the request for the price, with its answer,
