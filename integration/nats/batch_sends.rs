@@ -9,7 +9,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::message::OutboundMessage;
 use futures::{FutureExt as _, StreamExt as _};
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
-use integration::nats::broker::measured;
+use integration::nats::measured;
 use integration::nats::{client, in_time, subscribed};
 use integration::{assert_warned, logging, unique};
 use opentelemetry::context::FutureExt as _;

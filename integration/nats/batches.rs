@@ -7,7 +7,7 @@ use async_nats::jetstream::consumer::{pull, push};
 use async_nats::jetstream::message::PublishMessage;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use integration::metrics::{consumed_messages, of_type, operation_duration};
-use integration::nats::broker::settle_span;
+use integration::nats::settle_span;
 use integration::nats::{PATIENCE, client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::KeyValue;

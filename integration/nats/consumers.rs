@@ -4,10 +4,9 @@ use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{pull, push};
 use futures::future::join_all;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use integration::nats::broker::{
-    DURABLE, Subject, delivered, process_span, receive_span, settle_span,
-};
+use integration::nats::broker::DURABLE;
 use integration::nats::{PATIENCE, in_time};
+use integration::nats::{Subject, delivered, process_span, receive_span, settle_span};
 use otel_messaging::Received;
 use otel_messaging::nats::jetstream;
 use otel_messaging::policy::{Policy, Rule};

@@ -3,7 +3,7 @@
 use async_nats::client::PublishErrorKind;
 use futures::StreamExt as _;
 use integration::metrics::sent_messages;
-use integration::nats::broker::measured;
+use integration::nats::measured;
 use integration::nats::{client, header_map, in_time, subscribed};
 use integration::{assert_warned, logging, unique};
 use opentelemetry::trace::SpanKind;

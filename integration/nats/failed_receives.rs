@@ -3,8 +3,8 @@
 use async_nats::jetstream::consumer::pull;
 use futures::StreamExt as _;
 use integration::metrics::{and, of_type, operation_duration};
-use integration::nats::broker::{measured, receive_span, without_subject};
 use integration::nats::in_time;
+use integration::nats::{measured, receive_span, without_subject};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
 use otel_messaging::policy::{Policy, Rule};

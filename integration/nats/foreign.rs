@@ -1,7 +1,7 @@
 //! What other languages write, and what becomes of it.
 
 use futures::StreamExt as _;
-use integration::nats::broker::process_span;
+use integration::nats::process_span;
 use integration::nats::wire::{Wire, block};
 use integration::nats::{client, header_map, in_time, received_headers, subscribed};
 use integration::unique;

@@ -6,7 +6,7 @@ use async_nats::message::OutboundMessage;
 use async_nats::service::ServiceExt as _;
 use futures::StreamExt as _;
 use integration::metrics::{consumed_messages, sent_messages};
-use integration::nats::broker::{Subject, acknowledged, measured, process_span, publish_span};
+use integration::nats::{Subject, acknowledged, measured, process_span, publish_span};
 use integration::nats::{client, in_time, stream_of, subscribed, url};
 use integration::unique;
 use opentelemetry::KeyValue;

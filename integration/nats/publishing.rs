@@ -6,7 +6,7 @@ use async_nats::jetstream::context::PublishErrorKind as JetStreamErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream;
 use futures::future::join_all;
-use integration::nats::broker::{acknowledged, publish_span, without_subject};
+use integration::nats::{acknowledged, publish_span, without_subject};
 use integration::nats::{client, in_time};
 use integration::{assert_warned, logging, unique};
 use opentelemetry::Context;

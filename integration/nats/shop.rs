@@ -6,7 +6,7 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{self, Stream};
 use async_nats::jetstream::{Context, Message};
 use futures::StreamExt as _;
-use integration::nats::broker::Subject;
+use integration::nats::Subject;
 use integration::nats::{client, header_map, in_time, stream_of};
 use integration::unique;
 use opentelemetry::KeyValue;

@@ -1,8 +1,8 @@
 //! Messages that are read out of a stream one by one.
 
 use async_nats::jetstream::stream;
-use integration::nats::broker::{Subject, process_span};
 use integration::nats::client;
+use integration::nats::{Subject, process_span};
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use otel_messaging::nats::Consumer;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use integration::metrics::consumed_messages;
-use integration::nats::broker::{DURABLE, Subject, process_span};
+use integration::nats::broker::DURABLE;
 use integration::nats::wire::{Wire, block};
+use integration::nats::{Subject, process_span};
 use integration::nats::{client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;

@@ -14,7 +14,7 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::{Message, Request, Subscriber, message};
 use futures::StreamExt as _;
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
-use integration::nats::broker::{acknowledged, measured, publish_span, request_span};
+use integration::nats::{acknowledged, measured, publish_span, request_span};
 use integration::nats::{client, header_map, in_time, subscribed};
 use integration::unique;
 use opentelemetry::Context;

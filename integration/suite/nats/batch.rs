@@ -7,8 +7,8 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
-use super::broker::{Core, JetStream, Subject, acknowledged, headers, publish_span};
-use super::{at_server, identified};
+use super::broker::{Core, JetStream, headers};
+use super::{Subject, acknowledged, at_server, identified, publish_span};
 use crate::{BatchSender, Message, Refuser};
 
 impl BatchSender for Core {

@@ -18,9 +18,8 @@ use otel_messaging::Telemetry;
 use otel_messaging::nats::{self, Messages, jetstream};
 use otel_messaging::testing::ExpectedSpan;
 
-pub use super::spans::{
-    Subject, acknowledged, batch_span, delivered, measured, process_span, publish_span,
-    receive_span, request_span, settle_span, without_subject,
+use super::spans::{
+    acknowledged, batch_span, delivered, measured, process_span, publish_span, settle_span,
 };
 use super::{
     CLIENT_ID, PATIENCE, address, client, identified, in_time, received_headers, server, stream_of,

@@ -3,7 +3,8 @@
 use futures::StreamExt as _;
 use otel_messaging::testing::ExpectedSpan;
 
-use super::broker::{DURABLE, GROUP, JetStream, receive_span};
+use super::broker::{DURABLE, GROUP, JetStream};
+use super::receive_span;
 use super::{PATIENCE, identified, in_time};
 use crate::Faulty;
 

@@ -15,6 +15,10 @@ use async_nats::{Client, HeaderMap, ServerAddr, jetstream};
 use opentelemetry::KeyValue;
 use otel_messaging::testing::ExpectedSpan;
 
+pub use self::spans::{
+    Subject, acknowledged, batch_span, delivered, measured, process_span, publish_span,
+    receive_span, request_span, settle_span, without_subject,
+};
 use crate::{Header, unique};
 
 /// Longest wait for anything that should take milliseconds.

@@ -94,14 +94,18 @@ async fn refused_in_a_batch(place: &Place) -> Scene {
     stage.scene("refused in a batch", facts)
 }
 
+/// Nothing leaves its queue before that is flushed.
+fn with_room_for_one(stage: &Stage) -> kafka::Producer {
+    let mut config = config();
+    config.set("queue.buffering.max.messages", "1");
+    config.set("linger.ms", "60000");
+    informed_producer(&stage.telemetry(), &config)
+}
+
 /// The application gave up while there was no room in the queue.
 async fn never_queued(place: &Place) -> Scene {
     let stage = Stage::at(place);
-    let mut config = config();
-    config.set("queue.buffering.max.messages", "1");
-    // Nothing leaves the queue before it is flushed.
-    config.set("linger.ms", "60000");
-    let producer = informed_producer(&stage.telemetry(), &config);
+    let producer = with_room_for_one(&stage);
     let orders = topic("orders").await;
     let first = producer.send_result(record(&orders, "two books"));
     let first = first.map_err(|(error, _)| error).expect("room for one");
@@ -122,10 +126,7 @@ async fn never_queued(place: &Place) -> Scene {
 /// The same of a batch: what had no place in the queue in time comes back without having been there.
 async fn never_queued_in_a_batch(place: &Place) -> Scene {
     let stage = Stage::at(place);
-    let mut config = config();
-    config.set("queue.buffering.max.messages", "1");
-    config.set("linger.ms", "60000");
-    let producer = informed_producer(&stage.telemetry(), &config);
+    let producer = with_room_for_one(&stage);
     let orders = topic("orders").await;
     let records = [record(&orders, "two books"), record(&orders, "two books")];
     let mut sending = Box::pin(producer.send_batch(records, PATIENCE));
