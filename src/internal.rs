@@ -115,7 +115,11 @@ impl Wrapped {
             links,
             beside: None,
         };
-        drop(StartedOperation::start(&operation, parent_and_links));
+        drop(StartedOperation::start(
+            &operation,
+            parent_and_links,
+            |_| {},
+        ));
     }
 
     fn destination(&self) -> Arc<Destination> {

@@ -1,10 +1,11 @@
-//! Which attributes a span has, and which of them from its start.
+//! Which attributes spans and metrics have.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
-use super::destination::Destination;
+use super::destination::{Destination, Prepared};
 use super::operation::Operation;
 use super::propagation::Headers;
 use crate::policy::Rule;
@@ -15,23 +16,51 @@ use crate::semconv::attributes::{
     MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT, count,
     partition_id,
 };
+use crate::semconv::deprecated;
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::text::{text, tidy};
 use crate::telemetry::Telemetry;
 
-/// Attributes that samplers may decide on, so that a span has them from its start.
+/// What all spans and metrics of an operation have: made once for a destination, and each time for
+/// several that nothing stands for.
+pub(super) fn prepared<'a>(operation: &Operation<'a>) -> Cow<'a, Prepared> {
+    match operation.destination {
+        Some(destination) => Cow::Borrowed(destination.prepared(
+            operation.operation_name,
+            operation.operation_type,
+            || prepare(operation),
+        )),
+        None => Cow::Owned(prepare(operation)),
+    }
+}
+
+fn prepare(operation: &Operation<'_>) -> Prepared {
+    let messages = of_counters(operation);
+    Prepared {
+        span_name: operation.span_name(),
+        durations: with_type(&messages, operation.operation_type),
+        messages,
+    }
+}
+
+/// Attributes that a span has from its start, so that samplers may decide on them, with room for those
+/// that it gets when it is recorded. To copy ones that were made before would take longer.
 ///
-/// Spec: [messaging-spans § Messaging spans], "important for making sampling decisions".
+/// Spec: [messaging-spans § Messaging spans].
 ///
 /// [messaging-spans § Messaging spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#messaging-spans
-pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
+pub(super) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     let client = operation.client;
-    let mut attributes = Vec::with_capacity(12);
-    attributes.extend([
-        KeyValue::new(MESSAGING_SYSTEM_NAME, client.system),
-        KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
-        KeyValue::new(MESSAGING_OPERATION_TYPE, operation.operation_type.as_str()),
-    ]);
+    let mut attributes = Vec::with_capacity(16);
+    attributes.push(KeyValue::new(MESSAGING_SYSTEM_NAME, client.system));
+    attributes.push(KeyValue::new(
+        MESSAGING_OPERATION_NAME,
+        operation.operation_name,
+    ));
+    attributes.push(KeyValue::new(
+        MESSAGING_OPERATION_TYPE,
+        operation.operation_type.as_str(),
+    ));
     if let Some(destination) = operation.destination {
         attributes.extend(destination_name(destination));
         // A template is there to be one of few.
@@ -48,24 +77,62 @@ pub(crate) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
             attributes.push(KeyValue::new(MESSAGING_DESTINATION_ANONYMOUS, true));
         }
     }
-    if let Some(partition) = operation.partition {
-        attributes.push(partition_id(partition));
-    }
-    if let Some(messages) = operation.batch {
-        attributes.push(count(MESSAGING_BATCH_MESSAGE_COUNT, messages));
-    }
-    if let Some(group) = client
-        .consumer_group
-        .as_ref()
-        .filter(|_| !operation.operation_type.is_producing())
-    {
-        attributes.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
-    }
+    attributes.extend(operation.partition.map(partition_id));
+    let messages = operation.batch;
+    attributes.extend(messages.map(|messages| count(MESSAGING_BATCH_MESSAGE_COUNT, messages)));
+    attributes.extend(consumer_group(operation));
     if let Some(server) = &client.server {
         attributes.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
         attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
+    // The table of a create span does not have it.
+    if operation.operation_type != OperationType::Create
+        && let Some(id) = &client.id
+    {
+        attributes.push(KeyValue::new(MESSAGING_CLIENT_ID, id.clone()));
+    }
     attributes
+}
+
+/// Spec: [messaging-metrics], the attributes of each metric.
+///
+/// [messaging-metrics]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-metrics.md
+fn of_counters(operation: &Operation<'_>) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new(MESSAGING_SYSTEM_NAME, operation.client.system),
+        KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
+    ];
+    if let Some(destination) = operation.destination {
+        let name = destination.low_cardinality_name().cloned();
+        let key = match destination.template {
+            Some(_) => MESSAGING_DESTINATION_TEMPLATE,
+            None => MESSAGING_DESTINATION_NAME,
+        };
+        attributes.extend(name.map(|name| KeyValue::new(key, name)));
+    }
+    if let Some(server) = &operation.client.server {
+        attributes.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
+        attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
+    }
+    attributes.extend(consumer_group(operation));
+    if operation.client.telemetry.adds_deprecated_names() {
+        deprecated::add_to(&mut attributes);
+    }
+    attributes
+}
+
+/// Attributes of durations, by those of counters. That of processing is a metric of its own.
+fn with_type(attributes: &[KeyValue], operation_type: OperationType) -> Vec<KeyValue> {
+    let is_told = operation_type != OperationType::Process;
+    let told = || KeyValue::new(MESSAGING_OPERATION_TYPE, operation_type.as_str());
+    let attributes = attributes.iter().cloned();
+    attributes.chain(is_told.then(told)).collect()
+}
+
+fn consumer_group(operation: &Operation<'_>) -> Option<KeyValue> {
+    let group = operation.client.consumer_group.as_ref();
+    let group = group.filter(|_| !operation.operation_type.is_producing())?;
+    Some(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()))
 }
 
 /// Attributes of a span that is there for links alone, and is no operation.
@@ -80,18 +147,6 @@ pub(crate) fn of_own_span(operation: &Operation<'_>) -> impl Iterator<Item = Key
 pub(crate) fn destination_name(destination: &Destination) -> Option<KeyValue> {
     let name = destination.usable_name()?;
     Some(KeyValue::new(MESSAGING_DESTINATION_NAME, name.clone()))
-}
-
-/// Attributes that are of no use to samplers, for spans that are recorded.
-///
-/// Spec: [messaging-spans § Messaging spans], the attributes of each span.
-///
-/// [messaging-spans § Messaging spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#messaging-spans
-pub(crate) fn when_recorded(operation: &Operation<'_>) -> Option<KeyValue> {
-    // The table of a create span does not have it.
-    let has_client_id = operation.operation_type != OperationType::Create;
-    let client_id = operation.client.id.as_ref().filter(|_| has_client_id)?;
-    Some(KeyValue::new(MESSAGING_CLIENT_ID, client_id.clone()))
 }
 
 /// An attribute that the conventions have no counterpart of: it is there where its value is out of the
@@ -119,25 +174,27 @@ pub(crate) fn captured<H: Headers>(
     headers: &H,
     rule: &Rule,
     telemetry: &Telemetry,
-) -> impl Iterator<Item = KeyValue> + use<H> {
-    let mut found: BTreeMap<String, Vec<StringValue>> = BTreeMap::new();
-    if rule.captures_headers() {
-        let mut room = MAX_CAPTURED;
-        headers.for_each(&mut |name, value| {
-            if room > 0
-                && let Ok(name) = str::from_utf8(name)
-                && rule.captures(name)
-                && !telemetry.writes(name)
-                && let Ok(value) = str::from_utf8(value)
-            {
-                room -= 1;
-                let values = found.entry(tidy(name).to_lowercase()).or_default();
-                values.push(text(value));
-            }
-        });
+    set: &mut dyn FnMut(KeyValue),
+) {
+    if !rule.captures_headers() {
+        return;
     }
-    found.into_iter().map(|(name, values)| {
+    let mut found: BTreeMap<String, Vec<StringValue>> = BTreeMap::new();
+    let mut room = MAX_CAPTURED;
+    headers.for_each(&mut |name, value| {
+        if room > 0
+            && let Ok(name) = str::from_utf8(name)
+            && rule.captures(name)
+            && !telemetry.writes(name)
+            && let Ok(value) = str::from_utf8(value)
+        {
+            room -= 1;
+            let values = found.entry(tidy(name).to_lowercase()).or_default();
+            values.push(text(value));
+        }
+    });
+    for (name, values) in found {
         let key = [HEADER, ".", &name].concat();
-        KeyValue::new(key, Value::Array(Array::String(values)))
-    })
+        set(KeyValue::new(key, Value::Array(Array::String(values))));
+    }
 }

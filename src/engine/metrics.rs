@@ -1,19 +1,13 @@
 //! What is counted and measured. It does not depend on whether a span is sampled.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::KeyValue;
 
-use super::destination::MetricAttributes;
+use super::attributes::prepared;
 use super::operation::Operation;
 use super::propagation::Problem;
-use crate::semconv::attributes::{
-    MESSAGING_CONSUMER_GROUP_NAME, MESSAGING_DESTINATION_NAME, MESSAGING_DESTINATION_TEMPLATE,
-    MESSAGING_OPERATION_NAME, MESSAGING_OPERATION_TYPE, MESSAGING_SYSTEM_NAME, SERVER_ADDRESS,
-    SERVER_PORT, partition_id,
-};
-use crate::semconv::deprecated;
+use crate::semconv::attributes::partition_id;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Instruments;
 
@@ -33,24 +27,24 @@ impl Instruments {
             OperationType::Process => &self.process_duration,
             _ => &self.operation_duration,
         };
-        let attributes = attributes_of(operation);
+        let attributes = prepared(operation);
         let seconds = elapsed.as_secs_f64();
         let extra = [partition_of(operation), error];
-        with(&attributes.operation, extra, |all| {
+        with(&attributes.durations, extra, |all| {
             duration.record(seconds, all);
         });
     }
 
     /// Counts a message that the client has taken to send.
     pub(crate) fn sent(&self, operation: &Operation<'_>, error: Option<KeyValue>) {
-        let attributes = attributes_of(operation);
+        let attributes = prepared(operation);
         let extra = [partition_of(operation), error];
         with(&attributes.messages, extra, |all| self.sent.add(1, all));
     }
 
     /// Counts messages that were delivered to the application.
     pub(crate) fn consumed(&self, operation: &Operation<'_>, messages: u64) {
-        let attributes = attributes_of(operation);
+        let attributes = prepared(operation);
         with(&attributes.messages, [partition_of(operation)], |all| {
             self.consumed.add(messages, all);
         });
@@ -58,7 +52,7 @@ impl Instruments {
 
     /// Measures how long a message waited that was sent at one time and delivered at another.
     pub(crate) fn waited(&self, operation: &Operation<'_>, from: SystemTime, to: SystemTime) {
-        let attributes = attributes_of(operation);
+        let attributes = prepared(operation);
         with(&attributes.messages, [partition_of(operation)], |all| {
             let waited = to.duration_since(from);
             if waited.is_err() {
@@ -72,7 +66,7 @@ impl Instruments {
     /// Records how many messages are behind the one that is delivered. Without the partition it
     /// would mean nothing, so that it has it in any case.
     pub(crate) fn lag(&self, operation: &Operation<'_>, behind: u64) {
-        let attributes = attributes_of(operation);
+        let attributes = prepared(operation);
         let partition = operation.partition.map(partition_id);
         with(&attributes.messages, [partition], |all| {
             self.lag.record(behind, all);
@@ -80,7 +74,7 @@ impl Instruments {
     }
 
     pub(crate) fn problem(&self, problem: Problem, operation: &Operation<'_>) {
-        let attributes = attributes_of(operation);
+        let attributes = prepared(operation);
         let problem = KeyValue::new(PROBLEM, problem.name());
         with(&attributes.messages, [Some(problem)], |all| {
             self.problems.add(1, all)
@@ -108,54 +102,5 @@ fn with<const N: usize>(
         let extra = extra.into_iter().flatten();
         let all: Vec<KeyValue> = known.iter().cloned().chain(extra).collect();
         record(&all);
-    }
-}
-
-/// Attributes of metrics that are the same for all messages of the destination.
-fn attributes_of(operation: &Operation<'_>) -> Arc<MetricAttributes> {
-    match operation.destination {
-        Some(destination) => {
-            destination.metric_attributes(operation.operation_name, || made_for(operation))
-        }
-        None => Arc::new(made_for(operation)),
-    }
-}
-
-/// Spec: [messaging-metrics], the attributes of each metric.
-///
-/// [messaging-metrics]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-metrics.md
-fn made_for(operation: &Operation<'_>) -> MetricAttributes {
-    let client = operation.client;
-    let mut messages = vec![
-        KeyValue::new(MESSAGING_SYSTEM_NAME, client.system),
-        KeyValue::new(MESSAGING_OPERATION_NAME, operation.operation_name),
-    ];
-    if let Some(destination) = operation.destination {
-        let name = destination.low_cardinality_name().cloned();
-        let key = match destination.template {
-            Some(_) => MESSAGING_DESTINATION_TEMPLATE,
-            None => MESSAGING_DESTINATION_NAME,
-        };
-        messages.extend(name.map(|name| KeyValue::new(key, name)));
-    }
-    if let Some(server) = &client.server {
-        messages.push(KeyValue::new(SERVER_ADDRESS, server.address.clone()));
-        messages.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
-    }
-    let is_send = operation.operation_type.is_producing();
-    if let Some(group) = client.consumer_group.as_ref().filter(|_| !is_send) {
-        messages.push(KeyValue::new(MESSAGING_CONSUMER_GROUP_NAME, group.clone()));
-    }
-    if client.telemetry.adds_deprecated_names() {
-        deprecated::add_to(&mut messages);
-    }
-    let mut with_type = messages.clone();
-    if operation.operation_type != OperationType::Process {
-        let operation_type = operation.operation_type.as_str();
-        with_type.push(KeyValue::new(MESSAGING_OPERATION_TYPE, operation_type));
-    }
-    MetricAttributes {
-        messages,
-        operation: with_type,
     }
 }

@@ -67,7 +67,7 @@ impl ParentAndLinks {
             && received.creation.is_some();
         let brings_baggage = matches!(incoming, Incoming::Continue | Incoming::LinkOnly);
 
-        let links = links_to(received.creation, received.conflicting, incoming).collect();
+        let links = links_to(received.creation, received.conflicting, incoming);
         let beside = active.filter(|_| !is_parent).map(link_beside);
         let parent = if continues {
             received.context
@@ -135,14 +135,20 @@ pub(crate) fn links_to(
     creation: Option<SpanContext>,
     conflicting: Option<SpanContext>,
     incoming: Incoming,
-) -> impl Iterator<Item = Link> {
-    let seen = move |context: SpanContext| match incoming {
-        Incoming::Continue | Incoming::LinkOnly => Some(context),
-        Incoming::Restart => Some(untrusted(context)),
-        Incoming::Ignore => None,
+) -> Vec<Link> {
+    let Some(creation) = creation.filter(|_| incoming != Incoming::Ignore) else {
+        return Vec::new();
     };
-    let carried = creation.into_iter().chain(conflicting);
-    carried.filter_map(seen).map(Link::with_context)
+    let link = |context: SpanContext| {
+        Link::with_context(match incoming {
+            Incoming::Restart => untrusted(context),
+            _ => context,
+        })
+    };
+    let mut links = Vec::with_capacity(1);
+    links.push(link(creation));
+    links.extend(conflicting.map(link));
+    links
 }
 
 /// The identity of a span in a trace that must not decide anything here.

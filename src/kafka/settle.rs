@@ -176,7 +176,7 @@ impl ClientInfo {
         };
         let belongs = active_span(&ambient).is_some();
         let started = if operation.rule().wants_settle_spans(belongs) {
-            StartedOperation::start(&operation, ParentAndLinks::inside(ambient))
+            StartedOperation::start(&operation, ParentAndLinks::inside(ambient), |_| {})
         } else {
             StartedOperation::without_span(&operation, &ambient)
         };

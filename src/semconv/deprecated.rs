@@ -16,13 +16,15 @@ fn before(key: &str) -> Option<&'static str> {
     }
 }
 
+/// An attribute that has a new name, under the deprecated one.
+pub(crate) fn twin(attribute: &KeyValue) -> Option<KeyValue> {
+    let key = before(attribute.key.as_str())?;
+    Some(KeyValue::new(key, attribute.value.clone()))
+}
+
 /// Adds each attribute that has a new name under the deprecated one too.
 pub(crate) fn add_to(attributes: &mut Vec<KeyValue>) {
-    let twins = attributes.iter().filter_map(|one| {
-        let key = before(one.key.as_str())?;
-        Some(KeyValue::new(key, one.value.clone()))
-    });
-    let twins: Vec<_> = twins.collect();
+    let twins: Vec<_> = attributes.iter().filter_map(twin).collect();
     attributes.extend(twins);
 }
 

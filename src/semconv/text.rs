@@ -18,7 +18,7 @@ pub(crate) fn text(text: &str) -> StringValue {
 
 /// The same as text.
 pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
-    if text.len() <= MAX_BYTES && !text.chars().any(acts) {
+    if text.len() <= MAX_BYTES && (is_plain(text.as_bytes()) || !text.chars().any(acts)) {
         return Cow::Borrowed(text);
     }
     let mut tidied = String::with_capacity(MAX_BYTES);
@@ -39,6 +39,11 @@ pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(tidied)
+}
+
+/// Whether it is printable ASCII alone, as most text is.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// The text on one line, without what only laid it out.

@@ -16,7 +16,6 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::{env, fmt};
 
-use opentelemetry::global::BoxedTracer;
 use opentelemetry::logs::LoggerProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::propagation::TextMapPropagator;
@@ -111,8 +110,7 @@ impl Telemetry {
     where
         P: TracerProvider<Tracer: Tracer<Span: Send + Sync + 'static> + Send + Sync + 'static>,
     {
-        let tracer = BoxedTracer::new(Box::new(provider.tracer_with_scope(scope())));
-        self.tracer = Arc::new(LateTracer::from(tracer));
+        self.tracer = Arc::new(LateTracer::of(provider.tracer_with_scope(scope())));
         self
     }
 
@@ -260,8 +258,14 @@ impl Telemetry {
         self
     }
 
-    /// Starts a span inside `parent`.
-    pub(crate) fn start(&self, mut builder: SpanBuilder, parent: &Context) -> StartedSpan {
+    /// Starts a span inside `parent`. If it is recorded it gets `attributes`, too, which sets them by
+    /// the function that it is given.
+    pub(crate) fn start(
+        &self,
+        mut builder: SpanBuilder,
+        parent: &Context,
+        attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
+    ) -> StartedSpan {
         if self.adds_deprecated_names {
             let of_links = builder.links.iter_mut().flatten();
             let of_links = of_links.map(|link| &mut link.attributes);
@@ -269,8 +273,24 @@ impl Telemetry {
                 deprecated::add_to(attributes);
             }
         }
-        self.caught(Component::Tracer, || self.tracer.start(builder, parent))
-            .unwrap_or_else(|| StartedSpan::nothing(parent))
+        let mut attributes = Some(attributes);
+        let mut when_recorded = |set: &mut dyn FnMut(KeyValue)| {
+            let Some(attributes) = attributes.take() else {
+                return;
+            };
+            if self.adds_deprecated_names {
+                attributes(&mut |attribute| {
+                    deprecated::twin(&attribute).into_iter().for_each(&mut *set);
+                    set(attribute);
+                });
+            } else {
+                attributes(set);
+            }
+        };
+        self.caught(Component::Tracer, || {
+            self.tracer.start(builder, parent, &mut when_recorded)
+        })
+        .unwrap_or_else(|| StartedSpan::nothing(parent))
     }
 
     /// Records measurements, where there is a meter.

@@ -116,7 +116,7 @@ fn a_missing_provider_is_reported_once_and_used_as_soon_as_it_is_there() {
         .build();
     let telemetry = Telemetry::new();
     let start = |name| {
-        let started = telemetry.start(SpanBuilder::from_name(name), &Context::new());
+        let started = telemetry.start(SpanBuilder::from_name(name), &Context::new(), |_| {});
         started.context.span().end();
     };
 

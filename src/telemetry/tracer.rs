@@ -3,35 +3,76 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::global::{BoxedSpan, BoxedTracer};
-use opentelemetry::trace::{Span as _, SpanBuilder, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{Span, SpanBuilder, TraceContextExt as _, Tracer};
+use opentelemetry::{Context, KeyValue};
 
-use super::context::{active_span, copied};
+use super::context::copied;
 use super::globals;
 
 /// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
 /// before a provider is set would stay without effect for ever.
 #[derive(Default)]
 pub(super) struct LateTracer {
-    resolved: OnceLock<BoxedTracer>,
+    resolved: OnceLock<Box<dyn SpanStarter>>,
     is_missing_reported: AtomicBool,
 }
 
-impl LateTracer {
-    pub(super) fn start(&self, builder: SpanBuilder, parent: &Context) -> StartedSpan {
+/// Sets attributes by the function that it is given.
+pub(super) type Attributes<'a> = dyn FnMut(&mut dyn FnMut(KeyValue)) + 'a;
+
+/// A tracer of any type. Those of OpenTelemetry's own box have one more box around each span.
+trait SpanStarter: Send + Sync {
+    /// Starts a span inside `parent`; it gets `attributes` if it is recorded.
+    fn start_span(
+        &self,
+        builder: SpanBuilder,
+        parent: &Context,
+        attributes: &mut Attributes<'_>,
+    ) -> StartedSpan;
+}
+
+impl<T> SpanStarter for T
+where
+    T: Tracer<Span: Send + Sync + 'static> + Send + Sync,
+{
+    fn start_span(
+        &self,
+        builder: SpanBuilder,
+        parent: &Context,
+        attributes: &mut Attributes<'_>,
+    ) -> StartedSpan {
         let root = of_root(parent);
-        let seen = root.as_ref().unwrap_or(parent);
+        let span = self.build_with_context(builder, root.as_ref().unwrap_or(parent));
+        StartedSpan::within(parent, span, attributes)
+    }
+}
+
+impl LateTracer {
+    pub(super) fn of(
+        tracer: impl Tracer<Span: Send + Sync + 'static> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            resolved: OnceLock::from(Box::new(tracer) as Box<dyn SpanStarter>),
+            is_missing_reported: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn start(
+        &self,
+        builder: SpanBuilder,
+        parent: &Context,
+        attributes: &mut Attributes<'_>,
+    ) -> StartedSpan {
         if let Some(tracer) = self.resolved.get() {
-            return StartedSpan::within(parent, tracer.build_with_context(builder, seen));
+            return tracer.start_span(builder, parent, attributes);
         }
         let tracer = globals::tracer();
-        let started = StartedSpan::within(parent, tracer.build_with_context(builder, seen));
+        let started = tracer.start_span(builder, parent, attributes);
         // OpenTelemetry's no-op tracer cannot be asked for; it shows by spans that have no id of
         // their own.
         if started.is_ours {
-            let _ = self.resolved.set(tracer);
+            let _ = self.resolved.set(Box::new(tracer));
         } else if !self.is_missing_reported.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "no tracer provider: messages go through and carry the context they are given, \
@@ -46,20 +87,12 @@ impl LateTracer {
 /// such a span for a parent that is not sampled. A span cannot be taken out of a context, and nor can
 /// all else be copied out of it; baggage is what span processors look for.
 fn of_root(parent: &Context) -> Option<Context> {
-    let has_no_parent = parent.has_active_span() && active_span(parent).is_none();
+    let is_nothing = !parent.span().span_context().is_valid();
+    let has_no_parent = is_nothing && parent.has_active_span();
     has_no_parent.then(|| match parent.baggage() {
         none if none.is_empty() => Context::new(),
         baggage => Context::new().with_baggage(copied(baggage.iter())),
     })
-}
-
-impl From<BoxedTracer> for LateTracer {
-    fn from(tracer: BoxedTracer) -> Self {
-        Self {
-            resolved: OnceLock::from(tracer),
-            is_missing_reported: AtomicBool::new(false),
-        }
-    }
 }
 
 /// A span that was asked for, in the context of its parent.
@@ -84,20 +117,26 @@ impl StartedSpan {
     }
 
     /// Nothing is ever asked of a span that is not recorded but its identity.
-    fn within(parent: &Context, span: BoxedSpan) -> Self {
+    fn within<S>(parent: &Context, mut span: S, attributes: &mut Attributes<'_>) -> Self
+    where
+        S: Span + Send + Sync + 'static,
+    {
         let identity = span.span_context();
         if !identity.is_valid() || identity.span_id() == parent.span().span_context().span_id() {
             return Self::nothing(parent);
         }
-        let is_recording = span.is_recording();
+        if !span.is_recording() {
+            return Self {
+                context: parent.with_remote_span_context(identity.clone()),
+                is_ours: true,
+                is_recording: false,
+            };
+        }
+        attributes(&mut |attribute| span.set_attribute(attribute));
         Self {
-            context: if is_recording {
-                parent.with_span(span)
-            } else {
-                parent.with_remote_span_context(identity.clone())
-            },
+            context: parent.with_span(span),
             is_ours: true,
-            is_recording,
+            is_recording: true,
         }
     }
 }

@@ -84,28 +84,32 @@ fn byte(input: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Takes sixteen hex digits off the front.
 fn word(input: &[u8]) -> Option<(u64, &[u8])> {
-    let (digits, rest) = input.split_first_chunk()?;
-    Some((from_hex(*digits)?, rest))
+    let (high, rest) = input.split_first_chunk()?;
+    let (low, rest) = rest.split_first_chunk()?;
+    let word = u64::from(from_hex(*high)?) << 32 | u64::from(from_hex(*low)?);
+    Some((word, rest))
 }
 
-// Both directions work on all sixteen digits at once, one to a byte of a `u128`: digit by digit
-// takes nearly twice as long, and this runs for every message.
+// Both directions work on many digits at once, one to a byte of a word: digit by digit takes nearly
+// twice as long, and this runs for every message.
 
-fn from_hex(digits: [u8; 16]) -> Option<u64> {
-    let digits = u128::from_be_bytes(digits);
-    let letters = digits >> 6 & every(1);
-    let mut nibbles = digits.wrapping_sub(every(b'0')).wrapping_sub(letters * GAP);
+fn from_hex(digits: [u8; 8]) -> Option<u32> {
+    const ONES: u64 = u64::MAX / 0xff;
+    let digits = u64::from_be_bytes(digits);
+    let letters = digits >> 6 & ONES;
+    let zeros = ONES * b'0' as u64;
+    let mut nibbles = digits
+        .wrapping_sub(zeros)
+        .wrapping_sub(letters * GAP as u64);
     // A borrow out of a byte spoils its neighbour, but leaves the byte itself above 0x0f.
-    let too_large = nibbles & every(0xf0);
-    let misplaced = (nibbles.wrapping_add(every(6)) >> 4 ^ letters) & every(1);
+    let too_large = nibbles & ONES * 0xf0;
+    let misplaced = (nibbles.wrapping_add(ONES * 6) >> 4 ^ letters) & ONES;
     if too_large | misplaced != 0 {
         return None;
     }
-
-    nibbles = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
-    nibbles = (nibbles | nibbles >> 8) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
-    nibbles = (nibbles | nibbles >> 16) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
-    Some((nibbles | nibbles >> 32) as u64)
+    nibbles = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
+    nibbles = (nibbles | nibbles >> 8) & 0x0000_ffff_0000_ffff;
+    Some((nibbles | nibbles >> 16) as u32)
 }
 
 fn to_hex(word: u64) -> [u8; 16] {

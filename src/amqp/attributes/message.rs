@@ -137,10 +137,10 @@ impl ConsumedMessage for Delivery {
         delivery_tag(self)
     }
 
-    fn attributes(&self, _: &Source, rule: &Rule) -> Vec<KeyValue> {
+    fn attributes(&self, _: &Source, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
         content(&self.routing_key, &self.properties)
             .chain(delivery_attempt(rule, attempt(self)))
-            .collect()
+            .for_each(set);
     }
 }
 
@@ -187,8 +187,8 @@ impl ConsumedMessage for BasicGetMessage {
         self.delivery.number()
     }
 
-    fn attributes(&self, source: &Source, rule: &Rule) -> Vec<KeyValue> {
-        self.delivery.attributes(source, rule)
+    fn attributes(&self, source: &Source, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
+        self.delivery.attributes(source, rule, set);
     }
 }
 

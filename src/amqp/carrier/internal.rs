@@ -27,9 +27,7 @@ pub fn inject(
 #[must_use]
 pub fn extract(telemetry: &Telemetry, properties: &BasicProperties) -> Context {
     let headers = properties.headers().as_ref();
-    let extracted = telemetry
-        .propagation()
-        .extract(&Context::new(), headers, |_| true);
+    let extracted = telemetry.extract(&Context::new(), headers, |_| true);
     extracted.context
 }
 
@@ -41,9 +39,7 @@ pub fn forward(
     properties: &BasicProperties,
 ) -> Option<FieldTable> {
     let headers = MessageHeaders::new(properties);
-    telemetry
-        .propagation()
-        .extract(&Context::new(), Some(&headers), |_| true);
+    telemetry.extract(&Context::new(), Some(&headers), |_| true);
     write(telemetry, context, properties, headers)
 }
 
@@ -54,8 +50,6 @@ fn write(
     mut headers: MessageHeaders<'_>,
 ) -> Option<FieldTable> {
     let room = |headers: &MessageHeaders<'_>| headers.room(FrameSize::MAX, properties);
-    telemetry
-        .propagation()
-        .inject(context, &mut headers, CarriedHeaders::REPLACED, room);
+    telemetry.inject(context, &mut headers, CarriedHeaders::REPLACED, room);
     headers.changed()
 }

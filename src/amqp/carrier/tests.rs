@@ -14,7 +14,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 
 use super::*;
 use crate::engine::propagation::{CarriedHeaders, Problem};
-use crate::telemetry::Propagation;
+use crate::telemetry::Telemetry;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const STALE: &str = "00-11111111111111111111111111111111-1111111111111111-01";
@@ -86,7 +86,7 @@ fn all_properties() -> BasicProperties {
 }
 
 fn context(headers: &FieldTable) -> Context {
-    let extracted = Propagation::W3c.extract(&Context::new(), Some(headers), |_| true);
+    let extracted = Telemetry::new().extract(&Context::new(), Some(headers), |_| true);
     extracted.context
 }
 
@@ -101,7 +101,7 @@ fn inject_into(
 ) -> (Option<FieldTable>, Option<Problem>) {
     let mut headers = MessageHeaders::new(properties);
     let injected =
-        Propagation::W3c.inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
+        Telemetry::new().inject(context, &mut headers, CarriedHeaders::REPLACED, |headers| {
             headers.room(frame_max, properties)
         });
     (headers.changed(), injected.left_out)
@@ -191,7 +191,7 @@ fn of_two_spellings_the_exact_one_counts_and_the_other_is_a_conflict() {
         ("traceparent", bytes(TRACEPARENT.as_bytes())),
     ]);
 
-    let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers), |_| true);
+    let extracted = Telemetry::new().extract(&Context::new(), Some(&headers), |_| true);
 
     let ids = |context: Option<opentelemetry::trace::SpanContext>| {
         context.map(|context| context.trace_id().to_string())

@@ -9,6 +9,7 @@ use opentelemetry::Context;
 
 use super::{Consumer, Source};
 use crate::engine::received::Received;
+use crate::engine::span::processing;
 use crate::semconv::outcome::Outcome;
 
 /// The argument of a delegate: a delivery, `None` when the consumer was cancelled, or an error.
@@ -106,7 +107,7 @@ impl<D: ConsumerDelegate + 'static> lapin::ConsumerDelegate for Traced<D> {
             let _current = span.context().clone().attach();
             self.delegate.on_new_delivery(Ok(Some(received)))
         };
-        without_outcome(span.run(|| handling))
+        without_outcome(processing(move || span, move || handling))
     }
 
     fn drop_prefetched_messages(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -197,8 +197,8 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
         (&mut self.headers, room)
     }
 
-    fn attributes(&self) -> impl Iterator<Item = KeyValue> {
-        content(self.routing_key, self.properties)
+    fn attributes(&self, set: &mut dyn FnMut(KeyValue)) {
+        content(self.routing_key, self.properties).for_each(set);
     }
 }
 

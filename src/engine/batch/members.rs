@@ -1,11 +1,8 @@
 //! What the messages of a received batch carry, each of them and together.
 
-use std::sync::Arc;
-
 use opentelemetry::trace::Link;
 use opentelemetry::{Context, KeyValue};
 
-use crate::engine::destination::Destination;
 use crate::engine::fan_back::{FanBack, Origins};
 use crate::engine::in_common::{MessageLinks, Place};
 use crate::engine::operation::Operation;
@@ -50,11 +47,8 @@ impl<'a> BatchMembers<'a> {
         }
     }
 
-    pub(super) fn add<M: Message>(
-        &mut self,
-        message: &Received<M>,
-        destination: &Arc<Destination>,
-    ) {
+    pub(super) fn add<M: Message>(&mut self, message: &Received<M>) {
+        let destination = message.destination();
         let rule = &destination.rule;
         let carried = message.carried(&Context::new(), self.operation, rule);
         let incoming = message.incoming(rule);
@@ -76,7 +70,8 @@ impl<'a> BatchMembers<'a> {
             self.origins.add(creation, self.members.links());
         }
         let links = links_to(carried.creation, carried.conflicting, incoming);
-        let own = message.own_attributes(rule);
+        let mut own = Vec::new();
+        message.own_attributes(rule, &mut |one| own.push(one));
         place.number = message.message().number();
         self.members.add(place, own, links);
     }

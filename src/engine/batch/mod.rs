@@ -17,7 +17,7 @@ use crate::engine::parent::{Ambient, ParentAndLinks};
 use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{Message, Received};
 use crate::engine::refused::Refused;
-use crate::engine::span::{ProcessSpan, StartedOperation};
+use crate::engine::span::{ProcessSpan, StartedOperation, processing};
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
@@ -58,12 +58,16 @@ impl<M: Message> Batch<M> {
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(OperationType::Receive, &ambient, |operation, members| {
                 let mut inside = ParentAndLinks::inside(ambient.clone());
+                let mut in_common = Vec::new();
                 if operation.has_span() {
                     let PartedAttributes { links, common, .. } = members(0).parted();
                     inside.links = links;
-                    StartedOperation::since(since, operation, inside).record(|| common);
-                } else if operation.is_wanted() {
-                    StartedOperation::since(since, operation, inside);
+                    in_common = common;
+                }
+                if operation.is_wanted() {
+                    StartedOperation::since(since, operation, inside, |set| {
+                        in_common.into_iter().for_each(set);
+                    });
                 }
             });
         }
@@ -125,10 +129,10 @@ impl<M: Message> Batch<M> {
         R: Outcome,
     {
         let called = Context::current();
-        async move {
-            let process = self.start_in(ambient(called));
-            process.run(|| handler(self)).await
-        }
+        processing(
+            move || self.start_in(ambient(called)),
+            move || handler(self),
+        )
     }
 
     /// Starts the batch's `process {destination}` span, for code that a closure does not suit.
@@ -165,8 +169,9 @@ impl<M: Message> Batch<M> {
             if let Some(refused) = parted.refused {
                 parent_and_links.parent = refused.put_into(parent_and_links.parent);
             }
-            let mut started = StartedOperation::start(operation, parent_and_links);
-            started.record(|| parted.common);
+            let mut started = StartedOperation::start(operation, parent_and_links, |set| {
+                parted.common.into_iter().for_each(set);
+            });
             started.processes_batch(parted.fan_back);
             for message in self.messages() {
                 message.is_processed_in(started.span_context());
@@ -183,9 +188,7 @@ impl<M: Message> Batch<M> {
         ambient: &Context,
         members: &dyn Fn(usize) -> BatchMembers<'o>,
     ) -> Context {
-        let is_needed = |one: &Received<M>| {
-            Refused::is_needed(ambient, &one.message().destination(one.source()))
-        };
+        let is_needed = |one: &Received<M>| Refused::is_needed(ambient, one.destination());
         let is_needed = self.messages().any(is_needed);
         let refused = is_needed.then(|| members(0).parted().refused).flatten();
         match refused {
@@ -209,16 +212,13 @@ impl<M: Message> Batch<M> {
         use_them: impl for<'o> FnOnce(&'o Operation<'o>, &dyn Fn(usize) -> BatchMembers<'o>) -> T,
     ) -> Option<T> {
         let first = self.messages().next()?;
-        let destinations: Vec<_> = self
-            .messages()
-            .map(|one| one.message().destination(one.source()))
-            .collect();
+        let destinations = || self.messages().map(Received::destination);
         let client = first.source().client();
         let without = |left_out| {
             let messages = self.messages();
             messages.map(move |one| one.message().destination_without(one.source(), left_out))
         };
-        let destination = client.common_destination(destinations.iter(), without);
+        let destination = client.common_destination(destinations(), without);
         let partitions = self.messages().map(|one| one.message().partition());
         let operation = Operation {
             client,
@@ -228,16 +228,15 @@ impl<M: Message> Batch<M> {
                 _ => "process",
             },
             destination: destination.as_ref(),
-            partition: common_partition(destinations.iter().zip(partitions)),
-            batch: Some(destinations.len()),
+            partition: common_partition(destinations().zip(partitions)),
+            batch: Some(self.messages().count()),
         };
-        let mut rules = destinations.iter();
-        let is_needed = rules.any(|destination| Refused::is_needed(ambient, destination));
+        let is_needed = destinations().any(|one| Refused::is_needed(ambient, one));
         let members = |most_origins| {
             let refused = is_needed.then(Refused::default);
             let mut members = BatchMembers::new(&operation, most_origins, refused);
-            for (message, destination) in self.messages().zip(&destinations) {
-                members.add(message, destination);
+            for message in self.messages() {
+                members.add(message);
             }
             members
         };

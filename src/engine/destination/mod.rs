@@ -1,14 +1,18 @@
 //! A topic, queue or subject, and what is the same for all of its messages.
 
 mod destinations;
+mod prepared;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use opentelemetry::{KeyValue, StringValue};
+use opentelemetry::StringValue;
 
 pub(super) use self::destinations::Destinations;
 pub(crate) use self::destinations::Names;
+pub(super) use self::prepared::Prepared;
+use self::prepared::PreparedOperations;
 use crate::policy::Rule;
+use crate::semconv::operation_type::OperationType;
 use crate::semconv::text::tidy;
 
 /// A topic, queue or subject, as a client names it.
@@ -49,24 +53,7 @@ pub(crate) struct Destination {
     pub(crate) is_anonymous: bool,
     /// Its client has met so many names that what stands for this one does not count as one of few.
     is_one_too_many: bool,
-    /// Attributes of metrics, for each operation that there was.
-    metric_attributes: RwLock<Vec<KnownAttributes>>,
-}
-
-/// Attributes of metrics of one operation.
-#[derive(Debug)]
-struct KnownAttributes {
-    operation_name: &'static str,
-    attributes: Arc<MetricAttributes>,
-}
-
-/// Attributes of an operation's metrics, but for the partition and the error.
-#[derive(Debug)]
-pub(super) struct MetricAttributes {
-    /// For counters of messages.
-    pub(super) messages: Vec<KeyValue>,
-    /// For durations.
-    pub(super) operation: Vec<KeyValue>,
+    operations: PreparedOperations,
 }
 
 impl Destination {
@@ -80,7 +67,7 @@ impl Destination {
             rule,
             is_temporary: name.is_temporary,
             is_anonymous: name.is_anonymous,
-            metric_attributes: RwLock::default(),
+            operations: PreparedOperations::default(),
         }
     }
 
@@ -99,32 +86,18 @@ impl Destination {
             is_temporary: one.is_temporary,
             is_anonymous: one.is_anonymous,
             is_one_too_many: one.is_one_too_many,
-            metric_attributes: RwLock::default(),
+            operations: PreparedOperations::default(),
         }
     }
 
-    /// Attributes of metrics of an operation on it, which are made once.
-    pub(super) fn metric_attributes(
+    /// What all spans and metrics of an operation on it have, which is made once.
+    pub(super) fn prepared(
         &self,
         operation_name: &'static str,
-        make: impl FnOnce() -> MetricAttributes,
-    ) -> Arc<MetricAttributes> {
-        let is_known = |known: &&KnownAttributes| known.operation_name == operation_name;
-        let known = self.metric_attributes.read();
-        let known = known.unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.iter().find(is_known) {
-            return Arc::clone(&known.attributes);
-        }
-        drop(known);
-        let attributes = Arc::new(make());
-        let known = self.metric_attributes.write();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        known.retain(|known| known.operation_name != operation_name);
-        known.push(KnownAttributes {
-            operation_name,
-            attributes: Arc::clone(&attributes),
-        });
-        attributes
+        operation_type: OperationType,
+        prepare: impl Fn() -> Prepared,
+    ) -> &Prepared {
+        self.operations.get(operation_name, operation_type, prepare)
     }
 
     /// Its name. Several have none in common, and an empty one names nothing.

@@ -91,50 +91,19 @@ impl Telemetry {
         headers: Option<&impl Headers>,
         accepts: impl Fn(&str) -> bool,
     ) -> Extracted {
-        self.caught(Component::Propagator, || {
-            self.propagation().extract(base, headers, accepts)
-        })
-        .unwrap_or_else(|| Extracted::nothing(base))
-    }
-
-    /// Writes `context` into `headers`, and does with what they carry as it is told.
-    pub(crate) fn inject<H: Headers + HeadersMut>(
-        &self,
-        context: &Context,
-        headers: &mut H,
-        carried: CarriedHeaders,
-        room: impl FnOnce(&H) -> usize,
-    ) -> Injected {
-        self.caught(Component::Propagator, || {
-            self.propagation().inject(context, headers, carried, room)
-        })
-        .unwrap_or_else(|| InjectedFields::default().into_headers(headers, carried, |_| 0))
-    }
-
-    /// Whether a header of this name is one of context, in any case.
-    pub(crate) fn writes(&self, name: &str) -> bool {
-        let is_w3c = FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
-        is_w3c
-            || self.caught(Component::Propagator, || self.propagation().writes(name)) == Some(true)
-    }
-}
-
-impl Propagation {
-    /// Reads `headers` onto `base`, and of baggage what `accepts` takes.
-    pub(crate) fn extract(
-        &self,
-        base: &Context,
-        headers: Option<&impl Headers>,
-        accepts: impl Fn(&str) -> bool,
-    ) -> Extracted {
         let Some(headers) = headers else {
             return Extracted::nothing(base);
         };
-        match self {
-            Self::W3c => extract_w3c(base, headers, accepts),
-            Self::Global => with_propagator(|global| extract_with(global, base, headers, &accepts)),
-            Self::Custom(custom) => extract_with(&**custom, base, headers, accepts),
-        }
+        let extract =
+            |propagator: &dyn TextMapPropagator| extract_with(propagator, base, headers, &accepts);
+        let extracted = match self.propagation() {
+            Propagation::W3c => return extract_w3c(base, headers, accepts),
+            Propagation::Global => self.caught(Component::Propagator, || with_propagator(extract)),
+            Propagation::Custom(custom) => {
+                self.caught(Component::Propagator, || extract(&**custom))
+            }
+        };
+        extracted.unwrap_or_else(|| Extracted::nothing(base))
     }
 
     /// Writes `context` into `headers`, and does with what they carry as it is told.
@@ -148,16 +117,29 @@ impl Propagation {
         carried: CarriedHeaders,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
-        // The propagator has done its work before the headers are changed, so that one that panics
-        // leaves them as they are.
-        let written = match self {
-            Self::W3c => return inject_w3c(context, headers, carried, room),
-            Self::Global => with_propagator(|global| InjectedFields::by(global, context)),
-            Self::Custom(custom) => InjectedFields::by(&**custom, context),
+        let write = |propagator: &dyn TextMapPropagator| InjectedFields::by(propagator, context);
+        let written = match self.propagation() {
+            Propagation::W3c => return inject_w3c(context, headers, carried, room),
+            // The propagator has done its work before the headers are changed, so that one that panics
+            // leaves them as they are.
+            Propagation::Global => self.caught(Component::Propagator, || with_propagator(write)),
+            Propagation::Custom(custom) => self.caught(Component::Propagator, || write(&**custom)),
         };
-        written.into_headers(headers, carried, room)
+        match written {
+            Some(written) => written.into_headers(headers, carried, room),
+            None => InjectedFields::default().into_headers(headers, carried, |_| 0),
+        }
     }
 
+    /// Whether a header of this name is one of context, in any case.
+    pub(crate) fn writes(&self, name: &str) -> bool {
+        let is_w3c = FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
+        is_w3c
+            || self.caught(Component::Propagator, || self.propagation().writes(name)) == Some(true)
+    }
+}
+
+impl Propagation {
     /// Whether the propagator has a field of this name, in any case.
     fn writes(&self, name: &str) -> bool {
         let is_field = |propagator: &dyn TextMapPropagator| {

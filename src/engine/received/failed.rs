@@ -40,8 +40,9 @@ pub(crate) fn receive_failed(
     };
     if operation.is_wanted() {
         let inside = ParentAndLinks::inside(current);
-        let mut started = StartedOperation::since(since, &operation, inside);
-        started.record(|| source.attributes());
+        let mut started = StartedOperation::since(since, &operation, inside, |set| {
+            source.attributes().into_iter().for_each(set);
+        });
         started.fail(error_type, details);
     }
 }

@@ -24,7 +24,7 @@ use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks, links_to, passed_on};
 use crate::engine::propagation::Extracted;
 use crate::engine::refused::Refused;
-use crate::engine::span::{ProcessSpan, StartedOperation};
+use crate::engine::span::{ProcessSpan, StartedOperation, processing};
 use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
@@ -38,6 +38,7 @@ use crate::telemetry::context::{active_span, without_span};
 pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
+    destination: OnceLock<Arc<Destination>>,
     context: OnceLock<Context>,
     delivered: Delivered,
     /// The span that it is processed in, or was.
@@ -67,6 +68,7 @@ impl<M: Message> Received<M> {
             delivered: source.client().met.delivered(&current),
             message,
             source: Arc::clone(source),
+            destination: OnceLock::new(),
             context: OnceLock::new(),
             processed_in: Mutex::default(),
             is_reported: AtomicBool::new(false),
@@ -90,6 +92,7 @@ impl<M: Message> Received<M> {
         Received {
             message,
             source: Arc::clone(&self.source),
+            destination: self.destination.clone(),
             context: self.context.clone(),
             delivered: self.delivered,
             processed_in: Mutex::new(self.processed_in()),
@@ -103,7 +106,7 @@ impl<M: Message> Received<M> {
         waited_since: Option<Moment>,
         lag: impl FnOnce(&M) -> Option<u64>,
     ) {
-        let destination = self.message.destination(&self.source);
+        let destination = self.destination();
         let client = self.source.client();
         let rule = &destination.rule;
         if rule.recorded() == Record::Off {
@@ -113,7 +116,7 @@ impl<M: Message> Received<M> {
             client,
             operation_type: OperationType::Receive,
             operation_name: self.source.receive_name(),
-            destination: Some(&destination),
+            destination: Some(destination),
             partition: self.message.partition(),
             batch: None,
         };
@@ -136,11 +139,10 @@ impl<M: Message> Received<M> {
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
             let incoming = incoming(&self.message, rule);
             let mut inside = ParentAndLinks::inside(current.clone());
-            inside.links = links_to(carried.creation, carried.conflicting, incoming).collect();
-            let started = StartedOperation::since(since, &operation, inside);
-            started.record(|| {
-                let attributes = attributes(&self.message, &self.source, rule).into_iter();
-                attributes.chain(self.message.number())
+            inside.links = links_to(carried.creation, carried.conflicting, incoming);
+            StartedOperation::since(since, &operation, inside, |set| {
+                self.own_attributes(rule, set);
+                self.message.number().into_iter().for_each(set);
             });
         }
     }
@@ -149,16 +151,19 @@ impl<M: Message> Received<M> {
     /// [`policy`](crate::policy) accepts them. Empty if there are none, or none that can be read.
     pub fn creation_context(&self) -> &Context {
         self.context.get_or_init(|| {
-            let destination = self.message.destination(&self.source);
+            let destination = self.destination();
             let rule = &destination.rule;
             let carried = extract(&self.message, &self.source, &Context::new(), rule);
             let incoming = self.incoming(rule);
-            let refused = refused(&Context::new(), &carried, incoming, &destination);
+            let refused = refused(&Context::new(), &carried, incoming, destination);
             let context = match incoming {
                 Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
             };
-            refused.put_into(context)
+            match refused {
+                Some(refused) => refused.put_into(context),
+                None => context,
+            }
         })
     }
 
@@ -210,10 +215,10 @@ impl<M: Message> Received<M> {
         R: Outcome,
     {
         let called = Context::current();
-        async move {
-            let process = self.start_in(ambient(called));
-            process.run(|| handler(self)).await
-        }
+        processing(
+            move || self.start_in(ambient(called)),
+            move || handler(self),
+        )
     }
 
     /// Starts the `process {destination}` span, for code that a closure does not suit.
@@ -246,12 +251,12 @@ impl<M: Message> Received<M> {
         if ambient.is_telemetry_suppressed() || self.message.is_status() {
             return ProcessSpan::unrecorded(ambient);
         }
-        let destination = self.message.destination(&self.source);
+        let destination = self.destination();
         let operation = Operation {
             client: self.source.client(),
             operation_type: OperationType::Process,
             operation_name: "process",
-            destination: Some(&destination),
+            destination: Some(destination),
             partition: self.message.partition(),
             batch: None,
         };
@@ -259,9 +264,11 @@ impl<M: Message> Received<M> {
         let incoming = self.incoming(rule);
         if !operation.has_span() {
             let carried = self.carried(&ambient, &operation, rule);
-            let refused = refused(&ambient, &carried, incoming, &destination);
-            let context = passed_on(ambient, carried, incoming, self.message.is_stored());
-            let context = refused.put_into(context);
+            let refused = refused(&ambient, &carried, incoming, destination);
+            let mut context = passed_on(ambient, carried, incoming, self.message.is_stored());
+            if let Some(refused) = refused {
+                context = refused.put_into(context);
+            }
             return match rule.recorded() {
                 Record::Off => ProcessSpan::unrecorded(context),
                 _ => ProcessSpan::new(StartedOperation::without_span(&operation, &context)),
@@ -273,7 +280,7 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &operation, rule);
-        let refused = refused(&ambient, &carried, incoming, &destination);
+        let refused = refused(&ambient, &carried, incoming, destination);
         let mut parent_and_links = if batch.is_some() && carried.creation.is_none() {
             ParentAndLinks::inside(ambient)
         } else {
@@ -285,14 +292,21 @@ impl<M: Message> Received<M> {
             ParentAndLinks::handling(ambient, carried, incoming)
         };
         parent_and_links.links.extend(batch.map(Link::with_context));
-        parent_and_links.parent = refused.put_into(parent_and_links.parent);
-        let started = StartedOperation::start(&operation, parent_and_links);
-        started.record(|| {
-            let attributes = self.own_attributes(rule).into_iter();
-            attributes.chain(self.message.number())
+        if let Some(refused) = refused {
+            parent_and_links.parent = refused.put_into(parent_and_links.parent);
+        }
+        let started = StartedOperation::start(&operation, parent_and_links, |set| {
+            self.own_attributes(rule, set);
+            self.message.number().into_iter().for_each(set);
         });
         self.is_processed_in(started.span_context());
         ProcessSpan::new(started)
+    }
+
+    /// Where it came from, looked up once.
+    pub(crate) fn destination(&self) -> &Arc<Destination> {
+        let look_up = || self.message.destination(&self.source);
+        self.destination.get_or_init(look_up)
     }
 
     /// Whether the active span was so already when the message was delivered to the application.
@@ -323,8 +337,11 @@ impl<M: Message> Received<M> {
     }
 
     /// What only this message says of itself, but for its number.
-    pub(crate) fn own_attributes(&self, rule: &Rule) -> Vec<KeyValue> {
-        attributes(&self.message, &self.source, rule)
+    pub(crate) fn own_attributes(&self, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
+        self.message.attributes(&self.source, rule, set);
+        if let Some(headers) = self.message.headers() {
+            captured(headers, rule, &self.source.client().telemetry, set);
+        }
     }
 
     pub(crate) const fn message(&self) -> &M {
@@ -346,12 +363,12 @@ fn refused(
     carried: &Extracted,
     incoming: Incoming,
     source: &Arc<Destination>,
-) -> Refused {
-    let mut refused = Refused::default();
-    if Refused::is_needed(ambient, source) {
+) -> Option<Refused> {
+    Refused::is_needed(ambient, source).then(|| {
+        let mut refused = Refused::default();
         refused.add(carried, incoming, source);
-    }
-    refused
+        refused
+    })
 }
 
 fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {
@@ -366,15 +383,6 @@ fn incoming<M: Message>(message: &M, rule: &Rule) -> Incoming {
         Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
         incoming => incoming,
     }
-}
-
-fn attributes<M: Message>(message: &M, source: &M::Source, rule: &Rule) -> Vec<KeyValue> {
-    let mut attributes = message.attributes(source, rule);
-    if let Some(headers) = message.headers() {
-        let telemetry = &source.client().telemetry;
-        attributes.extend(captured(headers, rule, telemetry));
-    }
-    attributes
 }
 
 impl<M: Message> Deref for Received<M> {

@@ -93,6 +93,6 @@ pub trait ConsumedMessage {
     fn number(&self) -> Option<KeyValue> {
         None
     }
-    /// What else only this system says of it, for a span that is recorded.
-    fn attributes(&self, source: &Self::Source, rule: &Rule) -> Vec<KeyValue>;
+    /// What else only this system says of it, for a span that is recorded; it sets it by this function.
+    fn attributes(&self, source: &Self::Source, rule: &Rule, set: &mut dyn FnMut(KeyValue));
 }

@@ -77,8 +77,8 @@ pub(crate) fn start_settle<M: Message>(
             Some(process) => ambient.with_remote_span_context(process),
             None => ambient.clone(),
         },
-        links: links_to(carried.creation, carried.conflicting, incoming).collect(),
+        links: links_to(carried.creation, carried.conflicting, incoming),
         beside: None,
     };
-    StartedOperation::start(&operation, parent_and_links)
+    StartedOperation::start(&operation, parent_and_links, |_| {})
 }

@@ -107,8 +107,10 @@ impl SendingBatch {
             links,
             beside: None,
         };
-        let started = StartedOperation::start(&operation, parent_and_links);
-        started.record(|| in_common.unwrap_or_else(|| of_all(&operation, messages)));
+        let started = StartedOperation::start(&operation, parent_and_links, |set| {
+            let in_common = in_common.unwrap_or_else(|| of_all(&operation, messages));
+            in_common.into_iter().for_each(set);
+        });
         let sent = messages.iter_mut().zip(created);
         let sent = sent.map(|(message, creation)| {
             let (is_larger, created) = creation.sent(&started, &ambient, message);
@@ -273,8 +275,9 @@ impl Drop for SendingBatch {
 fn own(operation: &Operation<'_>, message: &impl Outgoing) -> Vec<KeyValue> {
     match message.destination().rule.recorded() {
         Record::Full => {
-            let telemetry = &operation.client.telemetry;
-            message.own_attributes(telemetry).collect()
+            let mut own = Vec::new();
+            message.own_attributes(&operation.client.telemetry, &mut |one| own.push(one));
+            own
         }
         _ => Vec::new(),
     }

@@ -131,8 +131,10 @@ impl<'a> Creating<'a> {
             let links = carried.links(ambient);
             return (Creation::Send(carried), links);
         }
-        let mut created = StartedOperation::start(&operation, carried.parent_and_links(ambient));
-        created.record(|| message.own_attributes(telemetry));
+        let parent_and_links = carried.parent_and_links(ambient);
+        let mut created = StartedOperation::start(&operation, parent_and_links, |set| {
+            message.own_attributes(telemetry, set);
+        });
         let context = created.context();
         let link = Link::with_context(context.span().span_context().clone());
         let left = carried.headers(ambient);

@@ -82,8 +82,9 @@ impl Sending {
             true => carried.kept_parent_and_links(&ambient),
             false => carried.parent_and_links(&ambient),
         };
-        let started = StartedOperation::start(&operation, parent_and_links);
-        started.record(|| message.own_attributes(telemetry));
+        let started = StartedOperation::start(&operation, parent_and_links, |set| {
+            message.own_attributes(telemetry, set);
+        });
         let injected = if is_kept {
             carried.keep(&operation, message)
         } else {

@@ -31,11 +31,11 @@ pub(crate) trait Outgoing {
     /// Its headers, and what tells how many bytes may be added to them as they are.
     fn headers_and_room(&mut self) -> (&mut Self::Headers, impl FnOnce(&Self::Headers) -> usize);
     /// What only this system says of it, for a span that is recorded.
-    fn attributes(&self) -> impl Iterator<Item = KeyValue>;
+    fn attributes(&self, set: &mut dyn FnMut(KeyValue));
 
     /// That, and those of its headers that its rule wants as attributes.
-    fn own_attributes(&self, telemetry: &Telemetry) -> impl Iterator<Item = KeyValue> {
-        let captured = captured(self.headers(), &self.destination().rule, telemetry);
-        self.attributes().chain(captured)
+    fn own_attributes(&self, telemetry: &Telemetry, set: &mut dyn FnMut(KeyValue)) {
+        self.attributes(set);
+        captured(self.headers(), &self.destination().rule, telemetry, set);
     }
 }

@@ -12,7 +12,8 @@ use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanRef, Status, Trac
 use opentelemetry::{Context, KeyValue};
 
 pub use self::process::ProcessSpan;
-use crate::engine::attributes::{at_start, of_own_span, when_recorded};
+pub(crate) use self::process::processing;
+use crate::engine::attributes::{at_start, of_own_span, prepared};
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::fan_back::FanBack;
@@ -63,9 +64,14 @@ struct Failure {
 }
 
 impl StartedOperation {
-    /// Begins an operation now.
-    pub(crate) fn start(operation: &Operation<'_>, parent_and_links: ParentAndLinks) -> Self {
-        Self::since(Moment::now(), operation, parent_and_links)
+    /// Begins an operation now. If its span is recorded it gets `attributes` of its own, too, which
+    /// sets them by the function that it is given.
+    pub(crate) fn start(
+        operation: &Operation<'_>,
+        parent_and_links: ParentAndLinks,
+        attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
+    ) -> Self {
+        Self::since(Moment::now(), operation, parent_and_links, attributes)
     }
 
     /// Begins an operation of which only now is known what it was about.
@@ -73,6 +79,7 @@ impl StartedOperation {
         started: Moment,
         operation: &Operation<'_>,
         parent_and_links: ParentAndLinks,
+        attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
     ) -> Self {
         if !operation.has_span() {
             let nothing = StartedSpan::nothing(&parent_and_links.parent);
@@ -85,14 +92,13 @@ impl StartedOperation {
         let limit = limit.saturating_sub(usize::from(beside.is_some()));
         let (mut links, overflow) = within_limit(parent_and_links.links, limit);
         links.extend(beside);
-        let builder = SpanBuilder::from_name(operation.span_name())
-            .with_kind(operation.operation_type.span_kind())
-            .with_start_time(started.wall())
-            .with_attributes(at_start(operation))
-            .with_links(links);
-        let span = telemetry.start(builder, &parent_and_links.parent);
+        let mut builder = SpanBuilder::from_name(prepared(operation).span_name.clone());
+        builder.span_kind = Some(operation.operation_type.span_kind());
+        builder.start_time = Some(started.wall());
+        builder.attributes = Some(at_start(operation));
+        builder.links = (!links.is_empty()).then_some(links);
+        let span = telemetry.start(builder, &parent_and_links.parent, attributes);
         let in_progress = Self::within(started, operation, span, true);
-        in_progress.record(|| when_recorded(operation));
         if in_progress.recording {
             for links in overflow {
                 in_progress.overflow(links);
@@ -143,7 +149,7 @@ impl StartedOperation {
             .with_start_time(self.started.wall())
             .with_attributes(of_own_span(&operation))
             .with_links(links);
-        let span = self.telemetry().start(builder, &self.context);
+        let span = self.telemetry().start(builder, &self.context, |_| {});
         self.on(&span, |span| span.end_with_timestamp(self.started.wall()));
     }
 
@@ -185,7 +191,7 @@ impl StartedOperation {
                 .with_attributes(of_own_span(&operation).chain([messages]).chain(error))
                 .with_links(links.take(limit).collect());
             let parent = Context::new().with_remote_span_context(origin.first);
-            let span = self.telemetry().start(builder, &parent);
+            let span = self.telemetry().start(builder, &parent, |_| {});
             self.on(&span, |span| {
                 if let Some(failure) = failure {
                     span.set_status(Status::error(failure.description.clone()));

@@ -90,33 +90,6 @@ impl ProcessSpan {
             });
         }
     }
-
-    /// Calls `handler` and polls its future in the context of the span.
-    pub(crate) async fn run<F, Fut, R>(self, handler: F) -> R
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome,
-    {
-        let mut process = self;
-        let called = {
-            let _current = process.context.clone().attach();
-            catch_unwind(AssertUnwindSafe(handler))
-        };
-        match called {
-            Ok(future) => {
-                Processing {
-                    future: Some(future),
-                    process,
-                }
-                .await
-            }
-            Err(payload) => {
-                process.end_with_panic(&*payload);
-                resume_unwind(payload)
-            }
-        }
-    }
 }
 
 impl Drop for ProcessSpan {
@@ -148,41 +121,71 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("panic").to_owned()
 }
 
+/// Starts a process span, calls `handler` and polls its future in the context of the span: all with the
+/// first poll.
+pub(crate) const fn processing<S, F, Fut>(start: S, handler: F) -> Processing<S, F, Fut>
+where
+    S: FnOnce() -> ProcessSpan,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output: Outcome>,
+{
+    Processing {
+        future: None,
+        process: None,
+        to_do: Some((start, handler)),
+    }
+}
+
 pin_project! {
     /// A handler's future, polled and dropped in the context of its span.
-    struct Processing<Fut> {
+    pub(crate) struct Processing<S, F, Fut> {
         #[pin]
         future: Option<Fut>,
-        process: ProcessSpan,
+        process: Option<ProcessSpan>,
+        to_do: Option<(S, F)>,
     }
 
-    impl<Fut> PinnedDrop for Processing<Fut> {
+    impl<S, F, Fut> PinnedDrop for Processing<S, F, Fut> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if this.future.is_some() {
-                let _current = this.process.context.clone().attach();
+            if this.future.is_some() && let Some(process) = this.process {
+                let _current = process.context.clone().attach();
                 this.future.set(None);
             }
         }
     }
 }
 
-impl<Fut> Future for Processing<Fut>
+impl<S, F, Fut> Future for Processing<S, F, Fut>
 where
-    Fut: Future,
-    Fut::Output: Outcome,
+    S: FnOnce() -> ProcessSpan,
+    F: FnOnce() -> Fut,
+    Fut: Future<Output: Outcome>,
 {
     type Output = Fut::Output;
 
     fn poll(self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(future) = this.future.as_mut().as_pin_mut() else {
-            // Only polled from `run`, which ends with the outcome.
+        let mut handler = this.to_do.take().map(|(start, handler)| {
+            *this.process = Some(start());
+            handler
+        });
+        let Some(process) = this.process else {
+            // It was started with the first poll.
             return Poll::Pending;
         };
         let polled = {
-            let _current = this.process.context.clone().attach();
-            let polled = catch_unwind(AssertUnwindSafe(|| future.poll(task)));
+            let _current = process.context.clone().attach();
+            let polled = catch_unwind(AssertUnwindSafe(|| {
+                if let Some(handler) = handler.take() {
+                    this.future.set(Some(handler()));
+                }
+                match this.future.as_mut().as_pin_mut() {
+                    Some(future) => future.poll(task),
+                    // Polled again after its end.
+                    None => Poll::Pending,
+                }
+            }));
             if !matches!(polled, Ok(Poll::Pending)) {
                 this.future.set(None);
             }
@@ -191,11 +194,11 @@ where
         match polled {
             Ok(polled) => {
                 let outcome = ready!(polled);
-                this.process.end_with(&outcome);
+                process.end_with(&outcome);
                 Poll::Ready(outcome)
             }
             Err(payload) => {
-                this.process.end_with_panic(&*payload);
+                process.end_with_panic(&*payload);
                 resume_unwind(payload)
             }
         }

@@ -25,9 +25,7 @@ pub fn inject(
 /// What a received record carries.
 #[must_use]
 pub fn extract(telemetry: &Telemetry, headers: &BorrowedHeaders) -> Context {
-    let extracted = telemetry
-        .propagation()
-        .extract(&Context::new(), Some(headers), |_| true);
+    let extracted = telemetry.extract(&Context::new(), Some(headers), |_| true);
     extracted.context
 }
 
@@ -39,9 +37,7 @@ pub fn forward(
     headers: Option<OwnedHeaders>,
 ) -> Option<OwnedHeaders> {
     let mut headers = RecordHeaders::new(headers);
-    telemetry
-        .propagation()
-        .extract(&Context::new(), Some(&headers), |_| true);
+    telemetry.extract(&Context::new(), Some(&headers), |_| true);
     write(telemetry, context, &mut headers);
     let (sent, given) = headers.into_parts();
     given.restored(sent)
@@ -59,7 +55,5 @@ pub fn headers<'a>(headers: impl Iterator<Item = (&'a CStr, Option<&'a [u8]>)>) 
 
 fn write(telemetry: &Telemetry, context: &Context, headers: &mut RecordHeaders) {
     let room = |headers: &RecordHeaders| headers.room(usize::MAX, None, None);
-    telemetry
-        .propagation()
-        .inject(context, headers, CarriedHeaders::REPLACED, room);
+    telemetry.inject(context, headers, CarriedHeaders::REPLACED, room);
 }

@@ -1,7 +1,7 @@
 //! What becomes of the headers of a record, and what comes back.
 
 use super::*;
-use crate::telemetry::Propagation;
+use crate::telemetry::Telemetry;
 use crate::w3c::Propagator;
 
 const FRESH: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -65,7 +65,7 @@ fn with_stale() -> OwnedHeaders {
 fn fresh() -> Context {
     let headers = list(&[text(c"traceparent", FRESH)]);
     let headers = headers.as_borrowed();
-    let extracted = Propagation::W3c.extract(&Context::new(), Some(headers), |_| true);
+    let extracted = Telemetry::new().extract(&Context::new(), Some(headers), |_| true);
     extracted.context
 }
 

@@ -75,8 +75,13 @@ impl Outgoing for OutgoingRecord<'_> {
         (&mut self.headers, room)
     }
 
-    fn attributes(&self) -> impl Iterator<Item = KeyValue> {
-        content(&self.destination.rule, self.key, self.payload.is_some())
+    fn attributes(&self, set: &mut dyn FnMut(KeyValue)) {
+        content(
+            &self.destination.rule,
+            self.key,
+            self.payload.is_some(),
+            set,
+        );
     }
 }
 

@@ -34,8 +34,8 @@ impl ConsumedMessage for Message {
         self.status.is_some_and(|status| status != StatusCode::OK)
     }
 
-    fn attributes(&self, _: &Subscription, _: &Rule) -> Vec<KeyValue> {
-        message_id(self.headers.as_ref()).into_iter().collect()
+    fn attributes(&self, _: &Subscription, _: &Rule, set: &mut dyn FnMut(KeyValue)) {
+        message_id(self.headers.as_ref()).into_iter().for_each(set);
     }
 }
 
@@ -65,13 +65,16 @@ impl ConsumedMessage for jetstream::Message {
         sequence(self.info().ok()?.stream_sequence)
     }
 
-    fn attributes(&self, _: &Subscription, rule: &Rule) -> Vec<KeyValue> {
-        let mut attributes: Vec<_> = message_id(self.headers.as_ref()).into_iter().collect();
+    fn attributes(&self, _: &Subscription, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
+        message_id(self.headers.as_ref())
+            .into_iter()
+            .for_each(&mut *set);
         if let Ok(info) = self.info() {
-            attributes.push(stream_name(info.stream));
-            attributes.extend(delivery_attempt(rule, info.delivered));
+            set(stream_name(info.stream));
+            delivery_attempt(rule, info.delivered)
+                .into_iter()
+                .for_each(set);
         }
-        attributes
     }
 }
 
@@ -93,8 +96,8 @@ impl ConsumedMessage for service::Request {
         self.message.is_status()
     }
 
-    fn attributes(&self, source: &Subscription, rule: &Rule) -> Vec<KeyValue> {
-        self.message.attributes(source, rule)
+    fn attributes(&self, source: &Subscription, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
+        self.message.attributes(source, rule, set);
     }
 }
 
@@ -124,10 +127,10 @@ impl ConsumedMessage for StreamMessage {
         sequence(self.sequence)
     }
 
-    fn attributes(&self, source: &Subscription, _: &Rule) -> Vec<KeyValue> {
+    fn attributes(&self, source: &Subscription, _: &Rule, set: &mut dyn FnMut(KeyValue)) {
         let id = message_id(Some(&self.headers));
         let stream = source.stream().map(stream_name);
-        id.into_iter().chain(stream).collect()
+        id.into_iter().chain(stream).for_each(set);
     }
 }
 

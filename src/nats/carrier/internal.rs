@@ -17,25 +17,19 @@ pub fn inject(telemetry: &Telemetry, context: &Context, mut headers: HeaderMap) 
 /// What a received message carries.
 #[must_use]
 pub fn extract(telemetry: &Telemetry, headers: &HeaderMap) -> Context {
-    let extracted = telemetry
-        .propagation()
-        .extract(&Context::new(), Some(headers), |_| true);
+    let extracted = telemetry.extract(&Context::new(), Some(headers), |_| true);
     extracted.context
 }
 
 /// What becomes of headers that are sent on.
 pub fn forward(telemetry: &Telemetry, context: &Context, headers: &mut HeaderMap) {
     let headers = MessageHeaders::new(headers);
-    telemetry
-        .propagation()
-        .extract(&Context::new(), Some(&headers), |_| true);
+    telemetry.extract(&Context::new(), Some(&headers), |_| true);
     write(telemetry, context, headers);
 }
 
 fn write(telemetry: &Telemetry, context: &Context, mut headers: MessageHeaders<'_>) {
     let room = |headers: &MessageHeaders<'_>| headers.room(usize::MAX, 0);
-    telemetry
-        .propagation()
-        .inject(context, &mut headers, CarriedHeaders::REPLACED, room);
+    telemetry.inject(context, &mut headers, CarriedHeaders::REPLACED, room);
     headers.finish();
 }

@@ -313,8 +313,10 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
         (&mut self.headers, room)
     }
 
-    fn attributes(&self) -> impl Iterator<Item = KeyValue> {
-        message_id(Some(self.headers.map())).into_iter()
+    fn attributes(&self, set: &mut dyn FnMut(KeyValue)) {
+        message_id(Some(self.headers.map()))
+            .into_iter()
+            .for_each(set);
     }
 }
 

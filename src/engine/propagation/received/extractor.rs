@@ -8,9 +8,8 @@ use std::hash::{Hash, Hasher};
 
 use opentelemetry::propagation::Extractor;
 
-use super::ContextHeaders;
+use super::{ContextHeaders, Field};
 use crate::engine::propagation::Headers;
-use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 
 /// Headers as an [`Extractor`], for propagators other than our own.
 ///
@@ -39,10 +38,11 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
     }
 
     fn w3c(&self, key: &str) -> Option<&[&'a [u8]]> {
-        Some(match field(key.as_bytes())? {
-            TRACESTATE => &self.w3c.incoming.tracestate,
-            BAGGAGE => &self.w3c.incoming.baggage,
-            _ => self.w3c.traceparent_text.as_slice(),
+        let (field, _) = Field::named(key.as_bytes())?;
+        Some(match field {
+            Field::Traceparent => self.w3c.traceparent_text.as_slice(),
+            Field::Tracestate => &self.w3c.incoming.tracestate,
+            Field::Baggage => &self.w3c.incoming.baggage,
         })
     }
 
@@ -50,8 +50,8 @@ impl<'a, H: Headers> HeaderExtractor<'a, H> {
         self.named.get_or_init(|| {
             let mut named = Named::default();
             self.headers.for_each(&mut |name, value| {
-                if let Some(field) = field(name) {
-                    named.add(field, None);
+                if let Some((field, _)) = Field::named(name) {
+                    named.add(field.name(), None);
                 } else if let Ok(name) = str::from_utf8(name) {
                     named.add(name, str::from_utf8(value).ok());
                 }
@@ -125,12 +125,6 @@ impl<H: Headers> Extractor for HeaderExtractor<'_, H> {
         };
         (!texts.is_empty()).then_some(texts)
     }
-}
-
-/// The W3C name that a name is, in whatever case.
-fn field(name: &[u8]) -> Option<&'static str> {
-    let mut fields = [TRACEPARENT, TRACESTATE, BAGGAGE].into_iter();
-    fields.find(|field| field.as_bytes().eq_ignore_ascii_case(name))
 }
 
 fn texts<'a>(values: &[&'a [u8]]) -> impl DoubleEndedIterator<Item = &'a str> {

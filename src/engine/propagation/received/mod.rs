@@ -27,8 +27,13 @@ impl<'a> ContextHeaders<'a> {
         let mut exact = Values::default();
         let mut other_case = Values::default();
         headers.for_each(&mut |name, value| {
-            if !exact.take(name, value, <[u8]>::eq) {
-                other_case.take(name, value, <[u8]>::eq_ignore_ascii_case);
+            if let Some((field, is_exact)) = Field::named(name) {
+                let values = if is_exact {
+                    &mut exact
+                } else {
+                    &mut other_case
+                };
+                values.take(field, value);
             }
         });
 
@@ -67,6 +72,41 @@ impl<'a> ContextHeaders<'a> {
         } else {
             None
         }
+    }
+}
+
+/// A header of W3C.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Traceparent,
+    Tracestate,
+    Baggage,
+}
+
+impl Field {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Traceparent => TRACEPARENT,
+            Self::Tracestate => TRACESTATE,
+            Self::Baggage => BAGGAGE,
+        }
+    }
+
+    /// The one of this name, in whatever case, and whether that is the exact one.
+    fn named(name: &[u8]) -> Option<(Self, bool)> {
+        // For each header of anybody's: nearly all are told by their begin and length, and need no call.
+        const TRACEPARENT_LEN: usize = TRACEPARENT.len();
+        const TRACESTATE_LEN: usize = TRACESTATE.len();
+        const BAGGAGE_LEN: usize = BAGGAGE.len();
+        let field = match (name.first()?, name.len()) {
+            (b't' | b'T', TRACEPARENT_LEN) => Self::Traceparent,
+            (b't' | b'T', TRACESTATE_LEN) => Self::Tracestate,
+            (b'b' | b'B', BAGGAGE_LEN) => Self::Baggage,
+            _ => return None,
+        };
+        let own = field.name().as_bytes();
+        let is_exact = own == name;
+        (is_exact || own.eq_ignore_ascii_case(name)).then_some((field, is_exact))
     }
 }
 
@@ -143,11 +183,8 @@ struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Takes a header whose name `is` one of ours, and says whether it was.
-    // For each header of anybody's it is called twice: left to itself, the compiler makes calls of it.
-    #[inline(always)]
-    fn take(&mut self, name: &[u8], value: &'a [u8], is: impl Fn(&[u8], &[u8]) -> bool) -> bool {
-        if is(name, TRACEPARENT.as_bytes()) {
+    fn take(&mut self, field: Field, value: &'a [u8]) {
+        if field == Field::Traceparent {
             let tracestates = self.tracestate.len();
             let (first, in_front) = self.tracestates_before;
             if let Some(parsed) = TraceParent::parse(value) {
@@ -166,14 +203,11 @@ impl<'a> Values<'a> {
             let is_first = self.traceparents == 0;
             self.tracestates_before = (if is_first { tracestates } else { first }, tracestates);
             self.traceparents += 1;
-        } else if is(name, TRACESTATE.as_bytes()) {
+        } else if field == Field::Tracestate {
             self.tracestate.push(value);
-        } else if is(name, BAGGAGE.as_bytes()) {
-            self.baggage.push(value);
         } else {
-            return false;
+            self.baggage.push(value);
         }
-        true
     }
 
     const fn has_traceparent(&self) -> bool {

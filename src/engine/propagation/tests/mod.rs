@@ -3,8 +3,6 @@
 mod extractor;
 mod tracestate;
 
-use std::sync::Arc;
-
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::propagation::TextMapCompositePropagator;
 use opentelemetry::trace::{SpanId, TraceId};
@@ -78,7 +76,7 @@ fn full_context() -> Context {
         ("tracestate", "vendor=1"),
         ("baggage", "tenant=blue"),
     ]);
-    Propagation::W3c
+    Telemetry::new()
         .extract(&Context::new(), Some(&headers), all)
         .context
 }
@@ -124,7 +122,7 @@ fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
     ];
 
     for (headers, creation, conflicting) in rows {
-        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)), all);
+        let extracted = Telemetry::new().extract(&Context::new(), Some(&list(headers)), all);
 
         let context = extracted.context.span().span_context().clone();
         assert_eq!(
@@ -160,7 +158,7 @@ fn of_conflicting_contexts_all_of_the_last_counts_and_else_all_are_one_list() {
     ]);
 
     for (headers, expected) in [(one_list, "a=1,b=2"), (conflicting, "b=2")] {
-        let extracted = Propagation::W3c.extract(&Context::new(), Some(&headers), all);
+        let extracted = Telemetry::new().extract(&Context::new(), Some(&headers), all);
         let written = w3c::Outgoing::from_context(&extracted.context);
         assert_eq!(written.tracestate.as_deref(), Some(expected));
         assert_eq!(written.baggage.as_deref(), Some(expected));
@@ -170,12 +168,16 @@ fn of_conflicting_contexts_all_of_the_last_counts_and_else_all_are_one_list() {
 #[test]
 fn a_message_without_context_has_none_whatever_is_current() {
     let _current = full_context().attach();
-    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let stock = Telemetry::new().propagator(TraceContextPropagator::new());
 
-    for propagation in [Propagation::W3c, Propagation::Global, stock] {
+    for telemetry in [
+        Telemetry::new(),
+        Telemetry::new().global_propagator(),
+        stock,
+    ] {
         for headers in [None, Some(list(&[("key", "value")]))] {
-            let extracted = propagation.extract(&Context::new(), headers.as_ref(), all);
-            assert_eq!(extracted.creation, None, "{propagation:?}");
+            let extracted = telemetry.extract(&Context::new(), headers.as_ref(), all);
+            assert_eq!(extracted.creation, None, "{telemetry:?}");
         }
     }
 }
@@ -191,7 +193,7 @@ fn stale_headers_are_replaced_in_every_case_and_others_stay_in_order() {
         ("b", "2"),
     ]);
 
-    let injected = Propagation::W3c.inject(
+    let injected = Telemetry::new().inject(
         &full_context(),
         &mut headers,
         CarriedHeaders::REPLACED,
@@ -213,11 +215,15 @@ fn stale_headers_are_replaced_in_every_case_and_others_stay_in_order() {
 
 #[test]
 fn with_nothing_to_write_the_headers_pass_through() {
-    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let stock = Telemetry::new().propagator(TraceContextPropagator::new());
 
-    for propagation in [Propagation::W3c, Propagation::Global, stock] {
+    for telemetry in [
+        Telemetry::new(),
+        Telemetry::new().global_propagator(),
+        stock,
+    ] {
         let mut headers = list(&[("traceparent", FIRST), ("baggage", "tenant=blue")]);
-        let injected = propagation.inject(
+        let injected = telemetry.inject(
             &Context::new(),
             &mut headers,
             CarriedHeaders::REPLACED,
@@ -238,7 +244,7 @@ fn baggage_alone_is_written_beside_a_context_that_passes_through() {
         [("tenant", "blue")].map(|(key, value)| opentelemetry::KeyValue::new(key, value)),
     );
 
-    Propagation::W3c.inject(&baggage, &mut headers, CarriedHeaders::REPLACED, |_| {
+    Telemetry::new().inject(&baggage, &mut headers, CarriedHeaders::REPLACED, |_| {
         usize::MAX
     });
 
@@ -266,7 +272,7 @@ fn what_does_not_fit_is_left_out_baggage_first_then_tracestate_then_all() {
     for (room, written, expected) in rows {
         let mut headers = list(&[]);
         let injected =
-            Propagation::W3c.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| room);
+            Telemetry::new().inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| room);
         assert_eq!(
             (headers.0.len(), injected.left_out),
             (written, expected),
@@ -283,15 +289,15 @@ fn what_does_not_fit_leaves_on_the_message_what_it_would_have_replaced() {
         Box::new(BaggagePropagator::new()),
         Box::new(TraceContextPropagator::new()),
     ]);
-    for propagation in [Propagation::W3c, Propagation::Custom(Arc::new(stock))] {
+    for telemetry in [Telemetry::new(), Telemetry::new().propagator(stock)] {
         let mut headers = list(&carried);
-        let injected = propagation.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
+        let injected = telemetry.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
         // The new traceparent takes the room of the old one, and the rest has none.
         assert_eq!(headers, list(&[("baggage", "a=1"), ("traceparent", FIRST)]));
         assert_eq!(injected.left_out, Some(Problem::TracestateLeftOut));
 
         let mut headers = list(&carried[..1]);
-        let injected = propagation.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
+        let injected = telemetry.inject(&context, &mut headers, CarriedHeaders::REPLACED, |_| 0);
         assert_eq!(headers, list(&carried[..1]));
         assert_eq!(injected.left_out, Some(Problem::ContextLeftOut));
         assert!(!injected.has_written && !injected.is_replacement);
@@ -300,8 +306,8 @@ fn what_does_not_fit_leaves_on_the_message_what_it_would_have_replaced() {
 
 #[test]
 fn another_propagator_writes_its_fields_and_no_empty_ones() {
-    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
-    let context = Propagation::W3c
+    let stock = Telemetry::new().propagator(TraceContextPropagator::new());
+    let context = Telemetry::new()
         .extract(&Context::new(), Some(&list(&[("traceparent", FIRST)])), all)
         .context;
     let mut headers = list(&[
@@ -357,14 +363,14 @@ fn what_is_wrong_with_a_received_context_is_told_apart() {
     ];
 
     for (headers, expected) in rows {
-        let extracted = Propagation::W3c.extract(&Context::new(), Some(&list(headers)), all);
+        let extracted = Telemetry::new().extract(&Context::new(), Some(&list(headers)), all);
         assert_eq!(
             extracted.problems().collect::<Vec<_>>(),
             expected,
             "{headers:?}"
         );
     }
-    let stock = Propagation::Custom(Arc::new(TraceContextPropagator::new()));
+    let stock = Telemetry::new().propagator(TraceContextPropagator::new());
     let broken = list(&[("traceparent", "broken")]);
     let extracted = stock.extract(&Context::new(), Some(&broken), all);
     assert_eq!(extracted.problems().collect::<Vec<_>>(), [traceparent]);
@@ -378,11 +384,11 @@ fn only_accepted_baggage_is_let_in_and_that_of_the_base_stays() {
         ("baggage", "tenant=blue,card=4711;p"),
     ]);
     let base = Context::new().with_baggage([opentelemetry::KeyValue::new("base", "1")]);
-    let stock = Propagation::Custom(Arc::new(w3c::Propagator::new()));
+    let stock = Telemetry::new().propagator(w3c::Propagator::new());
 
-    for propagation in [Propagation::W3c, stock] {
+    for telemetry in [Telemetry::new(), stock] {
         let accepted = |accepts: fn(&str) -> bool| {
-            let extracted = propagation.extract(&base, Some(&headers), accepts);
+            let extracted = telemetry.extract(&base, Some(&headers), accepts);
             members(&extracted.context)
         };
         assert_eq!(accepted(all).as_deref(), Some("card=4711;p,tenant=blue"));

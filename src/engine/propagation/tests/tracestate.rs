@@ -1,7 +1,4 @@
 //! Which tracestate belongs to the traceparent that counts.
-
-use std::sync::Arc;
-
 use opentelemetry::propagation::TextMapCompositePropagator;
 use opentelemetry_sdk::propagation::BaggagePropagator;
 
@@ -23,8 +20,8 @@ impl Headers for Unordered {
 }
 
 /// Trace id and tracestate that are read.
-fn read(propagation: &Propagation, headers: &impl Headers) -> (TraceId, String) {
-    let extracted = propagation.extract(&Context::new(), Some(headers), all);
+fn read(telemetry: &Telemetry, headers: &impl Headers) -> (TraceId, String) {
+    let extracted = telemetry.extract(&Context::new(), Some(headers), all);
     let span = extracted.context.span().span_context().clone();
     (span.trace_id(), span.trace_state().header())
 }
@@ -201,9 +198,9 @@ fn a_tracestate_goes_to_no_trace_but_the_one_that_it_came_with() {
     for (headers, trace, ordered, unordered) in rows {
         let trace = span_of(trace).0;
         let list = list(headers);
-        let found = read(&Propagation::W3c, &list);
+        let found = read(&Telemetry::new(), &list);
         assert_eq!(found, (trace, ordered.to_owned()), "{headers:?}");
-        let found = read(&Propagation::W3c, &Unordered(list));
+        let found = read(&Telemetry::new(), &Unordered(list));
         assert_eq!(
             found,
             (trace, unordered.to_owned()),
@@ -218,7 +215,7 @@ fn other_propagators_are_shown_no_tracestate_of_another_trace_either() {
         Box::new(TraceContextPropagator::new()),
         Box::new(BaggagePropagator::new()),
     ]);
-    let own = Arc::new(w3c::Propagator::new());
+    let own = w3c::Propagator::new();
     let agent = [(PARENT, FIRST), (STATE, "a=1"), ("baggage", "tenant=blue")];
     let appended = [&agent[..], &[(PARENT, SECOND)]].concat();
     let spelled = [
@@ -228,9 +225,9 @@ fn other_propagators_are_shown_no_tracestate_of_another_trace_either() {
     ];
     let appended_both = [&appended[..], &[(STATE, "b=2")]].concat();
 
-    for propagation in [
-        Propagation::Custom(Arc::new(stock)),
-        Propagation::Custom(own),
+    for telemetry in [
+        Telemetry::new().propagator(stock),
+        Telemetry::new().propagator(own),
     ] {
         let rows = [
             (&agent[..], 1, "a=1"),
@@ -241,14 +238,10 @@ fn other_propagators_are_shown_no_tracestate_of_another_trace_either() {
         for (headers, trace, state) in rows {
             let list = list(headers);
             let expected = (span_of(trace).0, state.to_owned());
-            assert_eq!(read(&propagation, &list), expected, "{headers:?}");
-            assert_eq!(
-                read(&propagation, &Unordered(list)),
-                expected,
-                "{headers:?}"
-            );
+            assert_eq!(read(&telemetry, &list), expected, "{headers:?}");
+            assert_eq!(read(&telemetry, &Unordered(list)), expected, "{headers:?}");
         }
-        let baggage = propagation
+        let baggage = telemetry
             .extract(&Context::new(), Some(&list(&appended)), all)
             .context;
         assert_eq!(baggage.baggage().len(), 1, "baggage is of no trace");
