@@ -89,9 +89,9 @@ fn a_received_message_allocates_its_context_once() {
 /// | 1 | the list of links |
 /// | 1 | the name of the span |
 /// | 1 | the list of attributes |
-/// | 2 | the SDK's span, the context |
+/// | 1 | the context |
 ///
-/// A recorded span has two more: the box around it, and the list of what samplers do not see.
+/// A recorded span has one more: the box around it.
 #[test]
 fn processing_an_unsampled_message_builds_only_what_samplers_see() {
     let broker = Broker::start();
@@ -99,8 +99,8 @@ fn processing_an_unsampled_message_builds_only_what_samplers_see() {
     let unsampled = [None, Some(KEY)].map(|key| process(&broker, &sample::unsampled(), key));
     let recorded = [None, Some(KEY)].map(|key| process(&broker, &sample::recording(), key));
 
-    assert_eq!(unsampled, [6, 6]);
-    assert_eq!(recorded, [8, 9]);
+    assert_eq!(unsampled, [5, 5]);
+    assert_eq!(recorded, [6, 7]);
 }
 
 /// As for processing, without the received context, the links and the partition. A recorded span has
@@ -112,8 +112,8 @@ fn sending_an_unsampled_record_builds_only_what_samplers_see() {
     let unsampled = [None, Some(KEY)].map(|key| send(&broker, &sample::unsampled(), key));
     let recorded = [None, Some(KEY)].map(|key| send(&broker, &sample::recording(), key));
 
-    assert_eq!(unsampled, [4, 4]);
-    assert_eq!(recorded, [5, 6]);
+    assert_eq!(unsampled, [3, 3]);
+    assert_eq!(recorded, [4, 5]);
 }
 
 /// Without a span, processing still has the context that was received.

@@ -36,6 +36,27 @@ pub fn trace() -> Context {
     traced(TraceState::NONE)
 }
 
+/// A trace that is not sampled.
+pub fn unsampled_trace() -> Context {
+    Context::new().with_remote_span_context(SpanContext::new(
+        TraceId::from(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736),
+        SpanId::from(0x00f0_67aa_0ba9_02b7),
+        TraceFlags::NOT_SAMPLED,
+        true,
+        TraceState::NONE,
+    ))
+}
+
+/// Telemetry whose sampler follows the parent, and is known to.
+pub fn following_parents() -> Telemetry {
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(Discard)
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+        .build();
+    let telemetry = Telemetry::new().tracer_provider(provider);
+    telemetry.sampler_follows_parent(true)
+}
+
 /// A sampled trace that is another one for each number.
 pub fn numbered_trace(number: u64) -> Context {
     Context::new().with_remote_span_context(SpanContext::new(

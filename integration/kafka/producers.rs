@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::{join_all, poll_immediate};
 use integration::kafka::{
-    PATIENCE, config, consumer_in, delivered, flush, informed_producer, next, processing_span,
-    read, send_span, sending_span, servers, topic, wire_headers,
+    CLIENT_ID, PATIENCE, config, consumer_in, delivered, flush, informed_producer, next,
+    processing_span, read, send_span, sending_span, servers, topic, wire_headers,
 };
 use integration::unique;
 use opentelemetry::context::FutureExt as _;
@@ -201,6 +201,7 @@ async fn samplers_see_all_that_is_known_before_the_operation() {
     send_span(&orders, "order-7", &delivery).assert(&sent);
     let shown = |name: &str, kind: SpanKind, of_type: &str, more: &[String], links: &[&str]| {
         let mut attributes = vec![
+            format!("messaging.client.id = {CLIENT_ID}"),
             format!("messaging.destination.name = {orders}"),
             format!("messaging.operation.name = {name}"),
             format!("messaging.operation.type = {of_type}"),

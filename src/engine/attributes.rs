@@ -115,7 +115,7 @@ fn of_counters(operation: &Operation<'_>) -> Vec<KeyValue> {
         attributes.push(KeyValue::new(SERVER_PORT, i64::from(server.port)));
     }
     attributes.extend(consumer_group(operation));
-    if operation.client.telemetry.adds_deprecated_names() {
+    if operation.client.telemetry.adds_deprecated_names {
         deprecated::add_to(&mut attributes);
     }
     attributes

@@ -33,7 +33,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(telemetry: &Telemetry, system: &'static str) -> Self {
-        let names = Names::at_most(telemetry.max_names());
+        let names = Names::at_most(telemetry.max_names);
         Self::one_of(&names, telemetry, system)
     }
 

@@ -19,8 +19,8 @@ use std::{env, fmt};
 use opentelemetry::logs::LoggerProvider;
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{SpanBuilder, Tracer, TracerProvider};
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry::trace::{Tracer, TracerProvider};
+use opentelemetry::{InstrumentationScope, KeyValue};
 
 pub(crate) use self::caught::{Component, caught};
 use self::instruments::COMPONENT;
@@ -33,7 +33,6 @@ use self::tracer::LateTracer;
 pub(crate) use self::tracer::StartedSpan;
 use crate::policy::Policy;
 use crate::semconv::SCHEMA_URL;
-use crate::semconv::deprecated;
 use crate::semconv::opt_in::{DEPRECATED_NAMES, EXCEPTION_EVENTS, OptIn};
 use crate::semconv::outcome::{Classifier, HandlerError, by_type_name};
 
@@ -67,10 +66,12 @@ pub struct Telemetry {
     /// A wait has to be timed before anybody knows what will be received.
     times_waits: bool,
     classifier: Classifier,
-    keeps_existing_context: bool,
-    max_links: usize,
-    max_names: usize,
-    adds_deprecated_names: bool,
+    pub(crate) keeps_existing_context: bool,
+    sampler_follows_parent: bool,
+    pub(crate) max_links: usize,
+    pub(crate) max_names: usize,
+    /// Attributes that the conventions have renamed go out under their deprecated names too.
+    pub(crate) adds_deprecated_names: bool,
     problem_lines: Arc<LogLimiter<PROBLEM_KINDS>>,
 }
 
@@ -93,6 +94,7 @@ impl Telemetry {
             times_waits: false,
             classifier: Arc::new(by_type_name),
             keeps_existing_context: false,
+            sampler_follows_parent: false,
             max_links: default_max_links(),
             max_names: 500,
             adds_deprecated_names: is_opted_in(DEPRECATED_NAMES),
@@ -231,6 +233,19 @@ impl Telemetry {
         self
     }
 
+    /// Sets whether the sampler is known to follow the decision of the parent, as `ParentBased` of the
+    /// SDK does: it is not asked then where the parent is not sampled, which costs a third as much.
+    ///
+    /// Such an operation has no span. The context of its parent is current in the handler and goes out
+    /// with messages, not sampled; metrics and log records are as ever. Unset: no, and the sampler is
+    /// asked each time. With a sampler that decides otherwise, such as
+    /// [`LinkedSampler`](crate::LinkedSampler), spans would be missing.
+    #[must_use]
+    pub const fn sampler_follows_parent(mut self, follows: bool) -> Self {
+        self.sampler_follows_parent = follows;
+        self
+    }
+
     /// Sets the most links that a span of a batch has. Further links are on child spans.
     ///
     /// Unset: the value of `OTEL_SPAN_LINK_COUNT_LIMIT`, which the SDK reads too, else 128. With 0,
@@ -256,41 +271,6 @@ impl Telemetry {
     pub const fn max_destination_names(mut self, names: usize) -> Self {
         self.max_names = names;
         self
-    }
-
-    /// Starts a span inside `parent`. If it is recorded it gets `attributes`, too, which sets them by
-    /// the function that it is given.
-    pub(crate) fn start(
-        &self,
-        mut builder: SpanBuilder,
-        parent: &Context,
-        attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
-    ) -> StartedSpan {
-        if self.adds_deprecated_names {
-            let of_links = builder.links.iter_mut().flatten();
-            let of_links = of_links.map(|link| &mut link.attributes);
-            for attributes in builder.attributes.iter_mut().chain(of_links) {
-                deprecated::add_to(attributes);
-            }
-        }
-        let mut attributes = Some(attributes);
-        let mut when_recorded = |set: &mut dyn FnMut(KeyValue)| {
-            let Some(attributes) = attributes.take() else {
-                return;
-            };
-            if self.adds_deprecated_names {
-                attributes(&mut |attribute| {
-                    deprecated::twin(&attribute).into_iter().for_each(&mut *set);
-                    set(attribute);
-                });
-            } else {
-                attributes(set);
-            }
-        };
-        self.caught(Component::Tracer, || {
-            self.tracer.start(builder, parent, &mut when_recorded)
-        })
-        .unwrap_or_else(|| StartedSpan::nothing(parent))
     }
 
     /// Records measurements, where there is a meter.
@@ -347,23 +327,6 @@ impl Telemetry {
     pub(crate) fn classify(&self, error: &HandlerError<'_>) -> Option<Cow<'static, str>> {
         self.caught(Component::Classifier, || (self.classifier)(error))
             .unwrap_or_else(|| by_type_name(error))
-    }
-
-    /// Whether attributes that the conventions have renamed go out under their deprecated names too.
-    pub(crate) const fn adds_deprecated_names(&self) -> bool {
-        self.adds_deprecated_names
-    }
-
-    pub(crate) const fn max_names(&self) -> usize {
-        self.max_names
-    }
-
-    pub(crate) const fn most_links(&self) -> usize {
-        self.max_links
-    }
-
-    pub(crate) const fn keeps_existing_context(&self) -> bool {
-        self.keeps_existing_context
     }
 }
 

@@ -14,6 +14,9 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use super::context::without_span;
+use opentelemetry::Context;
+use opentelemetry::trace::SpanBuilder;
+
 use super::*;
 use crate::semconv::exception::Exception;
 use crate::semconv::operation_type::OperationType;
@@ -63,9 +66,9 @@ fn the_environment_limits_links_as_it_does_for_the_sdk() {
     const LIMIT: &str = "OTEL_SPAN_LINK_COUNT_LIMIT";
     if env::var_os(IS_CHILD).is_some() {
         let sdk = opentelemetry_sdk::trace::Config::default().span_limits;
-        let ours = Telemetry::new().most_links();
+        let ours = Telemetry::new().max_links;
         assert_eq!(u32::try_from(ours), Ok(sdk.max_links_per_span));
-        assert_eq!(Telemetry::new().max_links(3).most_links(), 3);
+        assert_eq!(Telemetry::new().max_links(3).max_links, 3);
         return;
     }
     for limit in [

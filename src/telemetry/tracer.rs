@@ -8,7 +8,52 @@ use opentelemetry::trace::{Span, SpanBuilder, TraceContextExt as _, Tracer};
 use opentelemetry::{Context, KeyValue};
 
 use super::context::copied;
-use super::globals;
+use super::{Component, Telemetry, globals};
+use crate::semconv::deprecated;
+
+impl Telemetry {
+    /// Starts a span inside `parent`. If it is recorded it gets `attributes`, too, which sets them by
+    /// the function that it is given.
+    pub(crate) fn start(
+        &self,
+        mut builder: SpanBuilder,
+        parent: &Context,
+        attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
+    ) -> StartedSpan {
+        if self.adds_deprecated_names {
+            let of_links = builder.links.iter_mut().flatten();
+            let of_links = of_links.map(|link| &mut link.attributes);
+            for attributes in builder.attributes.iter_mut().chain(of_links) {
+                deprecated::add_to(attributes);
+            }
+        }
+        let mut attributes = Some(attributes);
+        let mut when_recorded = |set: &mut dyn FnMut(KeyValue)| {
+            let Some(attributes) = attributes.take() else {
+                return;
+            };
+            if self.adds_deprecated_names {
+                attributes(&mut |attribute| {
+                    deprecated::twin(&attribute).into_iter().for_each(&mut *set);
+                    set(attribute);
+                });
+            } else {
+                attributes(set);
+            }
+        };
+        self.caught(Component::Tracer, || {
+            self.tracer.start(builder, parent, &mut when_recorded)
+        })
+        .unwrap_or_else(|| StartedSpan::nothing(parent))
+    }
+
+    /// Whether nobody has to ask for a span inside `parent` to know that it would not be recorded.
+    pub(crate) fn is_known_unsampled(&self, parent: &Context) -> bool {
+        let span = parent.span();
+        let parent = span.span_context();
+        self.sampler_follows_parent && parent.is_valid() && !parent.is_sampled()
+    }
+}
 
 /// A tracer that, unless given, is taken from the global provider once there is one: a tracer taken
 /// before a provider is set would stay without effect for ever.

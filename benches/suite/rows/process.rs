@@ -32,6 +32,10 @@ pub(crate) fn measure(report: &Report, broker: &Broker) {
             ],
         );
     }
+    let headers = by_hand::inject(&sample::unsampled_trace(), sample::other_headers(2));
+    let message = broker.received(&sample::following_parents(), Some(KEY), headers);
+    let ways = [(Way::Ours, ours(&message)), (Way::Bare, bare(&message))];
+    report.row("process: known not to be sampled", ways);
     for (name, record) in [
         ("process: propagation alone", Record::PropagateOnly),
         ("process: off", Record::Off),

@@ -38,6 +38,15 @@ pub(crate) fn measure(report: &Report, broker: &Broker) {
         );
     }
 
+    let unsampled = sample::unsampled_trace().attach();
+    let wrapped = kafka::Producer::wrap(&sample::following_parents(), client.clone());
+    let ways = [
+        (Way::Ours, ours(&client, wrapped)),
+        (Way::Bare, bare(&client)),
+    ];
+    report.row("send: known not to be sampled", ways);
+    drop(unsampled);
+
     // What is sent on is the trace that is current.
     let _current = sample::trace().attach();
     for (name, record) in [

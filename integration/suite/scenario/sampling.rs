@@ -1,6 +1,7 @@
 //! Which batches are sampled.
 
 use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{
     SpanContext, TraceContextExt as _, TraceFlags, Tracer as _, TracerProvider as _,
 };
@@ -8,8 +9,9 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample};
 use otel_messaging::testing::Recorder;
 use otel_messaging::{Batch, LinkedSampler};
 
-use super::{header, send_bare};
-use crate::Broker;
+use super::{header, send_bare, upstream};
+use crate::metrics::{process_duration, sent_messages};
+use crate::{Broker, Message};
 
 /// Spans of producers that sample so many of their traces.
 fn produced(count: usize, ratio: f64) -> Vec<SpanContext> {
@@ -22,6 +24,57 @@ fn produced(count: usize, ratio: f64) -> Vec<SpanContext> {
         context.span().span_context().clone()
     };
     (0..count).map(span).collect()
+}
+
+/// Where the sampler is known to follow the parent it is not asked for a trace that is not sampled: the
+/// context that came is current in the handler and goes out, and all is counted.
+pub async fn a_sampler_that_follows_the_parent_is_not_asked_in_vain<B: Broker>() {
+    // It would record, if it were asked.
+    let recorder = Recorder::with_sampler(Sampler::AlwaysOn);
+    let telemetry = recorder.telemetry().sampler_follows_parent(true);
+    let broker = B::connect(&telemetry).await;
+    let [orders, payments] = [
+        broker.declare("orders").await,
+        broker.declare("payments").await,
+    ];
+    let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+    send_bare(&broker, &orders, vec![header("traceparent", unsampled)]).await;
+    let received = broker.receive(&orders).await;
+    let in_handler = received
+        .process(async |_| {
+            broker.send(&payments, &Message::new("payment-7")).await;
+            Ok::<_, String>(Context::current().span().span_context().clone())
+        })
+        .await;
+    let forwarded = broker.receive(&payments).await;
+    let batch = Batch::from(vec![forwarded]);
+
+    assert_eq!(recorder.spans().len(), 0);
+    let creation = received.creation_context().span().span_context().clone();
+    assert_eq!(in_handler.as_ref(), Ok(&creation));
+    for message in &*batch {
+        let carried = message.creation_context().span().span_context().clone();
+        assert_eq!(carried, creation);
+    }
+    sent_messages()
+        .of(broker.sent(&payments), 1)
+        .assert(&recorder);
+    process_duration()
+        .of(broker.processed(&orders), 1)
+        .assert(&recorder);
+
+    // A batch has no parent to follow, and a sampled one is recorded as ever.
+    batch.process(async |_| ()).await;
+    broker
+        .send(&orders, &Message::new("order-8"))
+        .with_context(upstream("01"))
+        .await;
+    let names = recorder.spans().into_iter().map(|span| span.name);
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [broker.process_name(&payments), broker.send_name(&orders)]
+    );
 }
 
 /// Sends so many messages, and asserts which of their batches are recorded where this sampler

@@ -138,6 +138,10 @@ impl Headers for MessageHeaders<'_> {
 }
 
 impl HeadersMut for MessageHeaders<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     fn remove(&mut self, names: &[&str]) -> bool {
         let Some(headers) = &self.0 else {
             return false;

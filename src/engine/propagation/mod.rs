@@ -35,6 +35,9 @@ pub(crate) trait Headers {
 
 /// Headers of a message to be sent.
 pub(crate) trait HeadersMut {
+    /// Whether there are none, as most often.
+    fn is_empty(&self) -> bool;
+
     /// Removes all headers of these names, in whatever case, and says whether there were any.
     fn remove(&mut self, names: &[&str]) -> bool;
 

@@ -1,5 +1,6 @@
 //! [`Received`]: a message and the context that it was created in.
 
+mod carried;
 mod failed;
 pub(crate) mod sealed;
 mod settle;
@@ -13,6 +14,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
+use self::carried::{extract, incoming, refused};
 pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
@@ -22,8 +24,6 @@ use crate::engine::destination::Destination;
 use crate::engine::in_batch::InBatch;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks, links_to, passed_on};
-use crate::engine::propagation::Extracted;
-use crate::engine::refused::Refused;
 use crate::engine::span::{ProcessSpan, StartedOperation, processing};
 use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
@@ -315,23 +315,6 @@ impl<M: Message> Received<M> {
         active_span(ambient).is_some_and(|span| met.was_active(span.span_id(), self.delivered))
     }
 
-    /// What the message carries, read onto `base`. What is wrong with it is reported once.
-    pub(crate) fn carried(
-        &self,
-        base: &Context,
-        operation: &Operation<'_>,
-        rule: &Rule,
-    ) -> Extracted {
-        let carried = extract(&self.message, &self.source, base, rule);
-        let is_told =
-            operation.operation_type == OperationType::Process && rule.recorded() != Record::Off;
-        if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {
-            let telemetry = &operation.client.telemetry;
-            telemetry.report(carried.problems(), operation);
-        }
-        carried
-    }
-
     pub(crate) fn incoming(&self, rule: &Rule) -> Incoming {
         incoming(&self.message, rule)
     }
@@ -354,34 +337,6 @@ impl<M: Message> Received<M> {
 
     pub(crate) const fn message_mut(&mut self) -> &mut M {
         &mut self.message
-    }
-}
-
-/// What must not go out again from the handler of a message.
-fn refused(
-    ambient: &Context,
-    carried: &Extracted,
-    incoming: Incoming,
-    source: &Arc<Destination>,
-) -> Option<Refused> {
-    Refused::is_needed(ambient, source).then(|| {
-        let mut refused = Refused::default();
-        refused.add(carried, incoming, source);
-        refused
-    })
-}
-
-fn extract<M: Message>(message: &M, source: &M::Source, base: &Context, rule: &Rule) -> Extracted {
-    let telemetry = &source.client().telemetry;
-    telemetry.extract(base, message.headers(), |member| rule.accepts(member))
-}
-
-fn incoming<M: Message>(message: &M, rule: &Rule) -> Incoming {
-    let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
-    let age = rule.has_max_age().then(age).flatten();
-    match rule.chosen_incoming(message.is_redelivered(), age) {
-        Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
-        incoming => incoming,
     }
 }
 

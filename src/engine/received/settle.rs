@@ -5,8 +5,9 @@ use std::sync::PoisonError;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
+use super::carried::{extract, incoming};
 use super::sealed::MessageSource as _;
-use super::{Message, Received, extract, incoming};
+use super::{Message, Received};
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, links_to};
 use crate::engine::span::StartedOperation;

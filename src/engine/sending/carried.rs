@@ -7,7 +7,9 @@ use opentelemetry::trace::{Link, TraceContextExt as _};
 use super::outgoing::Outgoing;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, untrusted};
-use crate::engine::propagation::{Carried, CarriedHeaders, Extracted, Headers, Injected};
+use crate::engine::propagation::{
+    Carried, CarriedHeaders, Extracted, Headers, HeadersMut, Injected,
+};
 use crate::engine::refused::Refused;
 use crate::policy::{self, Incoming, Rule};
 use crate::telemetry::Telemetry;
@@ -32,7 +34,7 @@ impl CarriedContext {
         telemetry: &Telemetry,
         rule: &Rule,
         ambient: &Context,
-        headers: &impl Headers,
+        headers: &(impl Headers + HeadersMut),
     ) -> Self {
         // Where no span is active, the carried one may be; then all else that is current stays.
         let base = match active_span(ambient) {
@@ -44,7 +46,8 @@ impl CarriedContext {
         let accepts = |member: &str| {
             rule.sends(member) && refused.is_none_or(|refused| refused.accepts(member))
         };
-        let extracted = telemetry.extract(&base, Some(headers), accepts);
+        let extracted =
+            telemetry.extract(&base, Some(headers).filter(|one| !one.is_empty()), accepts);
         let incoming = refused.map_or(Incoming::Continue, |refused| {
             refused.incoming(extracted.creation.as_ref())
         });

@@ -109,7 +109,7 @@ impl<'a> Creating<'a> {
             return (creation, Vec::new());
         }
         let carried = CarriedContext::read(telemetry, rule, ambient, message.headers());
-        let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
+        let is_kept = telemetry.keeps_existing_context && carried.can_be_kept();
         // The one span that there is then can be in one trace only, and where none is active in none
         // of those that the messages carry.
         let goes_on =

@@ -70,7 +70,7 @@ impl Sending {
             return Self::default();
         }
         let carried = CarriedContext::read(telemetry, rule, &ambient, message.headers());
-        let is_kept = telemetry.keeps_existing_context() && carried.can_be_kept();
+        let is_kept = telemetry.keeps_existing_context && carried.can_be_kept();
         let operation = Operation {
             operation_type: match is_kept {
                 true => OperationType::SendExisting,

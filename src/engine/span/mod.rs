@@ -81,12 +81,13 @@ impl StartedOperation {
         parent_and_links: ParentAndLinks,
         attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
     ) -> Self {
-        if !operation.has_span() {
-            let nothing = StartedSpan::nothing(&parent_and_links.parent);
-            return Self::within(started, operation, nothing, false);
-        }
         let telemetry = &operation.client.telemetry;
-        let limit = telemetry.most_links();
+        let has_span = operation.has_span();
+        if !has_span || telemetry.is_known_unsampled(&parent_and_links.parent) {
+            let nothing = StartedSpan::nothing(&parent_and_links.parent);
+            return Self::within(started, operation, nothing, has_span);
+        }
+        let limit = telemetry.max_links;
         let taken = usize::from(!parent_and_links.links.is_empty());
         let beside = parent_and_links.beside.filter(|_| limit > taken);
         let limit = limit.saturating_sub(usize::from(beside.is_some()));
@@ -177,7 +178,7 @@ impl StartedOperation {
             operation_name: "batch",
             ..self.operation()
         };
-        let limit = self.telemetry().most_links();
+        let limit = self.telemetry().max_links;
         let batch = self.context.span().span_context().clone();
         let failure = self.failure.as_ref();
         for origin in origins {
@@ -246,7 +247,7 @@ impl StartedOperation {
         I: IntoIterator<Item = KeyValue>,
     {
         self.on_span(|span| {
-            if self.telemetry().adds_deprecated_names() {
+            if self.telemetry().adds_deprecated_names {
                 let mut attributes = attributes().into_iter().collect();
                 deprecated::add_to(&mut attributes);
                 span.set_attributes(attributes);

@@ -217,6 +217,10 @@ impl Headers for RecordHeaders {
 }
 
 impl HeadersMut for RecordHeaders {
+    fn is_empty(&self) -> bool {
+        self.list.is_none()
+    }
+
     fn remove(&mut self, names: &[&str]) -> bool {
         let is_one = |header: &RawHeader<'_>| {
             let name = header.name.to_bytes();

@@ -290,5 +290,5 @@ impl MessageSource for ConsumerInfo {
 
 /// The names of one client for the user, however many subscriptions it has.
 pub(in crate::nats) fn names_of_one(telemetry: &Telemetry) -> Arc<Names> {
-    Names::at_most(telemetry.max_names())
+    Names::at_most(telemetry.max_names)
 }

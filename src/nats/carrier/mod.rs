@@ -190,6 +190,10 @@ impl Headers for MessageHeaders<'_> {
 }
 
 impl HeadersMut for MessageHeaders<'_> {
+    fn is_empty(&self) -> bool {
+        self.map().is_empty()
+    }
+
     fn remove(&mut self, names: &[&str]) -> bool {
         let renamed = names.contains(&TRACEPARENT);
         let is_one = |name: &[u8]| {

@@ -1,6 +1,7 @@
 //! The rules for names, duplicates and size, on headers of no broker in particular.
 
 mod extractor;
+mod list;
 mod tracestate;
 
 use opentelemetry::baggage::BaggageExt as _;
@@ -8,46 +9,12 @@ use opentelemetry::propagation::TextMapCompositePropagator;
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
+use self::list::{List, list};
 use super::*;
 
 const FIRST: &str = "00-11111111111111111111111111111111-1111111111111111-01";
 const SECOND: &str = "00-22222222222222222222222222222222-2222222222222222-01";
 const THIRD: &str = "00-33333333333333333333333333333333-3333333333333333-01";
-
-/// Headers of no broker in particular; a header costs the length of name and value.
-#[derive(Debug, PartialEq, Eq)]
-struct List(Vec<(String, String)>);
-
-fn list(headers: &[(&str, &str)]) -> List {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    List(headers.iter().map(owned).collect())
-}
-
-impl Headers for List {
-    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
-        for (name, value) in &self.0 {
-            visit(name.as_bytes(), value.as_bytes());
-        }
-    }
-}
-
-impl HeadersMut for List {
-    fn remove(&mut self, names: &[&str]) -> bool {
-        let before = self.0.len();
-        self.0
-            .retain(|(name, _)| !names.iter().any(|one| one.eq_ignore_ascii_case(name)));
-        self.0.len() < before
-    }
-
-    fn append(&mut self, name: &str, value: &[u8]) {
-        self.0
-            .push((name.to_owned(), String::from_utf8_lossy(value).into_owned()));
-    }
-
-    fn cost(name: &str, value: &[u8]) -> usize {
-        name.len() + value.len()
-    }
-}
 
 fn all(_: &str) -> bool {
     true

@@ -1,0 +1,68 @@
+//! What a received message carries, and how far it is trusted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use opentelemetry::Context;
+
+use super::sealed::MessageSource as _;
+use super::{Message, Received};
+use crate::engine::destination::Destination;
+use crate::engine::operation::Operation;
+use crate::engine::propagation::Extracted;
+use crate::engine::refused::Refused;
+use crate::policy::{Incoming, Record, Rule};
+use crate::semconv::operation_type::OperationType;
+
+impl<M: Message> Received<M> {
+    /// What the message carries, read onto `base`. What is wrong with it is reported once.
+    pub(crate) fn carried(
+        &self,
+        base: &Context,
+        operation: &Operation<'_>,
+        rule: &Rule,
+    ) -> Extracted {
+        let carried = extract(&self.message, &self.source, base, rule);
+        let is_told =
+            operation.operation_type == OperationType::Process && rule.recorded() != Record::Off;
+        if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {
+            let telemetry = &operation.client.telemetry;
+            telemetry.report(carried.problems(), operation);
+        }
+        carried
+    }
+}
+
+/// What must not go out again from the handler of a message.
+pub(super) fn refused(
+    ambient: &Context,
+    carried: &Extracted,
+    incoming: Incoming,
+    source: &Arc<Destination>,
+) -> Option<Refused> {
+    Refused::is_needed(ambient, source).then(|| {
+        let mut refused = Refused::default();
+        refused.add(carried, incoming, source);
+        refused
+    })
+}
+
+pub(super) fn extract<M: Message>(
+    message: &M,
+    source: &M::Source,
+    base: &Context,
+    rule: &Rule,
+) -> Extracted {
+    let telemetry = &source.client().telemetry;
+    telemetry.extract(base, message.headers(), |member| rule.accepts(member))
+}
+
+pub(super) fn incoming<M: Message>(message: &M, rule: &Rule) -> Incoming {
+    let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
+    let age = rule.has_max_age().then(age).flatten();
+    match rule.chosen_incoming(message.is_redelivered(), age) {
+        Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
+        incoming => incoming,
+    }
+}
