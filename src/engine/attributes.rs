@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
+#[cfg(feature = "bound-instruments")]
+use super::destination::Bound;
 use super::destination::{Destination, Prepared};
 use super::operation::Operation;
 use super::propagation::Headers;
@@ -40,6 +42,8 @@ fn prepare(operation: &Operation<'_>) -> Prepared {
         span_name: operation.span_name(),
         durations: with_type(&messages, operation.operation_type),
         messages,
+        #[cfg(feature = "bound-instruments")]
+        bound: Bound::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::KeyValue;
+use opentelemetry::metrics::Counter;
 
 use super::attributes::prepared;
 use super::operation::Operation;
@@ -27,27 +28,28 @@ impl Instruments {
             OperationType::Process => &self.process_duration,
             _ => &self.operation_duration,
         };
-        let attributes = prepared(operation);
+        let prepared = prepared(operation);
         let seconds = elapsed.as_secs_f64();
         let extra = [partition_of(operation), error];
-        with(&attributes.durations, extra, |all| {
+        #[cfg(feature = "bound-instruments")]
+        if extra.iter().all(Option::is_none) {
+            let bind = || duration.bind(&prepared.durations);
+            prepared.bound.duration.get_or_init(bind).record(seconds);
+            return;
+        }
+        with(&prepared.durations, extra, |all| {
             duration.record(seconds, all);
         });
     }
 
     /// Counts a message that the client has taken to send.
     pub(crate) fn sent(&self, operation: &Operation<'_>, error: Option<KeyValue>) {
-        let attributes = prepared(operation);
-        let extra = [partition_of(operation), error];
-        with(&attributes.messages, extra, |all| self.sent.add(1, all));
+        counted(&self.sent, operation, 1, error);
     }
 
     /// Counts messages that were delivered to the application.
     pub(crate) fn consumed(&self, operation: &Operation<'_>, messages: u64) {
-        let attributes = prepared(operation);
-        with(&attributes.messages, [partition_of(operation)], |all| {
-            self.consumed.add(messages, all);
-        });
+        counted(&self.consumed, operation, messages, None);
     }
 
     /// Measures how long a message waited that was sent at one time and delivered at another.
@@ -82,6 +84,23 @@ impl Instruments {
     }
 }
 
+fn counted(
+    counter: &Counter<u64>,
+    operation: &Operation<'_>,
+    messages: u64,
+    error: Option<KeyValue>,
+) {
+    let prepared = prepared(operation);
+    let extra = [partition_of(operation), error];
+    #[cfg(feature = "bound-instruments")]
+    if extra.iter().all(Option::is_none) {
+        let bind = || counter.bind(&prepared.messages);
+        prepared.bound.counter.get_or_init(bind).add(messages);
+        return;
+    }
+    with(&prepared.messages, extra, |all| counter.add(messages, all));
+}
+
 fn partition_of(operation: &Operation<'_>) -> Option<KeyValue> {
     operation
         .destination
@@ -102,5 +121,66 @@ fn with<const N: usize>(
         let extra = extra.into_iter().flatten();
         let all: Vec<KeyValue> = known.iter().cloned().chain(extra).collect();
         record(&all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::client::Client;
+    use crate::engine::destination::Name;
+    use crate::semconv::attributes::of_error;
+    use crate::semconv::metrics::DURATION_BOUNDARIES;
+    use crate::testing::{ExpectedMetric, Recorder};
+
+    #[test]
+    fn what_went_well_and_what_did_not_is_measured_beside_each_other_however_often_it_is_collected()
+    {
+        let recorder = Recorder::new();
+        let client = Arc::new(Client::new(&recorder.telemetry(), "kafka"));
+        let destination = client.destination(Name::lasting("orders"));
+        let operation = Operation {
+            client: &client,
+            operation_type: OperationType::Send,
+            operation_name: "send",
+            destination: Some(&destination),
+            partition: Some(3),
+            batch: None,
+        };
+        let measure = |error: Option<&'static str>| {
+            client.telemetry.measure(|instruments| {
+                let error = error.map(of_error);
+                instruments.sent(&operation, error.clone());
+                instruments.ended(&operation, Duration::from_millis(2), error);
+            });
+        };
+        let well = || {
+            [
+                KeyValue::new("messaging.system.name", "kafka"),
+                KeyValue::new("messaging.operation.name", "send"),
+                KeyValue::new("messaging.destination.name", "orders"),
+            ]
+        };
+        let failed = || well().into_iter().chain([of_error("no broker")]);
+        let of_type = KeyValue::new("messaging.operation.type", "send");
+        let name = "messaging.client.sent.messages";
+        let duration = "messaging.client.operation.duration";
+
+        for round in 1..=3 {
+            measure(None);
+            measure(Some("no broker"));
+            measure(None);
+
+            ExpectedMetric::counter(name, "{message}")
+                .of(well(), 2 * round)
+                .of(failed(), round)
+                .assert(&recorder);
+            ExpectedMetric::histogram(duration, "s", &DURATION_BOUNDARIES)
+                .of(well().into_iter().chain([of_type.clone()]), 2 * round)
+                .of(failed().chain([of_type.clone()]), round)
+                .assert(&recorder);
+        }
     }
 }

@@ -9,6 +9,8 @@ use opentelemetry::StringValue;
 
 pub(super) use self::destinations::Destinations;
 pub(crate) use self::destinations::Names;
+#[cfg(feature = "bound-instruments")]
+pub(super) use self::prepared::Bound;
 pub(super) use self::prepared::Prepared;
 use self::prepared::PreparedOperations;
 use crate::policy::Rule;

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 
 use opentelemetry::KeyValue;
+#[cfg(feature = "bound-instruments")]
+use opentelemetry::metrics::{BoundCounter, BoundHistogram};
 
 use crate::semconv::operation_type::OperationType;
 
@@ -14,6 +16,16 @@ pub(in crate::engine) struct Prepared {
     pub(in crate::engine) messages: Vec<KeyValue>,
     /// Attributes of durations, but for the same.
     pub(in crate::engine) durations: Vec<KeyValue>,
+    #[cfg(feature = "bound-instruments")]
+    pub(in crate::engine) bound: Bound,
+}
+
+/// Instruments with these attributes, once something was measured. An operation has one of each.
+#[cfg(feature = "bound-instruments")]
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct Bound {
+    pub(in crate::engine) counter: OnceLock<BoundCounter<u64>>,
+    pub(in crate::engine) duration: OnceLock<BoundHistogram<f64>>,
 }
 
 /// The operations that there were on a destination: at most as many as its client has verbs. They are
@@ -71,6 +83,8 @@ mod tests {
                     span_name: format!("{name} {operation_type:?}"),
                     messages: Vec::new(),
                     durations: Vec::new(),
+                    #[cfg(feature = "bound-instruments")]
+                    bound: Bound::default(),
                 }
             });
             prepared.span_name.clone()
