@@ -25,18 +25,21 @@ pub(super) struct ContextHeaders<'a> {
 impl<'a> ContextHeaders<'a> {
     pub(super) fn read<H: Headers>(headers: &'a H) -> Self {
         let mut exact = Values::default();
-        let mut other_case = Values::default();
+        let mut other_case: Option<Box<Values<'_>>> = None;
         headers.for_each(&mut |name, value| {
             if let Some((field, is_exact)) = Field::named(name) {
-                let values = if is_exact {
-                    &mut exact
-                } else {
-                    &mut other_case
+                let values = match is_exact {
+                    true => &mut exact,
+                    false => other_case.get_or_insert_default(),
                 };
                 values.take(field, value);
             }
         });
 
+        // As most often: then nothing has to be weighed.
+        let Some(mut other_case) = other_case else {
+            return Self::of_exact_names::<H>(exact);
+        };
         let has_traceparent = exact.has_traceparent() || other_case.has_traceparent();
         let (parent, conflicting) = match (exact.parent, other_case.parent) {
             (Some(parent), Some(other)) => (
@@ -56,12 +59,33 @@ impl<'a> ContextHeaders<'a> {
         Self {
             incoming: w3c::Incoming {
                 traceparent: parent.map(|parent| parent.parsed),
-                tracestate: tracestate::<H>(exact, other_case, conflicting.is_some()),
+                tracestate: tracestate::<H>(exact, *other_case, conflicting.is_some()),
                 baggage,
             },
             traceparent_text: parent.map(|parent| parent.text),
             conflicting,
             has_traceparent,
+        }
+    }
+
+    fn of_exact_names<H: Headers>(mut exact: Values<'a>) -> Self {
+        let mut tracestate = match exact.is_of_many_traces {
+            true => exact.own_tracestate(H::IS_ORDERED),
+            false => mem::take(&mut exact.tracestate),
+        };
+        if exact.earlier.is_some() {
+            keep_last(&mut tracestate);
+            keep_last(&mut exact.baggage);
+        }
+        Self {
+            has_traceparent: exact.has_traceparent(),
+            traceparent_text: exact.parent.map(|parent| parent.text),
+            conflicting: exact.earlier,
+            incoming: w3c::Incoming {
+                traceparent: exact.parent.map(|parent| parent.parsed),
+                tracestate,
+                baggage: exact.baggage,
+            },
         }
     }
 
