@@ -159,5 +159,7 @@ pub use self::attributes::connection::ConnectionInfo;
 pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, ConsumerClient, ConsumerDelegate, DeliveryResult};
+#[cfg(feature = "testing")]
+pub use self::consumer::{TestConsumer, TestMessage};
 pub use self::producer::{Producer, Publish, PublisherConfirm};
 pub use self::settle::Settleable;

@@ -97,5 +97,7 @@ pub use self::carrier::{MessageHeaders, extract, inject};
 pub use self::consumer::{
     Batches, Consumer, ConsumerClient, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,
 };
+#[cfg(feature = "testing")]
+pub use self::consumer::{TestConsumer, TestMessage};
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
 pub use self::settle::Committable;

@@ -169,6 +169,8 @@ mod settle;
 /// JetStream: streams that store messages and acknowledge them.
 pub mod jetstream {
     pub use super::consumer::jetstream::{Consumer, Sequence};
+    #[cfg(feature = "testing")]
+    pub use super::consumer::testing::jetstream::{TestConsumer, TestMessage};
     pub use super::consumer::{BatchBuilder, FetchBuilder, StreamBuilder};
     pub use super::producer::jetstream::{Producer, PublishAckFuture};
 }
@@ -180,4 +182,6 @@ pub use async_nats;
 pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Deliveries, Messages, Taken};
+#[cfg(feature = "testing")]
+pub use self::consumer::{TestConsumer, TestMessage};
 pub use self::producer::Producer;

@@ -77,12 +77,14 @@
 
 mod expect;
 mod recorder;
+mod remote;
 #[cfg(test)]
 mod sample;
 mod tree;
 
 pub use self::expect::{ExpectedLog, ExpectedMetric, ExpectedSpan};
 pub use self::recorder::{Histogram, Recorder};
+pub use self::remote::remote_span;
 pub use self::tree::TraceTree;
 pub use opentelemetry_sdk;
 
