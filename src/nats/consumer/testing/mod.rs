@@ -1,6 +1,8 @@
 //! Messages without a server, for tests of handlers.
 
 pub(in crate::nats) mod jetstream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

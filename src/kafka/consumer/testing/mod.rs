@@ -1,5 +1,8 @@
 //! Messages without a broker, for tests of handlers.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
