@@ -14,6 +14,7 @@ pub mod nats;
 pub mod otlp;
 pub mod python;
 pub mod scenario;
+pub mod stand_in;
 pub mod whole;
 
 use std::env;
