@@ -185,3 +185,5 @@ pub use self::consumer::{Batches, Consumer, Deliveries, Messages, Taken};
 #[cfg(feature = "testing")]
 pub use self::consumer::{TestConsumer, TestMessage};
 pub use self::producer::Producer;
+#[cfg(feature = "testing")]
+pub use self::producer::TestProducer;

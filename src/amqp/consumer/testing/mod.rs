@@ -14,8 +14,9 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
 use super::sealed::Sealed as _;
 use super::{ConnectionInfo, Source};
-use crate::amqp::carrier::inject;
+use crate::amqp::carrier::MessageHeaders;
 use crate::engine::batch::Batch;
+use crate::engine::carriers::inject_with;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::telemetry::{Moment, Telemetry};
@@ -224,9 +225,11 @@ impl TestMessage {
     /// Writes a context into the headers, span and baggage, as a producer that it was current in
     /// does. It replaces one that is already there.
     pub fn created_in(mut self, context: &Context) -> Self {
-        let headers = self.properties.headers().clone().unwrap_or_default();
-        let headers = inject(&w3c::Propagator::new(), context, headers);
-        self.properties = self.properties.with_headers(headers);
+        let mut headers = MessageHeaders::new(&self.properties);
+        inject_with(&w3c::Propagator::new(), context, &mut headers);
+        if let Some(headers) = headers.changed() {
+            self.properties = self.properties.with_headers(headers);
+        }
         self
     }
 

@@ -13,10 +13,11 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage, Timestamp};
 
 use crate::engine::batch::Batch;
+use crate::engine::carriers::inject_with;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::kafka::attributes::ClientInfo;
-use crate::kafka::carrier::inject;
+use crate::kafka::carrier::RecordHeaders;
 use crate::telemetry::{Moment, Telemetry};
 use crate::w3c;
 
@@ -181,8 +182,9 @@ impl TestMessage {
     /// Writes a context into the headers, span and baggage, as a producer that it was current in
     /// does. It replaces one that is already there.
     pub fn created_in(mut self, context: &Context) -> Self {
-        let headers = self.headers.unwrap_or_default();
-        self.headers = Some(inject(&w3c::Propagator::new(), context, headers));
+        let mut headers = RecordHeaders::new(self.headers);
+        inject_with(&w3c::Propagator::new(), context, &mut headers);
+        (self.headers, _) = headers.into_parts();
         self
     }
 

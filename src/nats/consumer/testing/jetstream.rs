@@ -12,13 +12,13 @@ use bytes::Bytes;
 use opentelemetry::Context;
 use opentelemetry::trace::SpanContext;
 
-use super::closed_client;
 use crate::engine::batch::Batch;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::nats::attributes::{ConsumerInfo, Identity};
 use crate::nats::consumer::jetstream::known;
 use crate::nats::consumer::sealed::Deliver as _;
+use crate::nats::producer::closed_client;
 use crate::telemetry::{Moment, Telemetry};
 
 /// A stand-in for a JetStream consumer: it delivers the messages of a test, without a server.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use async_nats::header::{IntoHeaderName, IntoHeaderValue};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::{Client, ConnectOptions, HeaderMap, Message, Subject};
+use async_nats::message::OutboundMessage;
+use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
@@ -16,10 +17,12 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use super::Consumer;
 use super::sealed::Deliver as _;
 use crate::engine::batch::Batch;
+use crate::engine::carriers::inject_with;
 use crate::engine::received::Received;
 use crate::engine::received::sealed::MessageSource as _;
 use crate::nats::attributes::Subscription;
-use crate::nats::carrier::inject;
+use crate::nats::carrier::MessageHeaders;
+use crate::nats::producer::closed_client;
 use crate::telemetry::{Moment, Telemetry};
 use crate::w3c;
 
@@ -136,23 +139,6 @@ impl TestConsumer {
     }
 }
 
-/// A client that has given up to connect: whatever is asked of it fails at once.
-async fn closed_client() -> Client {
-    let options = ConnectOptions::new()
-        .retry_on_initial_connect()
-        .max_reconnects(1);
-    // Nothing can listen at port 0.
-    let client = options.connect("nats://127.0.0.1:0").await;
-    #[expect(
-        clippy::expect_used,
-        reason = "the address is one, and nobody waits for more"
-    )]
-    let client = client.expect("a client that connects by and by");
-    // Answered when it has given up, with an error.
-    let _ = client.flush().await;
-    client
-}
-
 /// A message for a [`TestConsumer`].
 ///
 /// ```
@@ -212,8 +198,9 @@ impl TestMessage {
     /// Writes a context into the headers, span and baggage, as a producer that it was current in
     /// does. It replaces one that is already there.
     pub fn created_in(mut self, context: &Context) -> Self {
-        let headers = self.headers.unwrap_or_default();
-        self.headers = Some(inject(&w3c::Propagator::new(), context, headers));
+        let mut headers = MessageHeaders::new(self.headers.get_or_insert_default());
+        inject_with(&w3c::Propagator::new(), context, &mut headers);
+        headers.finish();
         self
     }
 
@@ -228,6 +215,18 @@ impl TestMessage {
     pub fn headers(mut self, headers: HeaderMap) -> Self {
         self.headers = Some(headers);
         self
+    }
+}
+
+/// A message that was sent, for whoever receives it.
+impl From<OutboundMessage> for TestMessage {
+    fn from(message: OutboundMessage) -> Self {
+        Self {
+            subject: message.subject,
+            reply: message.reply,
+            payload: message.payload,
+            headers: message.headers,
+        }
     }
 }
 
