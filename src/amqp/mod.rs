@@ -144,6 +144,11 @@
 //! about the message size. The broker closes the channel or the connection then and does not name
 //! the message. It is counted as `refused_for_size` for each unconfirmed message with a context of
 //! this crate.
+//!
+//! # Testing
+//!
+//! With the feature `testing`, a `TestConsumer` delivers messages to your handlers without a broker.
+//! The crate's module `testing` has examples.
 
 pub mod attributes;
 mod carrier;

@@ -80,6 +80,11 @@
 //! for its size is counted as `refused_for_size`.
 //!
 //! A message that is not delivered comes back with the headers that it was given, byte for byte.
+//!
+//! # Testing
+//!
+//! With the feature `testing`, a `TestConsumer` delivers messages to your handlers without a broker.
+//! The crate's module `testing` has examples.
 
 pub mod attributes;
 mod carrier;

@@ -159,6 +159,12 @@
 //! A server from 2.11 on also traces the path of a message with a sampled `traceparent` through the
 //! servers, if its account has `msg_trace` set. If its own sampling decides against it, it adds the
 //! header `Nats-Trace-Dest: trace disabled`. Do not forward headers that begin with `Nats-`.
+//!
+//! # Testing
+//!
+//! With the feature `testing`, a `TestConsumer`, also that of `jetstream`, delivers messages to your
+//! handlers without a server, and a `TestProducer` keeps what they publish. The crate's module
+//! `testing` has examples.
 
 pub mod attributes;
 mod carrier;
