@@ -83,8 +83,8 @@
 //!
 //! # Testing
 //!
-//! With the feature `testing`, a `TestConsumer` delivers messages to your handlers without a broker.
-//! The crate's module `testing` has examples.
+//! With the feature `testing`, a `TestConsumer` delivers messages to your handlers without a broker,
+//! and a `TestCluster` keeps what they send. The crate's module `testing` has examples.
 
 pub mod attributes;
 mod carrier;
@@ -104,5 +104,7 @@ pub use self::consumer::{
 };
 #[cfg(feature = "testing")]
 pub use self::consumer::{TestConsumer, TestMessage};
+#[cfg(feature = "testing")]
+pub use self::producer::TestCluster;
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
 pub use self::settle::Committable;

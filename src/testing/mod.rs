@@ -71,12 +71,12 @@
 //!
 //! | client | in a test |
 //! |---|---|
-//! | rdkafka | `kafka::Producer` itself, over the cluster that librdkafka has for tests; see below |
-//! | async-nats | `nats::TestProducer`, for code that takes `&impl Publisher` |
+//! | rdkafka | `kafka::TestCluster`, which librdkafka has in the process, to send to with a `kafka::Producer` and to look at what was sent |
+//! | async-nats | `nats::TestProducer`, for code that takes `&impl Publisher`; it keeps what is published |
 //! | JetStream, lapin | none: only a connection makes an acknowledgement or a channel |
 //!
-//! Where there is none, the handler takes what sends as a closure. What is current where that is
-//! called is what a producer writes:
+//! Their pages have examples. Where there is none, the handler takes what sends as a closure. What
+//! is current where that is called is what a producer writes:
 //!
 //! ```
 //! # #[cfg(feature = "amqp")] mod example {
@@ -126,43 +126,6 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! #     #[cfg(feature = "amqp")]
-//! #     example::test().await.unwrap();
-//! # }
-//! ```
-//!
-//! librdkafka brings a cluster of its own, in the process of the test. A record is delivered there
-//! within some milliseconds; to read it again, as a consumer at the `bootstrap_servers` of its
-//! `mock_cluster` can, takes half a second.
-//!
-//! ```
-//! # #[cfg(feature = "kafka")] mod example {
-//! use std::time::Duration;
-//!
-//! use opentelemetry::trace::SpanKind;
-//! use otel_messaging::kafka;
-//! use otel_messaging::testing::{ExpectedSpan, Recorder};
-//! use rdkafka::ClientConfig;
-//! use rdkafka::producer::{FutureProducer, FutureRecord};
-//!
-//! # pub async fn test() -> rdkafka::error::KafkaResult<()> {
-//! let recorder = Recorder::new();
-//! let mut config = ClientConfig::new();
-//! config.set("test.mock.num.brokers", "1");
-//! let bills = kafka::Producer::wrap(&recorder.telemetry(), config.create::<FutureProducer>()?);
-//!
-//! let bill = FutureRecord::to("bills").key("42").payload("two books");
-//! bills.send(bill, Duration::ZERO).await.map_err(|(error, _)| error)?;
-//!
-//! ExpectedSpan::new("send bills", SpanKind::Producer)
-//!     .attribute("kafka.message.key", "42")
-//!     .any("kafka.offset")
-//!     .assert(&recorder.span("send bills"));
-//! # Ok(())
-//! # }
-//! # }
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
-//! #     #[cfg(feature = "kafka")]
 //! #     example::test().await.unwrap();
 //! # }
 //! ```

@@ -28,7 +28,8 @@ use crate::w3c;
 
 /// A stand-in for a subscription: it delivers the messages of a test, without a server.
 ///
-/// Spans and metrics are those of a [`Consumer`]. It needs tokio, as the client does.
+/// Spans and metrics are those of a [`Consumer`]. It needs tokio, as the client does. That the
+/// client has no connection is an error in its log, once.
 ///
 /// ```
 /// use async_nats::Message;
