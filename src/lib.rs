@@ -40,6 +40,7 @@
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: the processing of a message, and how it ended.
 //! - [`w3c`]: the propagator, which can also be your global one.
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
+//! - `testing`: tests of your handlers, without a broker.
 //!
 //! ## Terms
 //!

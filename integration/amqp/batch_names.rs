@@ -6,6 +6,7 @@ use integration::amqp::{
 };
 use integration::metrics::{of_type, operation_duration, process_duration};
 use integration::unique;
+use integration::whole;
 use lapin::message::Delivery;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -69,7 +70,7 @@ fn received_batch(
     name: &str,
     messages: i64,
 ) -> ExpectedSpan {
-    client_attributes(ExpectedSpan::new(format!("{verb} {name}"), kind))
+    client_attributes(whole::span(format!("{verb} {name}"), kind))
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", of_type)
         .attribute("messaging.batch.message_count", messages)

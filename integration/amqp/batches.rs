@@ -8,6 +8,7 @@ use integration::amqp::{
     Cable, DELIVERY_TAG, PATIENCE, batch_span, client_attributes, confirming, consume,
     delivery_tag, in_common, publish, queue, settle_span,
 };
+use integration::whole;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -32,7 +33,7 @@ async fn next(batches: &mut Batches) -> lapin::Result<Batch<Delivery>> {
 /// The span of receiving so many messages of a queue.
 fn consume_span(queue: &str, messages: usize) -> ExpectedSpan {
     let count = i64::try_from(messages).expect("a number of messages");
-    let span = ExpectedSpan::new(format!("consume {queue}"), SpanKind::Client);
+    let span = whole::span(format!("consume {queue}"), SpanKind::Client);
     client_attributes(span)
         .attribute("messaging.operation.name", "consume")
         .attribute("messaging.operation.type", "receive")

@@ -6,6 +6,7 @@ use futures::channel::mpsc;
 use integration::amqp::{
     DELIVERY_TAG, PATIENCE, client_attributes, delivery_tag, process_span, settle_span,
 };
+use integration::whole;
 use lapin::BasicProperties;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions,
@@ -15,7 +16,7 @@ use lapin::types::FieldTable;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use otel_messaging::amqp::{Consumer, DeliveryResult};
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 
 use crate::shop::{Shop, ended, next};
 
@@ -167,7 +168,7 @@ async fn a_message_that_is_asked_for_is_like_one_that_is_delivered() {
         .link(&creation)
         .assert(&recorder.span(&format!("ack {}", shop.orders)));
     let name = format!("get {}", shop.orders);
-    client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Client))
+    client_attributes(whole::span(name.clone(), SpanKind::Client))
         .attribute("messaging.operation.name", "get")
         .attribute("messaging.operation.type", "receive")
         .attribute("messaging.destination.name", shop.orders.to_string())
@@ -193,7 +194,7 @@ async fn a_wait_for_a_delivery_is_a_span_where_the_policy_wants_it() {
 
     let creation = order.creation_context().span().span_context().clone();
     let name = format!("consume {}", shop.orders);
-    client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Client))
+    client_attributes(whole::span(name.clone(), SpanKind::Client))
         .attribute("messaging.operation.name", "consume")
         .attribute("messaging.operation.type", "receive")
         .attribute("messaging.destination.name", shop.orders.to_string())
@@ -271,7 +272,7 @@ async fn a_queue_that_the_server_named_is_marked_and_kept_out_of_names() {
 
     let creation = reply.creation_context().span().span_context().clone();
     let marked = |name: &str, kind| {
-        client_attributes(ExpectedSpan::new(name, kind))
+        client_attributes(whole::span(name, kind))
             .attribute("messaging.destination.name", queue.to_string())
             .attribute("messaging.destination.template", "amq.gen")
             .attribute("messaging.destination.temporary", true)
@@ -313,7 +314,7 @@ async fn a_queue_that_the_user_calls_temporary_is_marked_and_kept_out_of_names()
     order.process(async |_| ()).await;
 
     let creation = order.creation_context().span().span_context().clone();
-    client_attributes(ExpectedSpan::new("process", SpanKind::Consumer))
+    client_attributes(whole::span("process", SpanKind::Consumer))
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
         .attribute("messaging.destination.name", shop.orders.to_string())

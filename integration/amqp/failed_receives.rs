@@ -5,13 +5,14 @@ use futures::StreamExt as _;
 use integration::amqp::{PATIENCE, client_attributes, consume_span, measured};
 use integration::metrics::{and, of_type, operation_duration};
 use integration::unique;
+use integration::whole;
 use lapin::ErrorKind;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use opentelemetry::trace::{SpanKind, Status};
 use otel_messaging::amqp::Consumer;
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 
 use crate::shop::Shop;
 
@@ -43,15 +44,12 @@ async fn asking_for_a_message_of_a_queue_that_is_not_there_is_a_failure() {
         "an empty queue is none: {spans:?}"
     );
     for ((span, error_type), error) in spans.iter().zip(errors).zip([no_queue, closed]) {
-        client_attributes(ExpectedSpan::new(
-            format!("get {missing}"),
-            SpanKind::Client,
-        ))
-        .attribute("messaging.operation.name", "get")
-        .attribute("messaging.operation.type", "receive")
-        .attribute("messaging.destination.name", missing.to_string())
-        .error(error_type)
-        .assert(span);
+        client_attributes(whole::span(format!("get {missing}"), SpanKind::Client))
+            .attribute("messaging.operation.name", "get")
+            .attribute("messaging.operation.type", "receive")
+            .attribute("messaging.destination.name", missing.to_string())
+            .error(error_type)
+            .assert(span);
         assert_eq!(span.status, Status::error(error.to_string()));
     }
     let get = of_type(measured("get", missing.as_str()), "receive");

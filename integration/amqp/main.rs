@@ -15,6 +15,7 @@ mod redelivery;
 mod replies;
 mod shop;
 mod situations;
+mod stand_in;
 mod waiting;
 
 integration::scenarios!(integration::amqp::Rabbit);

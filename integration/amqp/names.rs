@@ -4,6 +4,7 @@
 use integration::amqp::{DELIVERY_TAG, client_attributes, consume, delivery_tag, next as take};
 use integration::metrics::{consumed_messages, sent_messages};
 use integration::unique;
+use integration::whole;
 use lapin::options::{BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation};
@@ -28,7 +29,7 @@ async fn publish(producer: &Producer, exchange: &'static str, routing_key: &Shor
 
 /// A span that is known by a template.
 fn known_as(template: &str, verb: &'static str, kind: SpanKind, name: String) -> ExpectedSpan {
-    client_attributes(ExpectedSpan::new(format!("{verb} {template}"), kind))
+    client_attributes(whole::span(format!("{verb} {template}"), kind))
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.destination.name", name)
         .attribute("messaging.destination.template", template.to_owned())

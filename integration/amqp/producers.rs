@@ -6,6 +6,7 @@ use integration::amqp::{
     CONFIRMATION, channel, client_attributes, confirming, connection, known, publish_span, queue,
     queue_with,
 };
+use integration::whole;
 use integration::{assert_warned, logging, unique};
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -14,7 +15,7 @@ use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use otel_messaging::Telemetry;
 use otel_messaging::amqp::{ConnectionInfo, Producer, PublisherConfirm};
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 
 use crate::headers::{TRACEPARENT, context};
 
@@ -270,7 +271,7 @@ async fn routing_keys_without_number_stand_behind_a_template() {
     let confirm = confirm.await.expect("a publish");
     confirm.await.expect("a confirm");
 
-    let span = ExpectedSpan::new("publish logs:order.{id}", SpanKind::Producer);
+    let span = whole::span("publish logs:order.{id}", SpanKind::Producer);
     client_attributes(span)
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
@@ -299,7 +300,7 @@ async fn a_message_for_nobody_through_the_default_exchange_names_it() {
     let confirmation = confirm.await.expect("a publish").await;
 
     assert_eq!(confirmation.expect("a confirm"), Confirmation::Ack(None));
-    ExpectedSpan::new("publish amq.default", SpanKind::Producer)
+    whole::span("publish amq.default", SpanKind::Producer)
         .attribute("messaging.system.name", "rabbitmq")
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
@@ -330,7 +331,7 @@ async fn a_context_that_the_user_chose_is_kept_and_linked_to() {
     let mut consumer = integration::amqp::consume(producer.inner(), &queue).await;
     let delivery = integration::amqp::next(&mut consumer).await;
     assert_eq!(delivery.properties.headers(), &Some(headers));
-    let span = ExpectedSpan::new(format!("publish {queue}"), SpanKind::Client);
+    let span = whole::span(format!("publish {queue}"), SpanKind::Client);
     client_attributes(span)
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")

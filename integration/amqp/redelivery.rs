@@ -5,6 +5,7 @@ use integration::amqp::{
     DELIVERY_TAG, client_attributes, delivery_tag, process_span, queue, queue_with,
 };
 use integration::delivered_for;
+use integration::whole;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::options::{BasicNackOptions, BasicRejectOptions};
@@ -13,7 +14,7 @@ use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::Received;
 use otel_messaging::policy::{Incoming, Policy, Rule};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 
 use crate::shop::{Shop, next};
 
@@ -189,7 +190,7 @@ async fn the_destination_of_a_dead_letter_names_where_it_came_from() {
 
     let destination = format!("{exchange}:{work}:{parked}");
     let name = format!("process {destination}");
-    client_attributes(ExpectedSpan::new(name.clone(), SpanKind::Consumer))
+    client_attributes(whole::span(name.clone(), SpanKind::Consumer))
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
         .attribute("messaging.destination.name", destination)

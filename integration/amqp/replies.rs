@@ -4,12 +4,13 @@
 use integration::amqp::{
     DELIVERY_TAG, client_attributes, delivery_tag, process_span, publish_span, queue, settle_span,
 };
+use integration::whole;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Confirmation};
 use opentelemetry::trace::SpanKind;
 use otel_messaging::amqp::{Consumer, Producer};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 
 use crate::shop::{Shop, next};
 
@@ -110,7 +111,7 @@ async fn replies_without_a_queue_have_few_names() {
     let key = answer.routing_key.to_string();
     assert!(key.starts_with("amq.rabbitmq.reply-to."), "{key}");
     let marked = |name: &str, kind, destination: String| {
-        client_attributes(ExpectedSpan::new(name, kind))
+        client_attributes(whole::span(name, kind))
             .attribute("messaging.destination.name", destination)
             .attribute("messaging.destination.template", "amq.rabbitmq.reply-to")
             .attribute("messaging.destination.temporary", true)

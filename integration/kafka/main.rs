@@ -27,6 +27,7 @@ mod reporting;
 mod sampling;
 mod shop;
 mod situations;
+mod stand_in;
 mod waiting;
 mod wire;
 

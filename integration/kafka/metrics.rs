@@ -8,10 +8,11 @@ use integration::kafka::{
 };
 use integration::metrics::{and, consumed_messages, of_type, operation_duration, sent_messages};
 use integration::unique;
+use integration::whole;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::trace::Sampler;
 use otel_messaging::policy::{Policy, Rule};
-use otel_messaging::testing::{ExpectedMetric, Recorder};
+use otel_messaging::testing::Recorder;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
@@ -213,7 +214,7 @@ async fn the_time_in_queue_is_never_negative_and_clocks_that_are_ahead_are_count
     }
 
     let polled = |topic| measured("poll", topic, Some(&group));
-    ExpectedMetric::histogram(TIME_IN_QUEUE, "s", &TIME_IN_QUEUE_BOUNDS)
+    whole::histogram(TIME_IN_QUEUE, "s", &TIME_IN_QUEUE_BOUNDS)
         .of(polled(&late), 1)
         .of(polled(&early), 1)
         .assert(&recorder);
@@ -229,7 +230,7 @@ async fn the_time_in_queue_is_never_negative_and_clocks_that_are_ahead_are_count
         (600.0..longest.as_secs_f64()).contains(&of_late),
         "{of_late}"
     );
-    ExpectedMetric::counter("otel_messaging.clock.skews", "{message}")
+    whole::counter("otel_messaging.clock.skews", "{message}")
         .of(polled(&early), 1)
         .assert(&recorder);
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use futures::future::join_all;
 use integration::kafka::embedded;
 use integration::kafka::{client_attributes, config, send_span, topic};
+use integration::whole;
 use opentelemetry::trace::{SpanKind, Status};
 use otel_messaging::kafka;
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message as _};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
@@ -125,14 +126,11 @@ async fn a_producer_whose_broker_stops_gets_what_the_bare_client_gets() {
         expected.0,
         KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut)
     );
-    client_attributes(ExpectedSpan::new(
-        format!("send {topic}"),
-        SpanKind::Producer,
-    ))
-    .attribute("messaging.operation.name", "send")
-    .attribute("messaging.operation.type", "send")
-    .attribute("messaging.destination.name", topic.clone())
-    .attribute("kafka.message.key", "after")
-    .error("_MSG_TIMED_OUT")
-    .assert(&recorder.span(&format!("send {topic}")));
+    client_attributes(whole::span(format!("send {topic}"), SpanKind::Producer))
+        .attribute("messaging.operation.name", "send")
+        .attribute("messaging.operation.type", "send")
+        .attribute("messaging.destination.name", topic.clone())
+        .attribute("kafka.message.key", "after")
+        .error("_MSG_TIMED_OUT")
+        .assert(&recorder.span(&format!("send {topic}")));
 }

@@ -10,6 +10,7 @@ use integration::kafka::{
 };
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::unique;
+use integration::whole;
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
@@ -33,7 +34,7 @@ fn asking(recorder: &Recorder) -> Telemetry {
 /// The whole span of receiving a message of this suite.
 fn poll_span(message: &impl Message, group: &str) -> ExpectedSpan {
     let topic = message.topic();
-    client_attributes(ExpectedSpan::new(format!("poll {topic}"), SpanKind::Client))
+    client_attributes(whole::span(format!("poll {topic}"), SpanKind::Client))
         .attribute("messaging.operation.name", "poll")
         .attribute("messaging.operation.type", "receive")
         .attribute("messaging.destination.name", topic.to_owned())

@@ -128,6 +128,11 @@ fn each_rule_of_a_specification_links_to_it() {
 }
 
 #[test]
+fn what_tests_expect_is_whole() {
+    check_in("integration", rules::expectations_are_whole);
+}
+
+#[test]
 fn no_file_is_longer_than_400_lines() {
     for root in ["src", "examples", "integration", "benches", "fuzz"] {
         check_in(root, rules::files_are_short);

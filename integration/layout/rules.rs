@@ -51,6 +51,12 @@ const ROOMS: [&str; 6] = [
 
 const MAX_LINES: usize = 400;
 
+const EXPECTATIONS: [&str; 3] = ["ExpectedLog", "ExpectedMetric", "ExpectedSpan"];
+const CONSTRUCTORS: [&str; 3] = ["counter", "histogram", "new"];
+
+/// Where the suites make them, to compare all.
+const WHOLE: &str = "suite/whole.rs";
+
 /// Beginnings of attribute keys that the conventions define and this crate uses.
 const KEYS: [&str; 5] = [
     "messaging.",
@@ -160,6 +166,25 @@ pub(crate) fn keys_are_spelt_once(tree: &Tree) -> Vec<String> {
                 let what = format!("the attribute key {text:?} is spelt here");
                 let advice = "use a constant of src/semconv/, or of the house's attributes";
                 violations.push(violation(file, token.line, &what, advice));
+            }
+        }
+    }
+    violations
+}
+
+/// In the tests of this repository, what an expectation does not name is a difference.
+pub(crate) fn expectations_are_whole(tree: &Tree) -> Vec<String> {
+    let mut violations = Vec::new();
+    for file in tree.0.iter().filter(|file| file.path != WHOLE) {
+        for made in file.tokens.windows(3) {
+            if let [name, sign, constructor] = made
+                && EXPECTATIONS.iter().any(|one| name.is_word(one))
+                && sign.is_sign("::")
+                && CONSTRUCTORS.iter().any(|one| constructor.is_word(one))
+            {
+                let what = "an expectation that may be of a part alone is made here";
+                let advice = format!("take that of {}/{WHOLE}", file.root);
+                violations.push(violation(file, name.line, what, &advice));
             }
         }
     }

@@ -166,6 +166,21 @@ fn a_file_that_is_too_long_is_found() {
 }
 
 #[test]
+fn an_expectation_of_a_part_alone_is_found() {
+    let part = "use testing::{ExpectedSpan, Recorder};\nfn f() -> ExpectedSpan {\n    \
+                ExpectedSpan::new().map(ExpectedSpan::error)\n}\n";
+    let tree = Tree::new(&[("kafka/orders.rs", part), ("suite/whole.rs", part)]);
+
+    assert_eq!(
+        rules::expectations_are_whole(&tree),
+        [
+            "src/kafka/orders.rs:3: an expectation that may be of a part alone is made here; take \
+             that of src/suite/whole.rs"
+        ]
+    );
+}
+
+#[test]
 fn a_link_to_another_release_of_the_conventions_is_found() {
     let pinning = r#"pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.45.0";"#;
     let conventions = "https://github.com/open-telemetry/semantic-conventions";

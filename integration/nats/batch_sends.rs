@@ -11,6 +11,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::nats::measured;
 use integration::nats::{client, in_time, subscribed};
+use integration::whole;
 use integration::{assert_warned, logging, unique};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
@@ -44,7 +45,7 @@ pub(crate) fn message(
 
 /// The whole span of creating one message, of which nobody knows what became.
 pub(crate) fn create_span(subject: &str) -> ExpectedSpan {
-    ExpectedSpan::new(format!("create {subject}"), PRODUCER)
+    whole::span(format!("create {subject}"), PRODUCER)
         .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "create")
         .attribute("messaging.operation.type", "create")
@@ -63,7 +64,7 @@ pub(crate) fn publish_span(kind: SpanKind, subject: Option<&str>, messages: i64)
         || "publish".to_owned(),
         |subject| format!("publish {subject}"),
     );
-    let span = ExpectedSpan::new(name, kind)
+    let span = whole::span(name, kind)
         .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
@@ -240,7 +241,7 @@ async fn messages_of_one_template_are_known_by_it_and_without_create_spans_keep_
     let [publish] = &spans[..] else {
         panic!("one span: {spans:?}");
     };
-    ExpectedSpan::new(format!("publish {template}"), CLIENT)
+    whole::span(format!("publish {template}"), CLIENT)
         .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")

@@ -15,6 +15,7 @@ use futures::future::join;
 use integration::metrics::{consumed_messages, sent_messages};
 use integration::nats::in_time;
 use integration::nats::server::Server;
+use integration::whole;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanKind, Status};
 use otel_messaging::Telemetry;
@@ -258,7 +259,7 @@ fn span(
     subject: &'static str,
     kind: SpanKind,
 ) -> ExpectedSpan {
-    let span = ExpectedSpan::new(format!("{verb} {subject}"), kind)
+    let span = whole::span(format!("{verb} {subject}"), kind)
         .attribute("messaging.operation.type", operation_type);
     let attributes = measured(verb, Some(subject)).into_iter();
     attributes.fold(span, |span, one| span.attribute(one.key, one.value))

@@ -24,6 +24,7 @@ mod publishing;
 mod requests;
 mod settling;
 mod shop;
+mod stand_in;
 mod status;
 mod stored;
 mod subscriptions;

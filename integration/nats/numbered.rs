@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull;
 use integration::nats::header_map;
+use integration::whole;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::trace::SpanData;
@@ -55,7 +56,7 @@ pub(crate) fn batch_span(
     name: &str,
     messages: i64,
 ) -> ExpectedSpan {
-    ExpectedSpan::new(format!("{verb} {name}"), kind)
+    whole::span(format!("{verb} {name}"), kind)
         .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", operation_type)

@@ -2,9 +2,10 @@
 //! here.
 
 use integration::nats::in_time;
+use integration::whole;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::nats::Producer;
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -62,7 +63,7 @@ async fn to_a_server_that_knows_no_headers_messages_go_as_they_are() {
     let spans = recorder.spans();
     assert_eq!(spans.len(), 2);
     for span in &spans {
-        ExpectedSpan::new("publish orders", SpanKind::Producer)
+        whole::span("publish orders", SpanKind::Producer)
             .attribute("messaging.system.name", "nats")
             .attribute("messaging.operation.name", "publish")
             .attribute("messaging.operation.type", "send")

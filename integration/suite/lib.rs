@@ -14,6 +14,8 @@ pub mod nats;
 pub mod otlp;
 pub mod python;
 pub mod scenario;
+pub mod stand_in;
+pub mod whole;
 
 use std::env;
 use std::process::Command;
@@ -24,7 +26,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use opentelemetry_sdk::logs::SdkLogRecord;
-use otel_messaging::testing::{ExpectedLog, ExpectedSpan, Recorder};
+use otel_messaging::testing::{ExpectedSpan, Recorder};
 use otel_messaging::{Received, Telemetry};
 
 /// A header as it is on the wire; a null value is `None`, where the broker has such.
@@ -211,7 +213,7 @@ pub fn assert_warned(
     let [log] = &logs[..] else {
         unreachable!("one record: {logs:?}")
     };
-    ExpectedLog::new(event, Severity::Warn)
+    whole::log(event, Severity::Warn)
         .in_span(span)
         .exception(exception_type.to_owned(), message.to_owned())
         .assert(log);

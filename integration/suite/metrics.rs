@@ -3,6 +3,8 @@
 use opentelemetry::KeyValue;
 use otel_messaging::testing::ExpectedMetric;
 
+use crate::whole;
+
 /// Bounds of the durations.
 const BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -10,27 +12,27 @@ const BOUNDS: [f64; 14] = [
 
 /// Sending, receiving and settling.
 pub fn operation_duration() -> ExpectedMetric {
-    ExpectedMetric::histogram("messaging.client.operation.duration", "s", &BOUNDS)
+    whole::histogram("messaging.client.operation.duration", "s", &BOUNDS)
 }
 
 /// Processing.
 pub fn process_duration() -> ExpectedMetric {
-    ExpectedMetric::histogram("messaging.process.duration", "s", &BOUNDS)
+    whole::histogram("messaging.process.duration", "s", &BOUNDS)
 }
 
 /// What a producer tried to send.
 pub fn sent_messages() -> ExpectedMetric {
-    ExpectedMetric::counter("messaging.client.sent.messages", "{message}")
+    whole::counter("messaging.client.sent.messages", "{message}")
 }
 
 /// What was delivered to the application.
 pub fn consumed_messages() -> ExpectedMetric {
-    ExpectedMetric::counter("messaging.client.consumed.messages", "{message}")
+    whole::counter("messaging.client.consumed.messages", "{message}")
 }
 
 /// What was wrong with contexts.
 pub fn problems() -> ExpectedMetric {
-    ExpectedMetric::counter("otel_messaging.context.problems", "{message}")
+    whole::counter("otel_messaging.context.problems", "{message}")
 }
 
 /// These attributes and one more, of which a string is the value.

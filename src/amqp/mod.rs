@@ -144,6 +144,11 @@
 //! about the message size. The broker closes the channel or the connection then and does not name
 //! the message. It is counted as `refused_for_size` for each unconfirmed message with a context of
 //! this crate.
+//!
+//! # Testing
+//!
+//! With the feature `testing`, a `TestConsumer` delivers messages to your handlers without a broker.
+//! The crate's module `testing` has examples.
 
 pub mod attributes;
 mod carrier;
@@ -159,5 +164,7 @@ pub use self::attributes::connection::ConnectionInfo;
 pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, ConsumerClient, ConsumerDelegate, DeliveryResult};
+#[cfg(feature = "testing")]
+pub use self::consumer::{TestConsumer, TestMessage};
 pub use self::producer::{Producer, Publish, PublisherConfirm};
 pub use self::settle::Settleable;

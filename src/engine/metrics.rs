@@ -176,10 +176,12 @@ mod tests {
             ExpectedMetric::counter(name, "{message}")
                 .of(well(), 2 * round)
                 .of(failed(), round)
+                .exactly()
                 .assert(&recorder);
             ExpectedMetric::histogram(duration, "s", &DURATION_BOUNDARIES)
                 .of(well().into_iter().chain([of_type.clone()]), 2 * round)
                 .of(failed().chain([of_type.clone()]), round)
+                .exactly()
                 .assert(&recorder);
         }
     }

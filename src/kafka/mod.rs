@@ -80,6 +80,11 @@
 //! for its size is counted as `refused_for_size`.
 //!
 //! A message that is not delivered comes back with the headers that it was given, byte for byte.
+//!
+//! # Testing
+//!
+//! With the feature `testing`, a `TestConsumer` delivers messages to your handlers without a broker,
+//! and a `TestCluster` keeps what they send. The crate's module `testing` has examples.
 
 pub mod attributes;
 mod carrier;
@@ -97,5 +102,9 @@ pub use self::carrier::{MessageHeaders, extract, inject};
 pub use self::consumer::{
     Batches, Consumer, ConsumerClient, Iter, MessageStream, PartitionQueue, StreamPartitionQueue,
 };
+#[cfg(feature = "testing")]
+pub use self::consumer::{TestConsumer, TestMessage};
+#[cfg(feature = "testing")]
+pub use self::producer::TestCluster;
 pub use self::producer::{DeliveryFuture, Producer, Traceable, Traced, TracedOpaque};
 pub use self::settle::Committable;

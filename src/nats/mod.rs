@@ -159,6 +159,12 @@
 //! A server from 2.11 on also traces the path of a message with a sampled `traceparent` through the
 //! servers, if its account has `msg_trace` set. If its own sampling decides against it, it adds the
 //! header `Nats-Trace-Dest: trace disabled`. Do not forward headers that begin with `Nats-`.
+//!
+//! # Testing
+//!
+//! With the feature `testing`, a `TestConsumer`, also that of `jetstream`, delivers messages to your
+//! handlers without a server, and a `TestProducer` keeps what they publish. The crate's module
+//! `testing` has examples.
 
 pub mod attributes;
 mod carrier;
@@ -169,6 +175,8 @@ mod settle;
 /// JetStream: streams that store messages and acknowledge them.
 pub mod jetstream {
     pub use super::consumer::jetstream::{Consumer, Sequence};
+    #[cfg(feature = "testing")]
+    pub use super::consumer::testing::jetstream::{TestConsumer, TestMessage};
     pub use super::consumer::{BatchBuilder, FetchBuilder, StreamBuilder};
     pub use super::producer::jetstream::{Producer, PublishAckFuture};
 }
@@ -180,4 +188,8 @@ pub use async_nats;
 pub use self::carrier::internal;
 pub use self::carrier::{extract, inject};
 pub use self::consumer::{Batches, Consumer, Deliveries, Messages, Taken};
+#[cfg(feature = "testing")]
+pub use self::consumer::{TestConsumer, TestMessage};
 pub use self::producer::Producer;
+#[cfg(feature = "testing")]
+pub use self::producer::TestProducer;

@@ -7,6 +7,7 @@ use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
 use super::{CLIENT_ID, url};
+use crate::whole;
 
 /// Key of the number of a delivery.
 pub const DELIVERY_TAG: &str = "rabbitmq.message.delivery_tag";
@@ -46,7 +47,7 @@ fn outgoing(
     let parts = [exchange, routing_key];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     let destination = parts.join(":");
-    let span = ExpectedSpan::new(format!("{name} {destination}"), SpanKind::Producer);
+    let span = whole::span(format!("{name} {destination}"), SpanKind::Producer);
     let span = at_server(span)
         .attribute("messaging.operation.name", name)
         .attribute("messaging.operation.type", operation_type)
@@ -59,7 +60,7 @@ fn outgoing(
 pub fn published_batch(kind: SpanKind, destination: Option<&str>, messages: usize) -> ExpectedSpan {
     let count = i64::try_from(messages).expect("a number of messages");
     let name = destination.map_or_else(|| "publish".to_owned(), |name| format!("publish {name}"));
-    let span = client_attributes(ExpectedSpan::new(name, kind))
+    let span = client_attributes(whole::span(name, kind))
         .attribute("messaging.operation.name", "publish")
         .attribute("messaging.operation.type", "send")
         .attribute("messaging.batch.message_count", count);
@@ -88,7 +89,7 @@ pub fn in_common(span: ExpectedSpan, delivery: &Delivery) -> ExpectedSpan {
 }
 
 fn processing(queue: &str) -> ExpectedSpan {
-    let span = ExpectedSpan::new(format!("process {queue}"), SpanKind::Consumer);
+    let span = whole::span(format!("process {queue}"), SpanKind::Consumer);
     client_attributes(span)
         .attribute("messaging.operation.name", "process")
         .attribute("messaging.operation.type", "process")
@@ -97,7 +98,7 @@ fn processing(queue: &str) -> ExpectedSpan {
 
 /// The whole span of receiving from a queue without a delivery.
 pub fn consume_span(queue: &str) -> ExpectedSpan {
-    let span = ExpectedSpan::new(format!("consume {queue}"), SpanKind::Client);
+    let span = whole::span(format!("consume {queue}"), SpanKind::Client);
     client_attributes(span)
         .attribute("messaging.operation.name", "consume")
         .attribute("messaging.operation.type", "receive")
@@ -107,7 +108,7 @@ pub fn consume_span(queue: &str) -> ExpectedSpan {
 /// The span of settling a delivery that came through the default exchange.
 pub fn settle_span(verb: &'static str, delivery: &Delivery) -> ExpectedSpan {
     let queue = delivery.routing_key.as_str();
-    let span = ExpectedSpan::new(format!("{verb} {queue}"), SpanKind::Client);
+    let span = whole::span(format!("{verb} {queue}"), SpanKind::Client);
     let span = client_attributes(span)
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", "settle")

@@ -6,6 +6,7 @@ use otel_messaging::testing::ExpectedSpan;
 use rdkafka::producer::future_producer::Delivery;
 
 use super::{CLIENT_ID, servers};
+use crate::whole;
 
 /// The only server, where there is just one.
 fn server() -> Option<[KeyValue; 2]> {
@@ -61,7 +62,7 @@ pub fn sending_span(kind: SpanKind, topic: &str) -> ExpectedSpan {
 
 /// What a send span has, whatever topic it is for.
 pub fn sending_nowhere(kind: SpanKind) -> ExpectedSpan {
-    client_attributes(ExpectedSpan::new("send", kind))
+    client_attributes(whole::span("send", kind))
         .attribute("messaging.operation.name", "send")
         .attribute("messaging.operation.type", "send")
 }
@@ -84,7 +85,7 @@ pub fn send_span(topic: &str, key: &str, delivery: &Delivery) -> ExpectedSpan {
 /// The whole span of a commit, as far as it is known of any.
 pub fn commit_span(topic: Option<&str>, group: &str) -> ExpectedSpan {
     let name = topic.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
-    let span = client_attributes(ExpectedSpan::new(name, SpanKind::Client))
+    let span = client_attributes(whole::span(name, SpanKind::Client))
         .attribute("messaging.operation.name", "commit")
         .attribute("messaging.operation.type", "settle")
         .attribute("messaging.consumer.group.name", group.to_owned());
@@ -103,24 +104,21 @@ pub fn process_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpa
 /// The whole span of processing a message with a payload and without a key.
 pub fn processing_span(message: &impl rdkafka::Message, group: &str) -> ExpectedSpan {
     let topic = message.topic();
-    client_attributes(ExpectedSpan::new(
-        format!("process {topic}"),
-        SpanKind::Consumer,
-    ))
-    .attribute("messaging.operation.name", "process")
-    .attribute("messaging.operation.type", "process")
-    .attribute("messaging.destination.name", topic.to_owned())
-    .attribute(
-        "messaging.destination.partition.id",
-        message.partition().to_string(),
-    )
-    .attribute("messaging.consumer.group.name", group.to_owned())
-    .attribute("kafka.offset", message.offset())
+    client_attributes(whole::span(format!("process {topic}"), SpanKind::Consumer))
+        .attribute("messaging.operation.name", "process")
+        .attribute("messaging.operation.type", "process")
+        .attribute("messaging.destination.name", topic.to_owned())
+        .attribute(
+            "messaging.destination.partition.id",
+            message.partition().to_string(),
+        )
+        .attribute("messaging.consumer.group.name", group.to_owned())
+        .attribute("kafka.offset", message.offset())
 }
 
 /// The whole span of receiving without a message.
 pub fn poll_span(topic: &str, group: &str) -> ExpectedSpan {
-    client_attributes(ExpectedSpan::new(format!("poll {topic}"), SpanKind::Client))
+    client_attributes(whole::span(format!("poll {topic}"), SpanKind::Client))
         .attribute("messaging.operation.name", "poll")
         .attribute("messaging.operation.type", "receive")
         .attribute("messaging.destination.name", topic.to_owned())
@@ -156,14 +154,11 @@ pub fn in_only_partition(span: ExpectedSpan) -> ExpectedSpan {
 
 /// The span of a record's creation, of which nobody knows whether it was delivered.
 pub fn create_span(topic: &str, key: &str) -> ExpectedSpan {
-    at_server(ExpectedSpan::new(
-        format!("create {topic}"),
-        SpanKind::Producer,
-    ))
-    .attribute("messaging.operation.name", "create")
-    .attribute("messaging.operation.type", "create")
-    .attribute("messaging.destination.name", topic.to_owned())
-    .attribute("kafka.message.key", key.to_owned())
+    at_server(whole::span(format!("create {topic}"), SpanKind::Producer))
+        .attribute("messaging.operation.name", "create")
+        .attribute("messaging.operation.type", "create")
+        .attribute("messaging.destination.name", topic.to_owned())
+        .attribute("kafka.message.key", key.to_owned())
 }
 
 fn of_batch(
@@ -173,7 +168,7 @@ fn of_batch(
 ) -> ExpectedSpan {
     let count = i64::try_from(messages).expect("a number of messages");
     let full = topic.map_or_else(|| name.to_owned(), |topic| format!("{name} {topic}"));
-    let span = of_client(ExpectedSpan::new(full, kind))
+    let span = of_client(whole::span(full, kind))
         .attribute("messaging.operation.name", name)
         .attribute("messaging.operation.type", operation_type)
         .attribute("messaging.batch.message_count", count);

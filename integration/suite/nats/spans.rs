@@ -7,6 +7,7 @@ use opentelemetry::trace::SpanKind;
 use otel_messaging::testing::ExpectedSpan;
 
 use crate::delivered_for;
+use crate::whole;
 
 /// A subject in a span.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub fn without_subject(
     operation_type: &'static str,
     kind: SpanKind,
 ) -> ExpectedSpan {
-    ExpectedSpan::new(verb, kind)
+    whole::span(verb, kind)
         .attribute("messaging.system.name", "nats")
         .attribute("messaging.operation.name", verb)
         .attribute("messaging.operation.type", operation_type)

@@ -13,6 +13,7 @@ use otel_messaging::Batch;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
 use super::{header, send_bare};
+use crate::whole;
 use crate::{Broker, Header, Message};
 
 /// All spans, as many as are expected.
@@ -105,7 +106,7 @@ fn linked(links: &[Link]) -> Vec<(TraceId, SpanId, bool)> {
 
 /// What a span has that is there for links alone.
 fn overflow_span(orders: &str, system: &Value, batch: &SpanData) -> ExpectedSpan {
-    ExpectedSpan::new(format!("links {orders}"), SpanKind::Consumer)
+    whole::span(format!("links {orders}"), SpanKind::Consumer)
         .child_of(&batch.span_context)
         .attribute("messaging.system.name", system.clone())
         .attribute("messaging.destination.name", orders.to_owned())

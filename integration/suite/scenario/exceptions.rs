@@ -17,6 +17,7 @@ use otel_messaging::{Batch, Received, Telemetry};
 use super::fan_back::fan_back_span;
 use super::{send_bare, upstream, upstream_headers, upstream_span};
 use crate::metrics::{and, process_duration};
+use crate::whole;
 use crate::{Broker, again_with, logging};
 
 const EVENT: &str = "messaging.process.exception";
@@ -29,7 +30,7 @@ async fn order<B: Broker>(broker: &B, orders: &str) -> Received<B::Message> {
 }
 
 fn logged_in(span: &SpanContext) -> ExpectedLog {
-    ExpectedLog::new(EVENT, Severity::Error).in_span(span)
+    whole::log(EVENT, Severity::Error).in_span(span)
 }
 
 /// A log record of an error that has a text and no type.

@@ -7,10 +7,11 @@ use otel_messaging::testing::{ExpectedSpan, Recorder};
 
 use super::batches::{at, received, span, spans, system, traceparent};
 use crate::Broker;
+use crate::whole;
 
 /// What a span has that shows a batch in the trace of so many of its messages.
 pub(super) fn fan_back_span(orders: &str, batch: &SpanData, messages: i64) -> ExpectedSpan {
-    ExpectedSpan::new(format!("batch {orders}"), SpanKind::Consumer)
+    whole::span(format!("batch {orders}"), SpanKind::Consumer)
         .attribute("messaging.system.name", system(batch))
         .attribute("messaging.destination.name", orders.to_owned())
         .attribute("otel_messaging.fan_back.message_count", messages)

@@ -4,10 +4,11 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::Status;
 use otel_messaging::policy::{Policy, Record, Rule};
-use otel_messaging::testing::{ExpectedLog, Recorder};
+use otel_messaging::testing::Recorder;
 
 use super::{upstream, upstream_span};
 use crate::metrics::{and, of_type, operation_duration};
+use crate::whole;
 use crate::{Faulty, logging};
 
 /// What is recorded of a receive operation.
@@ -67,7 +68,7 @@ async fn fail<B: Faulty>(policy: Policy, in_batches: bool, expected: Recorded) {
         .error(B::FAILURE)
         .assert(span);
         assert_eq!(span.status, Status::error(text.clone()));
-        ExpectedLog::new("messaging.receive.exception", Severity::Warn)
+        whole::log("messaging.receive.exception", Severity::Warn)
             .in_span(&span.span_context)
             .any("exception.type")
             .attribute("exception.message", text.clone())

@@ -9,10 +9,11 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
-use otel_messaging::testing::{ExpectedSpan, Recorder};
+use otel_messaging::testing::Recorder;
 use otel_messaging::{Received, Telemetry};
 
 use super::{TRACESTATE, identity, tenant, tracestate, upstream};
+use crate::whole;
 use crate::{Broker, Message};
 
 /// produce → consume → produce → consume: one unbroken trace, parent and link right at each hop.
@@ -283,11 +284,11 @@ pub async fn the_context_is_current_across_awaits_and_nowhere_else<B: Broker>() 
 
     let process = recorder.span(&broker.process_name(&orders)).span_context;
     for name in ["before the await", "after the await"] {
-        ExpectedSpan::new(name, SpanKind::Internal)
+        whole::span(name, SpanKind::Internal)
             .child_of(&process)
             .assert(&recorder.span(name));
     }
     for name in ["another task", "another task again"] {
-        ExpectedSpan::new(name, SpanKind::Internal).assert(&recorder.span(name));
+        whole::span(name, SpanKind::Internal).assert(&recorder.span(name));
     }
 }

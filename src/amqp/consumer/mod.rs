@@ -3,6 +3,8 @@
 mod batches;
 mod delegate;
 mod get;
+#[cfg(feature = "testing")]
+mod testing;
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,6 +18,8 @@ use lapin::types::ShortString;
 
 pub use self::batches::Batches;
 pub use self::delegate::{ConsumerDelegate, DeliveryResult};
+#[cfg(feature = "testing")]
+pub use self::testing::{TestConsumer, TestMessage};
 use super::attributes::{ConnectionInfo, Source, error_type};
 use crate::engine::received::sealed::MessageSource as _;
 use crate::engine::received::{Received, receive_failed};

@@ -1,6 +1,7 @@
 //! [`ClientInfo`]: id, servers and limits of a wrapped client.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -43,17 +44,24 @@ impl ClientInfo {
         telemetry: &Telemetry,
         client: &Client<C>,
     ) -> Self {
-        let servers = native::config(client, c"bootstrap.servers")
-            .or_else(|| native::config(client, c"metadata.broker.list"));
-        let id = native::config(client, c"client.id").filter(|id| id != CLIENT_ID_UNSET);
-        let group = native::config(client, c"group.id");
+        Self::configured(telemetry, |name| native::config(client, name))
+    }
+
+    /// What is known of a client with these properties.
+    pub(in crate::kafka) fn configured(
+        telemetry: &Telemetry,
+        property: impl Fn(&CStr) -> Option<String>,
+    ) -> Self {
+        let servers = property(c"bootstrap.servers").or_else(|| property(c"metadata.broker.list"));
+        let id = property(c"client.id").filter(|id| id != CLIENT_ID_UNSET);
+        let group = property(c"group.id");
         let mut known = client::Client::new(telemetry, SYSTEM);
         known.known_error = known_error;
         known.id = id.as_deref().and_then(shared_unless_empty);
         known.consumer_group = group.as_deref().and_then(shared_unless_empty);
         known.server = servers.as_deref().and_then(only_server);
         Self {
-            message_max_bytes: native::config(client, c"message.max.bytes")
+            message_max_bytes: property(c"message.max.bytes")
                 .and_then(|bytes| bytes.parse().ok())
                 .unwrap_or(DEFAULT_MESSAGE_MAX_BYTES),
             client: Arc::new(known),

@@ -5,6 +5,8 @@ mod batches;
 mod client;
 mod queue;
 mod received;
+#[cfg(feature = "testing")]
+mod testing;
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,6 +22,8 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 pub use self::base::Iter;
 pub use self::batches::Batches;
 pub use self::queue::{PartitionQueue, StreamPartitionQueue};
+#[cfg(feature = "testing")]
+pub use self::testing::{TestConsumer, TestMessage};
 use super::attributes::{ClientInfo, PartitionInfo, error_type};
 use super::native;
 use crate::engine::received::sealed::MessageSource as _;

@@ -5,6 +5,8 @@ mod batch;
 mod callback;
 mod future;
 mod sending;
+#[cfg(feature = "testing")]
+mod testing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use rdkafka::util::Timeout;
 
 pub use self::callback::{Traced, TracedOpaque};
 pub use self::future::DeliveryFuture;
+#[cfg(feature = "testing")]
+pub use self::testing::TestCluster;
 use super::attributes::ClientInfo;
 use crate::telemetry::Telemetry;
 

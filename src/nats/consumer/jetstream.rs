@@ -58,11 +58,13 @@ impl<T: IntoConsumerConfig> Consumer<T> {
     }
 
     fn identified(telemetry: &Telemetry, client: Client<T>, identity: Identity) -> Self {
-        let info = client.cached_info();
-        let patterns = Patterns::of_consumer(filters(&info.config), &info.stream_name);
-        let info = ConsumerInfo::new(telemetry, identity, patterns, group(info));
+        let Info {
+            config,
+            stream_name,
+            ..
+        } = client.cached_info();
         Self {
-            info: Arc::new(info),
+            info: Arc::new(known(telemetry, identity, stream_name, config)),
             client,
         }
     }
@@ -255,10 +257,21 @@ impl<E: fmt::Display + 'static> Deliver for Result<Message, E> {
     }
 }
 
+/// What is known of a consumer of a stream.
+pub(super) fn known(
+    telemetry: &Telemetry,
+    identity: Identity,
+    stream: &str,
+    config: &Config,
+) -> ConsumerInfo {
+    let patterns = Patterns::of_consumer(filters(config), stream);
+    ConsumerInfo::new(telemetry, identity, patterns, group(config))
+}
+
 /// The durable name, or of the consumers that the server sends to the group that they share.
-fn group(info: &Info) -> Option<String> {
-    let durable = info.config.durable_name.as_ref();
-    durable.or(info.config.deliver_group.as_ref()).cloned()
+fn group(config: &Config) -> Option<String> {
+    let durable = config.durable_name.as_ref();
+    durable.or(config.deliver_group.as_ref()).cloned()
 }
 
 fn filters(config: &Config) -> Vec<String> {

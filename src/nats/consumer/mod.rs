@@ -5,6 +5,8 @@ pub(super) mod jetstream;
 mod pull;
 mod service;
 mod stored;
+#[cfg(feature = "testing")]
+pub(super) mod testing;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -19,6 +21,8 @@ use futures_core::Stream;
 pub use self::batches::{Batches, Taken};
 pub use self::pull::{BatchBuilder, FetchBuilder, StreamBuilder};
 use self::sealed::Deliver;
+#[cfg(feature = "testing")]
+pub use self::testing::{TestConsumer, TestMessage};
 use super::attributes::{Identity, Patterns, Subscription, names_of_one, of_receive};
 use crate::engine::destination::Names;
 use crate::engine::received::sealed::MessageSource;

@@ -2,6 +2,8 @@
 
 mod batch;
 pub(super) mod jetstream;
+#[cfg(feature = "testing")]
+mod testing;
 mod traits;
 
 use std::borrow::Cow;
@@ -16,6 +18,10 @@ use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
 use bytes::Bytes;
 use opentelemetry::{Context, KeyValue};
 
+#[cfg(feature = "testing")]
+pub use self::testing::TestProducer;
+#[cfg(feature = "testing")]
+pub(super) use self::testing::closed_client;
 use super::attributes::{
     ClientInfo, Connection, Identity, is_for_size, message_id, of_answer, of_publish, of_request,
 };

@@ -1,4 +1,4 @@
-//! Differences between two spans, in readable form.
+//! Differences between what is expected and what is found, in readable form.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,23 @@ impl Differences {
     ) {
         for number in 1..=expected.len().max(found.len()) {
             self.compare(&format!("{what} {number}"), expected.next(), found.next());
+        }
+    }
+
+    /// Compares what is expected with what is found among others, in the same order.
+    pub(super) fn compare_among(
+        &mut self,
+        what: &str,
+        expected: impl Iterator<Item = String>,
+        mut found: impl Iterator<Item = String> + Clone,
+    ) {
+        for (before, expected) in expected.enumerate() {
+            let mut ahead = found.clone();
+            if ahead.any(|found| found == expected) {
+                found = ahead;
+            } else {
+                self.compare(&format!("{what} {}", before + 1), expected, None);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Comparison of a whole metric with what a test expects.
+//! Comparison of a metric with what a test expects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,15 @@ use opentelemetry::KeyValue;
 use super::difference::{Differences, quoted, value_text};
 use crate::testing::Recorder;
 
-/// The description of a whole metric, to compare a recorded metric with.
+/// What a test expects of a metric, to compare a recorded one with.
 ///
-/// Everything else has to be absent: an additional set of attributes, or an additional attribute in
-/// a set, is a difference. Of a histogram the number of values is compared, not the values;
-/// [`Recorder::histogram`] has their sum.
+/// Name, kind and unit are compared, of a histogram its bounds too, and the counts of what was
+/// named: of all sets of attributes that have those given to [`of`](Self::of), whatever else they
+/// have. So a test does not fail because a new release records more. [`exactly`](Self::exactly)
+/// compares all sets with all their attributes.
+///
+/// Of a histogram the number of values is compared, not the values; [`Recorder::histogram`] has
+/// their sum.
 ///
 /// # Examples
 ///
@@ -42,21 +46,26 @@ pub struct ExpectedMetric {
     unit: String,
     /// None: a counter.
     bounds: Option<Vec<f64>>,
-    counts: BTreeMap<String, u64>,
+    counts: Counts,
+    is_exact: bool,
 }
 
+/// Sets of attributes by their text, each with its count.
+type Counts = BTreeMap<String, (Vec<KeyValue>, u64)>;
+
 impl ExpectedMetric {
-    /// A `u64` counter of this name and unit, without values.
+    /// A `u64` counter of this name and unit.
     pub fn counter(name: impl Into<String>, unit: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             unit: unit.into(),
             bounds: None,
             counts: BTreeMap::new(),
+            is_exact: false,
         }
     }
 
-    /// An `f64` histogram of this name, unit and bucket bounds, without values.
+    /// An `f64` histogram of this name, unit and bucket bounds.
     pub fn histogram(name: impl Into<String>, unit: impl Into<String>, bounds: &[f64]) -> Self {
         Self {
             bounds: Some(bounds.to_vec()),
@@ -64,12 +73,23 @@ impl ExpectedMetric {
         }
     }
 
-    /// Adds a sum, or a number of values, for exactly these attributes.
+    /// Sets that a set of attributes that is not named, or an attribute that a named set does not
+    /// have, is a difference. Without any set, nothing is recorded then. Unset: only the counts of
+    /// what is named are compared.
+    pub const fn exactly(mut self) -> Self {
+        self.is_exact = true;
+        self
+    }
+
+    /// Adds a sum, or a number of values, for these attributes. 0: nothing is recorded for them.
     ///
-    /// Called twice for the same attributes: the counts are added. Unset: nothing is recorded.
+    /// Called twice for the same attributes: the counts are added.
     pub fn of(mut self, attributes: impl IntoIterator<Item = KeyValue>, count: u64) -> Self {
-        let attributes: Vec<_> = attributes.into_iter().collect();
-        *self.counts.entry(text(&attributes)).or_default() += count;
+        add(
+            &mut self.counts,
+            attributes.into_iter().collect::<Vec<_>>(),
+            count,
+        );
         self
     }
 
@@ -92,38 +112,73 @@ impl ExpectedMetric {
     #[track_caller]
     fn differences(&self, recorder: &Recorder) -> Vec<String> {
         let mut differences = Differences(Vec::new());
-        let unit = (!self.counts.is_empty()).then(|| quoted(&self.unit));
+        let is_recorded = match self.counts.is_empty() {
+            true => !self.is_exact,
+            false => self.counts.values().any(|(_, count)| *count > 0),
+        };
         let found_unit = recorder.unit(&self.name);
-        differences.compare("unit", unit, found_unit.as_deref().map(quoted));
-
-        let mut found: BTreeMap<String, u64> = BTreeMap::new();
-        match &self.bounds {
-            None => found.extend(
-                recorder
-                    .counter(&self.name)
-                    .iter()
-                    .map(|(attributes, sum)| (text(attributes), *sum)),
-            ),
-            Some(bounds) => {
-                for histogram in recorder.histogram(&self.name) {
-                    let attributes = text(&histogram.attributes);
-                    differences.compare(
-                        &format!("bounds of {attributes}"),
-                        format!("{bounds:?}"),
-                        format!("{:?}", histogram.bounds),
-                    );
-                    *found.entry(attributes).or_default() += histogram.count;
-                }
-            }
+        if is_recorded || self.is_exact {
+            let unit = is_recorded.then(|| quoted(&self.unit));
+            differences.compare("unit", unit, found_unit.as_deref().map(quoted));
         }
-        let sets: BTreeSet<&String> = self.counts.keys().chain(found.keys()).collect();
-        for attributes in sets {
-            let [expected, found] =
-                [&self.counts, &found].map(|counts| counts.get(attributes).map(u64::to_string));
-            differences.compare(&format!("count of {attributes}"), expected, found);
+        let found = self.found(recorder, &mut differences);
+        if self.is_exact {
+            let sets: BTreeSet<&String> = self.counts.keys().chain(found.keys()).collect();
+            for attributes in sets {
+                let [expected, found] = [&self.counts, &found]
+                    .map(|counts| counts.get(attributes).map(|(_, count)| count.to_string()));
+                differences.compare(&format!("count of {attributes}"), expected, found);
+            }
+        } else {
+            self.compare_named(&found, &mut differences);
         }
         differences.0
     }
+
+    /// What is recorded, and which of its bounds are others than expected.
+    #[track_caller]
+    fn found(&self, recorder: &Recorder, differences: &mut Differences) -> Counts {
+        let mut found = Counts::new();
+        let Some(bounds) = &self.bounds else {
+            for (attributes, sum) in recorder.counter(&self.name) {
+                add(&mut found, attributes, sum);
+            }
+            return found;
+        };
+        for histogram in recorder.histogram(&self.name) {
+            differences.compare(
+                &format!("bounds of {}", text(&histogram.attributes)),
+                format!("{bounds:?}"),
+                format!("{:?}", histogram.bounds),
+            );
+            add(&mut found, histogram.attributes, histogram.count);
+        }
+        found
+    }
+
+    /// Compares the counts that were named, and tells what there is where one of them differs.
+    fn compare_named(&self, found: &Counts, differences: &mut Differences) {
+        let so_far = differences.0.len();
+        for (named, (attributes, expected)) in &self.counts {
+            let has_them = |other: &[KeyValue]| attributes.iter().all(|one| other.contains(one));
+            let counts = found.values().filter(|(other, _)| has_them(other));
+            let sum: u64 = counts.map(|(_, count)| count).sum();
+            let [expected, sum] =
+                [*expected, sum].map(|count| (count > 0).then(|| count.to_string()));
+            differences.compare(&format!("count of {named}"), expected, sum);
+        }
+        if differences.0.len() > so_far {
+            let recorded = found.iter();
+            let recorded = recorded
+                .map(|(attributes, (_, count))| format!("recorded: {count} of {attributes}"));
+            differences.0.extend(recorded);
+        }
+    }
+}
+
+fn add(counts: &mut Counts, attributes: Vec<KeyValue>, count: u64) {
+    let named = text(&attributes);
+    counts.entry(named).or_insert((attributes, 0)).1 += count;
 }
 
 fn text(attributes: &[KeyValue]) -> String {
@@ -169,11 +224,56 @@ mod tests {
             .of(payments(), 1)
             .of([port.clone(), to.clone()], 2)
             .of([to, port], 1)
+            .exactly()
             .assert(&recorder());
         ExpectedMetric::histogram("duration", "s", &[0.5, 1.0])
             .of(orders(), 2)
+            .exactly()
             .assert(&recorder());
-        ExpectedMetric::counter("lost", "{message}").assert(&recorder());
+        ExpectedMetric::counter("lost", "{message}")
+            .exactly()
+            .assert(&recorder());
+    }
+
+    #[test]
+    fn sets_and_attributes_that_were_not_named_are_not_compared() {
+        let [to, _] = orders();
+
+        ExpectedMetric::counter("sent", "{message}").assert(&recorder());
+        ExpectedMetric::counter("sent", "{message}")
+            .of([to.clone()], 3)
+            .of([], 4)
+            .of([KeyValue::new("to", "bills")], 0)
+            .assert(&recorder());
+        ExpectedMetric::histogram("duration", "s", &[0.5, 1.0])
+            .of([to], 2)
+            .assert(&recorder());
+        ExpectedMetric::counter("lost", "{message}")
+            .of([], 0)
+            .assert(&recorder());
+    }
+
+    #[test]
+    fn where_a_count_that_was_named_differs_all_that_is_recorded_is_told() {
+        let [to, port] = orders();
+
+        assert_eq!(
+            ExpectedMetric::counter("sent", "{message}")
+                .of([to, KeyValue::new("port", "9092")], 3)
+                .of([port], 0)
+                .of(payments(), 1)
+                .differences(&recorder()),
+            [
+                r#"count of {port="9092", to="orders"}: expected 3, found none"#,
+                r#"count of {port=9092}: expected none, found 3"#,
+                r#"recorded: 3 of {port=9092, to="orders"}"#,
+                r#"recorded: 1 of {to="payments"}"#,
+            ]
+        );
+        assert_eq!(
+            ExpectedMetric::counter("lost", "{message}").differences(&recorder()),
+            [r#"unit: expected "{message}", found none"#]
+        );
     }
 
     #[test]
@@ -189,13 +289,16 @@ mod tests {
         ExpectedMetric::counter("sent", "{order}")
             .of(orders(), 3)
             .of(payments(), 1)
+            .exactly()
             .assert(&recorder);
     }
 
     #[test]
     fn whatever_was_not_described_is_a_difference() {
         assert_eq!(
-            ExpectedMetric::counter("sent", "{message}").differences(&recorder()),
+            ExpectedMetric::counter("sent", "{message}")
+                .exactly()
+                .differences(&recorder()),
             [
                 r#"unit: expected none, found "{message}""#,
                 r#"count of {port=9092, to="orders"}: expected none, found 3"#,
@@ -209,6 +312,7 @@ mod tests {
         assert_eq!(
             ExpectedMetric::histogram("latency", "s", &[])
                 .of(payments(), 1)
+                .exactly()
                 .differences(&recorder()),
             [
                 r#"unit: expected "s", found none"#,
@@ -223,6 +327,7 @@ mod tests {
         assert_eq!(
             ExpectedMetric::histogram("duration", "s", &[0.5])
                 .of([to, KeyValue::new("port", "9092")], 2)
+                .exactly()
                 .differences(&recorder()),
             [
                 r#"bounds of {port=9092, to="orders"}: expected [0.5], found [0.5, 1.0]"#,

@@ -11,7 +11,7 @@ use opentelemetry::trace::TraceId;
 use opentelemetry_sdk::trace::SpanData;
 
 use self::branch::Node;
-use self::page::{Page, readable};
+use self::page::{Page, Style, readable};
 
 /// A drawing of recorded spans of one or more services, with a tree for each trace.
 ///
@@ -38,17 +38,26 @@ use self::page::{Page, readable};
 /// POST /orders    INTERNAL  shop   23.4 ms
 /// └─ send orders  INTERNAL  shop   21.9 ms
 /// ```
-#[derive(Clone, Debug, Default)]
+///
+/// [`ids_and_times`](Self::ids_and_times) leaves out what differs from run to run, so that a test
+/// can compare the text.
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct TraceTree {
     services: Vec<(String, Vec<SpanData>)>,
-    color: bool,
+    style: Style,
 }
 
 impl TraceTree {
     /// A drawing without spans.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            services: Vec::new(),
+            style: Style {
+                color: false,
+                ids_and_times: true,
+            },
+        }
     }
 
     /// Adds the spans of the service of this name.
@@ -63,8 +72,33 @@ impl TraceTree {
     }
 
     /// Sets whether errors are red and kinds dim, by ANSI escape codes. Unset: no.
-    pub fn color(mut self, color: bool) -> Self {
-        self.color = color;
+    pub const fn color(mut self, color: bool) -> Self {
+        self.style.color = color;
+        self
+    }
+
+    /// Sets whether ids of traces and spans, and durations, are drawn. Unset: yes.
+    ///
+    /// Without them the text is the same in each run, as long as spans start in the same order, and
+    /// traces have numbers. That is for snapshots, here with the crate `insta`:
+    ///
+    /// ```
+    /// use opentelemetry::trace::{Tracer, TracerProvider};
+    /// use otel_messaging::testing::{Recorder, TraceTree};
+    ///
+    /// let recorder = Recorder::new();
+    /// let tracer = recorder.tracer_provider().tracer("shop");
+    /// tracer.in_span("POST /orders", |_| tracer.in_span("send orders", |_| ()));
+    ///
+    /// let tree = TraceTree::new().ids_and_times(false).service("shop", recorder.spans());
+    /// insta::assert_snapshot!(tree, @r"
+    /// trace 1 (2 spans, 1 service)
+    /// POST /orders    INTERNAL  shop
+    /// └─ send orders  INTERNAL  shop
+    /// ");
+    /// ```
+    pub const fn ids_and_times(mut self, ids_and_times: bool) -> Self {
+        self.style.ids_and_times = ids_and_times;
         self
     }
 
@@ -74,8 +108,10 @@ impl TraceTree {
         for (service, spans) in &self.services {
             for span in spans {
                 let id = span.span_context.trace_id();
+                let place = traces.len();
                 let trace = traces.entry(id).or_insert(Trace {
                     id,
+                    place,
                     start: span.start_time,
                     end: span.end_time,
                     nodes: Vec::new(),
@@ -87,7 +123,7 @@ impl TraceTree {
         }
 
         let mut traces: Vec<_> = traces.into_values().collect();
-        traces.sort_by_key(|trace| (trace.start, trace.id.to_bytes()));
+        traces.sort_by_key(|trace| (trace.start, trace.place));
         for trace in &mut traces {
             trace.nodes.sort_by_key(|node| node.span.start_time);
         }
@@ -104,16 +140,16 @@ impl fmt::Display for TraceTree {
 
         let drawn: Vec<_> = traces
             .iter()
-            .map(|trace| (trace.heading(), branch::rows(&trace.nodes)))
+            .map(|trace| (trace, branch::rows(&trace.nodes)))
             .collect();
-        let page = Page::new(drawn.iter().flat_map(|(_, rows)| rows), self.color);
+        let page = Page::new(drawn.iter().flat_map(|(_, rows)| rows), self.style);
 
         let mut lines = Vec::new();
-        for (heading, rows) in &drawn {
+        for (trace, rows) in &drawn {
             if !lines.is_empty() {
                 lines.push(String::new());
             }
-            lines.push(heading.clone());
+            lines.push(trace.heading(&page));
             for row in rows {
                 lines.push(page.span_line(row));
                 lines.extend(page.link_lines(row));
@@ -123,23 +159,32 @@ impl fmt::Display for TraceTree {
     }
 }
 
+impl Default for TraceTree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 struct Trace<'a> {
     id: TraceId,
+    /// Where its first span was given: that of traces which started at once is first here too.
+    place: usize,
     start: SystemTime,
     end: SystemTime,
     nodes: Vec<Node<'a>>,
 }
 
 impl Trace<'_> {
-    fn heading(&self) -> String {
+    fn heading(&self, page: &Page<'_>) -> String {
         let services: HashSet<_> = self.nodes.iter().map(|node| node.service).collect();
-        format!(
-            "trace {} ({}, {}, {})",
-            self.id,
-            count(self.nodes.len(), "span"),
-            count(services.len(), "service"),
-            readable(self.start, self.end),
-        )
+        let duration = page.has_times().then(|| readable(self.start, self.end));
+        let facts = [
+            Some(count(self.nodes.len(), "span")),
+            Some(count(services.len(), "service")),
+            duration,
+        ];
+        let facts: Vec<_> = facts.into_iter().flatten().collect();
+        format!("{} ({})", page.trace_text(self.id), facts.join(", "))
     }
 }
 
@@ -159,8 +204,7 @@ mod tests {
         SpanData { span_kind, ..span }
     }
 
-    #[test]
-    fn the_traces_of_two_services_are_drawn_in_order_of_start() {
+    fn two_services() -> TraceTree {
         let post = span("POST /orders", (TRACE, 1, NO_PARENT), 10_000, 33_400);
         let create = span("create orders", (TRACE, 2, 1), 10_200, 10_217);
         let send = span("send orders", (TRACE, 3, 1), 11_000, 21_100);
@@ -179,7 +223,7 @@ mod tests {
         let insert = span("INSERT invoices", (OTHER_TRACE, 6, 5), 40_000, 2_540_000);
         let settle = span("settle orders", (OTHER_TRACE, 7, 5), 2_540_500, 2_541_000);
 
-        let tree = TraceTree::new()
+        TraceTree::new()
             .service(
                 "billing",
                 [
@@ -196,7 +240,12 @@ mod tests {
                     kind(create, SpanKind::Producer),
                     kind(post, SpanKind::Server),
                 ],
-            );
+            )
+    }
+
+    #[test]
+    fn the_traces_of_two_services_are_drawn_in_order_of_start() {
+        let tree = two_services();
 
         let expected = "\
 trace 4bf92f3577b34da6a3ce929d0e0e4736 (4 spans, 2 services, 28.9 ms)
@@ -215,6 +264,42 @@ process orders        CONSUMER  billing     2.5 s
             tree.to_string(),
             expected,
             "drawn:\n{tree}\nexpected:\n{expected}"
+        );
+    }
+
+    #[test]
+    fn what_differs_from_run_to_run_is_left_out_of_a_snapshot() {
+        let tree = two_services().ids_and_times(false);
+
+        insta::assert_snapshot!(tree, @r"
+        trace 1 (4 spans, 2 services)
+        POST /orders          SERVER    shop
+        ├─ create orders      PRODUCER  shop
+        └─ send orders        PRODUCER  shop
+           └─ receive orders  CLIENT    billing
+                 ⇠ link to send orders
+
+        trace 2 (3 spans, 1 service)
+        process orders        CONSUMER  billing
+        │  ⇠ link to create orders in trace 1
+        ├─ INSERT invoices    CLIENT    billing  error: timeout
+        └─ settle orders      CLIENT    billing
+        ");
+    }
+
+    #[test]
+    fn traces_that_started_at_once_are_drawn_as_they_were_given() {
+        let spans =
+            || (1..=20).map(|id| span("send", (100 - u128::from(id), id, NO_PARENT), 0, id));
+
+        let tree = TraceTree::new().service("shop", spans()).to_string();
+
+        let headings = tree.lines().filter(|line| line.starts_with("trace "));
+        let expected = spans().map(|span| format!("trace {} ", span.span_context.trace_id()));
+        assert!(
+            headings
+                .zip(expected)
+                .all(|(line, expected)| line.starts_with(&expected))
         );
     }
 

@@ -9,27 +9,39 @@ use opentelemetry_sdk::trace::SpanData;
 use super::branch::Row;
 use crate::testing::ERROR_TYPE;
 
+/// What is drawn beside names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) color: bool,
+    pub(super) ids_and_times: bool,
+}
+
 /// What a line has to know of all the other lines.
 pub(super) struct Page<'a> {
     names: HashMap<(TraceId, SpanId), &'a str>,
+    /// Numbers of the traces, in their order.
+    traces: HashMap<TraceId, usize>,
     name_width: usize,
     service_width: usize,
-    color: bool,
+    style: Style,
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(rows: impl Iterator<Item = &'a Row<'a>>, color: bool) -> Self {
+    pub(super) fn new(rows: impl Iterator<Item = &'a Row<'a>>, style: Style) -> Self {
         let mut page = Self {
             names: HashMap::new(),
+            traces: HashMap::new(),
             name_width: 0,
             service_width: 0,
-            color,
+            style,
         };
         for Row { node, branch, .. } in rows {
             let context = &node.span.span_context;
             let name = node.span.name.as_ref();
             let id = (context.trace_id(), context.span_id());
             page.names.insert(id, name);
+            let number = page.traces.len() + 1;
+            page.traces.entry(context.trace_id()).or_insert(number);
 
             let name_width = branch.chars().count() + name.chars().count();
             page.name_width = page.name_width.max(name_width.min(MAX_NAME_WIDTH));
@@ -39,18 +51,36 @@ impl<'a> Page<'a> {
         page
     }
 
+    pub(super) const fn has_times(&self) -> bool {
+        self.style.ids_and_times
+    }
+
+    /// The id of a trace, or its number.
+    pub(super) fn trace_text(&self, trace: TraceId) -> String {
+        if self.style.ids_and_times {
+            return format!("trace {trace}");
+        }
+        let number = self.traces.get(&trace);
+        number.map_or_else(
+            || "another trace".to_owned(),
+            |number| format!("trace {number}"),
+        )
+    }
+
     pub(super) fn span_line(&self, row: &Row<'_>) -> String {
         let span = row.node.span;
         let name = format!("{}{}", row.branch, span.name);
         let kind = format!("{:?}", span.span_kind).to_uppercase();
         let mut line = format!(
-            "{name:<name_width$}  {kind}  {service:<service_width$}  {duration:>8}",
+            "{name:<name_width$}  {kind}  {service:<service_width$}",
             name_width = self.name_width,
             kind = self.paint(DIM, &format!("{kind:<8}")),
             service = row.node.service,
             service_width = self.service_width,
-            duration = readable(span.start_time, span.end_time),
         );
+        if self.style.ids_and_times {
+            line += &format!("  {:>8}", readable(span.start_time, span.end_time));
+        }
         if let Some(error) = error(span) {
             line += "  ";
             line += &self.paint(RED, &error);
@@ -59,6 +89,7 @@ impl<'a> Page<'a> {
             line += "  ";
             line += note;
         }
+        line.truncate(line.trim_end().len());
         line
     }
 
@@ -78,18 +109,23 @@ impl<'a> Page<'a> {
 
     fn link_text(&self, span: &SpanData, link: &Link) -> String {
         let (trace, id) = (link.span_context.trace_id(), link.span_context.span_id());
-        let mut text = self.names.get(&(trace, id)).map_or_else(
-            || format!("link to unrecorded span {}", short(id)),
-            |name| format!("link to {name}"),
-        );
+        let mut text = match self.names.get(&(trace, id)) {
+            Some(name) => format!("link to {name}"),
+            None if self.style.ids_and_times => format!("link to unrecorded span {}", short(id)),
+            None => "link to unrecorded span".to_owned(),
+        };
         if trace != span.span_context.trace_id() {
-            text += &format!(" in trace {}", short(trace));
+            let trace = match self.style.ids_and_times {
+                true => format!("trace {}", short(trace)),
+                false => self.trace_text(trace),
+            };
+            text += &format!(" in {trace}");
         }
         text
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color {
+        if self.style.color {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
             text.to_owned()
@@ -141,10 +177,20 @@ mod tests {
     use crate::testing::sample::{NO_PARENT, OTHER_TRACE, TRACE, failed, linked, span};
 
     fn drawn(spans: &[SpanData], color: bool) -> Vec<String> {
+        styled(
+            spans,
+            Style {
+                color,
+                ids_and_times: true,
+            },
+        )
+    }
+
+    fn styled(spans: &[SpanData], style: Style) -> Vec<String> {
         let service = "shop";
         let trace: Vec<_> = spans.iter().map(|span| Node { service, span }).collect();
         let rows = branch::rows(&trace);
-        let page = Page::new(rows.iter(), color);
+        let page = Page::new(rows.iter(), style);
         let lines = rows.iter().flat_map(|row| {
             let mut lines = vec![page.span_line(row)];
             lines.extend(page.link_lines(row));
@@ -199,6 +245,35 @@ mod tests {
                 "   ⇠ link to send",
                 "   ⇠ link to unrecorded span 0abc0000…",
                 "   ⇠ link to unrecorded span 12345678… in trace 3fa94be1…",
+            ]
+        );
+    }
+
+    #[test]
+    fn without_ids_and_times_a_trace_has_a_number_and_nothing_stands_behind_the_service() {
+        let send = span("send", (TRACE, 1, NO_PARENT), 0, 1);
+        let mut process = failed(
+            span("process", (OTHER_TRACE, 2, NO_PARENT), 2, 3),
+            "timeout",
+        );
+        process = linked(process, TRACE, 1);
+        process = linked(process, TRACE, 7);
+        process = linked(process, OTHER_TRACE, 7);
+        process = linked(process, 7, 7);
+        let style = Style {
+            color: false,
+            ids_and_times: false,
+        };
+
+        assert_eq!(
+            styled(&[send, process], style),
+            [
+                "send     INTERNAL  shop",
+                "process  INTERNAL  shop  error: timeout",
+                "   ⇠ link to send in trace 1",
+                "   ⇠ link to unrecorded span in trace 1",
+                "   ⇠ link to unrecorded span",
+                "   ⇠ link to unrecorded span in another trace",
             ]
         );
     }
