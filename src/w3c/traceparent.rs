@@ -95,15 +95,15 @@ fn word(input: &[u8]) -> Option<(u64, &[u8])> {
 
 fn from_hex(digits: [u8; 8]) -> Option<u32> {
     const ONES: u64 = u64::MAX / 0xff;
+    const ZEROS: u64 = ONES * b'0' as u64;
     let digits = u64::from_be_bytes(digits);
-    let letters = digits >> 6 & ONES;
-    let zeros = ONES * b'0' as u64;
+    let letters = (digits >> 6) & ONES;
     let mut nibbles = digits
-        .wrapping_sub(zeros)
+        .wrapping_sub(ZEROS)
         .wrapping_sub(letters * GAP as u64);
     // A borrow out of a byte spoils its neighbour, but leaves the byte itself above 0x0f.
-    let too_large = nibbles & ONES * 0xf0;
-    let misplaced = (nibbles.wrapping_add(ONES * 6) >> 4 ^ letters) & ONES;
+    let too_large = nibbles & (ONES * 0xf0);
+    let misplaced = ((nibbles.wrapping_add(ONES * 6) >> 4) ^ letters) & ONES;
     if too_large | misplaced != 0 {
         return None;
     }
