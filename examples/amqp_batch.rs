@@ -1,25 +1,27 @@
 //! Orders of several requests are stored together, and the batch links to each of them.
 //!
 //! ```text
-//! cargo run --example amqp_batch                                            # localhost:5672
-//! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --example amqp_batch
+//! cargo run --features amqp --example amqp_batch         # the RabbitMQ of `docker compose up --wait rabbitmq`
+//! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --features amqp --example amqp_batch
 //! ```
 //!
 //! `shop` publishes orders, `store` takes them in batches by count and time, stores each batch at
 //! once and acknowledges it by its last message. Both run in this process, but each has telemetry
 //! and a connection of its own, as two programs would.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
-mod rabbitmq;
-mod telemetry;
-
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
+use examples::amqp::connect;
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -27,33 +29,42 @@ use opentelemetry::trace::SpanKind;
 use otel_messaging::{Telemetry, amqp};
 use tokio::time::{sleep, timeout};
 
-use self::telemetry::Providers;
-
 const ORDERS: [&str; 5] = ["order 1", "order 2", "order 3", "order 4", "order 5"];
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Before a batch is tried again, and before the next connection.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
-    let store = Service::start("store").await?;
+    let store = Providers::new("store")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let orders: ShortString = format!("orders-{:x}", now.subsec_micros()).into();
-    // Gone with the service that declares it.
-    let options = QueueDeclareOptions::exclusive();
-    let declared = store
+    let options = QueueDeclareOptions::durable();
+    let declared = shop
         .channel
         .queue_declare(orders.clone(), options, FieldTable::default());
     declared.await?;
 
-    let done =
-        async { tokio::try_join!(take_orders(&shop, &orders), store_orders(&store, &orders)) };
-    let done = timeout(TIMEOUT, done).await;
+    let work = async {
+        tokio::try_join!(
+            take_orders(&shop, &orders),
+            store_orders(&store, &orders, &stop),
+        )
+    };
+    let ended = timeout(6 * TIMEOUT, work).await;
 
-    let programs = [&shop.providers, &store.providers];
+    let deleted = shop
+        .channel
+        .queue_delete(orders.clone(), QueueDeleteOptions::default());
+    let cleaned_up = deleted.await;
+    let programs = [&shop.providers, &store];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
-    done.context("orders not stored")??;
-    println!("{GUIDE}");
+    ended.context("the orders were not stored in time")??;
+    println!("{}", stop.last_words(guide(&orders)));
+    cleaned_up?;
     Ok(())
 }
 
@@ -82,9 +93,28 @@ async fn take_orders(shop: &Service, orders: &ShortString) -> Result<()> {
     Ok(())
 }
 
-async fn store_orders(store: &Service, orders: &ShortString) -> Result<()> {
-    let consumer = store
-        .channel
+/// Stores batches until it is asked to stop. Neither a failed batch ends it, nor does an error of the client.
+async fn store_orders(store: &Providers, orders: &ShortString, stop: &Stop) -> Result<()> {
+    let stored = Cell::new(0);
+    while let Err(error) = connect_and_store(store, orders, stop, &stored).await {
+        eprintln!("{orders}: {error:#}");
+        tokio::select! {
+            () = stop.asked() => return Ok(()),
+            () = sleep(PAUSE) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The same over one connection, as long as that is good.
+async fn connect_and_store(
+    store: &Providers,
+    orders: &ShortString,
+    stop: &Stop,
+    stored: &Cell<usize>,
+) -> Result<()> {
+    let (known, channel) = connect(store.service).await?;
+    let consumer = channel
         .basic_consume(
             orders.clone(),
             "".into(),
@@ -92,24 +122,35 @@ async fn store_orders(store: &Service, orders: &ShortString) -> Result<()> {
             FieldTable::default(),
         )
         .await?;
-    let consumer = amqp::Consumer::wrap(&store.telemetry, &store.known, consumer);
+    let consumer = amqp::Consumer::wrap(&store.telemetry(), &known, consumer);
     let mut batches = consumer.batches(3, Duration::from_millis(100), sleep);
-    let mut stored = 0;
-    // A real service would loop for ever.
-    while stored < ORDERS.len() {
-        let batch = batches.recv().await.context("no more orders")??;
-        batch
-            .process(async |orders| -> Result<()> {
-                for order in orders.iter() {
-                    println!("  store: {}", str::from_utf8(&order.data)?);
-                }
-                Ok(())
-            })
-            .await?;
-        if let Some(last) = batch.last() {
+    while stored.get() < ORDERS.len() {
+        let batch = tokio::select! {
+            biased;
+            () = stop.asked() => return Ok(()),
+            next = batches.recv() => next.context("cancelled by the broker")??,
+        };
+        let storing = batch.process(async |orders| -> Result<()> {
+            for order in orders.iter() {
+                println!("  store: {}", str::from_utf8(&order.data)?);
+            }
+            Ok(())
+        });
+        let outcome = storing.await;
+        let Some(last) = batch.last() else { continue };
+        if let Err(error) = outcome {
+            eprintln!("{orders}: {error:#}");
+            sleep(PAUSE).await;
+            // Once more, and then to the dead-letter exchange of the queue, if it has one.
+            let options = BasicNackOptions {
+                multiple: true,
+                requeue: batch.iter().all(|order| !order.redelivered),
+            };
+            last.nack(options).await?;
+        } else {
             last.ack(BasicAckOptions { multiple: true }).await?;
+            stored.set(stored.get() + batch.len());
         }
-        stored += batch.len();
     }
     Ok(())
 }
@@ -124,7 +165,7 @@ struct Service {
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
-        let (known, channel) = rabbitmq::channel(name).await?;
+        let (known, channel) = connect(name).await?;
         Ok(Self {
             telemetry: providers.telemetry(),
             providers,
@@ -134,6 +175,10 @@ impl Service {
     }
 }
 
-const GUIDE: &str = "\
-How to read it: each `process orders` is of a whole batch and links to what each of its messages was
-published by (⇠). It is in no request's trace, since it belongs to several.";
+fn guide(orders: &ShortString) -> String {
+    format!(
+        "\
+How to read it: each `process {orders}` is of a whole batch and links to what each of its messages was
+published by (⇠). It is in no request's trace, since it belongs to several."
+    )
+}

@@ -1,26 +1,28 @@
 //! A question goes to another service over RabbitMQ, and the answer comes back in the same trace.
 //!
 //! ```text
-//! cargo run --example amqp_request_reply                                    # localhost:5672
-//! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --example amqp_request_reply
+//! cargo run --features amqp --example amqp_request_reply # the RabbitMQ of `docker compose up --wait rabbitmq`
+//! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --features amqp --example amqp_request_reply
 //! ```
 //!
 //! `shop` asks what is in stock, `warehouse` answers into the queue that the question names by
 //! `reply_to`, and `correlation_id` says which question the answer is to. Both run in this process,
 //! but each has telemetry and a connection of its own, as two programs would.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
-
-mod rabbitmq;
-mod telemetry;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use examples::amqp::{connect, consume, url};
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use futures::StreamExt as _;
+use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -28,31 +30,51 @@ use opentelemetry::trace::SpanKind;
 use otel_messaging::{Telemetry, amqp};
 use tokio::time::timeout;
 
-use self::telemetry::Providers;
-
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let warehouse = Service::start("warehouse").await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let stock = format!("stock-{:x}", now.subsec_micros()).into();
-    let stock = warehouse.queue(stock).await?;
-    // The server makes up a name, which spans call `amq.gen`.
-    let answers = shop.queue("".into()).await?;
+    let stock = format!("stock-{:x}", now.subsec_micros());
+    let stock = warehouse
+        .queue(&stock, QueueDeclareOptions::durable())
+        .await?;
+    // Gone with this service. The server makes up a name, which spans call `amq.gen`.
+    let answers = shop.queue("", QueueDeclareOptions::exclusive()).await?;
 
-    let asking = ask(&shop, &stock, &answers);
-    let providers = &shop.providers;
-    let request = providers.in_span("GET /books", SpanKind::Server, asking);
-    let answered = async { tokio::try_join!(request, reply(&warehouse, &stock)) };
-    let answered = timeout(TIMEOUT, answered).await;
+    let asking = async {
+        tokio::select! {
+            answer = timeout(TIMEOUT, ask(&shop, &stock, &answers)) => answer.context("no answer")?,
+            () = stop.asked() => bail!("nobody waits for the answer"),
+        }
+    };
+    let request = async {
+        let providers = &shop.providers;
+        let request = providers.in_span("GET /books", SpanKind::Server, asking);
+        let answer = request.await;
+        stop.ask();
+        answer
+    };
+    let (answer, ()) = tokio::join!(request, reply(&warehouse, &stock, &stop));
 
+    let deleted = warehouse
+        .channel
+        .queue_delete(stock, QueueDeleteOptions::default());
+    let cleaned_up = deleted.await;
     let programs = [&shop.providers, &warehouse.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
-    let (answer, ()) = answered.context("no answer")??;
-    println!("The answer is {answer:?}. {GUIDE}");
+    println!(
+        "{}",
+        stop.last_words(match answer {
+            Ok(answer) => format!("The answer is {answer:?}. {GUIDE}"),
+            Err(error) => return Err(error),
+        })
+    );
+    cleaned_up?;
     Ok(())
 }
 
@@ -61,7 +83,7 @@ async fn ask(shop: &Service, stock: &ShortString, answers: &ShortString) -> Resu
     let question = BasicProperties::default()
         .with_reply_to(answers.clone())
         .with_correlation_id("question-7".into());
-    shop.publish(stock, b"books", question.clone()).await?;
+    publish(&shop.producer, stock, b"books", question.clone()).await?;
 
     loop {
         let answer = consumer.next().await.context("no more answers")??;
@@ -76,22 +98,38 @@ async fn ask(shop: &Service, stock: &ShortString, answers: &ShortString) -> Resu
     }
 }
 
-async fn reply(warehouse: &Service, stock: &ShortString) -> Result<()> {
-    let mut consumer = warehouse.consumer(stock).await?;
-    // A real service would loop for ever.
-    let question = consumer.next().await.context("no more questions")??;
-    question
-        .process(async |question| -> Result<()> {
-            let reply_to = question.properties.reply_to().clone();
-            let mut properties = BasicProperties::default();
-            if let Some(id) = question.properties.correlation_id() {
-                properties = properties.with_correlation_id(id.clone());
-            }
-            let reply_to = reply_to.context("nobody to answer")?;
-            warehouse.publish(&reply_to, b"two", properties).await
-        })
-        .await?;
-    question.ack(BasicAckOptions::default()).await?;
+async fn reply(warehouse: &Service, stock: &ShortString, stop: &Stop) {
+    let reply = async |question: &Delivery, producer: &amqp::Producer| {
+        let reply_to = question.properties.reply_to().clone();
+        let mut properties = BasicProperties::default();
+        if let Some(id) = question.properties.correlation_id() {
+            properties = properties.with_correlation_id(id.clone());
+        }
+        let reply_to = reply_to.context("nobody to answer")?;
+        publish(producer, &reply_to, b"two", properties).await
+    };
+    let telemetry = &warehouse.telemetry;
+    let name = warehouse.providers.service;
+    consume(telemetry, &url(), name, stock.as_str(), stop.asked(), reply).await;
+}
+
+async fn publish(
+    producer: &amqp::Producer,
+    queue: &ShortString,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<()> {
+    // A message that no queue is there for shall not be taken for one that was delivered.
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let confirm = producer.basic_publish("".into(), queue.clone(), options, body, properties);
+    let confirmation = confirm.await?.await?;
+    ensure!(
+        confirmation == Confirmation::Ack(None),
+        "not taken: {confirmation:?}"
+    );
     Ok(())
 }
 
@@ -107,7 +145,7 @@ impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
         let telemetry = providers.telemetry();
-        let (known, channel) = rabbitmq::channel(name).await?;
+        let (known, channel) = connect(name).await?;
         Ok(Self {
             providers,
             producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
@@ -117,12 +155,10 @@ impl Service {
         })
     }
 
-    /// Declares a queue that is gone with this service.
-    async fn queue(&self, name: ShortString) -> Result<ShortString> {
-        let options = QueueDeclareOptions::exclusive();
+    async fn queue(&self, name: &str, options: QueueDeclareOptions) -> Result<ShortString> {
         let queue = self
             .channel
-            .queue_declare(name, options, FieldTable::default())
+            .queue_declare(name.into(), options, FieldTable::default())
             .await?;
         Ok(queue.name().clone())
     }
@@ -138,28 +174,6 @@ impl Service {
             )
             .await?;
         Ok(amqp::Consumer::wrap(&self.telemetry, &self.known, consumer))
-    }
-
-    async fn publish(
-        &self,
-        queue: &ShortString,
-        body: &[u8],
-        properties: BasicProperties,
-    ) -> Result<()> {
-        // A message that no queue is there for shall not be taken for one that was delivered.
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
-        let confirm =
-            self.producer
-                .basic_publish("".into(), queue.clone(), options, body, properties);
-        let confirmation = confirm.await?.await?;
-        ensure!(
-            confirmation == Confirmation::Ack(None),
-            "not taken: {confirmation:?}"
-        );
-        Ok(())
     }
 }
 

@@ -1,28 +1,26 @@
 //! An order goes from one service to another and back through RabbitMQ, and its trace stays whole.
 //!
 //! ```text
-//! cargo run --example amqp_roundtrip                                        # localhost:5672
-//! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --example amqp_roundtrip
+//! cargo run --features amqp --example amqp_roundtrip     # the RabbitMQ of `docker compose up --wait rabbitmq`
+//! AMQP_URL=amqp://user:password@host:5672/%2f cargo run --features amqp --example amqp_roundtrip
 //! ```
 //!
 //! `shop` publishes orders, `billing` charges the card and reports the payment, `shop` confirms. Both
 //! run in this process, but each has telemetry and a connection of its own, as two programs would.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`, which is what a program sets up once.
 
-mod rabbitmq;
-mod telemetry;
-
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use futures::StreamExt as _;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
-};
-use lapin::types::{FieldTable, ShortString};
+use anyhow::{Context as _, Result, ensure};
+use examples::amqp::{connect, consume, url};
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
+use lapin::message::Delivery;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
@@ -32,33 +30,32 @@ use otel_messaging::{Telemetry, amqp};
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
-use self::telemetry::Providers;
-
 const ORDERS: [&str; 2] = ["order 1", "order 2"];
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
     let queues = Queues::new()?;
     let shop = Service::start("shop").await?;
     let billing = Service::start("billing").await?;
     queues.declare(&shop.channel).await?;
 
-    let ended = tokio::select! {
-        ended = async { tokio::try_join!(
+    let work = async {
+        tokio::try_join!(
             take_orders(&shop, &queues),
-            bill_orders(&billing, &queues),
-            confirm_orders(&shop, &queues),
-        ) } => ended.map(|_| GUIDE),
-        _ = tokio::signal::ctrl_c() => Ok("Interrupted."),
-        () = sleep(6 * TIMEOUT) => Err(anyhow!("orders not confirmed after {:?}", 6 * TIMEOUT)),
+            bill_orders(&billing, &queues, &stop),
+            confirm_orders(&shop, &queues, &stop),
+        )
     };
+    let ended = timeout(6 * TIMEOUT, work).await;
 
     let cleaned_up = queues.delete(&shop.channel).await;
     let programs = [&shop.providers, &billing.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
-    println!("{}", ended?);
+    ended.context("the orders were not confirmed in time")??;
+    println!("{}", stop.last_words(guide(&queues)));
     cleaned_up
 }
 
@@ -66,7 +63,7 @@ async fn take_orders(shop: &Service, queues: &Queues) -> Result<()> {
     // Baggage travels with each message that is published while it is current.
     let tenant = Context::new().with_baggage([KeyValue::new("tenant", "acme")]);
     for order in ORDERS {
-        let publish = shop.publish(&queues.orders, order);
+        let publish = publish(&shop.producer, &queues.orders, order);
         let request = shop
             .providers
             .in_span("POST /orders", SpanKind::Server, publish);
@@ -75,43 +72,22 @@ async fn take_orders(shop: &Service, queues: &Queues) -> Result<()> {
     Ok(())
 }
 
-async fn bill_orders(billing: &Service, queues: &Queues) -> Result<()> {
-    let mut orders = billing.consumer(&queues.orders).await?;
-    let mut billed = 0;
-    // A real service would loop for ever, and wait for recovery when an error comes.
-    while billed < ORDERS.len() {
-        let order = orders.next().await.context("no more orders")??;
-        let outcome = order
-            .process(async |order| -> Result<()> {
-                let id = str::from_utf8(&order.data)?;
-                charge_card(billing, id, order.redelivered).await?;
-                billing.publish(&queues.payments, id).await
-            })
-            .await;
-        // The broker delivers once more what it is given back: each attempt is a process span.
-        match outcome {
-            Ok(()) => {
-                order.ack(BasicAckOptions::default()).await?;
-                billed += 1;
-            }
-            Err(error) => {
-                println!("  billing: {error}, back into the queue");
-                let again = BasicNackOptions {
-                    requeue: !order.redelivered,
-                    ..BasicNackOptions::default()
-                };
-                order.nack(again).await?;
-                ensure!(!order.redelivered, "an order failed twice");
-            }
-        }
-    }
+async fn bill_orders(billing: &Service, queues: &Queues, stop: &Stop) -> Result<()> {
+    let bill = async |order: &Delivery, producer: &amqp::Producer| {
+        let id = str::from_utf8(&order.data)?;
+        charge_card(billing, id).await?;
+        publish(producer, &queues.payments, id).await
+    };
+    let telemetry = &billing.telemetry;
+    let name = billing.providers.service;
+    consume(telemetry, &url(), name, &queues.orders, stop.asked(), bill).await;
     Ok(())
 }
 
 /// Charges a card. The card network does not answer the first request for the last order.
-async fn charge_card(billing: &Service, order: &str, is_again: bool) -> Result<()> {
-    let stuck = !is_again && ORDERS.last() == Some(&order);
-    let answer = sleep(Duration::from_millis(if stuck { 1000 } else { 20 }));
+async fn charge_card(billing: &Service, order: &str) -> Result<()> {
+    let is_stuck = ORDERS.last() == Some(&order) && !billing.was_stuck.replace(true);
+    let answer = sleep(Duration::from_millis(if is_stuck { 1000 } else { 20 }));
     let charge = async {
         let context = Context::current();
         let tenant = context.baggage().get("tenant").context("no tenant")?;
@@ -127,25 +103,55 @@ async fn charge_card(billing: &Service, order: &str, is_again: bool) -> Result<(
     span.await
 }
 
-async fn confirm_orders(shop: &Service, queues: &Queues) -> Result<()> {
-    let mut payments = shop.consumer(&queues.payments).await?;
-    for _ in ORDERS {
-        let payment = payments.next().await.context("no more payments")??;
+async fn confirm_orders(shop: &Service, queues: &Queues, stop: &Stop) -> Result<()> {
+    let confirmed = Cell::new(0);
+    let confirm = async |_: &Delivery, _: &amqp::Producer| {
         let confirm = async { Ok(()) };
         let providers = &shop.providers;
-        let confirm = providers.in_span("confirm order", SpanKind::Internal, confirm);
-        payment.process(async |_| confirm.await).await?;
-        payment.ack(BasicAckOptions::default()).await?;
-    }
+        let span = providers.in_span("confirm order", SpanKind::Internal, confirm);
+        span.await?;
+        confirmed.set(confirmed.get() + 1);
+        if confirmed.get() == ORDERS.len() {
+            stop.ask();
+        }
+        anyhow::Ok(())
+    };
+    let telemetry = &shop.telemetry;
+    let name = shop.providers.service;
+    consume(
+        telemetry,
+        &url(),
+        name,
+        &queues.payments,
+        stop.asked(),
+        confirm,
+    )
+    .await;
+    Ok(())
+}
+
+async fn publish(producer: &amqp::Producer, queue: &str, order: &str) -> Result<()> {
+    let confirm = producer.basic_publish(
+        "".into(),
+        queue.into(),
+        BasicPublishOptions::default(),
+        order.as_bytes(),
+        BasicProperties::default().with_message_id(order.into()),
+    );
+    let confirmation = confirm.await?.await?;
+    ensure!(
+        confirmation == Confirmation::Ack(None),
+        "{order} not taken: {confirmation:?}"
+    );
     Ok(())
 }
 
 struct Service {
     providers: Providers,
     telemetry: Telemetry,
-    known: amqp::ConnectionInfo,
     channel: Channel,
     producer: amqp::Producer,
+    was_stuck: Cell<bool>,
 }
 
 impl Service {
@@ -157,66 +163,49 @@ impl Service {
             let timed_out = error.is_some_and(|error| error.is::<Elapsed>());
             Some(if timed_out { "timeout" } else { "_OTHER" }.into())
         });
-        let (known, channel) = rabbitmq::channel(name).await?;
+        let (known, channel) = connect(name).await?;
         Ok(Self {
             providers,
-            producer: amqp::Producer::wrap(&telemetry, &known, channel.clone()),
+            producer: amqp::Producer::wrap(&telemetry, known, channel.clone()),
             channel,
-            known,
             telemetry,
+            was_stuck: Cell::default(),
         })
-    }
-
-    async fn publish(&self, queue: &ShortString, order: &str) -> Result<()> {
-        let confirm = self.producer.basic_publish(
-            "".into(),
-            queue.clone(),
-            BasicPublishOptions::default(),
-            order.as_bytes(),
-            BasicProperties::default().with_message_id(order.into()),
-        );
-        let confirmation = confirm.await?.await?;
-        ensure!(
-            confirmation == Confirmation::Ack(None),
-            "{order} not taken: {confirmation:?}"
-        );
-        Ok(())
-    }
-
-    async fn consumer(&self, queue: &ShortString) -> Result<amqp::Consumer> {
-        let consumer = self
-            .channel
-            .basic_consume(
-                queue.clone(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
-        Ok(amqp::Consumer::wrap(&self.telemetry, &self.known, consumer))
     }
 }
 
 /// Queues of this run's own, so that it meets nobody else's messages.
 struct Queues {
-    orders: ShortString,
-    payments: ShortString,
+    orders: String,
+    payments: String,
+    dead_letters: String,
 }
 
 impl Queues {
     fn new() -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let name = |name| format!("{name}-{:x}", now.subsec_micros()).into();
+        let name = |name| format!("{name}-{:x}", now.subsec_micros());
         Ok(Self {
             orders: name("orders"),
             payments: name("payments"),
+            dead_letters: name("dead-letters"),
         })
     }
 
     async fn declare(&self, channel: &Channel) -> Result<()> {
-        for queue in [&self.orders, &self.payments] {
+        // Through the default exchange, whose routing keys are names of queues.
+        let mut dead = FieldTable::default();
+        for (argument, value) in [("exchange", ""), ("routing-key", &self.dead_letters)] {
+            let value = AMQPValue::LongString(LongString::from(value));
+            dead.insert(format!("x-dead-letter-{argument}").into(), value);
+        }
+        for (queue, arguments) in [
+            (&self.dead_letters, FieldTable::default()),
+            (&self.orders, dead.clone()),
+            (&self.payments, dead),
+        ] {
             let options = QueueDeclareOptions::durable();
-            let declared = channel.queue_declare(queue.clone(), options, FieldTable::default());
+            let declared = channel.queue_declare(queue.as_str().into(), options, arguments);
             declared.await?;
         }
         Ok(())
@@ -224,16 +213,21 @@ impl Queues {
 
     /// Leaves the broker as it was.
     async fn delete(&self, channel: &Channel) -> Result<()> {
-        for queue in [&self.orders, &self.payments] {
-            let deleted = channel.queue_delete(queue.clone(), QueueDeleteOptions::default());
-            deleted.await?;
+        for queue in [&self.orders, &self.payments, &self.dead_letters] {
+            let options = QueueDeleteOptions::default();
+            channel.queue_delete(queue.as_str().into(), options).await?;
         }
         Ok(())
     }
 }
 
-const GUIDE: &str = "\
-How to read it: each `process orders` of billing stands below the `publish orders` of shop whose
+fn guide(queues: &Queues) -> String {
+    let Queues { orders, .. } = queues;
+    format!(
+        "\
+How to read it: each `process {orders}` of billing stands below the `publish {orders}` of shop whose
 message it handles, in one trace, and links to it (⇠). The last order was processed twice, for the
-first attempt failed and the message went back into the queue. Next, try
-OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 (the same in Jaeger or another back end).";
+first attempt failed and the message went back into the queue. Next, try --features otlp with
+OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 (the same in Jaeger or another back end)."
+    )
+}

@@ -1,43 +1,45 @@
 //! Orders of several requests are stored together, and the batch links to each of them.
 //!
 //! ```text
-//! cargo run --example jetstream_batch                           # localhost:4222
-//! NATS_URL=nats://user:password@host:4222 cargo run --example jetstream_batch
+//! cargo run --features nats --example jetstream_batch     # the server of `docker compose up --wait nats`
+//! NATS_URL=nats://user:password@host:4222 cargo run --features nats --example jetstream_batch
 //! ```
 //!
 //! `shop` publishes the orders of each request by one call, into a stream that this run creates.
 //! `store` receives them in batches, limited by count and time, prints a slip for each order and
 //! acknowledges it, or asks for it again.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
-mod nats;
-mod telemetry;
-
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use async_nats::ServerAddr;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, StorageType, Stream};
+use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::jetstream::{self as client, AckKind};
+use examples::nats::connect;
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use opentelemetry::trace::SpanKind;
 use otel_messaging::Telemetry;
 use otel_messaging::nats::jetstream::{Consumer, Producer};
 use otel_messaging::policy::{Policy, Rule};
-use tokio::time::timeout;
-
-use self::telemetry::Providers;
+use tokio::time::{sleep, timeout};
 
 /// The orders of each request.
 const REQUESTS: [&[&str]; 2] = [&["1", "2"], &["3"]];
 const ORDERS: usize = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Before the consumer is looked up again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let store = Service::start("store").await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -53,20 +55,21 @@ async fn main() -> Result<()> {
         })
         .await;
     created.context("is JetStream enabled? `nats-server -js` starts a server that has it")?;
-    let stream = store.context.get_stream(&name).await?;
 
     let work = async {
         take_orders(&shop, &run).await?;
-        store_orders(store.consumer(&stream).await?).await
+        store_orders(&store, &name, &stop).await;
+        anyhow::Ok(())
     };
     let ended = timeout(6 * TIMEOUT, work).await;
-    shop.context.delete_stream(&name).await?;
+    let cleaned_up = shop.context.delete_stream(&name).await;
 
     let programs = [&shop.providers, &store.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
     ended.context("the orders were not stored in time")??;
-    println!("{GUIDE}");
+    println!("{}", stop.last_words(GUIDE.to_owned()));
+    cleaned_up?;
     Ok(())
 }
 
@@ -91,34 +94,55 @@ async fn take_orders(shop: &Service, run: &str) -> Result<()> {
     Ok(())
 }
 
-async fn store_orders(consumer: Consumer<pull::Config>) -> Result<()> {
-    let messages = consumer.messages().await?;
+/// Stores batches until it is asked to stop. Neither a failed order ends it, nor does an error of the client.
+async fn store_orders(store: &Service, stream: &str, stop: &Stop) {
+    let stored = Cell::new(0);
+    while let Err(error) = look_up_and_store(store, stream, stop, &stored).await {
+        eprintln!("{stream}: {error:#}");
+        tokio::select! {
+            () = stop.asked() => return,
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// The same with one consumer, as long as that is good.
+async fn look_up_and_store(
+    store: &Service,
+    stream: &str,
+    stop: &Stop,
+    stored: &Cell<usize>,
+) -> Result<()> {
+    let messages = store.consumer(stream).await?.messages().await?;
     let mut batches = messages.batches(ORDERS, Duration::from_millis(100));
-    let mut stored = 0;
-    // A real service would loop for ever.
-    while stored < ORDERS {
-        let batch = batches.recv().await.context("no more orders")??;
-        batch
-            .process(async |orders| -> Result<()> {
-                for order in orders {
-                    // What is done for one order alone is a span in the trace of that order.
-                    let printed = order.process(async |order| print_slip(order)).await;
-                    let settled = match printed {
-                        Ok(()) => {
-                            stored += 1;
-                            order.double_ack().await
-                        }
-                        Err(OutOfPaper) => {
-                            println!("  store: out of paper, once more in a moment");
-                            let later = AckKind::Nak(Some(Duration::from_millis(100)));
-                            order.ack_with(later).await
-                        }
-                    };
-                    settled.map_err(|error| anyhow!(error))?;
+    while stored.get() < ORDERS {
+        let batch = tokio::select! {
+            biased;
+            () = stop.asked() => return Ok(()),
+            next = batches.recv() => next.context("no more messages")??,
+        };
+        let store = batch.process(async |orders| {
+            for order in orders {
+                // What is done for one order alone is a span in the trace of that order.
+                let printed = order.process(async |order| print_slip(order)).await;
+                let settled = match printed {
+                    Ok(()) => {
+                        stored.set(stored.get() + 1);
+                        order.double_ack().await
+                    }
+                    Err(OutOfPaper) => {
+                        println!("  store: out of paper, once more in a moment");
+                        let later = AckKind::Nak(Some(Duration::from_millis(100)));
+                        order.ack_with(later).await
+                    }
+                };
+                if let Err(error) = settled {
+                    // Without an answer, the server delivers it again.
+                    eprintln!("{}: {error:#}", order.subject);
                 }
-                Ok(())
-            })
-            .await?;
+            }
+        });
+        store.await;
     }
     Ok(())
 }
@@ -146,7 +170,7 @@ struct Service {
 impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
-        let (client, address) = nats::connect(name).await?;
+        let (client, address) = connect(name).await?;
         // Each order has a subject of its own: names of spans have what stands for all of them.
         let policy = Policy::new().rule(Rule::of("orders.*").template("orders.*"));
         Ok(Self {
@@ -164,14 +188,15 @@ impl Service {
             .client_id(self.providers.service)
     }
 
-    async fn consumer(&self, stream: &Stream) -> Result<Consumer<pull::Config>> {
-        let consumer = stream
-            .create_consumer(pull::Config {
-                durable_name: Some(self.providers.service.to_owned()),
-                filter_subject: stream.cached_info().config.subjects.concat(),
-                ..pull::Config::default()
-            })
-            .await?;
+    async fn consumer(&self, stream: &str) -> Result<Consumer<pull::Config>> {
+        let config = pull::Config {
+            durable_name: Some(self.providers.service.to_owned()),
+            // More often than that, an order is not tried.
+            max_deliver: 3,
+            ..pull::Config::default()
+        };
+        let consumer = self.context.create_consumer_on_stream(config, stream);
+        let consumer = consumer.await?;
         Ok(Consumer::wrap(&self.telemetry, consumer)
             .server(self.address.host(), self.address.port())
             .client_id(self.providers.service))

@@ -2,34 +2,34 @@
 //!
 //! ```text
 //! cargo run --example kafka_batch                                # embedded mock cluster
-//! KAFKA_BROKERS=localhost:9092 cargo run --example kafka_batch   # a cluster of yours
+//! KAFKA_BROKERS=127.0.0.1:9092 cargo run --example kafka_batch   # a cluster of yours
 //! ```
 //!
 //! `shop` takes three requests: two of them send one order each, the last one sends three by one
 //! call. `billing` receives all five as one batch. One order fails and goes to a retry topic.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
-
-mod cluster;
-mod telemetry;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use opentelemetry::trace::SpanKind;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::{Received, kafka};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use self::telemetry::Providers;
-
-type Cluster = cluster::Cluster<2>;
+type Cluster = examples::kafka::Cluster<2>;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Before a batch is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
 const REQUESTS: [&[&str]; 3] = [
     &["order 1"],
     &["order 2"],
@@ -39,19 +39,20 @@ const ORDERS: usize = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
     let cluster = Cluster::from_env(["orders", "orders-retry"]).await?;
     let (shop, billing) = (Providers::new("shop")?, Providers::new("billing")?);
-    let done = async {
+    let work = async {
         take_orders(&shop, &cluster).await?;
-        bill_orders(&billing, &cluster).await
+        bill_orders(&billing, &cluster, &stop).await
     };
-    let done = done.await;
+    let ended = timeout(TIMEOUT, work).await;
 
     let cleaned_up = cluster.clean_up(&["billing"]).await;
     println!("\n{}\n", telemetry::tree(&[&shop, &billing])?);
     telemetry::shut_down(&[&shop, &billing]);
-    done?;
-    println!("{GUIDE}");
+    ended.context("no orders came")??;
+    println!("{}", stop.last_words(guide(&cluster)));
     cleaned_up
 }
 
@@ -80,7 +81,7 @@ async fn take_orders(shop: &Providers, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn bill_orders(billing: &Providers, cluster: &Cluster) -> Result<()> {
+async fn bill_orders(billing: &Providers, cluster: &Cluster, stop: &Stop) -> Result<()> {
     // Each of at most 10 traces gets a span that shows when, and with which batch, it was handled.
     let policy = Policy::new().rule(Rule::of("orders*").fan_back(10));
     let telemetry = billing.telemetry().policy(policy);
@@ -91,22 +92,52 @@ async fn bill_orders(billing: &Providers, cluster: &Cluster) -> Result<()> {
     let [orders, retries] = &cluster.topics;
     consumer.subscribe(&[orders])?;
 
-    // A real service would loop for ever, and commit each batch.
+    let mut billed = 0;
     let mut batches = consumer.batches(ORDERS, TIMEOUT);
-    let batch = timeout(TIMEOUT, batches.recv()).await;
-    let batch = batch.context("no orders came")??;
-    batch
-        .process(async |orders| -> Result<()> {
-            for order in orders.iter().filter(|order| is_out_of_stock(order)) {
-                // What is done for one order alone is a span in the trace of that order.
-                let shipped =
-                    order.process(async |order| try_again(&producer, retries, order).await);
-                shipped.await?;
+    while billed < ORDERS {
+        let received = tokio::select! {
+            biased;
+            () = stop.asked() => return Ok(()),
+            received = batches.recv() => received,
+        };
+        let batch = match received {
+            Ok(batch) => batch,
+            // This client is of no use any more.
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
+            Err(error) => {
+                // The client tries again by itself.
+                eprintln!("{error}");
+                continue;
             }
-            Ok(())
-        })
-        .await?;
-    consumer.commit(&batch.offsets()?, CommitMode::Sync)?;
+        };
+        // One order that fails does not fail the batch; the broker may.
+        let bill = async || {
+            let billed = batch.process(async |orders| -> Result<()> {
+                for order in orders.iter().filter(|order| is_out_of_stock(order)) {
+                    // What is done for one order alone is a span in the trace of that order.
+                    let shipped =
+                        order.process(async |order| try_again(&producer, retries, order).await);
+                    shipped.await?;
+                }
+                Ok(())
+            });
+            billed.await
+        };
+        while let Err(error) = bill().await {
+            eprintln!("{orders}: {error:#}");
+            tokio::select! {
+                () = stop.asked() => return Ok(()),
+                () = sleep(PAUSE) => {}
+            }
+        }
+        billed += batch.len();
+        let committed = batch.offsets();
+        let committed = committed.and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync));
+        if let Err(error) = committed {
+            // It is delivered again after a restart.
+            eprintln!("{orders}: {error}");
+        }
+    }
     Ok(())
 }
 
@@ -128,9 +159,14 @@ async fn try_again(
     Ok(())
 }
 
-const GUIDE: &str = "\
-How to read it: `process orders` of billing is one span for all five orders, in a trace of its own,
+fn guide(cluster: &Cluster) -> String {
+    let [orders, retries] = &cluster.topics;
+    format!(
+        "\
+How to read it: `process {orders}` of billing is one span for all five orders, in a trace of its own,
 with a link (⇠) to where each was created. So that the traces of shop show it too, each has a span
-`batch orders` with a link back to the batch, and to each of its orders (Rule::fan_back). The order that
-was out of stock has a span of its own, in its own trace; `send orders-retry` links to the attempt
-before it.";
+`batch {orders}` with a link back to the batch, and to each of its orders (Rule::fan_back). The order that
+was out of stock has a span of its own, in its own trace; `send {retries}` links to the attempt
+before it."
+    )
+}

@@ -2,55 +2,54 @@
 //!
 //! ```text
 //! cargo run --example kafka_roundtrip                                # embedded mock cluster
-//! KAFKA_BROKERS=localhost:9092 cargo run --example kafka_roundtrip   # a cluster of yours
+//! KAFKA_BROKERS=127.0.0.1:9092 cargo run --example kafka_roundtrip   # a cluster of yours
 //! ```
 //!
 //! `shop` sends orders, `billing` charges the card and reports the payment, `shop` confirms. Both
 //! run in this process, but each has telemetry and clients of its own, as two programs would.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
-//! `telemetry/mod.rs`, which is what a program sets up once.
+//! Each of them handles its messages by the loop in `kafka/consume.rs`. With `--features otlp` and
+//! `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see `telemetry/mod.rs`, which is what a
+//! program sets up once.
 
-mod cluster;
-mod telemetry;
-
+use std::cell::Cell;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
+use examples::kafka::consume;
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use otel_messaging::{Telemetry, kafka};
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::message::Message as _;
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
-use self::telemetry::Providers;
-
-type Cluster = cluster::Cluster<2>;
+type Cluster = examples::kafka::Cluster<3>;
 
 const ORDERS: [&str; 2] = ["order 1", "order 2"];
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let cluster = Cluster::from_env(["orders", "payments"]).await?;
-    let [orders, payments] = &cluster.topics;
+    let stop = Stop::on_ctrl_c().await;
+    let cluster = Cluster::from_env(["orders", "payments", "dead-letters"]).await?;
     let shop = Service::start("shop", &cluster)?;
     let billing = Service::start("billing", &cluster)?;
 
-    let ended = tokio::select! {
-        ended = async { tokio::try_join!(
-            take_orders(&shop, orders),
-            bill_orders(&billing, billing.consumer(&cluster, orders)?, payments),
-            confirm_orders(&shop, shop.consumer(&cluster, payments)?),
-        ) } => ended.map(|_| GUIDE),
-        _ = tokio::signal::ctrl_c() => Ok("Interrupted."),
-        () = sleep(6 * TIMEOUT) => Err(anyhow!("orders not confirmed after {:?}", 6 * TIMEOUT)),
+    let work = async {
+        tokio::try_join!(
+            take_orders(&shop, &cluster),
+            bill_orders(&billing, &cluster, &stop),
+            confirm_orders(&shop, &cluster, &stop),
+        )
     };
+    let ended = timeout(6 * TIMEOUT, work).await;
 
     // A send span ends with its delivery report: the producers come first, then the spans.
     let shop_flushed = shop.producer.flush(TIMEOUT);
@@ -59,12 +58,14 @@ async fn main() -> Result<()> {
     let programs = [&shop.providers, &billing.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
-    println!("{}", ended?);
+    ended.context("the orders were not confirmed in time")??;
+    println!("{}", stop.last_words(guide(&cluster)));
     shop_flushed.and(billing_flushed)?;
     cleaned_up
 }
 
-async fn take_orders(shop: &Service, orders: &str) -> Result<()> {
+async fn take_orders(shop: &Service, cluster: &Cluster) -> Result<()> {
+    let [orders, ..] = &cluster.topics;
     // Baggage travels with each message that is sent while it is current.
     let tenant = Context::new().with_baggage([KeyValue::new("tenant", "acme")]);
     for order in ORDERS {
@@ -77,35 +78,23 @@ async fn take_orders(shop: &Service, orders: &str) -> Result<()> {
     Ok(())
 }
 
-async fn bill_orders(billing: &Service, orders: kafka::Consumer, payments: &str) -> Result<()> {
-    // A real service would loop for ever.
-    for _ in ORDERS {
-        let order = orders.recv().await?;
-        let mut attempt = 1;
-        // Each attempt is a process span of its own.
-        while let Err(error) = order
-            .process(async |order| -> Result<()> {
-                let id = order.payload_view::<str>().context("no payload")??;
-                charge_card(billing, id, attempt).await?;
-                billing.send(payments, id).await
-            })
-            .await
-        {
-            if attempt == 3 {
-                return Err(error);
-            }
-            println!("  billing: {error}, trying again");
-            attempt += 1;
-        }
-        orders.commit_message(&order, CommitMode::Async)?;
-    }
+async fn bill_orders(billing: &Service, cluster: &Cluster, stop: &Stop) -> Result<()> {
+    let [orders, payments, dead_letters] = &cluster.topics;
+    let consumer = billing.consumer(cluster, orders)?;
+    let bill = async |order: &BorrowedMessage<'_>| {
+        let id = order.payload_view::<str>().context("no payload")??;
+        charge_card(billing, id).await?;
+        billing.send(payments, id).await
+    };
+    let producer = &billing.producer;
+    consume(&consumer, producer, dead_letters, stop.asked(), bill).await?;
     Ok(())
 }
 
 /// Charges a card. The card network does not answer the first request for the last order.
-async fn charge_card(billing: &Service, order: &str, attempt: u32) -> Result<()> {
-    let stuck = attempt == 1 && ORDERS.last() == Some(&order);
-    let answer = sleep(Duration::from_millis(if stuck { 1000 } else { 20 }));
+async fn charge_card(billing: &Service, order: &str) -> Result<()> {
+    let is_stuck = ORDERS.last() == Some(&order) && !billing.was_stuck.replace(true);
+    let answer = sleep(Duration::from_millis(if is_stuck { 1000 } else { 20 }));
     let charge = async {
         let context = Context::current();
         let tenant = context.baggage().get("tenant").context("no tenant")?;
@@ -121,15 +110,23 @@ async fn charge_card(billing: &Service, order: &str, attempt: u32) -> Result<()>
     span.await
 }
 
-async fn confirm_orders(shop: &Service, payments: kafka::Consumer) -> Result<()> {
-    for _ in ORDERS {
-        let payment = payments.recv().await?;
+async fn confirm_orders(shop: &Service, cluster: &Cluster, stop: &Stop) -> Result<()> {
+    let [_, payments, dead_letters] = &cluster.topics;
+    let consumer = shop.consumer(cluster, payments)?;
+    let confirmed = Cell::new(0);
+    let confirm = async |_: &BorrowedMessage<'_>| {
         let confirm = async { Ok(()) };
         let providers = &shop.providers;
-        let confirm = providers.in_span("confirm order", SpanKind::Internal, confirm);
-        payment.process(async |_| confirm.await).await?;
-        payments.commit_message(&payment, CommitMode::Async)?;
-    }
+        let span = providers.in_span("confirm order", SpanKind::Internal, confirm);
+        span.await?;
+        confirmed.set(confirmed.get() + 1);
+        if confirmed.get() == ORDERS.len() {
+            stop.ask();
+        }
+        anyhow::Ok(())
+    };
+    let producer = &shop.producer;
+    consume(&consumer, producer, dead_letters, stop.asked(), confirm).await?;
     Ok(())
 }
 
@@ -137,6 +134,7 @@ struct Service {
     providers: Providers,
     telemetry: Telemetry,
     producer: kafka::Producer,
+    was_stuck: Cell<bool>,
 }
 
 impl Service {
@@ -153,6 +151,7 @@ impl Service {
             producer: kafka::Producer::wrap(&telemetry, producer),
             providers,
             telemetry,
+            was_stuck: Cell::default(),
         })
     }
 
@@ -170,8 +169,13 @@ impl Service {
     }
 }
 
-const GUIDE: &str = "\
-How to read it: each `process orders` of billing stands below the `send orders` of shop whose
+fn guide(cluster: &Cluster) -> String {
+    let [orders, ..] = &cluster.topics;
+    format!(
+        "\
+How to read it: each `process {orders}` of billing stands below the `send {orders}` of shop whose
 message it handles, in one trace, and links to it (⇠). The last order was processed twice, for the
-first attempt failed. Next, try KAFKA_BROKERS=localhost:9092 (a real cluster) or
-OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 (the same in Jaeger or another back end).";
+first attempt failed. Next, try KAFKA_BROKERS=127.0.0.1:9092 (a real cluster), or --features otlp with
+OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 (the same in Jaeger or another back end)."
+    )
+}

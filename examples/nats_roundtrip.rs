@@ -2,36 +2,36 @@
 //! its trace stays whole.
 //!
 //! ```text
-//! cargo run --example nats_roundtrip                            # localhost:4222
-//! NATS_URL=nats://user:password@host:4222 cargo run --example nats_roundtrip
+//! cargo run --features nats --example nats_roundtrip     # the server of `docker compose up --wait nats`
+//! NATS_URL=nats://user:password@host:4222 cargo run --features nats --example nats_roundtrip
 //! ```
 //!
 //! `shop` asks `stock` for the price and publishes the order, `billing` charges the card and reports
 //! the payment, `shop` confirms. All run in this process, but each has telemetry and a connection of
 //! its own, as three programs would.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
-mod nats;
-mod telemetry;
-
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use async_nats::Subscriber;
+use async_nats::{Message, Subscriber};
+use examples::nats::{connect, consume};
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use futures::StreamExt as _;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::nats::{Consumer, Messages, Producer};
 use tokio::time::timeout;
-
-use self::telemetry::Providers;
 
 const ORDERS: [&str; 2] = ["1", "2"];
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let stock = Service::start("stock").await?;
     let billing = Service::start("billing").await?;
@@ -45,9 +45,9 @@ async fn main() -> Result<()> {
     let work = async {
         tokio::try_join!(
             take_orders(&shop, &subjects),
-            tell_prices(&stock, requests),
-            bill_orders(&billing, orders, &subjects),
-            confirm_orders(payments),
+            tell_prices(&stock, requests, &stop),
+            bill_orders(&billing, orders, &subjects, &stop),
+            confirm_orders(payments, &stop),
         )
     };
     let ended = timeout(6 * TIMEOUT, work).await;
@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
     ended.context("the orders were not confirmed in time")??;
-    println!("{GUIDE}");
+    println!("{}", stop.last_words(guide(&subjects)));
     Ok(())
 }
 
@@ -79,46 +79,43 @@ async fn take_orders(shop: &Service, subjects: &Subjects) -> Result<()> {
     Ok(())
 }
 
-async fn tell_prices(stock: &Service, mut requests: Messages<Subscriber>) -> Result<()> {
-    // A real service would loop for ever.
-    for _ in ORDERS {
-        let request = requests.next().await.context("the connection is closed")?;
-        request
-            .process(async |request| -> Result<()> {
-                let asking = request.reply.clone().context("nobody asks")?;
-                Ok(stock.producer.publish(asking, "12".into()).await?)
-            })
-            .await?;
-    }
+async fn tell_prices(stock: &Service, requests: Messages<Subscriber>, stop: &Stop) -> Result<()> {
+    let tell = async |request: &Message| -> Result<()> {
+        let asking = request.reply.clone().context("nobody asks")?;
+        Ok(stock.producer.publish(asking, "12".into()).await?)
+    };
+    consume(requests, stop.asked(), tell).await;
     Ok(())
 }
 
 async fn bill_orders(
     billing: &Service,
-    mut orders: Messages<Subscriber>,
+    orders: Messages<Subscriber>,
     subjects: &Subjects,
+    stop: &Stop,
 ) -> Result<()> {
-    for _ in ORDERS {
-        let order = orders.next().await.context("the connection is closed")?;
-        order
-            .process(async |order| -> Result<()> {
-                let id = order.subject.rsplit('.').next().context("no order")?;
-                println!("  billing: order {id} charged");
-                let payment = billing
-                    .producer
-                    .publish(subjects.payments(id), "paid".into());
-                Ok(payment.await?)
-            })
-            .await?;
-    }
+    let bill = async |order: &Message| -> Result<()> {
+        let id = order.subject.rsplit('.').next().context("no order")?;
+        println!("  billing: order {id} charged");
+        let payment = billing
+            .producer
+            .publish(subjects.payments(id), "paid".into());
+        Ok(payment.await?)
+    };
+    consume(orders, stop.asked(), bill).await;
     Ok(())
 }
 
-async fn confirm_orders(mut payments: Messages<Subscriber>) -> Result<()> {
-    for _ in ORDERS {
-        let payment = payments.next().await.context("the connection is closed")?;
-        payment.process(async |_| ()).await;
-    }
+async fn confirm_orders(payments: Messages<Subscriber>, stop: &Stop) -> Result<()> {
+    let confirmed = Cell::new(0);
+    let confirm = async |_: &Message| {
+        confirmed.set(confirmed.get() + 1);
+        if confirmed.get() == ORDERS.len() {
+            stop.ask();
+        }
+        anyhow::Ok(())
+    };
+    consume(payments, stop.asked(), confirm).await;
     Ok(())
 }
 
@@ -132,7 +129,7 @@ impl Service {
     async fn start(name: &'static str) -> Result<Self> {
         let providers = Providers::new(name)?;
         let telemetry = providers.telemetry();
-        let (client, address) = nats::connect(name).await?;
+        let (client, address) = connect(name).await?;
         // The client does not tell where it is connected to, nor what it is called.
         let producer = Producer::wrap(&telemetry, client.clone());
         let consumer = Consumer::wrap(&telemetry, client);
@@ -174,7 +171,12 @@ impl Subjects {
     }
 }
 
-const GUIDE: &str = "\
+fn guide(subjects: &Subjects) -> String {
+    format!(
+        "\
 How to read it: below each `POST /orders` of shop stand the request for the price, with its answer,
-and the order, in one trace. `process orders.….*` of billing is named by the pattern that it
-subscribed to, for there is a subject for each order; `_INBOX` stands for the inboxes of answers.";
+and the order, in one trace. `process {}` of billing is named by the pattern that it
+subscribed to, for there is a subject for each order; `_INBOX` stands for the inboxes of answers.",
+        subjects.orders("*")
+    )
+}

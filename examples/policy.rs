@@ -2,22 +2,24 @@
 //!
 //! ```text
 //! cargo run --example policy                                # embedded mock cluster
-//! KAFKA_BROKERS=localhost:9092 cargo run --example policy   # a cluster of yours
+//! KAFKA_BROKERS=127.0.0.1:9092 cargo run --example policy   # a cluster of yours
 //! ```
 //!
 //! `shop` sends a message to each topic, all in the same way: in a sampled trace and with baggage.
 //! `billing` takes them as its policy says: those on `orders` in full; those on `partner.orders`
 //! from somebody whose traces it does not go on with; those on `health` without a span.
 //!
-//! With `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
+//! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
-mod cluster;
-mod telemetry;
-
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use examples::kafka::consume;
+use examples::stop::Stop;
+use examples::telemetry::{self, Providers};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::{Context, KeyValue};
@@ -27,12 +29,14 @@ use otel_messaging::kafka;
 use otel_messaging::policy::{Incoming, Policy, Record, Rule};
 use otel_messaging::testing::TraceTree;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::timeout;
 
-use self::telemetry::Providers;
+type Cluster = examples::kafka::Cluster<4>;
 
-type Cluster = cluster::Cluster<3>;
+/// Of each topic, what its handler had of baggage.
+type Seen = BTreeMap<String, String>;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -46,29 +50,30 @@ fn policy() -> Policy {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let cluster = Cluster::from_env(["orders", "partner.orders", "health"]).await?;
+    let stop = Stop::on_ctrl_c().await;
+    let topics = ["orders", "partner.orders", "health", "dead-letters"];
+    let cluster = Cluster::from_env(topics).await?;
+    let [topics @ .., dead_letters] = &cluster.topics;
     let (shop, billing) = (Providers::new("shop")?, Providers::new("billing")?);
 
-    let done = async {
-        let mut seen = Vec::new();
-        for topic in &cluster.topics {
-            send(&shop, &cluster, topic).await?;
-            seen.push(receive(&billing, &cluster, topic).await?);
-        }
-        Ok::<_, anyhow::Error>(seen)
+    let work = async {
+        send(&shop, &cluster, topics).await?;
+        receive(&billing, &cluster, topics, dead_letters, &stop).await
     };
-    let done = done.await;
+    let ended = timeout(TIMEOUT, work).await;
 
     let cleaned_up = cluster.clean_up(&["billing"]).await;
+    let seen = ended.context("the messages did not come")??;
     let (of_shop, of_billing) = (shop.spans()?, billing.spans()?);
     let metrics = billing.metrics()?;
-    for (topic, seen) in cluster.topics.iter().zip(done.iter().flatten()) {
+    for topic in topics {
         let tree = TraceTree::new()
             .service("shop", about(topic, &of_shop))
             .service("billing", about(topic, &of_billing))
             .color(telemetry::wants_color());
         println!("\n{topic}\n\n{tree}");
-        println!("\nbaggage in the handler of billing: {seen}");
+        let baggage = seen.get(topic).map_or("not seen", String::as_str);
+        println!("\nbaggage in the handler of billing: {baggage}");
         println!(
             "metrics of billing: {}",
             listed(metrics.iter().flat_map(|metrics| measured(topic, metrics)))
@@ -76,36 +81,51 @@ async fn main() -> Result<()> {
     }
     println!();
     telemetry::shut_down(&[&shop, &billing]);
-    done?;
-    println!("{GUIDE}");
+    println!("{}", stop.last_words(guide(topics)));
     cleaned_up
 }
 
-async fn send(shop: &Providers, cluster: &Cluster, topic: &str) -> Result<()> {
+async fn send(shop: &Providers, cluster: &Cluster, topics: &[String]) -> Result<()> {
     let producer: FutureProducer = cluster.client("shop").create()?;
     let producer = kafka::Producer::wrap(&shop.telemetry(), producer);
-    let baggage = [
-        KeyValue::new("tenant", "acme"),
-        KeyValue::new("role", "admin"),
-    ];
-    let record = FutureRecord::to(topic).key("7").payload("two books");
-    let sending = producer.send(record, TIMEOUT);
-    let sent = sending.with_context(Context::new().with_baggage(baggage));
-    sent.await.map_err(|(error, _)| error)?;
+    for topic in topics {
+        let baggage = [
+            KeyValue::new("tenant", "acme"),
+            KeyValue::new("role", "admin"),
+        ];
+        let record = FutureRecord::to(topic).key("7").payload("two books");
+        let sending = producer.send(record, TIMEOUT);
+        let sent = sending.with_context(Context::new().with_baggage(baggage));
+        sent.await.map_err(|(error, _)| error)?;
+    }
     Ok(())
 }
 
-/// Receives a message, and returns the baggage that its handler has.
-async fn receive(billing: &Providers, cluster: &Cluster, topic: &str) -> Result<String> {
-    let consumer: StreamConsumer = cluster.consumer("billing").create()?;
+async fn receive(
+    billing: &Providers,
+    cluster: &Cluster,
+    topics: &[String],
+    dead_letters: &str,
+    stop: &Stop,
+) -> Result<Seen> {
     let telemetry = billing.telemetry().policy(policy());
+    let producer: FutureProducer = cluster.client("billing").create()?;
+    let producer = kafka::Producer::wrap(&telemetry, producer);
+    let consumer: StreamConsumer = cluster.consumer("billing").create()?;
     let consumer = kafka::Consumer::wrap(&telemetry, consumer);
-    consumer.subscribe(&[topic])?;
-    let message = timeout(TIMEOUT, consumer.recv());
-    let message = message.await.context("no message came")??;
-    message
-        .process(async |_| -> Result<String> { Ok(members(&Context::current())) })
-        .await
+    let names: Vec<_> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&names)?;
+    let seen = RefCell::new(Seen::new());
+    let see = async |message: &BorrowedMessage<'_>| {
+        let mut seen = seen.borrow_mut();
+        seen.insert(message.topic().to_owned(), members(&Context::current()));
+        if seen.len() == topics.len() {
+            stop.ask();
+        }
+        anyhow::Ok(())
+    };
+    consume(&consumer, &producer, dead_letters, stop.asked(), see).await?;
+    Ok(seen.into_inner())
 }
 
 fn members(context: &Context) -> String {
@@ -162,8 +182,13 @@ fn listed(texts: impl Iterator<Item = String>) -> String {
     texts.join(", ")
 }
 
-const GUIDE: &str = "\
-How to read it: shop sends to all three in the same way. Of `orders`, billing continues the trace and
-takes the baggage as it is. Of `partner.orders` it starts a trace of its own that links to the one
-that came (⇠), so that no stranger decides what is sampled, and drops the baggage. Of `health` it
-records nothing.";
+fn guide(topics: &[String; 3]) -> String {
+    let [orders, of_partners, health] = topics;
+    format!(
+        "\
+How to read it: shop sends to all three in the same way. Of `{orders}`, billing continues the trace and
+takes the baggage as it is. Of `{of_partners}` it starts a trace of its own that links to the one
+that came (⇠), so that no stranger decides what is sampled, and drops the baggage. Of `{health}` it
+records nothing."
+    )
+}

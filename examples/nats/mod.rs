@@ -1,25 +1,55 @@
-//! The server of the NATS examples: the one that `NATS_URL` names.
+//! The server of the NATS examples: the one that `NATS_URL` names, or the one of `docker compose up`.
+
+mod consume;
+pub mod jetstream;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use anyhow::{Context as _, Result, bail};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, ServerAddr};
 use tokio::time::timeout;
 
+pub use self::consume::consume;
 use crate::telemetry::variable;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A connection of a program's own, and the address that it was made to, which the client does not tell.
-pub(crate) async fn connect(program: &str) -> Result<(Client, ServerAddr)> {
+///
+/// # Errors
+///
+/// No server answers in time, or it refuses the login.
+pub async fn connect(program: &str) -> Result<(Client, ServerAddr)> {
     let url = variable("NATS_URL");
-    let url = url.as_deref().unwrap_or("nats://localhost:4222");
+    let url = url.as_deref().unwrap_or("nats://127.0.0.1:4222");
     let address: ServerAddr = url.parse().context("NATS_URL")?;
+    let at = format!("{}:{}", address.host(), address.port());
+    println!("NATS of {program}: {at}");
     let connecting = ConnectOptions::new().name(program).connect(address.clone());
-    let connected = timeout(TIMEOUT, connecting).await.context(NO_SERVER)?;
-    Ok((connected.context(NO_SERVER)?, address))
+    match timeout(TIMEOUT, connecting).await {
+        Ok(Ok(client)) => Ok((client, address)),
+        Ok(Err(error)) if is_about_login(error.kind()) => Err(error).context(format!(
+            "the nats-server at {at} refuses the login. {LOGIN}"
+        )),
+        Ok(Err(error)) => Err(error).context(no_server(&at)),
+        Err(_) => bail!(no_server(&at)),
+    }
 }
 
-const NO_SERVER: &str = "no nats-server answers at NATS_URL. \
-To get one: `docker compose up --wait nats`, or `apt-get install nats-server` and \
-`nats-server -js`. Unset, NATS_URL is nats://localhost:4222";
+fn is_about_login(kind: ConnectErrorKind) -> bool {
+    matches!(
+        kind,
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation
+    )
+}
+
+const LOGIN: &str = "Are user and password in NATS_URL right (nats://user:password@host:4222)?";
+
+fn no_server(at: &str) -> String {
+    format!(
+        "no nats-server answers at {at}. Is NATS_URL right? Is the server running? \
+        `docker compose up --wait nats` starts one at 127.0.0.1:4222; so does `nats-server -js`, \
+        of the Debian package nats-server"
+    )
+}

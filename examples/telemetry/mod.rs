@@ -1,16 +1,16 @@
 //! What a program sets up once: where its spans and metrics go, and that the last of them get there.
 //!
-//! All examples share this file. With `OTEL_EXPORTER_OTLP_ENDPOINT` set, what is recorded goes there
-//! over OTLP/HTTP; with `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`
+//! All examples share this file. With the feature `otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, what is recorded
+//! goes there over OTLP/HTTP; with `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`
 //! only this signal does, or does so to another place. If that fails, a line says so; the exit code is
 //! about the messages. What the examples show is kept in memory besides, which yours has no need of.
 
-#![allow(dead_code, reason = "not every example uses all of it")]
+#[cfg(feature = "otlp")]
+mod otlp;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::Result;
 use opentelemetry::Context;
@@ -18,7 +18,6 @@ use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{
     SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
-use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
@@ -27,13 +26,11 @@ use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData
 use otel_messaging::Telemetry;
 use otel_messaging::testing::TraceTree;
 
-/// How long an export may take: a program shall not wait for a collector for longer when it ends.
-const TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The providers of one program.
-pub(crate) struct Providers {
+#[derive(Debug)]
+pub struct Providers {
     /// The name of the program, as its `service.name`.
-    pub(crate) service: &'static str,
+    pub service: &'static str,
     tracers: SdkTracerProvider,
     meters: SdkMeterProvider,
     spans: InMemorySpanExporter,
@@ -41,26 +38,25 @@ pub(crate) struct Providers {
 }
 
 impl Providers {
-    pub(crate) fn new(service: &'static str) -> Result<Self> {
+    /// Those of a program of this name.
+    ///
+    /// # Errors
+    ///
+    /// An address that is no address.
+    pub fn new(service: &'static str) -> Result<Self> {
         let resource = Resource::builder().with_service_name(service).build();
         let (spans, metrics) = (
             InMemorySpanExporter::default(),
             InMemoryMetricExporter::default(),
         );
-        let mut tracers = SdkTracerProvider::builder()
+        let tracers = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_simple_exporter(spans.clone());
-        if endpoint("TRACES").is_some() {
-            let exporter = SpanExporter::builder().with_http().with_timeout(TIMEOUT);
-            tracers = tracers.with_batch_exporter(exporter.build()?);
-        }
-        let mut meters = SdkMeterProvider::builder()
+        let meters = SdkMeterProvider::builder()
             .with_resource(resource)
             .with_periodic_exporter(metrics.clone());
-        if endpoint("METRICS").is_some() {
-            let exporter = MetricExporter::builder().with_http().with_timeout(TIMEOUT);
-            meters = meters.with_periodic_exporter(exporter.build()?);
-        }
+        #[cfg(feature = "otlp")]
+        let (tracers, meters) = (otlp::traces(tracers)?, otlp::metrics(meters)?);
         Ok(Self {
             service,
             tracers: tracers.build(),
@@ -71,19 +67,19 @@ impl Providers {
     }
 
     /// What each wrapped client is given.
-    pub(crate) fn telemetry(&self) -> Telemetry {
+    #[must_use]
+    pub fn telemetry(&self) -> Telemetry {
         Telemetry::new()
             .tracer_provider(self.tracers.clone())
             .meter_provider(self.meters.clone())
     }
 
     /// Does `work` in a span of the application's own.
-    pub(crate) async fn in_span<T, F>(
-        &self,
-        name: &'static str,
-        kind: SpanKind,
-        work: F,
-    ) -> Result<T>
+    ///
+    /// # Errors
+    ///
+    /// That of the work.
+    pub async fn in_span<T, F>(&self, name: &'static str, kind: SpanKind, work: F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -100,12 +96,20 @@ impl Providers {
     }
 
     /// The spans that have ended.
-    pub(crate) fn spans(&self) -> Result<Vec<SpanData>> {
+    ///
+    /// # Errors
+    ///
+    /// The exporter in memory fails.
+    pub fn spans(&self) -> Result<Vec<SpanData>> {
         Ok(self.spans.get_finished_spans()?)
     }
 
     /// The metrics as they stand.
-    pub(crate) fn metrics(&self) -> Result<Option<ResourceMetrics>> {
+    ///
+    /// # Errors
+    ///
+    /// The exporter in memory fails.
+    pub fn metrics(&self) -> Result<Option<ResourceMetrics>> {
         // The collector may have failed; what is kept in memory is there all the same.
         let _ = self.meters.force_flush();
         Ok(self.metrics.get_finished_metrics()?.pop())
@@ -121,7 +125,11 @@ impl Providers {
 }
 
 /// The traces of several programs.
-pub(crate) fn tree(programs: &[&Providers]) -> Result<TraceTree> {
+///
+/// # Errors
+///
+/// The exporter in memory fails.
+pub fn tree(programs: &[&Providers]) -> Result<TraceTree> {
     let mut tree = TraceTree::new().color(wants_color());
     for program in programs {
         tree = tree.service(program.service, program.spans()?);
@@ -129,12 +137,14 @@ pub(crate) fn tree(programs: &[&Providers]) -> Result<TraceTree> {
     Ok(tree)
 }
 
-pub(crate) fn wants_color() -> bool {
+/// Whether the output is a terminal whose user has nothing against colours.
+#[must_use]
+pub fn wants_color() -> bool {
     io::stdout().is_terminal() && variable("NO_COLOR").is_none()
 }
 
 /// The last thing that programs do: their clients have sent what they had to send.
-pub(crate) fn shut_down(programs: &[&Providers]) {
+pub fn shut_down(programs: &[&Providers]) {
     // At the same time, so that a collector that hangs is waited for once.
     let results: Vec<_> = thread::scope(|scope| {
         let mut threads = Vec::new();
@@ -153,15 +163,20 @@ fn tell(signal: &str, endpoint: Option<String>, results: Vec<OTelSdkResult>) {
     let failed = results.into_iter().find_map(Result::err);
     match (endpoint, failed) {
         (None, _) => {}
-        // Its value may hold a password.
+        #[cfg(not(feature = "otlp"))]
+        (Some(name), _) => println!(
+            "{signal} not exported to the address in {name}: run it with `--features otlp`."
+        ),
+        #[cfg(feature = "otlp")]
         (Some(name), None) => println!("{signal} exported to the address in {name}."),
+        #[cfg(feature = "otlp")]
         (Some(name), Some(error)) => {
             println!("{signal} not exported to the address in {name} (OTLP/HTTP): {error}.");
         }
     }
 }
 
-/// The variable that says where a signal goes.
+/// The variable that says where a signal goes; its value may hold a password.
 fn endpoint(signal: &str) -> Option<String> {
     let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
     let mut names = [of_signal, "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned()].into_iter();
@@ -169,6 +184,7 @@ fn endpoint(signal: &str) -> Option<String> {
 }
 
 /// A variable of the environment. An empty one counts as unset, as with OpenTelemetry's own.
-pub(crate) fn variable(name: &str) -> Option<String> {
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

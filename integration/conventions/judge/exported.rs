@@ -24,7 +24,8 @@ pub(crate) fn example(name: &str, system: &'static str) -> Scene {
             "run",
             "--quiet",
             "--package",
-            "otel-messaging",
+            "examples",
+            "--all-features",
             "--example",
             name,
         ])

@@ -22,7 +22,6 @@ mod verdict;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
 use model::Scene;
 use verdict::Violation;
@@ -101,9 +100,8 @@ fn what_the_examples_export_is_by_the_conventions() {
         ("nats_roundtrip", "nats"),
         ("policy", "kafka"),
     ];
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
-    let files = fs::read_dir(folder).expect("examples").flatten();
-    let programs = files.filter(|file| file.path().is_file()).count();
+    let package = include_str!("../../../examples/Cargo.toml");
+    let programs = package.matches("[[example]]").count();
     assert_eq!(examples.len(), programs, "each example is judged");
     let scenes = examples.map(|(name, system)| exported::example(name, system));
 

@@ -1,7 +1,8 @@
 //! Where the Kafka examples send their messages: the cluster that `KAFKA_BROKERS` names, or a mock
 //! cluster in this process, which is part of rdkafka.
 
-use std::env;
+mod consume;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -11,10 +12,17 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub use self::consume::consume;
+use crate::telemetry::variable;
 
-pub(crate) struct Cluster<const TOPICS: usize> {
-    pub(crate) topics: [String; TOPICS],
+/// How long a cluster may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A cluster with topics of this run.
+#[expect(missing_debug_implementations, reason = "a mock cluster has none")]
+pub struct Cluster<const TOPICS: usize> {
+    /// Their names.
+    pub topics: [String; TOPICS],
     brokers: String,
     /// Of topics and groups of a real cluster, so that a run meets nobody else's messages.
     suffix: String,
@@ -23,9 +31,12 @@ pub(crate) struct Cluster<const TOPICS: usize> {
 
 impl<const TOPICS: usize> Cluster<TOPICS> {
     /// Makes the topics.
-    pub(crate) async fn from_env(topics: [&str; TOPICS]) -> Result<Self> {
-        let brokers = env::var("KAFKA_BROKERS").ok();
-        let Some(brokers) = brokers.filter(|brokers| !brokers.is_empty()) else {
+    ///
+    /// # Errors
+    ///
+    /// No cluster answers in time, or it does not make the topics.
+    pub async fn from_env(topics: [&str; TOPICS]) -> Result<Self> {
+        let Some(brokers) = variable("KAFKA_BROKERS") else {
             println!("Kafka: embedded mock cluster, in this process");
             let mock = MockCluster::new(1)?;
             for topic in topics {
@@ -58,7 +69,8 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
     }
 
     /// For a client of this service.
-    pub(crate) fn client(&self, service: &str) -> ClientConfig {
+    #[must_use]
+    pub fn client(&self, service: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
@@ -67,7 +79,8 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
     }
 
     /// For a consumer of this service, in a group of the same name.
-    pub(crate) fn consumer(&self, service: &str) -> ClientConfig {
+    #[must_use]
+    pub fn consumer(&self, service: &str) -> ClientConfig {
         let mut config = self.client(service);
         config
             .set("group.id", self.group(service))
@@ -83,7 +96,11 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
     }
 
     /// Leaves a real cluster as it was.
-    pub(crate) async fn clean_up(&self, services: &[&str]) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not delete the topics.
+    pub async fn clean_up(&self, services: &[&str]) -> Result<()> {
         if self.embedded.is_some() {
             return Ok(());
         }
@@ -111,7 +128,7 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
     fn no_answer(&self) -> String {
         format!(
             "no Kafka cluster answers at {}. Is KAFKA_BROKERS right? Is the cluster running? \
-            `docker compose up --wait kafka` starts one at localhost:9092. \
+            `docker compose up --wait kafka` starts one at 127.0.0.1:9092. \
             Can its clients reach the address that it tells them (advertised.listeners)?",
             self.brokers
         )

@@ -1,0 +1,96 @@
+//! The loop of a RabbitMQ consumer.
+
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::StreamExt as _;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, ConfirmSelectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use otel_messaging::Telemetry;
+use otel_messaging::amqp::{self, ConnectionInfo};
+use tokio::time::sleep;
+
+/// Before a message is tried again, and before the next connection.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Handles one message of a queue after the other until `stop` is ready. A failed handler does not end it, nor does a
+/// queue that is not there yet or a broker that is gone for a while.
+///
+/// A message that fails goes back into the queue once. When it fails again, the broker takes it to the dead-letter
+/// exchange of the queue, which is an argument of its declaration. The handler is given a producer on the same connection.
+pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
+    telemetry: &Telemetry,
+    uri: &str,
+    name: &str,
+    queue: &str,
+    stop: impl Future<Output = ()>,
+    handle: impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
+) {
+    let mut stop = pin!(stop);
+    while let Err(error) =
+        connect_and_consume(telemetry, uri, name, queue, stop.as_mut(), &handle).await
+    {
+        // What was delivered and not acknowledged is delivered again.
+        eprintln!("{queue}: {error:#}");
+        tokio::select! {
+            () = &mut stop => return,
+            () = sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// The same over one connection, as long as that is good.
+async fn connect_and_consume<E: fmt::Debug + fmt::Display + 'static>(
+    telemetry: &Telemetry,
+    uri: &str,
+    name: &str,
+    queue: &str,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    handle: &impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
+) -> anyhow::Result<()> {
+    let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await?;
+    channel.basic_qos(10, BasicQosOptions::default()).await?;
+    let consumer = channel
+        .basic_consume(
+            queue.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    let known = ConnectionInfo::of(&connection).uri(uri).client_id(name);
+    let producer = amqp::Producer::wrap(telemetry, &known, channel);
+    let mut messages = amqp::Consumer::wrap(telemetry, &known, consumer);
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            next = messages.next() => next.context("cancelled by the broker")??,
+        };
+        let handled = message.process(async |message| handle(message, &producer).await);
+        match handled.await {
+            Ok(()) => message.ack(BasicAckOptions::default()).await?,
+            Err(error) => {
+                eprintln!("{queue}: {error:#}");
+                sleep(PAUSE).await;
+                let options = BasicNackOptions {
+                    requeue: !message.redelivered,
+                    ..BasicNackOptions::default()
+                };
+                message.nack(options).await?
+            }
+        };
+    }
+    connection.close(200, "".into()).await?;
+    Ok(())
+}
