@@ -16,7 +16,8 @@ use self::page::{Page, Style, readable};
 /// A drawing of recorded spans of one or more services, with a tree for each trace.
 ///
 /// Children are below their parents, in the order of their starts. Links are on lines of their own
-/// below their span, at most eight of them; of further links the number is shown.
+/// below their span, at most eight of them; of further links the number is shown. Spans of one name in
+/// a trace have numbers if one of them is linked to.
 ///
 /// # Examples
 ///

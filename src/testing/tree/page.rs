@@ -1,9 +1,10 @@
 //! Lines of a drawn tree, in columns.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use opentelemetry::trace::{Link, SpanId, Status, TraceId};
+use opentelemetry::trace::{Link, SpanContext, SpanId, Status, TraceId};
 use opentelemetry_sdk::trace::SpanData;
 
 use super::branch::Row;
@@ -18,7 +19,7 @@ pub(super) struct Style {
 
 /// What a line has to know of all the other lines.
 pub(super) struct Page<'a> {
-    names: HashMap<(TraceId, SpanId), &'a str>,
+    names: HashMap<(TraceId, SpanId), Cow<'a, str>>,
     /// Numbers of the traces, in their order.
     traces: HashMap<TraceId, usize>,
     name_width: usize,
@@ -27,22 +28,20 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(rows: impl Iterator<Item = &'a Row<'a>>, style: Style) -> Self {
+    pub(super) fn new(rows: impl Iterator<Item = &'a Row<'a>> + Clone, style: Style) -> Self {
         let mut page = Self {
-            names: HashMap::new(),
+            names: names(rows.clone().map(|row| row.node.span)),
             traces: HashMap::new(),
             name_width: 0,
             service_width: 0,
             style,
         };
         for Row { node, branch, .. } in rows {
-            let context = &node.span.span_context;
-            let name = node.span.name.as_ref();
-            let id = (context.trace_id(), context.span_id());
-            page.names.insert(id, name);
             let number = page.traces.len() + 1;
-            page.traces.entry(context.trace_id()).or_insert(number);
+            let trace = node.span.span_context.trace_id();
+            page.traces.entry(trace).or_insert(number);
 
+            let name = page.name(node.span);
             let name_width = branch.chars().count() + name.chars().count();
             page.name_width = page.name_width.max(name_width.min(MAX_NAME_WIDTH));
             let service_width = node.service.chars().count();
@@ -69,7 +68,7 @@ impl<'a> Page<'a> {
 
     pub(super) fn span_line(&self, row: &Row<'_>) -> String {
         let span = row.node.span;
-        let name = format!("{}{}", row.branch, span.name);
+        let name = format!("{}{}", row.branch, self.name(span));
         let kind = format!("{:?}", span.span_kind).to_uppercase();
         let mut line = format!(
             "{name:<name_width$}  {kind}  {service:<service_width$}",
@@ -93,6 +92,12 @@ impl<'a> Page<'a> {
         line
     }
 
+    fn name<'s>(&'s self, span: &'s SpanData) -> &'s str {
+        self.names
+            .get(&id(&span.span_context))
+            .unwrap_or(&span.name)
+    }
+
     pub(super) fn link_lines(&self, row: &Row<'_>) -> Vec<String> {
         let links = &row.node.span.links;
         let mut texts: Vec<_> = links
@@ -108,10 +113,12 @@ impl<'a> Page<'a> {
     }
 
     fn link_text(&self, span: &SpanData, link: &Link) -> String {
-        let (trace, id) = (link.span_context.trace_id(), link.span_context.span_id());
-        let mut text = match self.names.get(&(trace, id)) {
+        let (trace, span_id) = id(&link.span_context);
+        let mut text = match self.names.get(&(trace, span_id)) {
             Some(name) => format!("link to {name}"),
-            None if self.style.ids_and_times => format!("link to unrecorded span {}", short(id)),
+            None if self.style.ids_and_times => {
+                format!("link to unrecorded span {}", short(span_id))
+            }
             None => "link to unrecorded span".to_owned(),
         };
         if trace != span.span_context.trace_id() {
@@ -131,6 +138,37 @@ impl<'a> Page<'a> {
             text.to_owned()
         }
     }
+}
+
+fn id(context: &SpanContext) -> (TraceId, SpanId) {
+    (context.trace_id(), context.span_id())
+}
+
+/// What spans are called. Where a link would not tell which of several in a trace it leads to, they have numbers.
+fn names<'a>(
+    spans: impl Iterator<Item = &'a SpanData> + Clone,
+) -> HashMap<(TraceId, SpanId), Cow<'a, str>> {
+    let links = spans.clone().flat_map(|span| span.links.iter());
+    let linked: HashSet<_> = links.map(|link| id(&link.span_context)).collect();
+    // The spans of a name in a trace, each once, and whether one of them is linked to.
+    let mut named = HashMap::<_, (Vec<_>, bool)>::new();
+    let mut seen = HashSet::new();
+    for span in spans {
+        let id = id(&span.span_context);
+        if seen.insert(id) {
+            let (ids, is_linked) = named.entry((id.0, span.name.as_ref())).or_default();
+            ids.push(id);
+            *is_linked |= linked.contains(&id);
+        }
+    }
+    let names = named.into_iter().flat_map(|((_, name), (ids, is_linked))| {
+        let has_numbers = is_linked && ids.len() > 1;
+        ids.into_iter().zip(1..).map(move |(id, number)| {
+            let numbered = || format!("{name} #{number}").into();
+            (id, if has_numbers { numbered() } else { name.into() })
+        })
+    });
+    names.collect()
 }
 
 fn error(span: &SpanData) -> Option<String> {
@@ -274,6 +312,36 @@ mod tests {
                 "   ⇠ link to unrecorded span in trace 1",
                 "   ⇠ link to unrecorded span",
                 "   ⇠ link to unrecorded span in another trace",
+            ]
+        );
+    }
+
+    #[test]
+    fn spans_of_one_name_in_a_trace_have_numbers_if_one_is_linked_to() {
+        let spans = [
+            span("send", (TRACE, 1, NO_PARENT), 0, 1),
+            span("send", (TRACE, 2, NO_PARENT), 0, 1),
+            span("commit", (TRACE, 3, NO_PARENT), 0, 1),
+            span("commit", (TRACE, 4, NO_PARENT), 0, 1),
+            span("send", (OTHER_TRACE, 5, NO_PARENT), 0, 1),
+            linked(
+                linked(span("process", (TRACE, 6, NO_PARENT), 0, 1), TRACE, 2),
+                OTHER_TRACE,
+                5,
+            ),
+        ];
+
+        assert_eq!(
+            drawn(&spans, false),
+            [
+                "send #1  INTERNAL  shop    1.0 µs",
+                "send #2  INTERNAL  shop    1.0 µs",
+                "commit   INTERNAL  shop    1.0 µs",
+                "commit   INTERNAL  shop    1.0 µs",
+                "send     INTERNAL  shop    1.0 µs",
+                "process  INTERNAL  shop    1.0 µs",
+                "   ⇠ link to send #2",
+                "   ⇠ link to send in trace 3fa94be1…",
             ]
         );
     }
