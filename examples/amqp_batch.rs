@@ -13,7 +13,7 @@
 //! `telemetry/mod.rs`.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use examples::amqp::connect;
@@ -39,8 +39,7 @@ async fn main() -> Result<()> {
     let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let store = Providers::new("store")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let orders: ShortString = format!("orders-{:x}", now.subsec_micros()).into();
+    let orders: ShortString = format!("orders-{}", examples::run()).into();
     let options = QueueDeclareOptions::durable();
     let declared = shop
         .channel

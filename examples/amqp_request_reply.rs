@@ -12,9 +12,9 @@
 //! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use examples::amqp::{connect, consume, url};
 use examples::stop::Stop;
 use examples::telemetry::{self, Providers};
@@ -37,8 +37,7 @@ async fn main() -> Result<()> {
     let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let warehouse = Service::start("warehouse").await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let stock = format!("stock-{:x}", now.subsec_micros());
+    let stock = format!("stock-{}", examples::run());
     let stock = warehouse
         .queue(&stock, QueueDeclareOptions::durable())
         .await?;
@@ -48,7 +47,7 @@ async fn main() -> Result<()> {
     let asking = async {
         tokio::select! {
             answer = timeout(TIMEOUT, ask(&shop, &stock, &answers)) => answer.context("no answer")?,
-            () = stop.asked() => bail!("nobody waits for the answer"),
+            () = stop.asked() => Ok(String::new()),
         }
     };
     let request = async {
@@ -67,13 +66,8 @@ async fn main() -> Result<()> {
     let programs = [&shop.providers, &warehouse.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
-    println!(
-        "{}",
-        stop.last_words(match answer {
-            Ok(answer) => format!("The answer is {answer:?}. {GUIDE}"),
-            Err(error) => return Err(error),
-        })
-    );
+    let words = format!("The answer is {:?}. {GUIDE}", answer?);
+    println!("{}", stop.last_words(words));
     cleaned_up?;
     Ok(())
 }

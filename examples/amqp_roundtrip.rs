@@ -12,7 +12,7 @@
 //! `telemetry/mod.rs`, which is what a program sets up once.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use examples::amqp::{connect, consume, url};
@@ -36,9 +36,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> Result<()> {
     let stop = Stop::on_ctrl_c().await;
-    let queues = Queues::new()?;
     let shop = Service::start("shop").await?;
     let billing = Service::start("billing").await?;
+    let queues = Queues::new();
     queues.declare(&shop.channel).await?;
 
     let work = async {
@@ -182,14 +182,13 @@ struct Queues {
 }
 
 impl Queues {
-    fn new() -> Result<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let name = |name| format!("{name}-{:x}", now.subsec_micros());
-        Ok(Self {
-            orders: name("orders"),
-            payments: name("payments"),
-            dead_letters: name("dead-letters"),
-        })
+    fn new() -> Self {
+        let run = examples::run();
+        Self {
+            orders: format!("orders-{run}"),
+            payments: format!("payments-{run}"),
+            dead_letters: format!("dead-letters-{run}"),
+        }
     }
 
     async fn declare(&self, channel: &Channel) -> Result<()> {

@@ -13,7 +13,7 @@
 //! `telemetry/mod.rs`.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_nats::ServerAddr;
@@ -42,8 +42,7 @@ async fn main() -> Result<()> {
     let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let store = Service::start("store").await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let run = format!("{:x}", now.subsec_micros());
+    let run = examples::run();
     let name = format!("ORDERS-{run}");
     let created = shop
         .context

@@ -14,7 +14,7 @@
 //! `telemetry/mod.rs`.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use async_nats::{Message, Subscriber};
@@ -36,8 +36,7 @@ async fn main() -> Result<()> {
     let stock = Service::start("stock").await?;
     let billing = Service::start("billing").await?;
     // Subjects of this run's own, so that it meets nobody else's messages.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let subjects = Subjects(format!("{:x}", now.subsec_micros()));
+    let subjects = Subjects(examples::run());
 
     let requests = stock.subscribe(&subjects.prices("*")).await?;
     let orders = billing.subscribe(&subjects.orders("*")).await?;

@@ -15,7 +15,7 @@ pub use self::consume::consume;
 use crate::telemetry::variable;
 
 /// How long a broker may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where the broker is, and who asks.
 #[must_use]

@@ -3,7 +3,7 @@
 
 mod consume;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use rdkafka::ClientConfig;
@@ -16,7 +16,7 @@ pub use self::consume::consume;
 use crate::telemetry::variable;
 
 /// How long a cluster may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A cluster with topics of this run.
 #[expect(missing_debug_implementations, reason = "a mock cluster has none")]
@@ -50,8 +50,7 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
             });
         };
         println!("Kafka: {brokers}");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let suffix = format!("-{:x}", now.subsec_micros());
+        let suffix = format!("-{}", crate::run());
         let cluster = Self {
             topics: topics.map(|topic| format!("{topic}{suffix}")),
             brokers,
@@ -85,7 +84,9 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
         config
             .set("group.id", self.group(service))
             .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "false");
+            .set("enable.auto.commit", "false")
+            // How soon it learns of a topic that was not there when it subscribed; unset, after 5 minutes.
+            .set("topic.metadata.refresh.interval.ms", "10000");
         if self.embedded.is_some() {
             // With its defaults, it takes 3 s to form a group and up to 0.5 s to pass a message on.
             config
@@ -129,7 +130,8 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
         format!(
             "no Kafka cluster answers at {}. Is KAFKA_BROKERS right? Is the cluster running? \
             `docker compose up --wait kafka` starts one at 127.0.0.1:9092. \
-            Can its clients reach the address that it tells them (advertised.listeners)?",
+            Can its clients reach the address that it tells them (advertised.listeners)? \
+            Does it ask for a login, or for TLS? Cluster::client in examples/kafka/mod.rs sets neither",
             self.brokers
         )
     }

@@ -13,7 +13,7 @@ pub use self::consume::consume;
 use crate::telemetry::variable;
 
 /// How long a server may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection of a program's own, and the address that it was made to, which the client does not tell.
 ///

@@ -42,7 +42,13 @@ impl Stop {
 
     /// The work is done.
     pub fn ask(&self) {
-        self.0.send_replace(Asked::Done);
+        self.0.send_if_modified(|asked| {
+            let is_first = *asked == Asked::No;
+            if is_first {
+                *asked = Asked::Done;
+            }
+            is_first
+        });
     }
 
     /// Waits until the work is done or Ctrl-C was pressed.

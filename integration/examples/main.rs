@@ -1,0 +1,13 @@
+//! What somebody meets who runs the examples: brokers that are not there, Ctrl-C, and what the examples say of what
+//! they draw; and the loops that they share, to be copied, with brokers that are not as they should be.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test panics where it fails"
+)]
+
+mod absent;
+mod drawn;
+mod interrupted;
+mod loops;
+mod programs;
