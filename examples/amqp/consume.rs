@@ -37,7 +37,7 @@ pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
         connect_and_consume(telemetry, uri, name, queue, stop.as_mut(), &handle).await
     {
         // What was delivered and not acknowledged is delivered again.
-        eprintln!("{queue}: {error:#}");
+        eprintln!("{queue}: {error}");
         tokio::select! {
             () = &mut stop => return,
             () = sleep(PAUSE) => {}

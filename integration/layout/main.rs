@@ -87,6 +87,32 @@ fn the_documents_name_files_that_are_there() {
 }
 
 #[test]
+fn the_loops_in_the_documentation_are_those_that_the_examples_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+    for (house, program) in [
+        ("src/kafka/mod.rs", "examples/kafka/consume.rs"),
+        ("src/amqp/mod.rs", "examples/amqp/consume.rs"),
+        ("src/nats/mod.rs", "examples/nats/consume.rs"),
+        ("src/nats/mod.rs", "examples/nats/jetstream.rs"),
+    ] {
+        let documentation = text(house);
+        let lines = documentation.lines();
+        let lines = lines.filter_map(|line| line.strip_prefix("//!"));
+        let lines: Vec<_> = lines
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
+        let program_text = text(program);
+        let code = program_text
+            .lines()
+            .skip_while(|line| line.starts_with("//!"));
+        let code: Vec<_> = code.skip_while(|line| line.is_empty()).collect();
+        let is_there = lines.windows(code.len()).any(|lines| lines == code);
+        assert!(is_there, "{house} does not have the code of {program}");
+    }
+}
+
+#[test]
 fn imports_form_no_circle() {
     for root in ["src", "integration/suite"] {
         check_in(root, imports::imports_form_no_circle);

@@ -16,6 +16,7 @@
 //! span of the wait names the queue.
 //!
 //! ```no_run
+//! use anyhow::Context as _;
 //! use futures::StreamExt as _;
 //! use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
 //! use lapin::types::FieldTable;
@@ -50,25 +51,122 @@
 //!     )
 //!     .await?;
 //! let mut orders = amqp::Consumer::wrap(&telemetry, (&connection, uri), consumer);
-//! while let Some(order) = orders.next().await {
-//!     let order = match order {
-//!         Ok(order) => order,
-//!         Err(error) => {
-//!             channel.wait_for_recovery(error).await?;
-//!             continue;
-//!         }
-//!     };
-//!     order
-//!         .process(async |order| -> anyhow::Result<()> {
-//!             println!("{:?}", order.data);
-//!             Ok(())
-//!         })
-//!         .await?;
-//!     order.ack(BasicAckOptions::default()).await?;
-//! }
+//! let order = orders.next().await.context("cancelled by the broker")??;
+//! order
+//!     .process(async |order| -> anyhow::Result<()> {
+//!         println!("{:?}", order.data);
+//!         Ok(())
+//!     })
+//!     .await?;
+//! order.ack(BasicAckOptions::default()).await?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # A loop that goes on
+//!
+//! A handler fails, a queue is not there yet, the connection is lost: none of this ends the service. This loop is
+//! `examples/amqp/consume.rs` of the repository, which its examples run. Copy it and make it yours.
+//!
+//! ```
+//! use std::fmt;
+//! use std::pin::{Pin, pin};
+//! use std::time::Duration;
+//!
+//! use anyhow::Context as _;
+//! use futures::StreamExt as _;
+//! use lapin::message::Delivery;
+//! use lapin::options::{
+//!     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, ConfirmSelectOptions,
+//! };
+//! use lapin::types::FieldTable;
+//! use lapin::{Connection, ConnectionProperties};
+//! use otel_messaging::Telemetry;
+//! use otel_messaging::amqp::{self, ConnectionInfo};
+//! use tokio::time::sleep;
+//!
+//! /// Before a message is tried again, and before the next connection.
+//! const PAUSE: Duration = Duration::from_millis(500);
+//!
+//! /// Handles one message of a queue after the other until `stop` is ready. A failed handler does not end it, nor does a
+//! /// queue that is not there yet or a broker that is gone for a while.
+//! ///
+//! /// A message that fails goes back into the queue once. When it fails again, the broker takes it to the dead-letter
+//! /// exchange of the queue, which is an argument of its declaration. The handler is given a producer on the same connection.
+//! pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
+//!     telemetry: &Telemetry,
+//!     uri: &str,
+//!     name: &str,
+//!     queue: &str,
+//!     stop: impl Future<Output = ()>,
+//!     handle: impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
+//! ) {
+//!     let mut stop = pin!(stop);
+//!     while let Err(error) =
+//!         connect_and_consume(telemetry, uri, name, queue, stop.as_mut(), &handle).await
+//!     {
+//!         // What was delivered and not acknowledged is delivered again.
+//!         eprintln!("{queue}: {error}");
+//!         tokio::select! {
+//!             () = &mut stop => return,
+//!             () = sleep(PAUSE) => {}
+//!         }
+//!     }
+//! }
+//!
+//! /// The same over one connection, as long as that is good.
+//! async fn connect_and_consume<E: fmt::Debug + fmt::Display + 'static>(
+//!     telemetry: &Telemetry,
+//!     uri: &str,
+//!     name: &str,
+//!     queue: &str,
+//!     mut stop: Pin<&mut impl Future<Output = ()>>,
+//!     handle: &impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
+//! ) -> anyhow::Result<()> {
+//!     let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
+//!     let channel = connection.create_channel().await?;
+//!     channel
+//!         .confirm_select(ConfirmSelectOptions::default())
+//!         .await?;
+//!     channel.basic_qos(10, BasicQosOptions::default()).await?;
+//!     let consumer = channel
+//!         .basic_consume(
+//!             queue.into(),
+//!             "".into(),
+//!             BasicConsumeOptions::default(),
+//!             FieldTable::default(),
+//!         )
+//!         .await?;
+//!     let known = ConnectionInfo::of(&connection).uri(uri).client_id(name);
+//!     let producer = amqp::Producer::wrap(telemetry, &known, channel);
+//!     let mut messages = amqp::Consumer::wrap(telemetry, &known, consumer);
+//!     loop {
+//!         let message = tokio::select! {
+//!             biased;
+//!             () = &mut stop => break,
+//!             next = messages.next() => next.context("cancelled by the broker")??,
+//!         };
+//!         let handled = message.process(async |message| handle(message, &producer).await);
+//!         match handled.await {
+//!             Ok(()) => message.ack(BasicAckOptions::default()).await?,
+//!             Err(error) => {
+//!                 eprintln!("{queue}: {error:#}");
+//!                 sleep(PAUSE).await;
+//!                 let options = BasicNackOptions {
+//!                     requeue: !message.redelivered,
+//!                     ..BasicNackOptions::default()
+//!                 };
+//!                 message.nack(options).await?
+//!             }
+//!         };
+//!     }
+//!     connection.close(200, "".into()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The client can also recover by itself (`ConnectionProperties::enable_auto_recover`). Then a stream gives an error
+//! for a lost connection, and the next message after `channel.wait_for_recovery(error)`.
 //!
 //! # Confirms
 //!
