@@ -21,17 +21,23 @@ impl Consumer<lapin::Consumer> {
     /// ```
     /// use std::time::Duration;
     /// use lapin::message::Delivery;
-    /// use lapin::options::BasicAckOptions;
+    /// use lapin::options::{BasicAckOptions, BasicNackOptions};
     /// use otel_messaging::{Batch, amqp};
     ///
     /// # async fn store(orders: &Batch<Delivery>) -> anyhow::Result<()> { Ok(()) }
-    /// async fn run(consumer: &amqp::Consumer) -> anyhow::Result<()> {
+    /// // An error of the client ends it; then connect again, as the loop of the module does.
+    /// async fn run(consumer: &amqp::Consumer) -> lapin::Result<()> {
     ///     let mut batches = consumer.batches(500, Duration::from_millis(100), tokio::time::sleep);
     ///     while let Some(batch) = batches.recv().await {
     ///         let batch = batch?;
-    ///         batch.process(async |orders| store(orders).await).await?;
-    ///         if let Some(last) = batch.last() {
+    ///         let stored = batch.process(async |orders| store(orders).await).await;
+    ///         let Some(last) = batch.last() else { continue };
+    ///         if stored.is_ok() {
     ///             last.ack(BasicAckOptions { multiple: true }).await?;
+    ///         } else {
+    ///             // Once more, and then to the dead-letter exchange of the queue.
+    ///             let requeue = batch.iter().all(|order| !order.redelivered);
+    ///             last.nack(BasicNackOptions { multiple: true, requeue }).await?;
     ///         }
     ///     }
     ///     Ok(())

@@ -18,14 +18,17 @@ impl Consumer<Channel> {
     ///
     /// ```
     /// use lapin::Channel;
-    /// use lapin::options::{BasicAckOptions, BasicGetOptions};
+    /// use lapin::options::{BasicAckOptions, BasicGetOptions, BasicRejectOptions};
     /// use otel_messaging::amqp;
     ///
     /// # async fn handle(_: &[u8]) -> anyhow::Result<()> { Ok(()) }
-    /// async fn empty(orders: &amqp::Consumer<Channel>) -> anyhow::Result<()> {
+    /// async fn empty(orders: &amqp::Consumer<Channel>) -> lapin::Result<()> {
     ///     while let Some(order) = orders.basic_get("orders".into(), BasicGetOptions::default()).await? {
-    ///         order.process(async |order| handle(&order.data).await).await?;
-    ///         order.ack(BasicAckOptions::default()).await?;
+    ///         match order.process(async |order| handle(&order.data).await).await {
+    ///             Ok(()) => order.ack(BasicAckOptions::default()).await?,
+    ///             // To the dead-letter exchange of the queue.
+    ///             Err(_) => order.reject(BasicRejectOptions { requeue: false }).await?,
+    ///         };
     ///     }
     ///     Ok(())
     /// }

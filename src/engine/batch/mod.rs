@@ -31,17 +31,18 @@ use crate::telemetry::Moment;
 /// # #[cfg(feature = "kafka")] mod example {
 /// use futures::StreamExt as _;
 /// use otel_messaging::{Batch, kafka};
-/// use rdkafka::error::KafkaResult;
 /// use rdkafka::message::BorrowedMessage;
 ///
 /// # async fn store(orders: &Batch<BorrowedMessage<'_>>) -> anyhow::Result<()> { Ok(()) }
-/// async fn whatever_is_there(consumer: &kafka::Consumer) -> anyhow::Result<()> {
+/// async fn whatever_is_there(consumer: &kafka::Consumer) {
 ///     let mut chunks = consumer.stream().ready_chunks(500);
 ///     while let Some(orders) = chunks.next().await {
-///         let orders = orders.into_iter().collect::<KafkaResult<Vec<_>>>()?;
-///         Batch::from(orders).process(async |orders| store(orders).await).await?;
+///         // The client tries again by itself after most of its errors.
+///         let orders: Vec<_> = orders.into_iter().filter_map(Result::ok).collect();
+///         if let Err(error) = Batch::from(orders).process(async |orders| store(orders).await).await {
+///             eprintln!("{error:#}");
+///         }
 ///     }
-///     Ok(())
 /// }
 /// # }
 /// ```

@@ -57,22 +57,31 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
     /// ```
     /// use otel_messaging::kafka;
     /// use rdkafka::consumer::{BaseConsumer, CommitMode};
+    /// use rdkafka::error::KafkaError;
     /// use rdkafka::message::BorrowedMessage;
     ///
     /// # fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
-    /// fn run(consumer: &kafka::Consumer<BaseConsumer>) -> anyhow::Result<()> {
+    /// fn run(consumer: &kafka::Consumer<BaseConsumer>) {
     ///     for order in consumer.iter() {
-    ///         let order = order?;
+    ///         let order = match order {
+    ///             Ok(order) => order,
+    ///             Err(KafkaError::MessageConsumptionFatal(_)) => return,
+    ///             // The client tries again by itself.
+    ///             Err(_) => continue,
+    ///         };
     ///         let span = order.start_process_span();
     ///         let outcome = {
     ///             let _attached = span.context().clone().attach();
     ///             handle(&order)
     ///         };
     ///         span.end(&outcome);
-    ///         outcome?;
-    ///         consumer.commit_message(&order, CommitMode::Async)?;
+    ///         let committed = consumer.commit_message(&order, CommitMode::Async);
+    ///         if let (Err(error), _) | (_, Err(error)) =
+    ///             (outcome, committed.map_err(anyhow::Error::from))
+    ///         {
+    ///             eprintln!("{error:#}");
+    ///         }
     ///     }
-    ///     Ok(())
     /// }
     /// ```
     pub const fn iter(&self) -> Iter<'_, X> {

@@ -36,15 +36,28 @@ where
     /// use std::time::Duration;
     /// use otel_messaging::{Batch, kafka};
     /// use rdkafka::consumer::{CommitMode, Consumer as _};
+    /// use rdkafka::error::{KafkaError, KafkaResult};
     /// use rdkafka::message::BorrowedMessage;
+    /// use tokio::time::sleep;
     ///
     /// # async fn store(orders: &Batch<BorrowedMessage<'_>>) -> anyhow::Result<()> { Ok(()) }
-    /// async fn run(consumer: &kafka::Consumer) -> anyhow::Result<()> {
+    /// async fn run(consumer: &kafka::Consumer) -> KafkaResult<()> {
     ///     let mut batches = consumer.batches(500, Duration::from_millis(100));
     ///     loop {
-    ///         let batch = batches.recv().await?;
-    ///         batch.process(async |orders| store(orders).await).await?;
-    ///         consumer.commit(&batch.offsets()?, CommitMode::Async)?;
+    ///         let batch = match batches.recv().await {
+    ///             Ok(batch) => batch,
+    ///             Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error),
+    ///             // The client tries again by itself.
+    ///             Err(_) => continue,
+    ///         };
+    ///         while let Err(error) = batch.process(async |orders| store(orders).await).await {
+    ///             eprintln!("{error:#}");
+    ///             sleep(Duration::from_secs(1)).await;
+    ///         }
+    ///         let offsets = batch.offsets()?;
+    ///         if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
+    ///             eprintln!("{error}");
+    ///         }
     ///     }
     /// }
     /// ```

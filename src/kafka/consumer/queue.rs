@@ -41,14 +41,22 @@ where
     /// use std::sync::Arc;
     /// use anyhow::Context as _;
     /// use otel_messaging::kafka;
+    /// use rdkafka::error::KafkaError;
     /// use rdkafka::message::BorrowedMessage;
     ///
     /// # async fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
     /// async fn run(consumer: &Arc<kafka::Consumer>) -> anyhow::Result<()> {
     ///     let first = consumer.split_partition_queue("orders", 0).context("no such partition")?;
     ///     loop {
-    ///         let order = first.recv().await?;
-    ///         order.process(async |order| handle(order).await).await?;
+    ///         let order = match first.recv().await {
+    ///             Ok(order) => order,
+    ///             Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
+    ///             // The client tries again by itself.
+    ///             Err(_) => continue,
+    ///         };
+    ///         if let Err(error) = order.process(async |order| handle(order).await).await {
+    ///             eprintln!("{error:#}");
+    ///         }
     ///     }
     /// }
     /// ```

@@ -37,17 +37,19 @@ impl<S: Deliveries + Unpin> Messages<S> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use async_nats::jetstream::Message;
+    /// use async_nats::jetstream::{AckKind, Message};
     /// use otel_messaging::{Batch, nats};
     ///
     /// # async fn store(orders: &Batch<Message>) -> anyhow::Result<()> { Ok(()) }
+    /// // An error of the client ends it; then call it again, as the loop of the module does.
     /// async fn run(consumer: &nats::jetstream::Consumer) -> Result<(), async_nats::Error> {
     ///     let mut batches = consumer.messages().await?.batches(500, Duration::from_millis(100));
     ///     while let Some(batch) = batches.recv().await {
     ///         let batch = batch?;
-    ///         batch.process(async |orders| store(orders).await).await?;
+    ///         let stored = batch.process(async |orders| store(orders).await).await;
     ///         for order in &batch {
-    ///             order.ack().await?;
+    ///             let later = AckKind::Nak(Some(Duration::from_secs(1)));
+    ///             order.ack_with(if stored.is_ok() { AckKind::Ack } else { later }).await?;
     ///         }
     ///     }
     ///     Ok(())

@@ -29,6 +29,7 @@ use crate::telemetry::{Moment, Telemetry};
 /// in each task.
 ///
 /// ```no_run
+/// use async_nats::jetstream::AckKind;
 /// use async_nats::jetstream::consumer::pull::Config;
 /// use futures::TryStreamExt as _;
 /// use otel_messaging::{Telemetry, nats};
@@ -39,8 +40,11 @@ use crate::telemetry::{Moment, Telemetry};
 /// let worker = nats::jetstream::Consumer::wrap(&Telemetry::new(), worker);
 /// let mut orders = worker.messages().await?;
 /// while let Some(order) = orders.try_next().await? {
-///     order.process(async |order| handle(&order.payload).await).await?;
-///     order.ack().await?;
+///     match order.process(async |order| handle(&order.payload).await).await {
+///         Ok(()) => order.ack().await?,
+///         // Once more; the loop of the module has a limit, and goes on after an error of the client.
+///         Err(_) => order.ack_with(AckKind::Nak(None)).await?,
+///     }
 /// }
 /// # Ok(())
 /// # }

@@ -35,9 +35,10 @@ impl Consumer {
     /// let service = client.service_builder().start("stock", "1.0.0").await?;
     /// let mut requests = consumer.endpoint("stock.get", service.endpoint("stock.get").await?);
     /// while let Some(request) = requests.next().await {
-    ///     request
-    ///         .process(async |request| request.respond(Ok("12".into())).await)
-    ///         .await?;
+    ///     let answered = request.process(async |request| request.respond(Ok("12".into())).await);
+    ///     if let Err(error) = answered.await {
+    ///         eprintln!("{error}");
+    ///     }
     /// }
     /// # Ok(())
     /// # }
