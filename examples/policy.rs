@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
     let ended = timeout(TIMEOUT, work).await;
 
     let cleaned_up = cluster.clean_up(&["billing"]).await;
-    let seen = ended.context("the messages did not come")??;
+    let seen = ended.context("the messages did not come").flatten();
     let (of_shop, of_billing) = (shop.spans()?, billing.spans()?);
     let metrics = billing.metrics()?;
     for topic in topics {
@@ -72,7 +72,8 @@ async fn main() -> Result<()> {
             .service("billing", about(topic, &of_billing))
             .color(telemetry::wants_color());
         println!("\n{topic}\n\n{tree}");
-        let baggage = seen.get(topic).map_or("not seen", String::as_str);
+        let baggage = seen.as_ref().ok().and_then(|seen| seen.get(topic));
+        let baggage = baggage.map_or("not seen", String::as_str);
         println!("\nbaggage in the handler of billing: {baggage}");
         println!(
             "metrics of billing: {}",
@@ -81,6 +82,7 @@ async fn main() -> Result<()> {
     }
     println!();
     telemetry::shut_down(&[&shop, &billing]);
+    seen?;
     println!("{}", stop.last_words(guide(topics)));
     cleaned_up
 }

@@ -14,10 +14,13 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use otel_messaging::Telemetry;
 use otel_messaging::amqp::{self, ConnectionInfo};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Before a message is tried again, and before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// For a connection to be made.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Handles one message of a queue after the other until `stop` is ready. A failed handler does not end it, nor does a
 /// queue that is not there yet or a broker that is gone for a while.
@@ -54,7 +57,11 @@ async fn connect_and_consume<E: fmt::Debug + fmt::Display + 'static>(
     mut stop: Pin<&mut impl Future<Output = ()>>,
     handle: &impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
 ) -> anyhow::Result<()> {
-    let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
+    let connecting = Connection::connect(uri, ConnectionProperties::default());
+    let connection = tokio::select! {
+        () = &mut stop => return Ok(()),
+        connected = timeout(PATIENCE, connecting) => connected??,
+    };
     let channel = connection.create_channel().await?;
     channel
         .confirm_select(ConfirmSelectOptions::default())

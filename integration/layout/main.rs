@@ -15,9 +15,12 @@ mod tokens;
 mod tree;
 mod violations;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use serde_json::Value;
 use tree::Tree;
 
 /// Folders of the repository that documents name files in.
@@ -163,6 +166,51 @@ fn no_file_is_longer_than_400_lines() {
     for root in ["src", "examples", "integration", "benches", "fuzz"] {
         check_in(root, rules::files_are_short);
     }
+}
+
+#[test]
+fn the_package_has_sources_and_documents_alone() {
+    let listed = cargo(&["package", "--list", "--allow-dirty", "-p", "otel-messaging"]);
+    let is_meant = |path: &&str| {
+        let is_in_a_folder = path.contains('/');
+        path.starts_with("src/") || !is_in_a_folder && !path.starts_with("docker")
+    };
+    // cargo itself adds where the package is from.
+    let hidden = |path: &&str| path.starts_with('.') && *path != ".cargo_vcs_info.json";
+    let others: Vec<_> = listed
+        .lines()
+        .filter(|path| !is_meant(path) || hidden(path))
+        .collect();
+    assert_eq!(others, [""; 0]);
+}
+
+#[test]
+fn the_first_command_compiles_fewer_than_seventy_crates() {
+    let plan = [
+        "build",
+        "--example",
+        "kafka_roundtrip",
+        "-Z",
+        "unstable-options",
+        "--unit-graph",
+    ];
+    let plan: Value = serde_json::from_str(&cargo(&plan)).expect("JSON");
+    let units = plan["units"].as_array().expect("what is compiled");
+    let packages: BTreeSet<_> = units.iter().map(|unit| unit["pkg_id"].as_str()).collect();
+    assert!((30..70).contains(&packages.len()), "{packages:#?}");
+}
+
+/// What cargo says, in the folder of the workspace.
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        // Nothing is compiled here: cargo alone is told that it may.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("a program");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 fn check(rule: fn(&Tree) -> Vec<String>) {
