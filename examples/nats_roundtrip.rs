@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
     let payments = shop.subscribe(&subjects.payments("*")).await?;
     let work = async {
         tokio::try_join!(
-            take_orders(&shop, &subjects),
+            take_orders(&shop, &subjects, &stop),
             tell_prices(&stock, requests, &stop),
             bill_orders(&billing, orders, &subjects, &stop),
             confirm_orders(payments, &stop),
@@ -59,13 +59,15 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn take_orders(shop: &Service, subjects: &Subjects) -> Result<()> {
+async fn take_orders(shop: &Service, subjects: &Subjects, stop: &Stop) -> Result<()> {
     for order in ORDERS {
         let take = async {
-            let price = shop
-                .producer
-                .request(subjects.prices(order), "?".into())
-                .await?;
+            let price = tokio::select! {
+                biased;
+                // Who would answer is told to stop, too.
+                () = stop.asked() => return Ok(()),
+                price = shop.producer.request(subjects.prices(order), "?".into()) => price?,
+            };
             shop.producer
                 .publish(subjects.orders(order), price.payload)
                 .await?;

@@ -110,7 +110,7 @@ async fn that_of_kafka_waits_for_its_topic_tries_again_sends_on_and_commits() {
             sent.expect("a delivery");
         }
     };
-    let both = async { tokio::join!(consume, send) };
+    let both = Box::pin(async { tokio::join!(consume, send) });
     let (consumed, ()) = timeout(kafka::PATIENCE, both).await.expect("an end");
 
     consumed.expect("no fatal error");
@@ -202,7 +202,7 @@ async fn that_of_rabbitmq_waits_for_its_queue_tries_again_and_goes_on_over_anoth
         publish("last").await;
         dead
     };
-    let both = async { tokio::join!(consume, send) };
+    let both = Box::pin(async { tokio::join!(consume, send) });
     let ((), dead) = timeout(amqp::PATIENCE, both).await.expect("an end");
 
     assert_eq!(handler.tried(), ["bad", "bad", "last"]);
@@ -261,7 +261,7 @@ async fn that_of_jetstream_waits_for_its_stream_tries_again_and_sends_on() {
             .expect("an acknowledgement");
         stream
     };
-    let both = async { tokio::join!(consume, send) };
+    let both = Box::pin(async { tokio::join!(consume, send) });
     let ((), stream) = timeout(nats::PATIENCE, both).await.expect("an end");
 
     assert_eq!(handler.tried(), ["bad", "bad", "bad", "last"]);

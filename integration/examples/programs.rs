@@ -49,7 +49,7 @@ pub(crate) fn text(output: Vec<u8>) -> String {
 fn built() -> &'static BTreeMap<String, PathBuf> {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let output = std::process::Command::new(env!("CARGO"))
+        let output = integration::cargo()
             .args([
                 "build",
                 "--quiet",

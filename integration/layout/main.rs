@@ -18,7 +18,6 @@ mod violations;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use tree::Tree;
@@ -202,7 +201,7 @@ fn the_first_command_compiles_fewer_than_seventy_crates() {
 
 /// What cargo says, in the folder of the workspace.
 fn cargo(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO"))
+    let output = integration::cargo()
         .args(arguments)
         // Nothing is compiled here: cargo alone is told that it may.
         .env("RUSTC_BOOTSTRAP", "1")

@@ -234,6 +234,19 @@ pub fn again_with(test: &str, variable: &str, value: &str) {
     );
 }
 
+/// The cargo that runs this test. Of what that has told the test, nothing is passed on: build scripts that look at it
+/// would run once more, and all that is built on them.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
 /// A name that no other test has.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

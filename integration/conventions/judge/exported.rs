@@ -1,7 +1,7 @@
 //! What the examples export, as a receiver of OTLP gets it. Of what they do nothing is known here, so that those rules
 //! are held against it that need to know nothing.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, UNIX_EPOCH};
 
 use integration::otlp::Receiver;
@@ -19,7 +19,7 @@ use crate::model::{Attributes, Event, Facts, Id, Instrument, Link, Point, Scene,
 /// Runs an example and takes what it exports.
 pub(crate) fn example(name: &str, system: &'static str) -> Scene {
     let (receiver, endpoint) = Receiver::start();
-    let status = Command::new(env!("CARGO"))
+    let status = integration::cargo()
         .args([
             "run",
             "--quiet",
