@@ -124,6 +124,7 @@ fn with<const N: usize>(
     }
 }
 
+#[cfg(feature = "testing")]
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
