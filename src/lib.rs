@@ -6,7 +6,10 @@
 //! [security]: https://docs.rs/crate/otel-messaging/latest/source/SECURITY.md
 //!
 #![cfg_attr(
-    any(not(doctest), feature = "kafka"),
+    any(
+        not(doctest),
+        all(feature = "amqp", feature = "kafka", feature = "nats")
+    ),
     doc = include_str!("../README.md")
 )]
 //!
@@ -40,6 +43,7 @@
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: the processing of a message, and how it ended.
 //! - [`w3c`]: the propagator, which can also be your global one.
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
+//! - [`guide::what_it_costs`]: the page for whoever has to agree to it.
 //! - `testing`: tests of your handlers, without a broker.
 //!
 //! ## Terms
@@ -101,6 +105,7 @@
     )
 )]
 mod engine;
+pub mod guide;
 pub mod policy;
 #[cfg(feature = "sampler")]
 mod sampler;

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 5] = [
     &["policy"],
     &["telemetry"],
     &["engine"],
-    &["amqp", "internal", "kafka", "nats", "sampler", "testing"],
+    &["amqp", "guide", "internal", "kafka", "nats", "sampler", "testing"],
 ];
 
 /// The module whose file lists its own floors, from the first one to the last.
