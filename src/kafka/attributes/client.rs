@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
+use std::iter;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -98,6 +99,20 @@ impl ClientInfo {
         asked.extend(topics.into_iter().map(str::to_owned));
     }
 
+    /// What stands for these topics.
+    pub(in crate::kafka) fn destination_of_all<'t>(
+        &self,
+        topics: impl Iterator<Item = &'t str>,
+    ) -> Option<Arc<Destination>> {
+        let topics: BTreeSet<_> = topics.collect();
+        let all: Vec<_> = topics
+            .into_iter()
+            .map(|one| self.destination(one))
+            .collect();
+        self.client
+            .common_destination(all.iter(), |_| iter::once(None))
+    }
+
     pub(in crate::kafka) fn destination(&self, topic: &str) -> Arc<Destination> {
         self.client.destination(Name::lasting(topic))
     }
@@ -116,9 +131,11 @@ impl MessageSource for ClientInfo {
     fn common_destination(&self) -> Option<Arc<Destination>> {
         let topics = self.topics.read();
         let topics = topics.unwrap_or_else(PoisonError::into_inner);
-        let only = topics.first().filter(|_| topics.len() == 1)?;
         // To the client a pattern is what begins with this.
-        (!only.starts_with('^')).then(|| self.destination(only))
+        if topics.iter().any(|topic| topic.starts_with('^')) {
+            return None;
+        }
+        self.destination_of_all(topics.iter().map(String::as_str))
     }
 
     fn attributes(&self) -> Option<KeyValue> {
