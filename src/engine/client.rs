@@ -1,6 +1,7 @@
 //! What is known of a client that was wrapped.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use opentelemetry::{Context, StringValue};
@@ -125,6 +126,26 @@ impl Client {
             Cow::Borrowed(_) => together,
             Cow::Owned(rule) => Some(Arc::new(Destination::several(rule, together.as_deref()))),
         }
+    }
+
+    /// Begins to show a wrapper by what tells it from others. The wrapped client would fill pages.
+    pub(crate) fn shown<'f, 'w>(
+        &self,
+        wrapper: &str,
+        f: &'f mut fmt::Formatter<'w>,
+    ) -> fmt::DebugStruct<'f, 'w> {
+        let mut shown = f.debug_struct(wrapper);
+        shown.field("system", &self.system);
+        if let Some(id) = &self.id {
+            shown.field("client_id", &id.as_str());
+        }
+        if let Some(group) = &self.consumer_group {
+            shown.field("consumer_group", &group.as_str());
+        }
+        if let Some(Server { address, port }) = &self.server {
+            shown.field("server", &format_args!("{address}:{port}"));
+        }
+        shown
     }
 
     /// What stands for several destinations, and the rule of that.

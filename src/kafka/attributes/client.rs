@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
+use std::fmt;
 use std::iter;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -158,6 +159,18 @@ impl PartitionInfo {
             topic: consumer.destination(topic),
             partition,
         }
+    }
+
+    /// Begins to show the queue by what tells it from others.
+    pub(in crate::kafka) fn shown<'f, 'w>(
+        &self,
+        wrapper: &str,
+        f: &'f mut fmt::Formatter<'w>,
+    ) -> fmt::DebugStruct<'f, 'w> {
+        let mut shown = self.consumer.client.shown(wrapper, f);
+        shown.field("topic", &self.topic.name.as_str());
+        shown.field("partition", &self.partition);
+        shown
     }
 }
 

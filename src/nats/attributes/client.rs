@@ -1,5 +1,6 @@
 //! What is known of a client, a subscription and a consumer.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -48,7 +49,7 @@ impl Identity {
     }
 
     /// A client as the engine knows it.
-    fn known(
+    pub(in crate::nats) fn known(
         &self,
         telemetry: &Telemetry,
         group: Option<&str>,
@@ -248,6 +249,19 @@ impl ConsumerInfo {
             patterns,
             subscription: OnceLock::new(),
         }
+    }
+
+    /// Begins to show a wrapper of it by what tells it from others.
+    pub(in crate::nats) fn shown<'f, 'w>(
+        &self,
+        wrapper: &str,
+        f: &'f mut fmt::Formatter<'w>,
+    ) -> fmt::DebugStruct<'f, 'w> {
+        let mut shown = self.client.shown(wrapper, f);
+        if let Some(stream) = self.patterns.stream() {
+            shown.field("stream", &stream);
+        }
+        shown
     }
 
     /// The subscription, over the connection that a message came by.
