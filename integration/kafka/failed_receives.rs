@@ -225,6 +225,28 @@ async fn an_error_names_the_topic_that_was_asked_for_if_it_is_one() {
     }
 }
 
+/// What was assigned and given back is asked for no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_names_the_topic_that_is_left_of_those_that_were_assigned() {
+    let (recorder, group) = (Recorder::new(), unique("group"));
+    let (orders, payments) = (topic("orders").await, topic("payments").await);
+    let consumer: kafka::Consumer = failing(&recorder, &group);
+    let given_back = lost(&[(&payments, 0)]);
+    consumer
+        .incremental_assign(&given_back)
+        .expect("an assignment");
+    consumer.incremental_unassign(&given_back).expect("none");
+    let left = lost(&[(&orders, 0)]);
+    consumer.incremental_assign(&left).expect("an assignment");
+
+    assert_eq!(error(consumer.recv()).await, LOST);
+
+    let spans = recorder.spans();
+    poll_span(&orders, &group)
+        .error(ERROR_TYPE)
+        .assert(spans.last().expect("a span"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_is_recorded_no_more_than_the_most_recorded_of_the_topics_that_were_asked_for() {
     for (others, metrics) in [(Record::Off, 0), (Record::PropagateOnly, 1)] {

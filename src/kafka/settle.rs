@@ -163,7 +163,7 @@ impl ClientInfo {
             .filter(|_| elements.len() == 1)
             .map(|only| only.partition());
         let topics = elements.iter().map(|element| element.topic());
-        let destination = self.destination_of_all(topics);
+        let destination = self.destination_of_all(topics.collect());
         let operation = Operation {
             client: &self.client,
             operation_type: OperationType::Settle,

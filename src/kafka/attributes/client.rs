@@ -12,6 +12,7 @@ use rdkafka::client::{Client, ClientContext};
 
 use super::KAFKA_CLUSTER_ID;
 use super::error_type::known_error;
+use super::topics::Topics;
 use crate::engine::client;
 use crate::engine::client::Server;
 use crate::engine::destination::{Destination, Name, shared, shared_unless_empty};
@@ -36,9 +37,8 @@ pub struct ClientInfo {
     /// Largest message that the client sends, in bytes, headers and overhead included.
     pub(in crate::kafka) message_max_bytes: usize,
     cluster_id: OnceLock<StringValue>,
-    /// Topics, or patterns of such, that the application has asked for. The client knows them too, but
-    /// would have to wait for a thread of its own to tell.
-    topics: RwLock<BTreeSet<String>>,
+    /// What the application has asked for.
+    topics: RwLock<Topics>,
 }
 
 impl ClientInfo {
@@ -86,26 +86,17 @@ impl ClientInfo {
         Some(KeyValue::new(KAFKA_CLUSTER_ID, id.clone()))
     }
 
-    /// The application has asked for these topics, in place of others before or in addition to them.
-    pub(in crate::kafka) fn asked_for<'t>(
-        &self,
-        topics: impl IntoIterator<Item = &'t str>,
-        is_in_addition: bool,
-    ) {
-        let asked = self.topics.write();
-        let mut asked = asked.unwrap_or_else(PoisonError::into_inner);
-        if !is_in_addition {
-            asked.clear();
-        }
-        asked.extend(topics.into_iter().map(str::to_owned));
+    /// Changes what the application has asked for.
+    pub(in crate::kafka) fn asks(&self, change: impl FnOnce(&mut Topics)) {
+        let topics = self.topics.write();
+        change(&mut topics.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// What stands for these topics.
-    pub(in crate::kafka) fn destination_of_all<'t>(
+    pub(in crate::kafka) fn destination_of_all(
         &self,
-        topics: impl Iterator<Item = &'t str>,
+        topics: BTreeSet<&str>,
     ) -> Option<Arc<Destination>> {
-        let topics: BTreeSet<_> = topics.collect();
         let all: Vec<_> = topics
             .into_iter()
             .map(|one| self.destination(one))
@@ -132,11 +123,7 @@ impl MessageSource for ClientInfo {
     fn common_destination(&self) -> Option<Arc<Destination>> {
         let topics = self.topics.read();
         let topics = topics.unwrap_or_else(PoisonError::into_inner);
-        // To the client a pattern is what begins with this.
-        if topics.iter().any(|topic| topic.starts_with('^')) {
-            return None;
-        }
-        self.destination_of_all(topics.iter().map(String::as_str))
+        self.destination_of_all(topics.all()?)
     }
 
     fn attributes(&self) -> Option<KeyValue> {
