@@ -122,7 +122,7 @@ async fn connect_and_store(
         )
         .await?;
     let consumer = amqp::Consumer::wrap(&store.telemetry(), &known, consumer);
-    let mut batches = consumer.batches(3, Duration::from_millis(100), sleep);
+    let mut batches = consumer.batches(3, Duration::from_millis(100));
     while stored.get() < ORDERS.len() {
         let batch = tokio::select! {
             biased;

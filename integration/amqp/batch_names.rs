@@ -18,7 +18,7 @@ use otel_messaging::Batch;
 use otel_messaging::amqp::Publish;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::shop::Shop;
 
@@ -57,7 +57,7 @@ async fn published_and_received(shop: &Shop, to: &[(&str, &str)]) -> Batch<Deliv
     for sent in shop.producer.publish_batch(messages).await {
         assert_eq!(sent.expect("a confirm"), Confirmation::Ack(None));
     }
-    let mut batches = shop.consumer().await.batches(to.len(), 2 * PATIENCE, sleep);
+    let mut batches = shop.consumer().await.batches(to.len(), 2 * PATIENCE);
     let batch = timeout(PATIENCE, batches.recv()).await;
     batch
         .expect("a batch in time")

@@ -1,17 +1,20 @@
 //! Messages that are published under one call.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+use std::pin::pin;
+
 use futures::FutureExt as _;
+use futures::future::{self, Either};
 use integration::amqp::{
-    CONFIRMATION, confirming, connection, consume, create_span, known, measured, next,
-    published_batch, queue, queue_with,
+    CONFIRMATION, Cable, PATIENCE, confirming, connection, consume, create_span, known, measured,
+    next, published_batch, queue, queue_with,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::{assert_warned, logging, unique};
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Confirmation, ErrorKind};
+use lapin::{Confirmation, Connection, ConnectionProperties, ErrorKind};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -20,6 +23,7 @@ use otel_messaging::amqp::{self, Producer, Publish};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use otel_messaging::{Telemetry, w3c};
+use tokio::time::timeout;
 
 /// A wrapped channel that confirms.
 async fn producer(telemetry: &Telemetry) -> Producer {
@@ -33,6 +37,15 @@ fn mandatory(queue: &str) -> Publish<'static> {
         mandatory: true,
         ..BasicPublishOptions::default()
     })
+}
+
+/// A queue that refuses all messages.
+async fn full(producer: &Producer) -> String {
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongInt(0));
+    let overflow = AMQPValue::LongString("reject-publish".into());
+    full.insert("x-overflow".into(), overflow);
+    queue_with(producer.inner(), "full", full).await.to_string()
 }
 
 /// The spans of creating messages for these queues, in their order, each asserted with what became of
@@ -80,11 +93,7 @@ async fn a_message_that_is_refused_or_returned_fails_alone() {
     let recorder = Recorder::new();
     let producer = producer(&recorder.telemetry()).await;
     let orders = queue(producer.inner(), "orders").await.to_string();
-    let mut full = FieldTable::default();
-    full.insert("x-max-length".into(), AMQPValue::LongInt(0));
-    let overflow = AMQPValue::LongString("reject-publish".into());
-    full.insert("x-overflow".into(), overflow);
-    let full = queue_with(producer.inner(), "full", full).await.to_string();
+    let full = full(&producer).await;
     let nobodys = unique("nobodys");
     let queues = [&*orders, &full, &nobodys, &orders];
 
@@ -263,6 +272,52 @@ async fn a_batch_that_is_dropped_half_way_says_nothing_of_what_is_on_its_way() {
         let carried = carried(&next(&mut consumer).await);
         assert_eq!(carried.span_id(), publish.span_context.span_id());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_dropped_half_way_says_what_the_broker_has_said_by_then() {
+    let recorder = Recorder::new();
+    let cable = Cable::without_acks().await;
+    let url = cable.url();
+    let connection = Connection::connect(&url, ConnectionProperties::default());
+    let connection = connection.await.expect("a connection by the cable");
+    let producer = Producer::wrap(
+        &recorder.telemetry(),
+        known(&connection),
+        confirming(&connection).await,
+    );
+    let orders = queue(producer.inner(), "orders").await.to_string();
+    let full = full(&producer).await;
+    let queues = [&*full, &orders];
+
+    let mut publishing = Box::pin(producer.publish_batch(queues.map(mandatory)));
+    let mut nacked = pin!(async {
+        cable.nacked().await;
+        // What is answered later has come later.
+        queue(producer.inner(), "later").await;
+    });
+    let waiting = future::select(publishing.as_mut(), nacked.as_mut());
+    let either = timeout(PATIENCE, waiting).await.expect("a nack in time");
+    assert!(
+        matches!(either, Either::Right(_)),
+        "the second has no confirm"
+    );
+    assert!(publishing.as_mut().now_or_never().is_none());
+    drop(publishing);
+
+    let created = created(&recorder, &queues, |queue, span| match queue {
+        queue if queue == full => span.attribute(CONFIRMATION, "nack").error("nack"),
+        _ => span,
+    });
+    publishing_span(&created)
+        .error("nack")
+        .description("")
+        .assert(&recorder.span("publish amq.default"));
+    let sent = |queue| measured("publish", queue);
+    sent_messages()
+        .of(sent(&orders), 1)
+        .of(and(sent(&full), "error.type", "nack"), 1)
+        .assert(&recorder);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

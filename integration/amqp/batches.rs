@@ -19,7 +19,7 @@ use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::Batch;
 use otel_messaging::amqp::{Batches, Consumer};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::shop::Shop;
 
@@ -63,7 +63,7 @@ async fn a_batch_is_received_processed_and_acknowledged_as_one() {
     // The next batch comes only if all of the one before is acknowledged.
     let few = shop.channel().basic_qos(3, BasicQosOptions::default());
     few.await.expect("an answer");
-    let mut batches = shop.consumer().await.batches(3, 2 * PATIENCE, sleep);
+    let mut batches = shop.consumer().await.batches(3, 2 * PATIENCE);
     for _ in 0..6 {
         shop.publish_order().await;
     }
@@ -99,7 +99,7 @@ async fn a_batch_that_is_not_full_ends_so_much_time_after_its_first_delivery() {
     const WITHIN: Duration = Duration::from_millis(100);
     let recorder = Recorder::new();
     let shop = Shop::open(&recorder.telemetry()).await;
-    let mut batches = shop.consumer().await.batches(100, WITHIN, sleep);
+    let mut batches = shop.consumer().await.batches(100, WITHIN);
 
     let nothing = timeout(2 * WITHIN, batches.recv()).await;
     assert!(nothing.is_err(), "a batch is never empty");
@@ -117,7 +117,7 @@ async fn a_wait_that_is_given_up_loses_nothing() {
     const ORDERS: usize = 200;
     let recorder = Recorder::new();
     let shop = Shop::open(&recorder.telemetry()).await;
-    let mut batches = shop.consumer().await.batches(7, 2 * PATIENCE, sleep);
+    let mut batches = shop.consumer().await.batches(7, 2 * PATIENCE);
 
     let publishing = async {
         for number in 0..ORDERS {
@@ -160,7 +160,7 @@ async fn an_error_ends_the_batch_and_is_the_next_item() {
     let orders = queue(&channel, "orders").await;
     let consumer = consume(&channel, &orders).await;
     let consumer = Consumer::wrap(&recorder.telemetry(), (&connection, &cable.url()), consumer);
-    let mut batches = consumer.batches(100, 2 * PATIENCE, sleep);
+    let mut batches = consumer.batches(100, 2 * PATIENCE);
     for _ in 0..2 {
         publish(&channel, &orders, BasicProperties::default()).await;
     }

@@ -14,7 +14,7 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _};
-use otel_messaging::amqp::{Consumer, DeliveryResult};
+use otel_messaging::amqp::{ConnectionInfo, Consumer, DeliveryResult, Producer};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 
@@ -339,4 +339,36 @@ async fn a_stream_ends_where_the_clients_own_does() {
 
     let end = tokio::time::timeout(PATIENCE, consumer.next()).await;
     assert!(end.expect("an end in time").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrapper_is_shown_in_a_line_that_tells_it_from_others() {
+    let shop = Shop::open(&Recorder::new().telemetry()).await;
+    let known = ConnectionInfo::new()
+        .uri("amqp://guest:secret@rabbit.example:5673/shop")
+        .client_id("billing-7");
+    let telemetry = Recorder::new().telemetry();
+    let producer = Producer::wrap(&telemetry, &known, shop.channel().clone());
+    let channel = Consumer::wrap(&telemetry, &known, shop.channel().clone());
+    let consumer = Consumer::wrap(&telemetry, &known, shop.consumer().await.inner().clone());
+
+    let of_client = r#"system: "rabbitmq", client_id: "billing-7", server: rabbit.example:5673"#;
+    assert_eq!(
+        format!("{known:?}"),
+        format!("ConnectionInfo {{ {of_client} }}")
+    );
+    let number = shop.channel().id();
+    assert_eq!(
+        format!("{producer:?}"),
+        format!("Producer {{ {of_client}, channel: {number}, .. }}")
+    );
+    assert_eq!(
+        format!("{channel:?}"),
+        format!("Consumer {{ {of_client}, .. }}")
+    );
+    let queue = shop.orders.as_str();
+    assert_eq!(
+        format!("{consumer:?}"),
+        format!("Consumer {{ {of_client}, queue: {queue:?}, .. }}")
+    );
 }

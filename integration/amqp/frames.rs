@@ -342,13 +342,14 @@ async fn a_frame_that_is_too_large_costs_the_connection() {
     let channel = confirming(&connection).await;
     let orders = queue(&channel, "orders").await;
 
-    let headers = amqp::inject(&w3c::Propagator::new(), &upstream(), leaving(0));
+    let mut properties = BasicProperties::default().with_headers(leaving(0));
+    amqp::inject(&w3c::Propagator::new(), &upstream(), &mut properties);
     let confirm = channel.basic_publish(
         "".into(),
         orders,
         BasicPublishOptions::default(),
         b"two books",
-        BasicProperties::default().with_headers(headers),
+        properties,
     );
     let confirmed = confirm.await.expect("a publish").await;
 

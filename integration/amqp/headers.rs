@@ -54,8 +54,8 @@ async fn context_makes_the_round_trip_and_other_headers_stay_as_they_are() {
     before.insert("Traceparent".into(), long(STALE));
     let trace = context(&[("traceparent", TRACEPARENT), ("baggage", "tenant=blue")]);
 
-    let headers = amqp::inject(&w3c::Propagator::new(), &trace, before);
-    let properties = BasicProperties::default().with_headers(headers);
+    let mut properties = BasicProperties::default().with_headers(before);
+    amqp::inject(&w3c::Propagator::new(), &trace, &mut properties);
     publish(&channel, &orders, properties).await;
     let delivery = next(&mut consume(&channel, &orders).await).await;
 

@@ -9,7 +9,7 @@ use integration::amqp::{
 };
 use integration::delivered_for;
 use lapin::options::{BasicAckOptions, BasicPublishOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ErrorKind};
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::amqp::{self, ConnectionInfo, Consumer, Producer};
@@ -67,8 +67,8 @@ async fn a_consumer_goes_on_after_its_connection_was_lost() {
         let next = tokio::time::timeout(PATIENCE, orders_processed.next()).await;
         next.expect("a delivery in time").expect("a delivery")
     };
-    let headers = amqp::inject(&w3c::Propagator::new(), &trace, FieldTable::default());
-    let properties = BasicProperties::default().with_headers(headers);
+    let mut properties = BasicProperties::default();
+    amqp::inject(&w3c::Propagator::new(), &trace, &mut properties);
     publish(&publishing, &orders, properties).await;
     let lost = next().await;
     cable.cut();

@@ -166,8 +166,8 @@ fn creation(delivery: &Delivery) -> SpanContext {
 async fn publish_from(origins: &[SpanContext], channel: &Channel, queue: &ShortString) {
     for origin in origins {
         let context = Context::new().with_remote_span_context(origin.clone());
-        let headers = amqp::inject(&w3c::Propagator::new(), &context, FieldTable::default());
-        let properties = BasicProperties::default().with_headers(headers);
+        let mut properties = BasicProperties::default();
+        amqp::inject(&w3c::Propagator::new(), &context, &mut properties);
         publish(channel, queue, properties).await;
     }
 }

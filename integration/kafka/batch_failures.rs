@@ -1,7 +1,7 @@
 //! Records that are sent under one call, and not all delivered.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::poll_immediate;
 use integration::kafka::{
@@ -16,6 +16,7 @@ use otel_messaging::kafka;
 use otel_messaging::testing::Recorder;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message as _, OwnedMessage};
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::Producer as _;
 use tokio::task::block_in_place;
 
@@ -210,4 +211,40 @@ async fn a_batch_that_is_dropped_half_way_counts_what_the_client_has_taken() {
         payloads.collect::<Vec<_>>(),
         [Some(&b"one"[..]), Some(b"two")]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_dropped_half_way_says_what_was_reported_behind_a_record_that_was_not() {
+    let cluster = MockCluster::new(1).expect("an embedded cluster");
+    for topic in ["orders", "payments"] {
+        cluster.create_topic(topic, 1, 1).expect("a topic");
+    }
+    let nobody = cluster.partition_leader("orders", 0, None);
+    nobody.expect("a partition that nobody leads");
+    let recorder = Recorder::new();
+    let mut config = config();
+    config.set("bootstrap.servers", cluster.bootstrap_servers());
+    let producer = informed_producer(&recorder.telemetry(), &config);
+
+    let records = ["orders", "payments"].map(|topic| record(topic, "two books", &[]));
+    let mut sending = Box::pin(producer.send_batch(records, PATIENCE));
+    assert!(poll_immediate(&mut sending).await.is_none());
+    let started = Instant::now();
+    while producer.in_flight_count() > 1 {
+        assert!(started.elapsed() < PATIENCE, "one is delivered in time");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(sending);
+
+    let at_cluster = |topic| {
+        create_span(topic, KEY)
+            .any("server.address")
+            .any("server.port")
+    };
+    at_cluster("orders").assert(&recorder.span("create orders"));
+    at_cluster("payments")
+        .attribute("kafka.offset", 0)
+        .attribute("messaging.destination.partition.id", "0")
+        .assert(&recorder.span("create payments"));
+    assert_eq!(recorder.counter_total("messaging.client.sent.messages"), 2);
 }

@@ -14,17 +14,18 @@ use integration::kafka::{
 use integration::metrics::{consumed_messages, of_type, operation_duration};
 use integration::unique;
 use opentelemetry::Context;
+use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use otel_messaging::kafka;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
-use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::FutureProducer;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::numbered::{
     PARTITION, assert_links, assigned, creation, in_time, linked, offset, offsets, send,
@@ -341,4 +342,45 @@ async fn batches_work_in_a_group_and_in_a_task() {
     let names = recorder.spans().into_iter().map(|span| span.name);
     let expected = ["poll", "process", "commit"].map(|name| format!("{name} {orders}"));
     assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_detached_batch_is_processed_by_another_task_as_the_one_that_was_delivered() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    send(&[(&orders, 0)], 0..3).await;
+    let consumer = assigned(&recorder.telemetry(), &group, &[(&orders, 0)]);
+    let upstream = Context::new().with_remote_span_context(creation(7));
+    let receiving = async { in_time(consumer.batches(3, 2 * PATIENCE).recv()).await };
+    let batch = receiving.with_context(upstream.clone()).await;
+    recorder.clear();
+
+    let detached = batch.detach();
+    let elements = |offsets: KafkaResult<TopicPartitionList>| {
+        let offsets = offsets.expect("offsets");
+        offsets.to_topic_map()
+    };
+    assert_eq!(elements(detached.offsets()), elements(batch.offsets()));
+    drop(batch);
+    let task = tokio::spawn(async move {
+        let processed = detached.process(async |orders| {
+            tokio::task::yield_now().await;
+            let offsets = orders.iter().map(|order| order.offset());
+            Ok::<_, KafkaError>(offsets.collect::<Vec<_>>())
+        });
+        // What was current at the delivery is not about the batch.
+        processed.with_context(upstream).await
+    });
+
+    assert_eq!(task.await.expect("no panic"), Ok(vec![0, 1, 2]));
+    let spans = recorder.spans();
+    let [process] = &spans[..] else {
+        unreachable!("one span: {spans:?}")
+    };
+    linked(processed_batch(Some(&orders), &group, 3), 0..3)
+        .link(&creation(7))
+        .any("kafka.cluster.id")
+        .attribute("kafka.message.key", "order-7")
+        .attribute(PARTITION, "0")
+        .assert(process);
 }

@@ -9,7 +9,7 @@ use integration::{assert_warned, logging, unique};
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use otel_messaging::kafka;
-use otel_messaging::policy::{Policy, Rule};
+use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -161,6 +161,34 @@ async fn the_commit_of_offsets_belongs_to_what_is_current_and_names_what_they_sh
             };
             expected.clone().child_of(&named(STALE)).assert(span);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_of_several_topics_is_recorded_no_more_than_the_most_recorded_of_them() {
+    let (health, probes) = (topic("health").await, topic("probes").await);
+    for (others, metrics) in [(Record::Off, 0), (Record::PropagateOnly, 1)] {
+        let recorder = Recorder::new();
+        let policy = Policy::new()
+            .rule(Rule::of("health*").record(Record::Off))
+            .rule(Rule::of("probes*").record(others));
+        let telemetry = recorder.telemetry().policy(policy);
+        let consumer = consumer_in(&unique("group"), &telemetry, &health);
+        send_raw(&health, &[]).await;
+        let _joined = next(&consumer).await;
+        let upstream = Context::new().with_remote_span_context(named(STALE));
+
+        let list = offsets(&[(&health, 0, 1), (&probes, 0, 1)]);
+        within(&upstream, || consumer.commit(&list, CommitMode::Sync)).expect("a commit");
+
+        assert_eq!(committed(&consumer, &health), Offset::Offset(1));
+        assert_eq!(recorder.spans().len(), 0);
+        assert_eq!(
+            recorder.metrics().len(),
+            metrics,
+            "{:?}",
+            recorder.metrics()
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use otel_messaging::kafka;
 use otel_messaging::testing::Recorder;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{FutureProducer, Producer as _};
@@ -269,4 +269,36 @@ async fn a_stream_is_processed_concurrently_in_a_task() {
     messages.recv_many(&mut seen, TRACES.len()).await;
     seen.sort_by_key(|message| message.offset());
     assert_processed(&recorder, &seen, &group);
+}
+
+#[test]
+fn a_wrapper_is_shown_in_a_line_that_tells_it_from_others() {
+    let mut config = config();
+    config
+        .set("bootstrap.servers", "kafka.example:9092")
+        .set("client.id", "billing-7")
+        .set("group.id", "billing");
+    let telemetry = Recorder::new().telemetry();
+    let producer: FutureProducer = config.create().expect("a producer");
+    let producer = kafka::Producer::wrap(&telemetry, producer);
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let consumer = kafka::Consumer::wrap(&telemetry, consumer);
+    let queue = consumer
+        .split_partition_queue("orders", 1)
+        .expect("a queue");
+
+    let of_client = r#"system: "kafka", client_id: "billing-7", consumer_group: "billing", server: kafka.example:9092"#;
+    assert_eq!(
+        format!("{producer:?}"),
+        format!("Producer {{ {of_client}, .. }}")
+    );
+    assert_eq!(
+        format!("{consumer:?}"),
+        format!("Consumer {{ {of_client}, .. }}")
+    );
+    let of_queue = format!(r#"{of_client}, topic: "orders", partition: 1"#);
+    assert_eq!(
+        format!("{queue:?}"),
+        format!("PartitionQueue {{ {of_queue}, .. }}")
+    );
 }

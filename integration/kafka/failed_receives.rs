@@ -13,7 +13,7 @@ use integration::whole;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::kafka;
-use otel_messaging::policy::{Policy, Rule};
+use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer};
@@ -32,6 +32,15 @@ where
     X: ConsumerContext,
 {
     let policy = Policy::new().rule(Rule::of("*").receive_spans(true));
+    failing_by(policy, recorder, group)
+}
+
+/// The same by another policy.
+fn failing_by<C, X>(policy: Policy, recorder: &Recorder, group: &str) -> kafka::Consumer<C>
+where
+    C: FromClientConfig + rdkafka::consumer::Consumer<X> + kafka::ConsumerClient,
+    X: ConsumerContext,
+{
     let client: C = config()
         .set("group.id", group)
         .set("auto.offset.reset", "error")
@@ -213,6 +222,54 @@ async fn an_error_names_the_topic_that_was_asked_for_if_it_is_one() {
         }
         .error(ERROR_TYPE)
         .assert(first);
+    }
+}
+
+/// What was assigned and given back is asked for no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_names_the_topic_that_is_left_of_those_that_were_assigned() {
+    let (recorder, group) = (Recorder::new(), unique("group"));
+    let (orders, payments) = (topic("orders").await, topic("payments").await);
+    let consumer: kafka::Consumer = failing(&recorder, &group);
+    let given_back = lost(&[(&payments, 0)]);
+    consumer
+        .incremental_assign(&given_back)
+        .expect("an assignment");
+    consumer.incremental_unassign(&given_back).expect("none");
+    let left = lost(&[(&orders, 0)]);
+    consumer.incremental_assign(&left).expect("an assignment");
+
+    assert_eq!(error(consumer.recv()).await, LOST);
+
+    let spans = recorder.spans();
+    poll_span(&orders, &group)
+        .error(ERROR_TYPE)
+        .assert(spans.last().expect("a span"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_is_recorded_no_more_than_the_most_recorded_of_the_topics_that_were_asked_for() {
+    for (others, metrics) in [(Record::Off, 0), (Record::PropagateOnly, 1)] {
+        let (recorder, group) = (Recorder::new(), unique("group"));
+        let policy = Policy::new()
+            .rule(Rule::of("*").receive_spans(true))
+            .rule(Rule::of("health*").record(Record::Off))
+            .rule(Rule::of("probes*").record(others));
+        let consumer: kafka::Consumer = failing_by(policy, &recorder, &group);
+        let (health, probes) = (topic("health").await, topic("probes").await);
+        consumer
+            .subscribe(&[&health, &probes])
+            .expect("a subscription");
+
+        assert_eq!(error(consumer.recv()).await, LOST);
+
+        assert_eq!(recorder.spans().len(), 0);
+        assert_eq!(
+            recorder.metrics().len(),
+            metrics,
+            "{:?}",
+            recorder.metrics()
+        );
     }
 }
 

@@ -5,10 +5,10 @@ use async_nats::jetstream::consumer::{pull, push};
 use futures::future::join_all;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use integration::nats::broker::DURABLE;
-use integration::nats::{PATIENCE, in_time};
+use integration::nats::{PATIENCE, client, in_time};
 use integration::nats::{Subject, delivered, process_span, receive_span, settle_span};
 use otel_messaging::Received;
-use otel_messaging::nats::jetstream;
+use otel_messaging::nats::{self, jetstream};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 
@@ -261,4 +261,47 @@ async fn workers_run_in_tasks_of_their_own() {
             .filter(|process| process.span_context.span_id() == pay.parent_span_id);
         assert_eq!(process.count(), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrapper_is_shown_in_a_line_that_tells_it_from_others() {
+    let orders = Orders::open().await;
+    let (telemetry, client) = (Recorder::new().telemetry(), client().await);
+    let (server, id) = ("nats.example", "billing-7");
+    let producer = nats::Producer::wrap(&telemetry, client.clone());
+    let producer = producer.server(server, 4222).client_id(id);
+    let consumer = nats::Consumer::wrap(&telemetry, client);
+    let consumer = consumer.server(server, 4222).client_id(id);
+    let messages = consumer.queue_subscribe(orders.subject("*"), "billing".to_owned());
+    let messages = messages.await.expect("a subscription");
+    let of_stream = jetstream::Producer::wrap(&telemetry, orders.context.clone());
+    let of_stream = of_stream.server(server, 4222).client_id(id);
+    let durable = pull::Config {
+        durable_name: Some(DURABLE.to_owned()),
+        ..pull::Config::default()
+    };
+    let puller = orders.consumer(&telemetry, durable).await;
+    let puller = puller.server(server, 4222).client_id(id);
+
+    let of_client = r#"system: "nats", client_id: "billing-7""#;
+    let at = "server: nats.example:4222";
+    let group = r#"consumer_group: "billing""#;
+    assert_eq!(
+        format!("{producer:?}"),
+        format!("Producer {{ {of_client}, {at}, .. }}")
+    );
+    assert_eq!(format!("{of_stream:?}"), format!("{producer:?}"));
+    assert_eq!(
+        format!("{consumer:?}"),
+        format!("Consumer {{ {of_client}, {at}, .. }}")
+    );
+    assert_eq!(
+        format!("{messages:?}"),
+        format!("Messages {{ {of_client}, {group}, {at}, .. }}")
+    );
+    let stream = &orders.name;
+    assert_eq!(
+        format!("{puller:?}"),
+        format!("Consumer {{ {of_client}, {group}, {at}, stream: {stream:?}, .. }}")
+    );
 }

@@ -31,7 +31,7 @@ async fn one_context_goes_out_and_the_other_headers_stay_as_they_are() {
         ("traceparent", FRESH),
         ("baggage", "tenant=blue sky"),
     ])));
-    let before = header_map(&[
+    let mut headers = header_map(&[
         ("Traceparent", STALE),
         ("Xraceparent", STALE),
         ("tracestate", "stale=1"),
@@ -40,7 +40,7 @@ async fn one_context_goes_out_and_the_other_headers_stay_as_they_are() {
         ("x-step", "second"),
     ]);
 
-    let headers = nats::inject(&w3c::Propagator::new(), &context, before);
+    nats::inject(&w3c::Propagator::new(), &context, &mut headers);
     client
         .publish_with_headers(subject, headers, "two books".into())
         .await
@@ -67,7 +67,8 @@ async fn a_context_is_stored_in_a_stream() {
     let subject = format!("{}.books", stream.cached_info().config.name);
     let trace = read(Some(&header_map(&[("traceparent", FRESH)])));
 
-    let headers = nats::inject(&w3c::Propagator::new(), &trace, HeaderMap::new());
+    let mut headers = HeaderMap::new();
+    nats::inject(&w3c::Propagator::new(), &trace, &mut headers);
     context
         .publish_with_headers(subject, headers, "two books".into())
         .await

@@ -9,6 +9,7 @@
 )]
 
 mod crates;
+mod errors;
 
 use std::env;
 use std::fs;

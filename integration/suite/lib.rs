@@ -27,7 +27,7 @@ use opentelemetry::logs::Severity;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
-use otel_messaging::{Received, Telemetry};
+use otel_messaging::{Batch, Received, Telemetry};
 
 /// A header as it is on the wire; a null value is `None`, where the broker has such.
 pub type Header = (Vec<u8>, Option<Vec<u8>>);
@@ -77,6 +77,9 @@ pub trait Broker: Sized {
     async fn receive(&self, destination: &str) -> Received<Self::Message>;
     /// An error of the client's, whose text is not that for debugging.
     fn error() -> Self::Error;
+    /// Receives a message from each of two destinations of these names together, as one batch. The
+    /// destinations have little in common, and the rules of each go by its name.
+    async fn receive_batch(&self, names: [&str; 2]) -> Batch<Self::Message>;
     /// The headers as they were on the wire.
     fn headers(&self, received: &Received<Self::Message>) -> Vec<Header>;
 
@@ -111,8 +114,13 @@ pub trait Broker: Sized {
     reason = "scenarios are awaited where they stand, never spawned"
 )]
 pub trait BatchSender: Broker {
-    /// Sends messages under one call; the broker takes all of them.
-    async fn send_batch(&self, destination: &str, messages: &[Message]) -> Vec<Self::Receipt>;
+    /// Sends messages under one call, each to its destination; the broker takes all of them.
+    async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<Self::Receipt>;
+    /// The same to one destination.
+    async fn send_batch(&self, destination: &str, messages: &[Message]) -> Vec<Self::Receipt> {
+        let messages: Vec<_> = messages.iter().map(|one| (destination, one)).collect();
+        self.send_to(&messages).await
+    }
 
     /// The whole span of creating a message that was sent then; parent and links are for the scenario
     /// to say.

@@ -1,5 +1,7 @@
 //! What is known of a client that was wrapped.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use opentelemetry::{Context, StringValue};
@@ -96,6 +98,8 @@ impl Client {
     /// What stands for all of these destinations: the one that they are, the name that they have
     /// without what differs, or the template that they share. `without` gives each of them with more
     /// and more left out of its name, until there is nothing that could be.
+    ///
+    /// Its rule records no more than the rules of these, as it may be that none of them is to be recorded.
     pub(crate) fn common_destination<'a, W>(
         &self,
         mut destinations: impl Iterator<Item = &'a Arc<Destination>> + Clone,
@@ -107,6 +111,52 @@ impl Client {
         if are_one(destinations.clone()) {
             return destinations.next().cloned();
         }
+        let together = self.together(destinations.clone(), without);
+        self.limited(together, destinations)
+    }
+
+    /// What stands for several destinations, with a rule that records no more than the rules of these.
+    pub(crate) fn limited<'a>(
+        &self,
+        together: Option<Arc<Destination>>,
+        destinations: impl Iterator<Item = &'a Arc<Destination>> + Clone,
+    ) -> Option<Arc<Destination>> {
+        let rule = together.as_ref().map_or(&self.rule, |all| &all.rule);
+        match rule.limited_by(destinations.map(|one| &one.rule)) {
+            Cow::Borrowed(_) => together,
+            Cow::Owned(rule) => Some(Arc::new(Destination::several(rule, together.as_deref()))),
+        }
+    }
+
+    /// Begins to show a wrapper by what tells it from others. The wrapped client would fill pages.
+    pub(crate) fn shown<'f, 'w>(
+        &self,
+        wrapper: &str,
+        f: &'f mut fmt::Formatter<'w>,
+    ) -> fmt::DebugStruct<'f, 'w> {
+        let mut shown = f.debug_struct(wrapper);
+        shown.field("system", &self.system);
+        if let Some(id) = &self.id {
+            shown.field("client_id", &id.as_str());
+        }
+        if let Some(group) = &self.consumer_group {
+            shown.field("consumer_group", &group.as_str());
+        }
+        if let Some(Server { address, port }) = &self.server {
+            shown.field("server", &format_args!("{address}:{port}"));
+        }
+        shown
+    }
+
+    /// What stands for several destinations, and the rule of that.
+    fn together<'a, W>(
+        &self,
+        mut destinations: impl Iterator<Item = &'a Arc<Destination>>,
+        without: impl Fn(usize) -> W,
+    ) -> Option<Arc<Destination>>
+    where
+        W: Iterator<Item = Option<Arc<Destination>>>,
+    {
         let together = without_what_differs(without);
         let first = destinations.next()?;
         let template = first.template.as_ref();

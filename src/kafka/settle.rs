@@ -159,13 +159,11 @@ impl ClientInfo {
             .map(TopicPartitionList::elements)
             .unwrap_or_default();
         let first = elements.first();
-        let topic = first
-            .map(|first| first.topic())
-            .filter(|topic| elements.iter().all(|element| element.topic() == *topic));
         let partition = first
             .filter(|_| elements.len() == 1)
             .map(|only| only.partition());
-        let destination = topic.map(|topic| self.destination(topic));
+        let topics = elements.iter().map(|element| element.topic());
+        let destination = self.destination_of_all(topics.collect());
         let operation = Operation {
             client: &self.client,
             operation_type: OperationType::Settle,

@@ -34,7 +34,8 @@
 //! An operation on several destinations has the template that they share. Without one, it has the
 //! part that their names share, such as the exchange and the queue of deliveries with several
 //! routing keys. Without that, as for a commit of all offsets, it has the empty name, which `*`
-//! matches.
+//! matches. No more is recorded of it than of the destination of which most is recorded, where they
+//! are known: a batch of messages that are all `off` is off.
 //!
 //! ```
 //! use std::time::Duration;

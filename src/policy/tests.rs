@@ -4,6 +4,7 @@
     reason = "a test stops where its own set-up is wrong"
 )]
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use opentelemetry::baggage::BaggageExt as _;
@@ -286,4 +287,43 @@ fn a_wrong_value_is_told_with_what_it_may_be() {
     let no_rule = "rule = [3]".parse::<Policy>().unwrap_err().to_string();
     let expected = "invalid type: integer `3`, expected a rule";
     assert_eq!(no_rule.lines().last(), Some(expected), "{no_rule}");
+}
+
+#[test]
+fn what_several_have_in_common_is_recorded_no_more_than_the_most_recorded_of_them() {
+    let rule = || Rule::of("");
+    let off = || rule().record(Record::Off);
+    let propagate = || rule().record(Record::PropagateOnly);
+    let bare = || rule().receive_spans(false).settle_spans(false);
+    let rows = [
+        (rule(), vec![], None),
+        (rule(), vec![rule(), off()], None),
+        (off(), vec![rule(), propagate()], None),
+        (off(), vec![off(), off()], None),
+        (rule(), vec![propagate(), off()], Some(propagate())),
+        (rule(), vec![off(), off()], Some(off())),
+        (propagate(), vec![off(), off()], Some(off())),
+        (rule(), vec![bare(), bare()], Some(bare())),
+        (rule().receive_spans(true), vec![rule(), bare()], None),
+        (bare(), vec![rule()], None),
+        (rule().fan_back(9), vec![rule().fan_back(9), rule()], None),
+        (
+            rule().fan_back(9),
+            vec![rule().fan_back(2), rule()],
+            Some(rule().fan_back(2)),
+        ),
+        (
+            rule().template("orders.{id}"),
+            vec![off()],
+            Some(off().template("orders.{id}")),
+        ),
+    ];
+
+    for (common, theirs, expected) in rows {
+        let limited = match common.limited_by(theirs.iter()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(limited) => Some(limited),
+        };
+        assert_eq!(limited, expected, "{common:?}, {theirs:?}");
+    }
 }

@@ -50,6 +50,15 @@ pub(crate) const OTHER: &str = "_OTHER";
 ///     }
 /// }
 /// ```
+///
+/// A handler that has a value to return and cannot fail returns it as
+/// `Ok::<_, std::convert::Infallible>(value)`.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`, which does not say whether it succeeded",
+    label = "returns `{Self}`, which is no `Outcome`",
+    note = "return `()`, a `Result` whose error is `Debug`, a `ControlFlow`, or a type of your own that implements `Outcome`",
+    note = "to return a value and no error: `Ok::<_, std::convert::Infallible>(value)`; a future lacks its `.await`"
+)]
 pub trait Outcome {
     /// The error; `None` if the outcome is a success.
     fn error(&self) -> Option<HandlerError<'_>>;

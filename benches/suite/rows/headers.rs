@@ -87,7 +87,11 @@ fn row(report: &Report, title: &str, name: &str, runs: [Run<'_>; 4]) {
 /// The functions for users take any propagator; the wrappers go the direct way, as above.
 fn inject_public(report: &Report, context: &Context) {
     let (ours, both) = (w3c::Propagator::new(), stock::trace_and_baggage());
-    let with_ours = each(|| kafka::inject(&ours, black_box(context), OwnedHeaders::new()));
+    let with_ours = each(|| {
+        let mut headers = Some(OwnedHeaders::new());
+        kafka::inject(&ours, black_box(context), &mut headers);
+        headers
+    });
     let with_stock = each(|| stock::inject(&both, black_box(context), OwnedHeaders::new()));
     report.row(
         "`kafka::inject`: traceparent",

@@ -91,7 +91,11 @@ fn extract(report: &Report, name: &str, headers: &HeaderMap) {
 /// The functions for users take any propagator; the wrappers go the direct way, as above.
 fn public(report: &Report, context: &Context, headers: &HeaderMap) {
     let (ours, both) = (w3c::Propagator::new(), stock::trace_and_baggage());
-    let with_ours = each(|| nats::inject(&ours, black_box(context), HeaderMap::new()));
+    let with_ours = each(|| {
+        let mut headers = HeaderMap::new();
+        nats::inject(&ours, black_box(context), &mut headers);
+        headers
+    });
     let with_stock = each(|| other::inject(&both, black_box(context), HeaderMap::new()));
     report.row(
         "`nats::inject`: traceparent",

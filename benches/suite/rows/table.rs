@@ -98,8 +98,15 @@ fn row(report: &Report, title: &str, name: &str, runs: [Run<'_>; 4]) {
 /// The functions for users take any propagator; the wrappers go the direct way, as above.
 fn inject_public(report: &Report, context: &Context) {
     let (ours, both) = (w3c::Propagator::new(), stock::trace_and_baggage());
-    let with_ours = each(|| amqp::inject(&ours, black_box(context), FieldTable::default()));
-    let with_stock = each(|| table::inject(&both, black_box(context), FieldTable::default()));
+    let with_ours = each(|| {
+        let mut properties = BasicProperties::default();
+        amqp::inject(&ours, black_box(context), &mut properties);
+        properties
+    });
+    let with_stock = each(|| {
+        let headers = table::inject(&both, black_box(context), FieldTable::default());
+        BasicProperties::default().with_headers(headers)
+    });
     report.row(
         "`amqp::inject`: traceparent",
         [(Way::Ours, with_ours), (Way::Stock, with_stock)],

@@ -48,7 +48,9 @@ impl Carrier for Amqp {
     }
 
     fn inject(context: &Context, headers: FieldTable) -> FieldTable {
-        amqp::inject(&Propagator::new(), context, headers)
+        let mut properties = BasicProperties::default().with_headers(headers);
+        amqp::inject(&Propagator::new(), context, &mut properties);
+        properties.headers().clone().unwrap_or_default()
     }
 
     fn extract(headers: &FieldTable) -> Context {

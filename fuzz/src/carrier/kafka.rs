@@ -48,7 +48,9 @@ impl Carrier for Kafka {
     }
 
     fn inject(context: &Context, headers: OwnedHeaders) -> OwnedHeaders {
-        kafka::inject(&Propagator::new(), context, headers)
+        let mut headers = Some(headers);
+        kafka::inject(&Propagator::new(), context, &mut headers);
+        headers.unwrap_or_default()
     }
 
     fn extract(headers: &OwnedHeaders) -> Context {

@@ -55,8 +55,9 @@ impl Carrier for Nats {
         text
     }
 
-    fn inject(context: &Context, headers: HeaderMap) -> HeaderMap {
-        nats::inject(&Propagator::new(), context, headers)
+    fn inject(context: &Context, mut headers: HeaderMap) -> HeaderMap {
+        nats::inject(&Propagator::new(), context, &mut headers);
+        headers
     }
 
     fn extract(headers: &HeaderMap) -> Context {

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 
 use futures::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicPublishOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicAckOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use otel_messaging::Received;
-use otel_messaging::Telemetry;
 use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish};
 use otel_messaging::testing::ExpectedSpan;
+use otel_messaging::{Batch, Received, Telemetry};
 
 use super::{
     DELIVERY_TAG, PATIENCE, batch_span, channel, confirming, connection, consume, consume_span,
@@ -80,6 +79,40 @@ impl Broker for Rabbit {
         received
     }
 
+    /// From one queue, by two routing keys.
+    async fn receive_batch(&self, names: [&str; 2]) -> Batch<Delivery> {
+        let queue = queue(&self.channel, "orders").await;
+        for name in names {
+            let (exchange, key) = (ShortString::from("amq.direct"), unique(name));
+            let options = QueueBindOptions::default();
+            let table = FieldTable::default();
+            let bound = self.channel.queue_bind(
+                queue.clone(),
+                exchange.clone(),
+                key.as_str().into(),
+                options,
+                table,
+            );
+            bound.await.expect("a binding");
+            let options = BasicPublishOptions::default();
+            let properties = BasicProperties::default();
+            let published =
+                self.channel
+                    .basic_publish(exchange, key.into(), options, b"two books", properties);
+            published
+                .await
+                .expect("a publish")
+                .await
+                .expect("a confirm");
+        }
+        let consumer = consume(&self.channel, &queue).await;
+        let consumer = Consumer::wrap(&self.telemetry, &self.known, consumer);
+        let mut batches = consumer.batches(2, 2 * PATIENCE);
+        let batch = tokio::time::timeout(PATIENCE, batches.recv()).await;
+        let batch = batch.expect("a batch in time").expect("a batch");
+        batch.expect("a batch without error")
+    }
+
     fn error() -> Self::Error {
         lapin::ErrorKind::ChannelsLimitReached.into()
     }
@@ -130,9 +163,9 @@ impl Broker for Rabbit {
 }
 
 impl BatchSender for Rabbit {
-    async fn send_batch(&self, queue: &str, messages: &[Message]) -> Vec<Confirmation> {
-        let messages = messages.iter().map(|message| {
-            Publish::new("", queue, &message.payload).properties(properties(message))
+    async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<Confirmation> {
+        let messages = messages.iter().map(|(queue, message)| {
+            Publish::new("", *queue, &message.payload).properties(properties(message))
         });
         let confirmed = self.producer.publish_batch(messages).await.into_iter();
         let confirmed: Vec<_> = confirmed.map(|one| one.expect("a confirm")).collect();
@@ -198,7 +231,7 @@ impl Faulty for Rabbit {
         let channel = channel().await;
         let consumer = consume(&channel, &queue.into()).await;
         let mut consumer = Consumer::wrap(&self.telemetry, &self.known, consumer);
-        let mut batches = consumer.batches(100, PATIENCE, tokio::time::sleep);
+        let mut batches = consumer.batches(100, PATIENCE);
         let receiving = async {
             match in_batches {
                 true => batches.recv().await.map(|received| received.map(drop)),

@@ -16,31 +16,40 @@ use super::url;
 pub struct Cable {
     address: SocketAddr,
     cuts: watch::Sender<()>,
+    nacks: watch::Sender<bool>,
 }
 
 impl Cable {
     /// Lays a cable to the broker of `AMQP_URL`.
     pub async fn lay() -> Self {
-        Self::with(None).await
+        Self::with(None, false).await
+    }
+
+    /// Lays one over which nothing comes back of what the broker confirms by an `ack`.
+    pub async fn without_acks() -> Self {
+        Self::with(None, true).await
     }
 
     /// Lays one over which the broker takes no larger frames than these, though the client does not
     /// learn of it, as with a proxy between two that agree on frames with it one by one.
     pub async fn narrow(frame_max: FrameSize) -> Self {
-        Self::with(Some(frame_max)).await
+        Self::with(Some(frame_max), false).await
     }
 
-    async fn with(frame_max: Option<FrameSize>) -> Self {
+    async fn with(frame_max: Option<FrameSize>, loses_acks: bool) -> Self {
         let uri: AMQPUri = url().parse().expect("a URI");
         let broker = (uri.authority.host, uri.authority.port);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("the port just bound");
         let cuts = watch::Sender::new(());
         let until = cuts.clone();
+        let nacks = watch::Sender::new(false);
+        let nacked = nacks.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut cut = until.subscribe();
                 let broker = broker.clone();
+                let nacked = nacked.clone();
                 tokio::spawn(async move {
                     let server = TcpStream::connect(broker).await.expect("the broker");
                     let (mut from_client, mut to_client) = client.into_split();
@@ -51,7 +60,11 @@ impl Cable {
                         to_server.shutdown().await
                     };
                     let back = async {
-                        io::copy(&mut from_server, &mut to_client).await?;
+                        if loses_acks {
+                            pass_back(&mut from_server, &mut to_client, &nacked).await?;
+                        } else {
+                            io::copy(&mut from_server, &mut to_client).await?;
+                        }
                         to_client.shutdown().await
                     };
                     tokio::select! {
@@ -61,7 +74,11 @@ impl Cable {
                 });
             }
         });
-        Self { address, cuts }
+        Self {
+            address,
+            cuts,
+            nacks,
+        }
     }
 
     /// A URL of the broker by this way.
@@ -72,9 +89,46 @@ impl Cable {
         uri.to_string()
     }
 
+    /// Waits until the broker has refused a message, on a cable [`without_acks`](Self::without_acks).
+    pub async fn nacked(&self) {
+        let mut nacks = self.nacks.subscribe();
+        nacks.wait_for(|nacked| *nacked).await.expect("a cable");
+    }
+
     /// Cuts all connections; new ones can be made.
     pub fn cut(&self) {
         self.cuts.send_replace(());
+    }
+}
+
+/// Class and method of the broker's answers to what was published.
+const ACK: [u8; 4] = [0, 60, 0, 80];
+const NACK: [u8; 4] = [0, 60, 0, 120];
+
+/// Passes on what the broker says, frame by frame, but for its acks.
+async fn pass_back(
+    server: &mut OwnedReadHalf,
+    client: &mut OwnedWriteHalf,
+    nacked: &watch::Sender<bool>,
+) -> io::Result<()> {
+    loop {
+        // Type, channel and size.
+        let mut frame = vec![0; 7];
+        server.read_exact(&mut frame).await?;
+        let size = frame.last_chunk().copied().map(u32::from_be_bytes);
+        let size = usize::try_from(size.unwrap_or_default()).expect("a small frame");
+        // With the byte that ends it.
+        frame.resize(7 + size + 1, 0);
+        server
+            .read_exact(frame.get_mut(7..).unwrap_or_default())
+            .await?;
+        let method = frame.get(7..11).unwrap_or_default();
+        if method != ACK {
+            client.write_all(&frame).await?;
+        }
+        if method == NACK {
+            nacked.send_replace(true);
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use otel_messaging::Received;
-use otel_messaging::Telemetry;
 use otel_messaging::kafka;
 use otel_messaging::testing::ExpectedSpan;
+use otel_messaging::{Batch, Received, Telemetry};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
+use rdkafka::producer::FutureProducer;
 use rdkafka::producer::future_producer::Delivery;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -74,6 +74,23 @@ impl<C: Clients> Broker for Kafka<C> {
         C::receive(&self.consumer_of(topic).0).await
     }
 
+    async fn receive_batch(&self, names: [&str; 2]) -> Batch<OwnedMessage> {
+        let [one, other] = names;
+        let (one, other) = (topic(one).await, topic(other).await);
+        let consumer: StreamConsumer = config().create().expect("a consumer");
+        let consumer = kafka::Consumer::wrap(&self.telemetry, consumer);
+        consumer.subscribe(&[&one, &other]).expect("a subscription");
+        let producer: FutureProducer = config().create().expect("a producer");
+        for topic in [&one, &other] {
+            let order = Message::new("order-7");
+            let sent = producer.send(future_record(topic, &order), PATIENCE).await;
+            sent.expect("a delivery");
+        }
+        let mut batches = consumer.batches(2, 2 * PATIENCE);
+        let batch = tokio::time::timeout(PATIENCE, batches.recv()).await;
+        batch.expect("a batch in time").expect("a batch").detach()
+    }
+
     fn error() -> Self::Error {
         KafkaError::Canceled
     }
@@ -125,8 +142,10 @@ impl<C: Clients> Broker for Kafka<C> {
 }
 
 impl BatchSender for Kafka {
-    async fn send_batch(&self, topic: &str, messages: &[Message]) -> Vec<Delivery> {
-        let records = messages.iter().map(|message| future_record(topic, message));
+    async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<Delivery> {
+        let records = messages
+            .iter()
+            .map(|(topic, message)| future_record(topic, message));
         let results = self
             .producer
             .send_batch(records, PATIENCE)

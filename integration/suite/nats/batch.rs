@@ -12,9 +12,9 @@ use super::{Subject, acknowledged, at_server, identified, publish_span};
 use crate::{BatchSender, Message, Refuser};
 
 impl BatchSender for Core {
-    async fn send_batch(&self, subject: &str, messages: &[Message]) -> Vec<()> {
-        let messages = messages.iter().map(|message| OutboundMessage {
-            subject: subject.into(),
+    async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<()> {
+        let messages = messages.iter().map(|(subject, message)| OutboundMessage {
+            subject: (*subject).into(),
             payload: message.payload.clone().into(),
             reply: None,
             headers: Some(headers(message)),
@@ -37,10 +37,10 @@ impl BatchSender for Core {
 }
 
 impl BatchSender for JetStream {
-    async fn send_batch(&self, subject: &str, messages: &[Message]) -> Vec<PublishAck> {
-        let messages = messages.iter().map(|message| {
+    async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<PublishAck> {
+        let messages = messages.iter().map(|(subject, message)| {
             let publish = PublishMessage::build().payload(message.payload.clone().into());
-            (subject.to_owned(), publish.headers(headers(message)))
+            ((*subject).to_owned(), publish.headers(headers(message)))
         });
         let results = self.producer.publish_batch(messages).await.into_iter();
         results.map(|result| result.expect("an ack")).collect()

@@ -13,17 +13,16 @@ use futures::StreamExt as _;
 use futures::lock::Mutex;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use otel_messaging::Received;
-use otel_messaging::Telemetry;
 use otel_messaging::nats::{self, Messages, jetstream};
 use otel_messaging::testing::ExpectedSpan;
+use otel_messaging::{Batch, Received, Telemetry};
 
 use super::spans::{
     acknowledged, batch_span, delivered, measured, process_span, publish_span, settle_span,
 };
 use super::{
-    CLIENT_ID, PATIENCE, address, client, identified, in_time, received_headers, server, stream_of,
-    subscribed,
+    CLIENT_ID, PATIENCE, address, client, identified, in_time, received_headers, server, stream,
+    stream_of, subscribed,
 };
 use crate::metrics::and;
 use crate::{Broker, Header, Message, Settler, delivered_for, unique};
@@ -84,6 +83,21 @@ impl Broker for Core {
         let messages = messages.expect("a declared subject");
         let mut messages = messages.lock().await;
         in_time(messages.next()).await.expect("a message")
+    }
+
+    async fn receive_batch(&self, names: [&str; 2]) -> Batch<Self::Message> {
+        let shop = unique("shop");
+        let messages = self.consumer.subscribe(format!("{shop}.*")).await;
+        subscribed(self.consumer.inner()).await;
+        for name in names {
+            let published = self
+                .producer
+                .inner()
+                .publish(format!("{shop}.{name}"), "".into());
+            published.await.expect("a publish");
+        }
+        let mut batches = messages.expect("a subscription").batches(2, 2 * PATIENCE);
+        in_time(batches.recv()).await.expect("a batch")
     }
 
     fn error() -> Self::Error {
@@ -215,6 +229,26 @@ impl Broker for JetStream {
             .await
             .expect("a message")
             .expect("a message without error")
+    }
+
+    async fn receive_batch(&self, names: [&str; 2]) -> Batch<Self::Message> {
+        let stream = stream(self.producer.inner(), "shop").await;
+        let shop = &stream.cached_info().config.name;
+        for name in names {
+            let subject = format!("{shop}.{name}");
+            let published = self.producer.inner().publish(subject, "".into()).await;
+            published
+                .expect("a publish")
+                .await
+                .expect("an acknowledgement");
+        }
+        let consumer = stream.create_consumer(pull::Config::default()).await;
+        let consumer = consumer.expect("a consumer");
+        let consumer = jetstream::Consumer::wrap(&self.telemetry, consumer);
+        let messages = consumer.messages().await.expect("messages");
+        let mut batches = messages.batches(2, 2 * PATIENCE);
+        let batch = in_time(batches.recv()).await.expect("a batch");
+        batch.expect("a batch without error")
     }
 
     fn error() -> Self::Error {

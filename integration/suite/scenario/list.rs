@@ -8,6 +8,7 @@ macro_rules! scenarios {
             @against $broker:
             a_batch_in_a_loop_is_a_root_and_links_to_the_loop
             a_batch_is_kept_if_any_of_its_messages_is_from_a_sampled_trace
+            a_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
             a_batch_links_to_every_origin_once_however_many
             a_batch_links_to_untrusted_traces_by_identity_alone
             a_batch_that_fails_half_way_shows_which_messages_did
@@ -95,6 +96,7 @@ macro_rules! scenarios_of_sent_batches {
     ($broker:ty) => {
         $crate::scenarios! {
             @against $broker:
+            a_sent_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
             each_message_carries_its_create_span_and_the_send_span_links_to_all
             messages_that_a_batch_sends_again_link_to_their_own_attempt_before
             of_a_batch_each_message_goes_on_in_its_own_trace

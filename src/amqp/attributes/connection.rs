@@ -1,5 +1,6 @@
 //! [`ConnectionInfo`]: what the client's channels do not know of their connection.
 
+use std::fmt;
 use std::sync::Arc;
 
 use lapin::types::FrameSize;
@@ -39,7 +40,7 @@ const FRAME_MIN: FrameSize = 4096;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use = "it has to be given to a producer or a consumer"]
 pub struct ConnectionInfo {
     configuration: Option<Arc<Configuration>>,
@@ -105,6 +106,17 @@ impl ConnectionInfo {
             .map(|limit| limit.saturating_sub(body.len()));
         left.and_then(|left| FrameSize::try_from(left).ok())
             .map_or(frame_max, |left| left.min(frame_max))
+    }
+}
+
+impl fmt::Debug for ConnectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.client(&Telemetry::new());
+        let mut shown = known.shown("ConnectionInfo", f);
+        if let Some(configuration) = &self.configuration {
+            shown.field("frame_max", &configuration.frame_max());
+        }
+        shown.finish()
     }
 }
 

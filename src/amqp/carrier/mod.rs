@@ -12,6 +12,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::mem;
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, FrameSize, LongString, ShortString};
@@ -21,8 +22,8 @@ use opentelemetry::propagation::TextMapPropagator;
 use crate::engine::carriers::{extract_alone, inject_with};
 use crate::engine::propagation::{Headers, HeadersMut};
 
-/// Writes `context` into `headers` with any propagator, for messages that are published without a
-/// span of this crate.
+/// Writes `context` into the headers of `properties` with any propagator, for messages that are
+/// published without a span of this crate.
 ///
 /// A context that is already in the headers is replaced, whatever the case of the names; all other
 /// headers are unchanged, of any type. If there is no context to write, nothing changes.
@@ -32,22 +33,22 @@ use crate::engine::propagation::{Headers, HeadersMut};
 ///
 /// ```
 /// use lapin::BasicProperties;
-/// use lapin::types::FieldTable;
 /// use opentelemetry::Context;
 /// use otel_messaging::{amqp, w3c};
 ///
-/// let headers = amqp::inject(&w3c::Propagator::new(), &Context::current(), FieldTable::default());
-/// let properties = BasicProperties::default().with_headers(headers);
+/// let mut properties = BasicProperties::default().with_message_id("order-7".into());
+/// amqp::inject(&w3c::Propagator::new(), &Context::current(), &mut properties);
 /// ```
-#[must_use]
 pub fn inject(
     propagator: &dyn TextMapPropagator,
     context: &Context,
-    headers: FieldTable,
-) -> FieldTable {
-    let mut headers = MessageHeaders(Some(Cow::Owned(headers)));
+    properties: &mut BasicProperties,
+) {
+    let mut headers = MessageHeaders::new(properties);
     inject_with(propagator, context, &mut headers);
-    headers.0.unwrap_or_default().into_owned()
+    if let Some(headers) = headers.changed() {
+        *properties = mem::take(properties).with_headers(headers);
+    }
 }
 
 /// Reads the context of a message with any propagator, onto an empty context.

@@ -14,9 +14,11 @@ impl Consumer<lapin::Consumer> {
     /// The deliveries in batches of at most `max` deliveries. Each batch ends `within` this time
     /// after its first delivery. A `max` of 0 is 1.
     ///
-    /// `sleep` is the timer of your runtime, because lapin has none. The wait for a batch has a
-    /// `consume {destination}` span, which links to the creation context of each message. To settle
-    /// a batch, settle its last delivery with `multiple`.
+    /// The wait for a batch has a `consume {destination}` span, which links to the creation context
+    /// of each message. To settle a batch, settle its last delivery with `multiple`.
+    ///
+    /// The timer is tokio's, whose runtime lapin uses unless it is told otherwise. On another
+    /// runtime use [`batches_with_timer`](Self::batches_with_timer).
     ///
     /// ```
     /// use std::time::Duration;
@@ -27,7 +29,7 @@ impl Consumer<lapin::Consumer> {
     /// # async fn store(orders: &Batch<Delivery>) -> anyhow::Result<()> { Ok(()) }
     /// // An error of the client ends it; then connect again, as the loop of the module does.
     /// async fn run(consumer: &amqp::Consumer) -> lapin::Result<()> {
-    ///     let mut batches = consumer.batches(500, Duration::from_millis(100), tokio::time::sleep);
+    ///     let mut batches = consumer.batches(500, Duration::from_millis(100));
     ///     while let Some(batch) = batches.recv().await {
     ///         let batch = batch?;
     ///         let stored = batch.process(async |orders| store(orders).await).await;
@@ -43,7 +45,28 @@ impl Consumer<lapin::Consumer> {
     ///     Ok(())
     /// }
     /// ```
-    pub fn batches<S, F>(&self, max: usize, within: Duration, sleep: S) -> Batches
+    ///
+    /// # Panics
+    ///
+    /// The wait for a batch, if it is polled outside of a runtime of tokio with its timer enabled.
+    pub fn batches(&self, max: usize, within: Duration) -> Batches {
+        self.batches_with_timer(max, within, tokio::time::sleep)
+    }
+
+    /// The same with the timer of another runtime: `sleep` gives a future that is ready after that
+    /// time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otel_messaging::amqp::{Batches, Consumer};
+    ///
+    /// # async fn after(time: Duration) {}
+    /// fn on_another_runtime(consumer: &Consumer) -> Batches {
+    ///     // `after` could be `async_io::Timer::after`, with what it gives left out.
+    ///     consumer.batches_with_timer(500, Duration::from_millis(100), after)
+    /// }
+    /// ```
+    pub fn batches_with_timer<S, F>(&self, max: usize, within: Duration, sleep: S) -> Batches
     where
         S: Fn(Duration) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,

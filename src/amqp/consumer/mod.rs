@@ -131,12 +131,13 @@ impl<C: Clone> Clone for Consumer<C> {
     }
 }
 
-impl<C: fmt::Debug> fmt::Debug for Consumer<C> {
+impl<C> fmt::Debug for Consumer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer")
-            .field("client", &self.client)
-            .field("queue", &self.source.queue)
-            .finish_non_exhaustive()
+        let mut shown = self.source.client.shown("Consumer", f);
+        if !self.source.queue.as_str().is_empty() {
+            shown.field("queue", &self.source.queue.as_str());
+        }
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -102,7 +102,7 @@ impl Producer {
     ///
     /// Dropping the future does not stop messages that the client has taken;
     /// [`Channel::wait_for_confirms`](lapin::Channel::wait_for_confirms) waits for them. Those
-    /// after them are not published.
+    /// after them are not published. The confirms that were taken by then are recorded.
     pub fn publish_batch<'a>(
         &self,
         messages: impl IntoIterator<Item = Publish<'a>>,
@@ -126,16 +126,20 @@ impl Producer {
                 );
                 written.push(counted(&mut sending, index, confirm.await));
             }
-            let mut results = Vec::with_capacity(written.len());
+            let mut confirms = Confirms {
+                sending,
+                addresses,
+                results: Vec::with_capacity(written.len()),
+            };
             for (index, confirm) in written.into_iter().enumerate() {
-                results.push(match confirm {
-                    Ok(confirm) => counted(&mut sending, index, confirm.await),
+                let result = match confirm {
+                    Ok(confirm) => counted(&mut confirms.sending, index, confirm.await),
                     Err(error) => Err(error),
-                });
+                };
+                confirms.results.push(result);
             }
-            give_back(&mut results, &addresses);
-            count_confirmed(&mut sending, &results);
-            results
+            confirms.count();
+            mem::take(&mut confirms.results)
         }
     }
 
@@ -155,6 +159,42 @@ impl Producer {
             }
         }
         sending
+    }
+}
+
+/// What the broker says of messages. Dropped, what it has said of some is counted; the confirms of the
+/// others are not asked for, since the client keeps them for whoever waits for all.
+struct Confirms {
+    sending: SendingBatch,
+    /// One for each message.
+    addresses: Vec<Address>,
+    /// In the order of the messages, as far as they are known.
+    results: Vec<lapin::Result<Confirmation>>,
+}
+
+impl Confirms {
+    /// Gives what was returned to its own message, and counts the messages of which the broker has said
+    /// something.
+    fn count(&mut self) {
+        let known = self.results.len();
+        // What was returned may be one of these.
+        let unknown = self.addresses.iter().skip(known);
+        self.results
+            .extend(unknown.map(|_| Ok(Confirmation::Ack(None))));
+        give_back(&mut self.results, &self.addresses);
+        for (index, result) in self.results.iter().enumerate() {
+            if index < known || !matches!(result, Ok(Confirmation::Ack(None))) {
+                count_confirmed(&mut self.sending, index, result);
+            }
+        }
+    }
+}
+
+impl Drop for Confirms {
+    fn drop(&mut self) {
+        if !self.results.is_empty() {
+            self.count();
+        }
     }
 }
 
@@ -225,20 +265,18 @@ fn counted<T>(
     result
 }
 
-/// Counts the messages of which the broker has said something.
-fn count_confirmed(sending: &mut SendingBatch, results: &[lapin::Result<Confirmation>]) {
-    for (index, result) in results.iter().enumerate() {
-        if result.as_ref().is_ok_and(is_returned_for_size) {
-            sending.refused_for_size(index);
-        }
-        let Ok(confirmation) = result else {
-            continue;
-        };
-        let (said, error) = answer(confirmation);
-        sending.record_of(index, None, |rule| confirmed_as(rule, said));
-        match error {
-            Some(error_type) => sending.failed(index, error_type.into(), || ErrorDetails::Nothing),
-            None => sending.delivered(index, None),
-        }
+/// Counts a message if the broker has said something of it.
+fn count_confirmed(sending: &mut SendingBatch, index: usize, result: &lapin::Result<Confirmation>) {
+    let Ok(confirmation) = result else {
+        return;
+    };
+    if is_returned_for_size(confirmation) {
+        sending.refused_for_size(index);
+    }
+    let (said, error) = answer(confirmation);
+    sending.record_of(index, None, |rule| confirmed_as(rule, said));
+    match error {
+        Some(error_type) => sending.failed(index, error_type.into(), || ErrorDetails::Nothing),
+        None => sending.delivered(index, None),
     }
 }

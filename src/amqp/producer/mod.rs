@@ -204,9 +204,9 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("channel", &self.channel)
-            .field("connection", &self.connection)
+        self.client
+            .shown("Producer", f)
+            .field("channel", &self.channel.id())
             .finish_non_exhaustive()
     }
 }

@@ -92,6 +92,20 @@ impl Destination {
         }
     }
 
+    /// Several that are known by this, if by anything, with a rule that is not the one of that.
+    pub(super) fn several(rule: Rule, together: Option<&Self>) -> Self {
+        Self {
+            name: together.map_or_else(|| "".into(), |all| all.name.clone()),
+            has_name: together.is_some_and(|all| all.has_name),
+            rule,
+            template: together.and_then(|all| all.template.clone()),
+            is_temporary: together.is_some_and(|all| all.is_temporary),
+            is_anonymous: together.is_some_and(|all| all.is_anonymous),
+            is_one_too_many: together.is_some_and(|all| all.is_one_too_many),
+            operations: PreparedOperations::default(),
+        }
+    }
+
     /// What all spans and metrics of an operation on it have, which is made once.
     pub(super) fn prepared(
         &self,

@@ -187,7 +187,9 @@ impl<M: Message> Received<M> {
     ///
     /// # Examples
     ///
-    /// A closure that uses `?` names its result type:
+    /// The handler is called with the `Received`, not with what that derefs to: an existing function
+    /// of the client's own message goes into a closure, `async |order| handle(order).await`. A closure
+    /// that uses `?` names its result type:
     ///
     /// ```
     /// # #[cfg(feature = "kafka")] mod example {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
+use std::fmt;
+use std::iter;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use rdkafka::client::{Client, ClientContext};
 
 use super::KAFKA_CLUSTER_ID;
 use super::error_type::known_error;
+use super::topics::Topics;
 use crate::engine::client;
 use crate::engine::client::Server;
 use crate::engine::destination::{Destination, Name, shared, shared_unless_empty};
@@ -34,9 +37,8 @@ pub struct ClientInfo {
     /// Largest message that the client sends, in bytes, headers and overhead included.
     pub(in crate::kafka) message_max_bytes: usize,
     cluster_id: OnceLock<StringValue>,
-    /// Topics, or patterns of such, that the application has asked for. The client knows them too, but
-    /// would have to wait for a thread of its own to tell.
-    topics: RwLock<BTreeSet<String>>,
+    /// What the application has asked for.
+    topics: RwLock<Topics>,
 }
 
 impl ClientInfo {
@@ -84,18 +86,23 @@ impl ClientInfo {
         Some(KeyValue::new(KAFKA_CLUSTER_ID, id.clone()))
     }
 
-    /// The application has asked for these topics, in place of others before or in addition to them.
-    pub(in crate::kafka) fn asked_for<'t>(
+    /// Changes what the application has asked for.
+    pub(in crate::kafka) fn asks(&self, change: impl FnOnce(&mut Topics)) {
+        let topics = self.topics.write();
+        change(&mut topics.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// What stands for these topics.
+    pub(in crate::kafka) fn destination_of_all(
         &self,
-        topics: impl IntoIterator<Item = &'t str>,
-        is_in_addition: bool,
-    ) {
-        let asked = self.topics.write();
-        let mut asked = asked.unwrap_or_else(PoisonError::into_inner);
-        if !is_in_addition {
-            asked.clear();
-        }
-        asked.extend(topics.into_iter().map(str::to_owned));
+        topics: BTreeSet<&str>,
+    ) -> Option<Arc<Destination>> {
+        let all: Vec<_> = topics
+            .into_iter()
+            .map(|one| self.destination(one))
+            .collect();
+        self.client
+            .common_destination(all.iter(), |_| iter::once(None))
     }
 
     pub(in crate::kafka) fn destination(&self, topic: &str) -> Arc<Destination> {
@@ -116,9 +123,7 @@ impl MessageSource for ClientInfo {
     fn common_destination(&self) -> Option<Arc<Destination>> {
         let topics = self.topics.read();
         let topics = topics.unwrap_or_else(PoisonError::into_inner);
-        let only = topics.first().filter(|_| topics.len() == 1)?;
-        // To the client a pattern is what begins with this.
-        (!only.starts_with('^')).then(|| self.destination(only))
+        self.destination_of_all(topics.all()?)
     }
 
     fn attributes(&self) -> Option<KeyValue> {
@@ -141,6 +146,18 @@ impl PartitionInfo {
             topic: consumer.destination(topic),
             partition,
         }
+    }
+
+    /// Begins to show the queue by what tells it from others.
+    pub(in crate::kafka) fn shown<'f, 'w>(
+        &self,
+        wrapper: &str,
+        f: &'f mut fmt::Formatter<'w>,
+    ) -> fmt::DebugStruct<'f, 'w> {
+        let mut shown = self.consumer.client.shown(wrapper, f);
+        shown.field("topic", &self.topic.name.as_str());
+        shown.field("partition", &self.partition);
+        shown
     }
 }
 

@@ -7,6 +7,7 @@
 mod client;
 mod error_type;
 mod message;
+mod topics;
 
 pub(super) use self::client::{ClientInfo, PartitionInfo};
 pub(super) use self::error_type::error_type;

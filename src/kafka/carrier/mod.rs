@@ -48,7 +48,7 @@ impl MessageHeaders for OwnedMessage {
     }
 }
 
-/// Writes `context` into `headers` with any propagator, for records that are sent without a span of
+/// Writes `context` into the headers of a record with any propagator, for records that are sent without a span of
 /// this crate.
 ///
 /// A context that is already in the headers is replaced, whatever the case of the names; all other
@@ -57,21 +57,19 @@ impl MessageHeaders for OwnedMessage {
 /// ```
 /// use opentelemetry::Context;
 /// use otel_messaging::{kafka, w3c};
-/// use rdkafka::message::OwnedHeaders;
 /// use rdkafka::producer::FutureRecord;
 ///
-/// let headers = kafka::inject(&w3c::Propagator::new(), &Context::current(), OwnedHeaders::new());
-/// let record: FutureRecord<'_, str, str> = FutureRecord::to("orders").headers(headers);
+/// let mut record = FutureRecord::to("orders").key("42").payload("two books");
+/// kafka::inject(&w3c::Propagator::new(), &Context::current(), &mut record.headers);
 /// ```
-#[must_use]
 pub fn inject(
     propagator: &dyn TextMapPropagator,
     context: &Context,
-    headers: OwnedHeaders,
-) -> OwnedHeaders {
-    let mut headers = RecordHeaders::new(Some(headers));
-    inject_with(propagator, context, &mut headers);
-    headers.list.unwrap_or_default()
+    headers: &mut Option<OwnedHeaders>,
+) {
+    let mut carrier = RecordHeaders::new(headers.take());
+    inject_with(propagator, context, &mut carrier);
+    *headers = carrier.list;
 }
 
 /// Reads the context of `message` with any propagator, onto an empty context.

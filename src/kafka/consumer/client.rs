@@ -10,7 +10,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::groups::GroupList;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 
 use super::Consumer;
@@ -50,39 +50,38 @@ where
 
     fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
         self.client.subscribe(topics)?;
-        self.info.asked_for(topics.iter().copied(), false);
+        self.info.asks(|asked| asked.subscribe(topics));
         Ok(())
     }
 
     fn unsubscribe(&self) {
         self.client.unsubscribe();
-        self.info.asked_for([], false);
+        self.info.asks(|asked| asked.subscribe(&[]));
     }
 
     fn assign(&self, assignment: &TopicPartitionList) -> KafkaResult<()> {
         self.client.assign(assignment)?;
-        let partitions = assignment.elements();
-        let topics = partitions.iter().map(TopicPartitionListElem::topic);
-        self.info.asked_for(topics, false);
+        self.info.asks(|asked| asked.assign(assignment));
         Ok(())
     }
 
     fn unassign(&self) -> KafkaResult<()> {
         self.client.unassign()?;
-        self.info.asked_for([], false);
+        self.info
+            .asks(|asked| asked.assign(&TopicPartitionList::new()));
         Ok(())
     }
 
     fn incremental_assign(&self, assignment: &TopicPartitionList) -> KafkaResult<()> {
         self.client.incremental_assign(assignment)?;
-        let partitions = assignment.elements();
-        let topics = partitions.iter().map(TopicPartitionListElem::topic);
-        self.info.asked_for(topics, true);
+        self.info.asks(|asked| asked.add(assignment));
         Ok(())
     }
 
     fn incremental_unassign(&self, assignment: &TopicPartitionList) -> KafkaResult<()> {
-        self.client.incremental_unassign(assignment)
+        self.client.incremental_unassign(assignment)?;
+        self.info.asks(|asked| asked.remove(assignment));
+        Ok(())
     }
 
     fn seek<T: Into<Timeout>>(

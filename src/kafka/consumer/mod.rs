@@ -179,8 +179,9 @@ impl<C> Clone for Consumer<C> {
 
 impl<C> fmt::Debug for Consumer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer")
-            .field("info", &self.info)
+        self.info
+            .client
+            .shown("Consumer", f)
             .finish_non_exhaustive()
     }
 }
@@ -220,8 +221,9 @@ impl<'a, X: ConsumerContext> Stream for MessageStream<'a, X> {
 
 impl<X: ConsumerContext> fmt::Debug for MessageStream<'_, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MessageStream")
-            .field("info", &self.info)
+        self.info
+            .client
+            .shown("MessageStream", f)
             .finish_non_exhaustive()
     }
 }

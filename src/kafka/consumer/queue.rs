@@ -114,8 +114,8 @@ impl<X: ConsumerContext> PartitionQueue<X> {
 
 impl<X: ConsumerContext> fmt::Debug for PartitionQueue<X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartitionQueue")
-            .field("consumer", &self.consumer)
+        self.partition
+            .shown("PartitionQueue", f)
             .finish_non_exhaustive()
     }
 }
@@ -165,8 +165,8 @@ impl<X: ConsumerContext, R> StreamPartitionQueue<X, R> {
 
 impl<X: ConsumerContext, R> fmt::Debug for StreamPartitionQueue<X, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamPartitionQueue")
-            .field("consumer", &self.consumer)
+        self.partition
+            .shown("StreamPartitionQueue", f)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedMessage, Timestamp};
 
+use crate::engine::batch::Batch;
 use crate::engine::received::Received;
 use crate::kafka::carrier::{MessageHeaders, sealed};
 
@@ -26,6 +27,34 @@ impl Received<BorrowedMessage<'_>> {
     #[must_use]
     pub fn detach(&self) -> Received<OwnedMessage> {
         self.in_the_form_of(BorrowedMessage::detach(self))
+    }
+}
+
+impl Batch<BorrowedMessage<'_>> {
+    /// Copies the messages out of the client's buffer, so that another task can process them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otel_messaging::{Batch, kafka};
+    /// use rdkafka::message::OwnedMessage;
+    /// use tokio::task::JoinSet;
+    ///
+    /// # async fn store(orders: &Batch<OwnedMessage>) {}
+    /// async fn spread(consumer: &kafka::Consumer) -> anyhow::Result<()> {
+    ///     let mut batches = consumer.batches(500, Duration::from_millis(100));
+    ///     let mut tasks = JoinSet::new();
+    ///     for _ in 0..10 {
+    ///         let batch = batches.recv().await?.detach();
+    ///         tasks.spawn(async move { batch.process(async |orders| store(orders).await).await });
+    ///     }
+    ///     tasks.join_all().await;
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn detach(&self) -> Batch<OwnedMessage> {
+        let messages: Vec<_> = self.iter().map(Received::detach).collect();
+        Batch::from(messages)
     }
 }
 

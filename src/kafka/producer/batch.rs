@@ -1,12 +1,15 @@
 //! Sending many records under one call.
 
+use std::collections::VecDeque;
 use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll, Waker};
 
 use opentelemetry::Context;
 use rdkafka::client::ClientContext;
 use rdkafka::message::ToBytes;
-use rdkafka::producer::future_producer::OwnedDeliveryResult;
+use rdkafka::producer::future_producer::{DeliveryFuture, OwnedDeliveryResult};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::{AsyncRuntime, Timeout};
 
@@ -59,7 +62,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not stop records that are queued; those after them are not sent.
+    /// Dropping the future does not stop records that are queued; those after them are not sent. What
+    /// the client has reported by then is recorded.
     pub fn send_batch<'a, K, V, T>(
         &self,
         records: impl IntoIterator<Item = FutureRecord<'a, K, V>>,
@@ -76,25 +80,27 @@ where
         async move {
             self.info.learn_cluster_id(self.client.client());
             let mut batch = SendingRecords::start(&self.info, ambient(called), &mut records);
-            let mut queued = Vec::with_capacity(records.len());
+            let mut results = Vec::with_capacity(records.len());
             for (index, record) in records.into_iter().enumerate() {
-                queued.push(match self.queue(record, queue_timeout).await {
+                results.push(match self.queue(record, queue_timeout).await {
                     Ok(delivery) => {
                         batch.sending.handed_over(index);
-                        Ok(delivery)
+                        batch.awaited.push_back((index, delivery));
+                        None
                     }
-                    Err(refused) => Err(batch.end(index, Err(refused))),
+                    Err(refused) => Some(batch.end(index, Err(refused))),
                 });
             }
-            let mut results = Vec::with_capacity(queued.len());
-            for (index, queued) in queued.into_iter().enumerate() {
-                results.push(match queued {
-                    Ok(delivery) => batch.end(index, reported(delivery).await),
-                    Err(refused) => refused,
-                });
+            while let Some((index, delivery)) = batch.awaited.front_mut() {
+                let (index, report) = (*index, reported(delivery).await);
+                batch.awaited.pop_front();
+                let result = batch.end(index, report);
+                if let Some(place) = results.get_mut(index) {
+                    *place = Some(result);
+                }
             }
             self.info.learn_cluster_id(self.client.client());
-            results
+            results.into_iter().flatten().collect()
         }
     }
 }
@@ -103,6 +109,8 @@ where
 struct SendingRecords {
     info: Arc<ClientInfo>,
     sending: SendingBatch,
+    /// Records that are queued and not reported, by their place among all.
+    awaited: VecDeque<(usize, DeliveryFuture)>,
     /// What each record was given, until it comes back.
     given: Vec<Given>,
 }
@@ -129,6 +137,7 @@ impl SendingRecords {
         Self {
             info: Arc::clone(info),
             given: given.collect(),
+            awaited: VecDeque::new(),
             sending,
         }
     }
@@ -160,6 +169,14 @@ impl SendingRecords {
 
 impl Drop for SendingRecords {
     fn drop(&mut self) {
+        // Whose turn had not come may be reported all the same; nobody else will ask.
+        let mut task = task::Context::from_waker(Waker::noop());
+        for (index, mut delivery) in mem::take(&mut self.awaited) {
+            if let Poll::Ready(Ok(report)) = Pin::new(&mut delivery).poll(&mut task) {
+                // The record goes to nobody.
+                let _ = self.end(index, report);
+            }
+        }
         // Last, since a new client learns it with its first record.
         self.sending.record(|| self.info.cluster_id());
     }

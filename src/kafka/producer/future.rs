@@ -58,9 +58,9 @@ where
                 SendingRecord::start(&self.info, ambient(called), outgoing);
             record.headers = headers;
             let result = match self.queue(record, queue_timeout.into()).await {
-                Ok(delivery) => {
+                Ok(mut delivery) => {
                     sending.handed_over();
-                    reported(delivery).await
+                    reported(&mut delivery).await
                 }
                 Err(refused) => Err(refused),
             };
@@ -230,7 +230,7 @@ where
 }
 
 /// The delivery report of a record, of a client that is borrowed, and so is there to report.
-pub(super) async fn reported(delivery: client::DeliveryFuture) -> OwnedDeliveryResult {
+pub(super) async fn reported(delivery: &mut client::DeliveryFuture) -> OwnedDeliveryResult {
     delivery.await.unwrap_or_else(|_| Err(canceled()))
 }
 

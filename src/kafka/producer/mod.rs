@@ -65,8 +65,9 @@ impl<P> Producer<P> {
 
 impl<P> fmt::Debug for Producer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("info", &self.info)
+        self.info
+            .client
+            .shown("Producer", f)
             .finish_non_exhaustive()
     }
 }

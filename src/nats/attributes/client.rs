@@ -1,5 +1,6 @@
 //! What is known of a client, a subscription and a consumer.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -48,7 +49,7 @@ impl Identity {
     }
 
     /// A client as the engine knows it.
-    fn known(
+    pub(in crate::nats) fn known(
         &self,
         telemetry: &Telemetry,
         group: Option<&str>,
@@ -250,6 +251,19 @@ impl ConsumerInfo {
         }
     }
 
+    /// Begins to show a wrapper of it by what tells it from others.
+    pub(in crate::nats) fn shown<'f, 'w>(
+        &self,
+        wrapper: &str,
+        f: &'f mut fmt::Formatter<'w>,
+    ) -> fmt::DebugStruct<'f, 'w> {
+        let mut shown = self.client.shown(wrapper, f);
+        if let Some(stream) = self.patterns.stream() {
+            shown.field("stream", &stream);
+        }
+        shown
+    }
+
     /// The subscription, over the connection that a message came by.
     pub(in crate::nats) fn subscription(&self, message: &jetstream::Message) -> &Arc<Subscription> {
         self.subscription.get_or_init(|| {
@@ -273,7 +287,11 @@ impl MessageSource for ConsumerInfo {
     fn common_destination(&self) -> Option<Arc<Destination>> {
         let (asked, is_pattern) = self.patterns.only()?;
         if is_pattern {
-            return Some(self.client.pattern(asked));
+            let all = self.patterns.all().map(|one| self.client.pattern(one));
+            let all: Vec<_> = all.collect();
+            return self
+                .client
+                .limited(Some(self.client.pattern(asked)), all.iter());
         }
         Some(self.client.destination(Name {
             template: template(asked).as_deref(),
@@ -291,4 +309,34 @@ impl MessageSource for ConsumerInfo {
 /// The names of one client for the user, however many subscriptions it has.
 pub(in crate::nats) fn names_of_one(telemetry: &Telemetry) -> Arc<Names> {
     Names::at_most(telemetry.max_names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Policy, Record};
+
+    #[test]
+    fn what_stands_for_several_filters_is_recorded_no_more_than_the_most_recorded_of_them() {
+        let policy = Policy::new()
+            .rule(Rule::of("*.health").record(Record::Off))
+            .rule(Rule::of("*.probes").record(Record::PropagateOnly));
+        let telemetry = Telemetry::new().policy(policy);
+        let rows = [
+            (vec!["shop.health"], Record::Off),
+            (vec!["shop.health", "mall.health"], Record::Off),
+            (vec!["shop.health", "shop.probes"], Record::PropagateOnly),
+            (vec!["shop.health", "shop.orders"], Record::Full),
+            (vec![], Record::Full),
+        ];
+
+        for (filters, expected) in rows {
+            let asked = filters.iter().map(ToString::to_string).collect();
+            let patterns = Patterns::of_consumer(asked, "shop");
+            let info = ConsumerInfo::new(&telemetry, Identity::default(), patterns, None);
+            let all = info.common_destination();
+            let recorded = all.map(|all| all.rule.recorded());
+            assert_eq!(recorded, Some(expected), "{filters:?}");
+        }
+    }
 }

@@ -60,6 +60,11 @@ impl Patterns {
         self.stream.as_deref()
     }
 
+    /// All that was asked for.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(String::as_str)
+    }
+
     /// What was asked for, and whether it stands for many subjects.
     pub(super) fn only(&self) -> Option<(&str, bool)> {
         match &self.patterns[..] {

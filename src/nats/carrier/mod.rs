@@ -36,20 +36,15 @@ use crate::w3c::{BAGGAGE, TRACEPARENT, TRACESTATE};
 /// use otel_messaging::{nats, w3c};
 ///
 /// # async fn example(client: async_nats::Client) -> Result<(), async_nats::PublishError> {
-/// let headers = nats::inject(&w3c::Propagator::new(), &Context::current(), HeaderMap::new());
+/// let mut headers = HeaderMap::new();
+/// nats::inject(&w3c::Propagator::new(), &Context::current(), &mut headers);
 /// client.publish_with_headers("orders", headers, "two books".into()).await
 /// # }
 /// ```
-#[must_use]
-pub fn inject(
-    propagator: &dyn TextMapPropagator,
-    context: &Context,
-    mut headers: HeaderMap,
-) -> HeaderMap {
-    let mut carrier = MessageHeaders::new(&mut headers);
+pub fn inject(propagator: &dyn TextMapPropagator, context: &Context, headers: &mut HeaderMap) {
+    let mut carrier = MessageHeaders::new(headers);
     inject_with(propagator, context, &mut carrier);
     carrier.finish();
-    headers
 }
 
 /// Reads the context of a message's headers with any propagator, onto an empty context.

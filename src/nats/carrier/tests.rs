@@ -55,11 +55,11 @@ fn what_is_there_of_a_context_is_replaced_and_all_else_stays() {
     ];
 
     for stale in stale {
-        let before = headers(&[stale, &others].concat());
-        let after = inject(&Propagator::new(), &with_baggage, before);
+        let mut map = headers(&[stale, &others].concat());
+        inject(&Propagator::new(), &with_baggage, &mut map);
 
         let ours = [("traceparent", FRESH), ("baggage", "tenant=blue")];
-        assert_eq!(after, headers(&[&ours[..], &others].concat()), "{stale:?}");
+        assert_eq!(map, headers(&[&ours[..], &others].concat()), "{stale:?}");
     }
 }
 
@@ -67,7 +67,8 @@ fn what_is_there_of_a_context_is_replaced_and_all_else_stays() {
 fn without_a_context_the_headers_stay_as_they_are() {
     let before = headers(&[("Traceparent", STALE), ("x-step", "first")]);
 
-    let after = inject(&Propagator::new(), &Context::new(), before.clone());
+    let mut after = before.clone();
+    inject(&Propagator::new(), &Context::new(), &mut after);
 
     assert_eq!(after, before);
 }
@@ -163,7 +164,8 @@ fn a_propagator_may_write_what_nats_cannot_carry() {
         ("B3", "3-4-1"),
     ]);
 
-    let after = inject(&fields, &Context::new(), headers(&[("x-step", "first")]));
+    let mut after = headers(&[("x-step", "first")]);
+    inject(&fields, &Context::new(), &mut after);
 
     assert_eq!(
         after,

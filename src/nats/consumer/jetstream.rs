@@ -195,9 +195,7 @@ impl<T: IntoConsumerConfig + Clone> Clone for Consumer<T> {
 
 impl<T: IntoConsumerConfig> fmt::Debug for Consumer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
+        self.info.shown("Consumer", f).finish_non_exhaustive()
     }
 }
 
@@ -231,9 +229,7 @@ impl Stream for Sequence {
 
 impl fmt::Debug for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sequence")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
+        self.info.shown("Sequence", f).finish_non_exhaustive()
     }
 }
 

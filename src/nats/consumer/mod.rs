@@ -128,8 +128,9 @@ impl Consumer {
 
 impl fmt::Debug for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer")
-            .field("telemetry", &self.telemetry)
+        self.identity
+            .known(&self.telemetry, None, &self.names)
+            .shown("Consumer", f)
             .finish_non_exhaustive()
     }
 }
@@ -222,7 +223,8 @@ impl<S: Deliveries + Unpin> Stream for Messages<S> {
 
 impl<S: Deliveries> fmt::Debug for Messages<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").finish_non_exhaustive()
+        let client = self.source.client();
+        client.shown("Messages", f).finish_non_exhaustive()
     }
 }
 

@@ -170,9 +170,7 @@ impl Producer {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("info", &self.core.info)
-            .finish_non_exhaustive()
+        fmt::Debug::fmt(&self.core, f)
     }
 }
 

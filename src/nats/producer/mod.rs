@@ -252,8 +252,9 @@ impl Producer {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("info", &self.info)
+        self.info
+            .client
+            .shown("Producer", f)
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! The settings of a rule, with their defaults.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use opentelemetry::Context;
@@ -10,6 +11,38 @@ use super::{Carried, Incoming, Parent, Pattern, Record, Rule};
 impl Rule {
     pub(crate) fn recorded(&self) -> Record {
         self.0.record.unwrap_or_default()
+    }
+
+    /// This rule of what several destinations have in common, recording no more than the most that a
+    /// rule of theirs says. Without any it stays as it is.
+    pub(crate) fn limited_by<'a>(
+        &self,
+        theirs: impl Iterator<Item = &'a Self> + Clone,
+    ) -> Cow<'_, Self> {
+        let mut limited = Cow::Borrowed(self);
+        if theirs.clone().next().is_none() {
+            return limited;
+        }
+        let most = theirs.clone().map(Self::recorded).max_by_key(amount);
+        if let Some(most) = most
+            && amount(&most) < amount(&self.recorded())
+        {
+            limited.to_mut().0.record = Some(most);
+        }
+        let most_traces = theirs.clone().map(Self::fans_back_to).max();
+        if let Some(most) = most_traces
+            && most < self.fans_back_to()
+        {
+            limited.to_mut().0.fan_back = Some(most);
+        }
+        let none = |wants: fn(&Self) -> bool| wants(self) && !theirs.clone().any(wants);
+        if none(|rule| rule.wants_receive_spans(true)) {
+            limited.to_mut().0.receive_spans = Some(false);
+        }
+        if none(|rule| rule.wants_settle_spans(true)) {
+            limited.to_mut().0.settle_spans = Some(false);
+        }
+        limited
     }
 
     /// What becomes of the context of a message of this age, if it has one.
@@ -152,6 +185,15 @@ impl Rule {
 
     pub(crate) fn wants_lag(&self) -> bool {
         self.0.lag.unwrap_or(false)
+    }
+}
+
+/// How much is recorded, to compare.
+const fn amount(record: &Record) -> u8 {
+    match record {
+        Record::Off => 0,
+        Record::PropagateOnly => 1,
+        Record::Full => 2,
     }
 }
 

@@ -16,7 +16,7 @@ use lapin::{BasicProperties, Channel};
 use otel_messaging::amqp::{ConnectionInfo, Consumer, DeliveryResult, Producer, Publish};
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::{Received, Telemetry};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::shared::{self, NoStock, origin};
 use super::{abilities, amqp_failures, policies};
@@ -119,10 +119,7 @@ async fn received_in_batches(place: &Place) -> Scene {
     for _ in 0..3 {
         open.publish_order().await;
     }
-    let mut batches = open
-        .consumer(&open.orders)
-        .await
-        .batches(3, 2 * PATIENCE, sleep);
+    let mut batches = open.consumer(&open.orders).await.batches(3, 2 * PATIENCE);
     let batch = batches.recv().await.expect("a batch").expect("no error");
     batch.process(async |_| ()).await;
     let last = batch.last().expect("a message");
@@ -255,10 +252,7 @@ async fn of_several_keys(place: &Place) -> Scene {
     for sent in open.producer.publish_batch(messages).await {
         sent.expect("a confirm");
     }
-    let mut batches = open
-        .consumer(&open.orders)
-        .await
-        .batches(2, 2 * PATIENCE, sleep);
+    let mut batches = open.consumer(&open.orders).await.batches(2, 2 * PATIENCE);
     let batch = batches.recv().await.expect("a batch").expect("no error");
     batch.process(async |_| ()).await;
     let facts = received(stage.facts().sent_batch(2), &batch)
