@@ -12,7 +12,9 @@ const FLOORS: [&[&str]; 5] = [
     &["policy"],
     &["telemetry"],
     &["engine"],
-    &["amqp", "guide", "internal", "kafka", "nats", "sampler", "testing"],
+    &[
+        "amqp", "guide", "internal", "kafka", "nats", "sampler", "testing",
+    ],
 ];
 
 /// The module whose file lists its own floors, from the first one to the last.
