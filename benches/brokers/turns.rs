@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use benches::clock::processor_seconds;
 use futures::future::BoxFuture;
 use opentelemetry::Context;
 use opentelemetry::trace::{
@@ -66,7 +67,7 @@ pub(crate) fn run<B: Broker>(
                 .context("a way")?;
             for (phase, name) in B::PHASES.into_iter().enumerate() {
                 let party = Arc::clone(party);
-                let before = processor_seconds()?;
+                let before = processor_seconds();
                 // On a worker, as in a program, and not on the thread that waits here.
                 let task = runtime.spawn(async move {
                     let start = Instant::now();
@@ -79,7 +80,7 @@ pub(crate) fn run<B: Broker>(
                 let seconds = runtime.block_on(task)??;
                 // What ended spans still cost belongs to them.
                 let spans = providers.flush()?;
-                let processor = processor_seconds()? - before;
+                let processor = processor_seconds() - before;
                 if round > 0 {
                     let Way {
                         is_sampled,
@@ -129,19 +130,6 @@ impl<T> Window<T> {
     pub(crate) fn rest(self) -> impl Iterator<Item = T> {
         self.sent.into_iter()
     }
-}
-
-/// Processor time that all threads of this process have used.
-fn processor_seconds() -> Result<f64> {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    #[expect(unsafe_code, reason = "the standard library does not ask for it")]
-    // SAFETY: the pointer is to a live local.
-    let status = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
-    anyhow::ensure!(status == 0, "no clock of processor time");
-    Ok(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
 }
 
 /// A destination that nothing else uses.

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::{env, fs};
+
+use benches::valgrind::{self, Counted};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions/table.md");
 
@@ -150,47 +151,17 @@ impl Table {
 
 fn count_all() -> Table {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("instructions");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    let output = Command::new("valgrind")
-        // Counts inside of this function alone, and writes a file at the end of each call.
-        .args(["--tool=callgrind", "--toggle-collect=measured"])
-        .arg("--dump-after=measured")
-        .arg(format!(
-            "--callgrind-out-file={}",
-            folder.join("counts").display()
-        ))
-        .arg(env!("CARGO_BIN_EXE_counted"))
-        .output()
-        .expect("valgrind, of the Debian package with this name");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-
     let mut table = Table::default();
-    for line in String::from_utf8(output.stdout).expect("text").lines() {
-        let mut words = line.splitn(4, ' ');
-        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
-        let numbers = [number(), number(), number()].map(|number| number.expect("a number"));
-        let [before, after, operations] = numbers;
-        let rest = words.next().expect("a way and a row");
-        let (way, row) = rest.split_once(": ").expect("a way and a row");
-        let counts = (before + 1..=after).map(|call| count(&folder.join(format!("counts.{call}"))));
-        let each = counts.sum::<u64>() / operations;
-        assert!(each > 0, "{line}");
-        match table.0.last_mut().filter(|(name, _)| name == row) {
-            Some((_, ways)) => drop(ways.insert(way.to_owned(), each)),
-            None => table
-                .0
-                .push((row.to_owned(), BTreeMap::from([(way.to_owned(), each)]))),
+    for counted in valgrind::count(env!("CARGO_BIN_EXE_counted"), &[], &folder) {
+        let Counted {
+            way,
+            row,
+            instructions,
+        } = counted;
+        match table.0.last_mut().filter(|(name, _)| *name == row) {
+            Some((_, ways)) => drop(ways.insert(way, instructions)),
+            None => table.0.push((row, BTreeMap::from([(way, instructions)]))),
         }
     }
-    fs::remove_dir_all(&folder).expect("a folder");
     table
-}
-
-/// Instructions of one call.
-fn count(dump: &Path) -> u64 {
-    let dump = fs::read_to_string(dump).expect("counts of each call");
-    let count = |line: &str| line.strip_prefix("summary: ")?.parse().ok();
-    dump.lines().find_map(count).expect("a count")
 }

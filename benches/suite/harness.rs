@@ -132,6 +132,14 @@ impl Report {
         }
     }
 
+    /// Begins to run all rows to be counted from outside.
+    pub fn rows() -> Self {
+        Self {
+            only: Vec::new(),
+            ..Self::counted()
+        }
+    }
+
     /// Measures one row. The first way is ours, where the row has it.
     pub fn row<'a>(&self, name: &str, ways: impl IntoIterator<Item = (Way, Run<'a>)>) {
         let is_chosen = self.only.is_empty() || self.only.iter().any(|only| name.contains(only));

@@ -17,7 +17,9 @@
 )]
 
 pub mod by_hand;
+pub mod clock;
 pub mod counting;
+pub mod growth;
 pub mod harness;
 pub mod header_map;
 pub mod hostile;
@@ -27,3 +29,4 @@ pub mod rows;
 pub mod sample;
 pub mod stock;
 pub mod table;
+pub mod valgrind;

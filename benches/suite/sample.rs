@@ -103,6 +103,11 @@ pub fn other_headers(count: usize) -> OwnedHeaders {
     })
 }
 
+/// What is sent, without headers.
+pub fn record() -> FutureRecord<'static, str, [u8]> {
+    FutureRecord::to(TOPIC).key(KEY).payload(&PAYLOAD)
+}
+
 /// Makes spans, and drops them when they end.
 pub fn recording() -> SdkTracerProvider {
     SdkTracerProvider::builder()

@@ -4,7 +4,7 @@
 //! round are queued, and the clock stands still while they send them.
 
 use crate::harness::{Report, Run, Way, many};
-use crate::sample::{self, Broker, CLIENT_ID, KEY, PAYLOAD, TOPIC, ready, reported};
+use crate::sample::{self, Broker, CLIENT_ID, KEY, TOPIC, ready, record, reported};
 use crate::{by_hand, stock};
 use opentelemetry::trace::{
     SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
@@ -120,10 +120,6 @@ where
             }
         });
     })
-}
-
-fn record() -> FutureRecord<'static, str, [u8]> {
-    FutureRecord::to(TOPIC).key(KEY).payload(&PAYLOAD)
 }
 
 fn queue(client: &FutureProducer, record: FutureRecord<'_, str, [u8]>) -> DeliveryFuture {

@@ -1,0 +1,195 @@
+//! How cost grows where processor time tells it: with destinations, and with tasks that share clients.
+//!
+//! With the argument `counted`, it runs the rows that valgrind counts instead.
+
+mod server;
+
+use std::env;
+use std::fs;
+use std::hint::black_box;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use async_nats::{Client, ConnectOptions, HeaderMap};
+use benches::clock::{processor_seconds, thread_seconds};
+use benches::growth;
+use benches::harness::Report;
+use benches::sample::{self, Broker, KEY, PAYLOAD, ready};
+use benches::{by_hand, header_map};
+use opentelemetry::Context as Current;
+use opentelemetry::trace::{TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use otel_messaging::{Received, Telemetry, nats};
+use rdkafka::message::{OwnedHeaders, OwnedMessage};
+use tokio::runtime::Runtime;
+
+const DESTINATIONS: [usize; 7] = [1, 100, 500, 1_000, 10_000, 100_000, 1_000_000];
+const TASKS: [usize; 5] = [1, 2, 4, 8, 16];
+/// Turns of each number of tasks, an odd number.
+const ROUNDS: usize = 15;
+/// Messages of a turn, of all tasks together.
+const MESSAGES: usize = 64_000;
+
+fn main() -> Result<()> {
+    if env::args().nth(1).as_deref() == Some("counted") {
+        growth::measure(&Report::rows());
+        return Ok(());
+    }
+    destinations()?;
+    tasks();
+    Ok(())
+}
+
+/// Publishing to so many subjects in turn.
+fn destinations() -> Result<()> {
+    let runtime = Runtime::new()?;
+    println!("Nanoseconds of processor time to publish a message, on the thread that does.\n");
+    println!("| destinations | client with header | ours | MB that stay |");
+    println!("| --- | --- | --- | --- |");
+    for count in DESTINATIONS {
+        let subjects: Vec<String> = (0..count).map(|one| format!("orders.{one}")).collect();
+        let rounds = (200_000 / count).max(2);
+        let client = runtime.block_on(connect())?;
+        let bare = published(&subjects, rounds, |subject| {
+            let headers = header_map::inject_by_hand(&sample::trace(), HeaderMap::new());
+            let published =
+                client.publish_with_headers(subject, headers, PAYLOAD.as_slice().into());
+            Ok(runtime.block_on(published)?)
+        })?;
+        let telemetry = Telemetry::new().tracer_provider(sample::recording());
+        let client = runtime.block_on(connect())?;
+        let producer = nats::Producer::wrap(&telemetry, client);
+        let before = resident()?;
+        let ours = published(&subjects, rounds, |subject| {
+            let published = producer.publish(subject, PAYLOAD.as_slice().into());
+            Ok(runtime.block_on(published)?)
+        })?;
+        let grown = (resident()? - before) / 1e6;
+        println!("| {count} | {bare:.0} | {ours:.0} | {grown:.1} |");
+    }
+    println!();
+    Ok(())
+}
+
+async fn connect() -> Result<Client> {
+    let address = server::start()?.to_string();
+    Ok(ConnectOptions::new().connect(address).await?)
+}
+
+/// Nanoseconds of a message, once every subject has been met.
+fn published(
+    subjects: &[String],
+    rounds: usize,
+    publish: impl Fn(String) -> Result<()>,
+) -> Result<f64> {
+    let round = || -> Result<()> {
+        for subject in subjects {
+            publish(subject.clone())?;
+        }
+        Ok(())
+    };
+    round()?;
+    let before = thread_seconds();
+    for _ in 0..rounds {
+        round()?;
+    }
+    let seconds = thread_seconds() - before;
+    Ok(seconds * 1e9 / (rounds * subjects.len()) as f64)
+}
+
+/// Bytes that are in memory.
+fn resident() -> Result<f64> {
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages = statm.split(' ').nth(1).context("resident pages")?;
+    Ok(pages.parse::<f64>()? * 4096.0)
+}
+
+/// Processing messages of one consumer on so many threads at a time.
+fn tasks() {
+    let provider = sample::recording();
+    let telemetry = Telemetry::new().tracer_provider(provider.clone());
+    let unsampled = Telemetry::new().tracer_provider(sample::unsampled());
+    let broker = Broker::start();
+    let received = |telemetry| {
+        let most = TASKS.into_iter().max().unwrap_or_default();
+        let headers = (0..most).map(|_| by_hand::inject(&sample::trace(), OwnedHeaders::new()));
+        broker.received_together(telemetry, Some(KEY), headers.collect())
+    };
+    let (recorded, unsampled) = (received(&telemetry), received(&unsampled));
+    println!(
+        "Processing, by so many tasks at a time that share a consumer: nanoseconds of processor"
+    );
+    println!("time a message, and messages a second beside one task; medians of {ROUNDS} turns.\n");
+    println!(
+        "| tasks | recorded | not sampled | recorded, inside of a span | the SDK's span alone |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    let ways: [&(dyn Fn(usize, usize) + Sync); 4] = [
+        &|task, count| process(recorded.get(task), count),
+        &|task, count| process(unsampled.get(task), count),
+        &|task, count| inside(&provider, || process(recorded.get(task), count)),
+        &|_, count| spans(&provider, count),
+    ];
+    let mut turns = vec![Vec::new(); TASKS.len() * ways.len()];
+    for _ in 0..ROUNDS {
+        for (row, tasks) in TASKS.into_iter().enumerate() {
+            for (column, way) in ways.into_iter().enumerate() {
+                if let Some(turns) = turns.get_mut(row * ways.len() + column) {
+                    turns.push(turn(tasks, way));
+                }
+            }
+        }
+    }
+    let medians: Vec<_> = turns.into_iter().map(medians).collect();
+    let (first, _) = medians.split_at(ways.len());
+    for (tasks, row) in TASKS.into_iter().zip(medians.chunks(ways.len())) {
+        let cells = row.iter().zip(first);
+        let cells = cells
+            .map(|((processor, time), (_, alone))| format!("{processor:.0}, ×{:.2}", alone / time));
+        println!("| {tasks} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+}
+
+/// Nanoseconds of processor time and of time, for each message.
+fn turn(tasks: usize, way: &(dyn Fn(usize, usize) + Sync)) -> (f64, f64) {
+    let before = processor_seconds();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for task in 0..tasks {
+            scope.spawn(move || way(task, MESSAGES / tasks));
+        }
+    });
+    let each = |seconds: f64| seconds * 1e9 / MESSAGES as f64;
+    let time = start.elapsed().as_secs_f64();
+    (each(processor_seconds() - before), each(time))
+}
+
+fn medians(turns: Vec<(f64, f64)>) -> (f64, f64) {
+    let (mut processor, mut time): (Vec<_>, Vec<_>) = turns.into_iter().unzip();
+    let median = |values: &mut Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    (median(&mut processor), median(&mut time))
+}
+
+fn process(message: Option<&Received<OwnedMessage>>, count: usize) {
+    for message in std::iter::repeat_n(message, count).flatten() {
+        ready(message.process(async |_| ()));
+    }
+}
+
+/// As a worker that opened a span before it asked for messages.
+fn inside(provider: &SdkTracerProvider, run: impl FnOnce()) {
+    let span = provider.tracer("worker").start("work");
+    let _current = Current::new().with_span(span).attach();
+    run();
+}
+
+fn spans(provider: &SdkTracerProvider, count: usize) {
+    let tracer = provider.tracer("alone");
+    for _ in 0..count {
+        black_box(tracer.start("process orders"));
+    }
+}
