@@ -340,7 +340,7 @@ impl Party for Spanned {
                     .with_context(processed.context.clone())
                     .await;
                 spans.end(&self.process, &processed, || []);
-                let settled = spans.settle(&self.settle, &processed.context, [tag()]);
+                let settled = spans.settle(&self.settle, &processed, [tag()]);
                 message.ack(BasicAckOptions::default()).await?;
                 spans.end(&self.settle, &settled, || []);
             }

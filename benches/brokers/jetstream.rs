@@ -311,7 +311,7 @@ impl Spanned {
             .with_context(processed.context.clone())
             .await;
         spans.end(&self.process, &processed, || []);
-        let settled = spans.settle(&self.settle, &processed.context, place()?);
+        let settled = spans.settle(&self.settle, &processed, place()?);
         message.ack().await.map_err(|error| anyhow!(error))?;
         spans.end(&self.settle, &settled, || []);
         Ok(())

@@ -7,7 +7,8 @@ use benches::stock;
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider as _};
 use opentelemetry::propagation::TextMapCompositePropagator;
 use opentelemetry::trace::{
-    Link, SpanBuilder, SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _,
+    Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt as _, Tracer as _,
+    TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -64,6 +65,8 @@ pub(crate) struct Known {
 /// An operation that is going on.
 pub(crate) struct Started {
     pub(crate) context: Context,
+    /// Where the message that is processed came from.
+    origin: Option<SpanContext>,
     since: Option<Instant>,
 }
 
@@ -155,18 +158,23 @@ impl Spans {
                 metrics.consumed.add(1, attributes);
             });
         }
-        let link = Link::with_context(received.span().span_context().clone());
-        self.start_below(operation, received, vec![link], own)
+        let origin = received.span().span_context().clone();
+        let links = vec![Link::with_context(origin.clone())];
+        Started {
+            origin: Some(origin),
+            ..self.start_below(operation, received, links, own)
+        }
     }
 
-    /// Starts the span of settling a message that was processed in this context.
+    /// Starts the span of settling a message that was processed in this one.
     pub(crate) fn settle<const OWN: usize>(
         &self,
         operation: &Operation,
-        processed: &Context,
+        processed: &Started,
         own: [KeyValue; OWN],
     ) -> Started {
-        self.start_below(operation, processed.clone(), Vec::new(), own)
+        let links = processed.origin.iter().cloned().map(Link::with_context);
+        self.start_below(operation, processed.context.clone(), links.collect(), own)
     }
 
     fn start_below<const OWN: usize>(
@@ -201,6 +209,7 @@ impl Spans {
         let span = self.tracer.build_with_context(builder, &parent);
         Started {
             context: parent.with_span(span),
+            origin: None,
             since,
         }
     }

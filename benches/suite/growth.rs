@@ -18,8 +18,8 @@ use crate::{by_hand, messages};
 const RULES: [usize; 4] = [1, 10, 30, 100];
 const HEADERS: [usize; 5] = [0, 1, 10, 100, 1_000];
 const BATCHES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
-/// Bytes.
-const BAGGAGE: [usize; 5] = [0, 64, 512, 4_096, 8_192];
+/// Bytes. There may be no more, nor more than 64 members.
+const BAGGAGE: [usize; 5] = [0, 128, 1_024, 4_096, 8_192];
 
 /// Records of one round.
 const QUEUED: u32 = 200;
@@ -110,7 +110,7 @@ fn baggage(report: &Report, broker: &Broker) {
 /// A trace, and baggage that takes about so many bytes of a header.
 fn baggage_of(bytes: usize) -> Context {
     // Name, sign of equality, value and comma.
-    const MEMBER: usize = 64;
+    const MEMBER: usize = 128;
     let value = "v".repeat(MEMBER - "member-000=,".len());
     let members = (0..bytes / MEMBER)
         .map(|number| KeyValue::new(format!("member-{number:03}"), value.clone()));
