@@ -41,55 +41,79 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Publishing to so many subjects in turn.
+/// Publishing to so many subjects in turn; all numbers of them take turns too.
 fn destinations() -> Result<()> {
     let runtime = Runtime::new()?;
+    let mut rows = Vec::new();
+    for count in DESTINATIONS {
+        let mut row = Subjects::new(&runtime, count)?;
+        let before = resident()?;
+        // So that every subject has been met.
+        for _ in 0..count.div_ceil(CHUNK) {
+            row.turn(&runtime)?;
+        }
+        let grown = (resident()? - before) / 1e6;
+        rows.push((row, grown, [Vec::new(), Vec::new()]));
+    }
+    for _ in 0..CHUNKS {
+        for (row, _, turns) in &mut rows {
+            for (turns, spent) in turns.iter_mut().zip(row.turn(&runtime)?) {
+                turns.push(spent);
+            }
+        }
+    }
     println!(
         "Nanoseconds of processor time to publish a message, on the thread that does; medians.\n"
     );
     println!("| destinations | client with header | ours | MB that stay |");
     println!("| --- | --- | --- | --- |");
-    for count in DESTINATIONS {
-        let subjects: Vec<String> = (0..count).map(|one| format!("orders.{one}")).collect();
-        let client = runtime.block_on(connect())?;
-        let telemetry = Telemetry::new().tracer_provider(sample::recording());
-        let producer = nats::Producer::wrap(&telemetry, runtime.block_on(connect())?);
-        let bare = |subject| {
-            let headers = header_map::inject_by_hand(&sample::trace(), HeaderMap::new());
-            let published =
-                client.publish_with_headers(subject, headers, PAYLOAD.as_slice().into());
-            Ok(runtime.block_on(published)?)
-        };
-        let ours = |subject| {
-            let published = producer.publish(subject, PAYLOAD.as_slice().into());
-            Ok(runtime.block_on(published)?)
-        };
-        let before = resident()?;
-        let (mut all, mut turns) = (subjects.iter().cycle(), [Vec::new(), Vec::new()]);
-        let mut left = count;
-        let mut measured = 0;
-        // Once every subject has been met.
-        while measured < CHUNKS {
-            let chunk: Vec<String> = all.by_ref().take(CHUNK).cloned().collect();
-            let spent = [published(chunk.clone(), bare)?, published(chunk, ours)?];
-            for client in [&client, producer.inner()] {
-                runtime.block_on(client.flush())?;
-            }
-            if left > 0 {
-                left = left.saturating_sub(CHUNK);
-                continue;
-            }
-            measured += 1;
-            for (turns, spent) in turns.iter_mut().zip(spent) {
-                turns.push(spent);
-            }
-        }
+    for ((_, grown, turns), count) in rows.into_iter().zip(DESTINATIONS) {
         let [bare, ours] = turns.map(|mut turns| median(&mut turns));
-        let grown = (resident()? - before) / 1e6;
         println!("| {count} | {bare:.0} | {ours:.0} | {grown:.1} |");
     }
     println!();
     Ok(())
+}
+
+/// So many subjects, and clients that publish to them.
+struct Subjects {
+    count: usize,
+    next: usize,
+    client: Client,
+    producer: nats::Producer,
+}
+
+impl Subjects {
+    fn new(runtime: &Runtime, count: usize) -> Result<Self> {
+        let telemetry = Telemetry::new().tracer_provider(sample::recording());
+        Ok(Self {
+            count,
+            next: 0,
+            client: runtime.block_on(connect())?,
+            producer: nats::Producer::wrap(&telemetry, runtime.block_on(connect())?),
+        })
+    }
+
+    /// Nanoseconds of each message that the client publishes, and of each that ours does.
+    fn turn(&mut self, runtime: &Runtime) -> Result<[f64; 2]> {
+        let numbers = (self.next..self.next + CHUNK).map(|number| number % self.count);
+        let subjects: Vec<String> = numbers.map(|number| format!("orders.{number}")).collect();
+        self.next += CHUNK;
+        let bare = published(subjects.clone(), |subject| {
+            let headers = header_map::inject_by_hand(&sample::trace(), HeaderMap::new());
+            let payload = PAYLOAD.as_slice().into();
+            let published = self.client.publish_with_headers(subject, headers, payload);
+            Ok(runtime.block_on(published)?)
+        })?;
+        let ours = published(subjects, |subject| {
+            let published = self.producer.publish(subject, PAYLOAD.as_slice().into());
+            Ok(runtime.block_on(published)?)
+        })?;
+        for client in [&self.client, self.producer.inner()] {
+            runtime.block_on(client.flush())?;
+        }
+        Ok([bare, ours])
+    }
 }
 
 /// Messages that a client takes at once, without a wait for room.
