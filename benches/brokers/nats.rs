@@ -76,8 +76,8 @@ impl Broker for Core {
             }
             Who::ByHand | Who::Stock => Sending::Spanned {
                 client: sending,
-                operation: known.operation("publish", "send", SpanKind::Producer),
-                spans: Spans::of(way, providers),
+                operation: Box::new(known.operation("publish", "send", SpanKind::Producer)),
+                spans: Box::new(Spans::of(way, providers)),
             },
         }));
         let receiver = match way.who {
@@ -91,8 +91,8 @@ impl Broker for Core {
             }
             Who::ByHand | Who::Stock => Receiving::Spanned {
                 subscriber: receiving.subscribe(subject).await?,
-                operation: known.operation("process", "process", SpanKind::Consumer),
-                spans: Spans::of(way, providers),
+                operation: Box::new(known.operation("process", "process", SpanKind::Consumer)),
+                spans: Box::new(Spans::of(way, providers)),
             },
         };
         subscribed(&receiving).await?;
@@ -153,8 +153,8 @@ enum Sending {
     Ours(nats::Producer),
     Spanned {
         client: Client,
-        operation: Operation,
-        spans: Spans,
+        operation: Box<Operation>,
+        spans: Box<Spans>,
     },
 }
 
@@ -211,8 +211,8 @@ enum Receiving {
     Ours(nats::Messages<Subscriber>),
     Spanned {
         subscriber: Subscriber,
-        operation: Operation,
-        spans: Spans,
+        operation: Box<Operation>,
+        spans: Box<Spans>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! How cost grows, in instructions that valgrind counts: not at all with some things, and with others by
 //! as much for each more.
 //!
-//! `UPDATE_GROWTH=1` writes the table anew.
+//! `UPDATE_GROWTH=1` writes the table in `benches/README.md` anew.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use std::path::Path;
@@ -9,7 +9,9 @@ use std::{env, fs};
 
 use benches::valgrind;
 
-const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/growth/table.md");
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+/// What the table stands between.
+const MARKS: [&str; 2] = ["<!-- growth: begin -->\n", "<!-- growth: end -->\n"];
 
 /// How a series has to grow.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +67,12 @@ fn cost_is_flat_or_grows_by_as_much_for_each_more() {
     }
     println!("{text}");
     if env::var_os("UPDATE_GROWTH").is_some() {
-        fs::write(TABLE, &text).expect("the table is written");
+        let [begin, end] = MARKS;
+        let readme = fs::read_to_string(README).expect("the page");
+        let (before, rest) = readme.split_once(begin).expect("a mark");
+        let (_, after) = rest.split_once(end).expect("a mark");
+        let readme = format!("{before}{begin}\n{text}\n{end}{after}");
+        fs::write(README, readme).expect("the table is written");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
