@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use opentelemetry::Context;
+use opentelemetry::trace::SpanContext;
 
 use super::sealed::MessageSource as _;
 use super::{Message, Received};
@@ -16,6 +17,15 @@ use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
 
 impl<M: Message> Received<M> {
+    /// The contexts that the message names, read once, for who needs nothing else of what it carries.
+    pub(super) fn named(&self) -> &[Option<SpanContext>; 2] {
+        self.named.get_or_init(|| {
+            let rule = &self.destination().rule;
+            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            [carried.creation, carried.conflicting]
+        })
+    }
+
     /// What the message carries, read onto `base`. What is wrong with it is reported once.
     pub(crate) fn carried(
         &self,
@@ -24,6 +34,8 @@ impl<M: Message> Received<M> {
         rule: &Rule,
     ) -> Extracted {
         let carried = extract(&self.message, &self.source, base, rule);
+        self.named
+            .get_or_init(|| [carried.creation.clone(), carried.conflicting.clone()]);
         let is_told =
             operation.operation_type == OperationType::Process && rule.recorded() != Record::Off;
         if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {

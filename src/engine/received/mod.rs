@@ -40,6 +40,8 @@ pub struct Received<M: Message> {
     source: Arc<M::Source>,
     destination: OnceLock<Arc<Destination>>,
     context: OnceLock<Context>,
+    /// The creation context that it names, and another one that it also does.
+    named: OnceLock<[Option<SpanContext>; 2]>,
     delivered: Delivered,
     /// The span that it is processed in, or was.
     processed_in: Mutex<Option<SpanContext>>,
@@ -70,6 +72,7 @@ impl<M: Message> Received<M> {
             source: Arc::clone(source),
             destination: OnceLock::new(),
             context: OnceLock::new(),
+            named: OnceLock::new(),
             processed_in: Mutex::default(),
             is_reported: AtomicBool::new(false),
         };
@@ -94,6 +97,7 @@ impl<M: Message> Received<M> {
             source: Arc::clone(&self.source),
             destination: self.destination.clone(),
             context: self.context.clone(),
+            named: self.named.clone(),
             delivered: self.delivered,
             processed_in: Mutex::new(self.processed_in()),
             is_reported: AtomicBool::new(self.is_reported.load(Ordering::Relaxed)),

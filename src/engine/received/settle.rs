@@ -1,16 +1,18 @@
 //! Settling a message, and the process span that it belongs to.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
 
 use super::carried::{extract, incoming};
 use super::sealed::MessageSource as _;
 use super::{Message, Received};
+use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, links_to};
 use crate::engine::span::StartedOperation;
+use crate::policy::Rule;
 use crate::semconv::operation_type::OperationType;
 
 impl<M: Message> Received<M> {
@@ -34,14 +36,16 @@ impl<M: Message> Received<M> {
         operation_name: &'static str,
         ambient: &Context,
     ) -> StartedOperation {
-        let processed_in = self.processed_in();
-        start_settle(
+        let operation = operation(
             &self.message,
             &self.source,
-            processed_in,
+            self.destination(),
             operation_name,
-            ambient,
-        )
+        );
+        start(&operation, self.processed_in(), ambient, |rule| {
+            let [creation, conflicting] = self.named().clone();
+            links_to(creation, conflicting, self.incoming(rule))
+        })
     }
 }
 
@@ -59,27 +63,49 @@ pub(crate) fn start_settle<M: Message>(
     ambient: &Context,
 ) -> StartedOperation {
     let destination = message.destination(source);
-    let operation = Operation {
+    let operation = operation(message, source, &destination, operation_name);
+    start(&operation, processed_in, ambient, |rule| {
+        let carried = extract(message, source, &Context::new(), rule);
+        links_to(
+            carried.creation,
+            carried.conflicting,
+            incoming(message, rule),
+        )
+    })
+}
+
+fn operation<'a, M: Message>(
+    message: &M,
+    source: &'a M::Source,
+    destination: &'a Arc<Destination>,
+    operation_name: &'static str,
+) -> Operation<'a> {
+    Operation {
         client: source.client(),
         operation_type: OperationType::Settle,
         operation_name,
-        destination: Some(&destination),
+        destination: Some(destination),
         partition: message.partition(),
         batch: None,
-    };
-    if !operation.has_span() {
-        return StartedOperation::without_span(&operation, ambient);
     }
-    let rule = &destination.rule;
-    let carried = extract(message, source, &Context::new(), rule);
-    let incoming = incoming(message, rule);
+}
+
+fn start(
+    operation: &Operation<'_>,
+    processed_in: Option<SpanContext>,
+    ambient: &Context,
+    links: impl FnOnce(&Rule) -> Vec<Link>,
+) -> StartedOperation {
+    if !operation.has_span() {
+        return StartedOperation::without_span(operation, ambient);
+    }
     let parent_and_links = ParentAndLinks {
         parent: match processed_in {
             Some(process) => ambient.with_remote_span_context(process),
             None => ambient.clone(),
         },
-        links: links_to(carried.creation, carried.conflicting, incoming),
+        links: links(operation.rule()),
         beside: None,
     };
-    StartedOperation::start(&operation, parent_and_links, |_| {})
+    StartedOperation::start(operation, parent_and_links, |_| {})
 }
