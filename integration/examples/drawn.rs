@@ -23,3 +23,25 @@ async fn what_is_to_be_read_in_a_drawing_is_called_as_it_is_drawn() {
         assert!(!names.is_empty() || name == "amqp_request_reply", "{name}");
     }
 }
+
+#[tokio::test]
+async fn the_readme_shows_what_the_first_command_draws() {
+    let readme = include_str!("../../README.md");
+    let shown = readme.split("```text\n").nth(1).expect("a drawing");
+    let (shown, _) = shown.split_once("```").expect("an end");
+    let embedded = &mut program("kafka_roundtrip");
+    let output = run(embedded.env_remove("KAFKA_BROKERS")).await;
+    let said = text(output.stdout);
+
+    let mut traces = said.split("\ntrace ");
+    let first = traces.nth(1).expect("a trace");
+    let lines = first.lines().skip(1).take_while(|line| !line.is_empty());
+    // The last column is how long each took.
+    let drawn: Vec<_> = lines
+        .map(|line| match line.rfind("  ") {
+            Some(column) if !line.contains('⇠') => line.get(..column).unwrap_or(line).trim_end(),
+            _ => line,
+        })
+        .collect();
+    assert_eq!(drawn, shown.lines().collect::<Vec<_>>(), "{said}");
+}
