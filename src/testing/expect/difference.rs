@@ -51,7 +51,8 @@ impl Differences {
         }
     }
 
-    /// Compares attributes; an expected one without a value may have any.
+    /// Compares attributes; an expected one without a value may have any. Where one is missing, a key that has its name
+    /// in it, or is in its name, is told: the conventions rename.
     pub(super) fn compare_attributes<'a, V: 'a>(
         &mut self,
         expected: impl Iterator<Item = (&'a Key, &'a Option<V>)>,
@@ -66,6 +67,11 @@ impl Differences {
         for (key, value) in found {
             both.entry(key).or_default().1.push(text(value));
         }
+        let there: Vec<&Key> = both
+            .iter()
+            .filter(|(_, (_, found))| !found.is_empty())
+            .map(|(key, _)| *key)
+            .collect();
         for (key, (expected, found)) in both {
             let expected = match expected {
                 Some(None) if found.len() == 1 => continue,
@@ -73,10 +79,19 @@ impl Differences {
                 Some(Some(value)) => Some(text(value)),
                 None => None,
             };
-            let found = (!found.is_empty()).then(|| found.join(" and "));
+            let found = if found.is_empty() {
+                let alike = there.iter().find(|other| are_alike(key, other));
+                alike.map(|other| format!("none, but {other}"))
+            } else {
+                Some(found.join(" and "))
+            };
             self.compare(&format!("attribute {key}"), expected, found);
         }
     }
+}
+
+fn are_alike(key: &Key, other: &Key) -> bool {
+    key.as_str().contains(other.as_str()) || other.as_str().contains(key.as_str())
 }
 
 pub(super) fn event_text(event: &Event) -> String {
@@ -148,6 +163,32 @@ mod tests {
         for (value, expected) in table {
             assert_eq!(value_text(&value), expected);
         }
+    }
+
+    #[test]
+    fn a_missing_attribute_names_one_that_is_called_almost_the_same() {
+        let expected = ["messaging.system", "messaging.kafka.offset", "error.type"];
+        let expected = expected.map(|key| (Key::new(key), Some(Value::from(1))));
+        let found = ["messaging.system.name", "kafka.offset"];
+        let found = found.map(|key| KeyValue::new(key, 1));
+
+        let mut differences = Differences(Vec::new());
+        differences.compare_attributes(
+            expected.iter().map(|(key, value)| (key, value)),
+            found.iter().map(|found| (&found.key, &found.value)),
+            value_text,
+        );
+
+        assert_eq!(
+            differences.0,
+            [
+                "attribute error.type: expected 1, found none",
+                "attribute kafka.offset: expected none, found 1",
+                "attribute messaging.kafka.offset: expected 1, found none, but kafka.offset",
+                "attribute messaging.system: expected 1, found none, but messaging.system.name",
+                "attribute messaging.system.name: expected none, found 1",
+            ]
+        );
     }
 
     #[test]
