@@ -212,9 +212,10 @@
 //!
 //! # Redelivery
 //!
-//! The spans of a delivery have its number, from 1. It is read from `redelivered`,
-//! `x-delivery-count` and those entries of `x-death` that follow a delivery. From 2 on, the
-//! policy's [`redelivered`](crate::policy::Rule::redelivered) applies. The creation context is the
+//! From the second delivery on, the spans of a delivery have its number as
+//! [`DELIVERY_ATTEMPT`](crate::semconv::attributes::DELIVERY_ATTEMPT), and the policy's
+//! [`redelivered`](crate::policy::Rule::redelivered) applies. The number is read from `redelivered`,
+//! `x-delivery-count` and those entries of `x-death` that follow a delivery. The creation context is the
 //! same for every delivery.
 //!
 //! # Time in queue

@@ -19,6 +19,9 @@
 //! as the request for a next batch, have no spans; if one fails that messages were waited for by, that is
 //! a receive operation that failed.
 //!
+//! A plain request is answered, in its handler, by publishing to its `reply`: the span is
+//! `publish _INBOX`, in the trace of the request.
+//!
 //! A status of the server, such as 503 for a request without responders, reaches the application as
 //! it does with the bare client. It is not counted as a message, and processing it has no span. An
 //! answer of a micro-service with `Nats-Service-Error` or its code is returned as any other. The
@@ -267,8 +270,9 @@
 //! # Stored messages
 //!
 //! A message that a consumer delivers belongs to its writer's trace, however often it is delivered.
-//! The policy can set otherwise for messages that were [delivered
-//! before](crate::policy::Rule::redelivered). A message that is read from a stream directly links
+//! From the second delivery on, its spans have the number of the delivery as
+//! [`DELIVERY_ATTEMPT`](crate::semconv::attributes::DELIVERY_ATTEMPT), and the policy can set otherwise for
+//! messages that were [delivered before](crate::policy::Rule::redelivered). A message that is read from a stream directly links
 //! to its writer's trace, and is never part of it: see [`Consumer::stored`].
 //!
 //! # Headers

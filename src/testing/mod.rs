@@ -60,6 +60,10 @@
 //! in the context of the test's choice: `created_by` a span, `created_in` a context with baggage, or
 //! with headers as other languages write them.
 //!
+//! A message that comes again is one that is `redelivered()` for RabbitMQ, and one that was
+//! `delivered(2)` times for JetStream; its spans have the
+//! [number](crate::semconv::attributes::DELIVERY_ATTEMPT). Kafka and core NATS do not tell: deliver a clone.
+//!
 //! | stand-in | delivers | does not have |
 //! |---|---|---|
 //! | `kafka::TestConsumer` | `Received<OwnedMessage>` | a `BorrowedMessage`, which only a client makes: take `&Received<impl kafka::MessageHeaders>`. Commits, the cluster's id, the lag |

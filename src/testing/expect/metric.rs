@@ -66,6 +66,9 @@ impl ExpectedMetric {
     }
 
     /// An `f64` histogram of this name, unit and bucket bounds.
+    ///
+    /// Those of both durations are `[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]`.
+    /// A test that is not about bounds reads [`Recorder::histogram`].
     pub fn histogram(name: impl Into<String>, unit: impl Into<String>, bounds: &[f64]) -> Self {
         Self {
             bounds: Some(bounds.to_vec()),
