@@ -1,6 +1,8 @@
 //! The context headers of a received message: which of them count.
 
 mod extractor;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 
@@ -36,10 +38,14 @@ impl<'a> ContextHeaders<'a> {
             }
         });
 
-        // As most often: then nothing has to be weighed.
-        let Some(mut other_case) = other_case else {
-            return Self::of_exact_names::<H>(exact);
-        };
+        match other_case {
+            // As most often: then nothing has to be weighed.
+            None => Self::of_exact_names::<H>(exact),
+            Some(other_case) => Self::weighed::<H>(exact, *other_case),
+        }
+    }
+
+    fn weighed<H: Headers>(mut exact: Values<'a>, mut other_case: Values<'a>) -> Self {
         let has_traceparent = exact.has_traceparent() || other_case.has_traceparent();
         let (parent, conflicting) = match (exact.parent, other_case.parent) {
             (Some(parent), Some(other)) => (
@@ -59,7 +65,7 @@ impl<'a> ContextHeaders<'a> {
         Self {
             incoming: w3c::Incoming {
                 traceparent: parent.map(|parent| parent.parsed),
-                tracestate: tracestate::<H>(exact, *other_case, conflicting.is_some()),
+                tracestate: tracestate::<H>(exact, other_case, conflicting.is_some()),
                 baggage,
             },
             traceparent_text: parent.map(|parent| parent.text),
@@ -69,12 +75,17 @@ impl<'a> ContextHeaders<'a> {
     }
 
     fn of_exact_names<H: Headers>(mut exact: Values<'a>) -> Self {
-        let mut tracestate = match exact.is_of_many_traces {
-            true => exact.own_tracestate(H::IS_ORDERED),
-            false => mem::take(&mut exact.tracestate),
+        let is_conflicting = exact.earlier.is_some();
+        let tracestate = if exact.is_of_many_traces {
+            exact.own_tracestate(H::IS_ORDERED)
+        } else {
+            let mut one_list = mem::take(&mut exact.tracestate);
+            if is_conflicting {
+                keep_last(&mut one_list);
+            }
+            one_list
         };
-        if exact.earlier.is_some() {
-            keep_last(&mut tracestate);
+        if is_conflicting {
             keep_last(&mut exact.baggage);
         }
         Self {

@@ -34,7 +34,20 @@ const STATE: &str = "tracestate";
 
 #[test]
 fn a_tracestate_goes_to_no_trace_but_the_one_that_it_came_with() {
-    let rows: [Row<'_>; 17] = [
+    let rows: [Row<'_>; 18] = [
+        // An agent appends both, the list in two headers.
+        (
+            &[
+                (PARENT, FIRST),
+                (STATE, "a=1"),
+                (PARENT, SECOND),
+                (STATE, "b=2"),
+                (STATE, "c=3"),
+            ],
+            2,
+            "b=2,c=3",
+            "",
+        ),
         // An agent writes both, and a service behind it appends a traceparent alone.
         (
             &[(PARENT, FIRST), (STATE, "a=1"), (PARENT, SECOND)],
