@@ -33,10 +33,13 @@ impl Telemetry {
                 return;
             };
             if self.adds_deprecated_names {
+                // After all others: beyond the limit of the SDK they are what is dropped.
+                let mut twins = Vec::new();
                 attributes(&mut |attribute| {
-                    deprecated::twin(&attribute).into_iter().for_each(&mut *set);
+                    twins.extend(deprecated::twin(&attribute));
                     set(attribute);
                 });
+                twins.into_iter().for_each(set);
             } else {
                 attributes(set);
             }
@@ -145,7 +148,7 @@ pub(crate) struct StartedSpan {
     /// That of the span; of its parent where the tracer gave no span with an identity of its own,
     /// having no provider or one that was shut down.
     pub(crate) context: Context,
-    /// Whether the span of the context is the one that was asked for.
+    /// Whether the span of the context is the one that was asked for, or stands for it.
     pub(crate) is_ours: bool,
     /// Whether it is that one and is recorded.
     pub(crate) is_recording: bool,
@@ -158,6 +161,14 @@ impl StartedSpan {
             context: parent.clone(),
             is_ours: false,
             is_recording: false,
+        }
+    }
+
+    /// None that is recorded, as is known without asking for it; the one of its parent stands for it.
+    pub(crate) fn unsampled(parent: &Context) -> Self {
+        Self {
+            is_ours: true,
+            ..Self::nothing(parent)
         }
     }
 

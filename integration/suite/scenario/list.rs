@@ -12,6 +12,7 @@ macro_rules! scenarios {
             a_batch_links_to_every_origin_once_however_many
             a_batch_links_to_untrusted_traces_by_identity_alone
             a_batch_that_fails_half_way_shows_which_messages_did
+            a_batch_that_is_not_sampled_leaves_the_traces_of_its_messages_alone
             a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing
             a_carried_context_goes_on_where_no_span_is_active
             a_context_that_is_ignored_leaves_nothing
@@ -28,6 +29,7 @@ macro_rules! scenarios {
             a_message_is_counted_once_and_timed_as_its_spans
             a_message_that_is_not_sampled_is_counted_all_the_same
             a_panic_is_recorded_and_goes_on
+            a_panic_while_a_handler_is_dropped_is_recorded_and_goes_on
             a_policy_chooses_the_parent
             a_policy_says_what_a_carried_context_may_do
             a_provider_that_was_shut_down_cuts_no_trace
@@ -129,6 +131,7 @@ macro_rules! scenarios_of_settling {
             a_message_of_a_batch_is_settled_in_the_span_that_it_was_processed_in
             settling_belongs_to_the_last_of_several_attempts
             settling_belongs_to_the_process_span
+            settling_is_sampled_with_its_message_after_the_handler_too
             settling_links_to_what_is_trusted
             without_a_process_span_settling_belongs_to_what_is_active
         }

@@ -1,12 +1,15 @@
 //! How processing ends.
 
 use std::num::ParseIntError;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 use otel_messaging::testing::Recorder;
-use otel_messaging::{Received, Telemetry};
+use otel_messaging::{Batch, Received, Telemetry};
 
+use super::batches::at;
 use crate::{Broker, Message};
 
 /// An order that was sent and received.
@@ -70,12 +73,11 @@ pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
         creation,
     } = one_order::<B>(&recorder.telemetry()).await;
 
-    let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(
-        received.process(async |_| -> Result<(), String> {
-            tokio::task::yield_now().await;
-            std::panic::resume_unwind(Box::new("out of paper"))
-        }),
-    ))
+    let panicked = AssertUnwindSafe(received.process(async |_| -> Result<(), String> {
+        tokio::task::yield_now().await;
+        std::panic::resume_unwind(Box::new("out of paper"))
+    }))
+    .catch_unwind()
     .await;
 
     let payload = panicked.expect_err("the panic goes on");
@@ -88,6 +90,56 @@ pub async fn a_panic_is_recorded_and_goes_on<B: Broker>() {
         .description("out of paper")
         .exception("panic")
         .assert(&recorder.span(&broker.process_name(&orders)));
+}
+
+/// A future that panics while it is dropped after its end has lost its outcome; so does one of a batch.
+pub async fn a_panic_while_a_handler_is_dropped_is_recorded_and_goes_on<B: Broker>() {
+    struct Jams;
+    impl Drop for Jams {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("out of paper"));
+        }
+    }
+    for is_batch in [false, true] {
+        let recorder = Recorder::new();
+        let One {
+            broker,
+            orders,
+            received,
+            creation,
+        } = one_order::<B>(&recorder.telemetry()).await;
+        let handler = || {
+            let jams = Jams;
+            std::future::poll_fn(move |_| {
+                let _ = &jams;
+                std::task::Poll::Ready(())
+            })
+        };
+
+        let (panicked, expected) = if is_batch {
+            broker.send(&orders, &Message::new("order-8")).await;
+            let second = broker.receive(&orders).await;
+            let link = second.creation_context().span().span_context().clone();
+            let batch = Batch::from(vec![received, second]);
+            let handling = AssertUnwindSafe(batch.process(|_| handler()));
+            let panicked = handling.catch_unwind().await;
+            let expected = broker.in_common(broker.batch_span(&orders, 2), at(&batch, 0));
+            (panicked, expected.link(&creation).link(&link))
+        } else {
+            let handling = AssertUnwindSafe(received.process(|_| handler()));
+            let panicked = handling.catch_unwind().await;
+            let expected = broker.process_span(&orders, &received);
+            (panicked, expected.child_of(&creation).link(&creation))
+        };
+
+        let payload = panicked.expect_err("the panic goes on");
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"out of paper"));
+        expected
+            .error("panic")
+            .description("out of paper")
+            .exception("panic")
+            .assert(&recorder.span(&broker.process_name(&orders)));
+    }
 }
 
 /// A handler or guard that is dropped before its end is cancelled.

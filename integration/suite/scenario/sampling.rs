@@ -6,12 +6,16 @@ use opentelemetry::trace::{
     SpanContext, TraceContextExt as _, TraceFlags, Tracer as _, TracerProvider as _,
 };
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample};
+use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 use otel_messaging::{Batch, LinkedSampler};
 
+use super::batches::{received, span, traceparent};
 use super::{header, send_bare, upstream};
 use crate::metrics::{process_duration, sent_messages};
-use crate::{Broker, Message};
+use crate::{Broker, Message, Settler};
+
+const UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
 /// Spans of producers that sample so many of their traces.
 fn produced(count: usize, ratio: f64) -> Vec<SpanContext> {
@@ -37,9 +41,8 @@ pub async fn a_sampler_that_follows_the_parent_is_not_asked_in_vain<B: Broker>()
         broker.declare("orders").await,
         broker.declare("payments").await,
     ];
-    let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
 
-    send_bare(&broker, &orders, vec![header("traceparent", unsampled)]).await;
+    send_bare(&broker, &orders, vec![header("traceparent", UNSAMPLED)]).await;
     let received = broker.receive(&orders).await;
     let in_handler = received
         .process(async |_| {
@@ -75,6 +78,72 @@ pub async fn a_sampler_that_follows_the_parent_is_not_asked_in_vain<B: Broker>()
         names.collect::<Vec<_>>(),
         [broker.process_name(&payments), broker.send_name(&orders)]
     );
+}
+
+/// A batch inside a span that is not sampled has no span, and its messages are processed and shown in
+/// traces of their own all the same, whether or not the sampler was asked about the batch.
+pub async fn a_batch_that_is_not_sampled_leaves_the_traces_of_its_messages_alone<B: Broker>() {
+    for follows in [false, true] {
+        let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
+        let recorder = Recorder::with_sampler(sampler);
+        let policy = Policy::new().rule(Rule::of("*").fan_back(9));
+        let telemetry = recorder.telemetry().policy(policy);
+        let broker = B::connect(&telemetry.sampler_follows_parent(follows)).await;
+        let orders = broker.declare("orders").await;
+        let contexts = [0, 1].map(|number| span(number, number, TraceFlags::SAMPLED));
+        let headers = contexts.iter().map(|one| vec![traceparent(one)]);
+        let batch = received(&broker, &orders, headers).await;
+
+        batch
+            .process(async |orders| {
+                for order in orders {
+                    order.process(async |_| ()).await;
+                }
+            })
+            .with_context(upstream("00"))
+            .await;
+
+        let found: Vec<_> = recorder
+            .spans()
+            .into_iter()
+            .map(|span| (span.name, span.span_context.trace_id(), span.parent_span_id))
+            .collect();
+        let of_each = [broker.process_name(&orders), format!("batch {orders}")];
+        let expected = of_each.iter().flat_map(|name| {
+            let in_trace = |one: &SpanContext| (name.clone().into(), one.trace_id(), one.span_id());
+            contexts.each_ref().map(in_trace)
+        });
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{follows}");
+    }
+}
+
+/// Settling after the handler starts no trace of its own where that of the message is not sampled,
+/// whether or not the sampler was asked about the handler.
+pub async fn settling_is_sampled_with_its_message_after_the_handler_too<S: Settler>() {
+    for (follows, is_batch) in [(false, false), (true, false), (false, true), (true, true)] {
+        let sampler = Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
+        let recorder = Recorder::with_sampler(sampler);
+        let telemetry = recorder.telemetry().sampler_follows_parent(follows);
+        let broker = S::connect(&telemetry).await;
+        let orders = broker.declare("orders").await;
+        send_bare(&broker, &orders, vec![header("traceparent", UNSAMPLED)]).await;
+        let batch = Batch::from(vec![broker.receive_unsettled(&orders).await]);
+
+        if is_batch {
+            let handling = batch.process(async |_| ());
+            handling.with_context(upstream("00")).await;
+        }
+        for order in &batch {
+            if !is_batch {
+                order.process(async |_| ()).await;
+            }
+            broker.settle(order).await;
+        }
+
+        let names = recorder.spans().into_iter().map(|span| span.name);
+        let names: Vec<_> = names.collect();
+        assert!(names.is_empty(), "{names:?} {follows} {is_batch}");
+    }
 }
 
 /// Sends so many messages, and asserts which of their batches are recorded where this sampler

@@ -44,7 +44,7 @@ pub(crate) struct StartedOperation {
     context: Context,
     /// A span was asked for, whatever came of that.
     wants_span: bool,
-    /// The span of the context is that of this operation.
+    /// The span of the context is that of this operation, or stands for it.
     has_span: bool,
     /// It is, and it is recorded.
     recording: bool,
@@ -82,10 +82,14 @@ impl StartedOperation {
         attributes: impl FnOnce(&mut dyn FnMut(KeyValue)),
     ) -> Self {
         let telemetry = &operation.client.telemetry;
-        let has_span = operation.has_span();
-        if !has_span || telemetry.is_known_unsampled(&parent_and_links.parent) {
+        if !operation.has_span() {
             let nothing = StartedSpan::nothing(&parent_and_links.parent);
-            return Self::within(started, operation, nothing, has_span);
+            return Self::within(started, operation, nothing, false);
+        }
+        if telemetry.is_known_unsampled(&parent_and_links.parent) {
+            // What belongs to it is not sampled either.
+            let unsampled = StartedSpan::unsampled(&parent_and_links.parent);
+            return Self::within(started, operation, unsampled, true);
         }
         let limit = telemetry.max_links;
         let taken = usize::from(!parent_and_links.links.is_empty());
@@ -266,7 +270,7 @@ impl StartedOperation {
         self.record(|| attributes(operation.rule()));
     }
 
-    /// Identity of the span of this operation, where it has one.
+    /// Identity of the span of this operation, or of what stands for it, where there is one.
     pub(crate) fn span_context(&self) -> Option<SpanContext> {
         self.has_span
             .then(|| self.context.span().span_context().clone())

@@ -180,13 +180,15 @@ where
                 if let Some(handler) = handler.take() {
                     this.future.set(Some(handler()));
                 }
-                match this.future.as_mut().as_pin_mut() {
-                    Some(future) => future.poll(task),
-                    // Polled again after its end.
-                    None => Poll::Pending,
+                // None where it is polled again after its end.
+                let future = this.future.as_mut().as_pin_mut();
+                let polled = future.map_or(Poll::Pending, |future| future.poll(task));
+                if polled.is_ready() {
+                    this.future.set(None);
                 }
+                polled
             }));
-            if !matches!(polled, Ok(Poll::Pending)) {
+            if polled.is_err() {
                 this.future.set(None);
             }
             polled
