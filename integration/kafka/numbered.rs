@@ -60,7 +60,7 @@ pub(crate) fn assigned(
     let mut assignment = TopicPartitionList::new();
     for (topic, partition) in partitions {
         assignment
-            .add_partition_offset(topic, *partition, Offset::Beginning)
+            .add_partition_offset(topic, *partition, Offset::Offset(0))
             .expect("an offset");
     }
     consumer.assign(&assignment).expect("an assignment");

@@ -5,7 +5,7 @@
 use std::env;
 
 use integration::kafka::{
-    PATIENCE, config, informed_producer, raw_headers, read, send_span, sending_span, topic,
+    PATIENCE, admin, config, informed_producer, raw_headers, read, send_span, sending_span, topic,
     wire_headers,
 };
 use integration::{Header, unique};
@@ -16,8 +16,7 @@ use otel_messaging::kafka;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{
@@ -178,9 +177,8 @@ async fn limited() -> Option<String> {
     let limit = TOPIC_LIMIT.to_string();
     let topic =
         NewTopic::new(&name, 1, TopicReplication::Fixed(1)).set("max.message.bytes", &limit);
-    let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let made = admin.create_topics([&topic], &options).await;
+    let made = admin().create_topics([&topic], &options).await;
     assert_eq!(made.expect("the broker answers"), [Ok(name.clone())]);
     Some(name)
 }

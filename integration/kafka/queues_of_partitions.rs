@@ -31,7 +31,7 @@ async fn traced_orders() -> String {
 fn beginning(topic: &str) -> TopicPartitionList {
     let mut partition = TopicPartitionList::new();
     partition
-        .add_partition_offset(topic, 0, Offset::Beginning)
+        .add_partition_offset(topic, 0, Offset::Offset(0))
         .expect("an offset");
     partition
 }

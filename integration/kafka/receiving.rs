@@ -104,7 +104,7 @@ async fn received_by(receive: impl AsyncFnOnce(&kafka::Consumer, &str) -> Receiv
     let consumer = kafka::Consumer::wrap(&asking(&recorder), client);
     let mut partition = TopicPartitionList::new();
     partition
-        .add_partition_offset(&orders, 0, Offset::Beginning)
+        .add_partition_offset(&orders, 0, Offset::Offset(0))
         .expect("an offset");
     consumer.assign(&partition).expect("an assignment");
 

@@ -213,7 +213,7 @@ impl Clients for Queues {
         let consumer = kafka::Consumer::wrap(telemetry, consumer);
         let mut partition = TopicPartitionList::new();
         partition
-            .add_partition_offset(topic, 0, Offset::Beginning)
+            .add_partition_offset(topic, 0, Offset::Offset(0))
             .expect("an offset");
         consumer.assign(&partition).expect("an assignment");
         let queue = consumer.split_partition_queue(topic, 0).expect("a queue");

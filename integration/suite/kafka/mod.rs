@@ -8,6 +8,7 @@ mod spans;
 mod wire;
 
 use std::env;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use otel_messaging::{Received, Telemetry, kafka};
@@ -64,9 +65,8 @@ pub async fn topic_of(name: &str, partitions: i32) -> String {
             .expect("a topic in the embedded mock cluster");
         return name;
     }
-    let admin: AdminClient<DefaultClientContext> = config().create().expect("an admin client");
     let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-    let made = admin
+    let made = admin()
         .create_topics(
             [&topic],
             &AdminOptions::new().operation_timeout(Some(PATIENCE)),
@@ -75,6 +75,12 @@ pub async fn topic_of(name: &str, partitions: i32) -> String {
         .expect("the broker answers");
     assert_eq!(made, [Ok(name.clone())]);
     name
+}
+
+/// One for all tests of a process: each takes a tenth of a second to be dropped.
+pub fn admin() -> &'static AdminClient<DefaultClientContext> {
+    static ADMIN: OnceLock<AdminClient<DefaultClientContext>> = OnceLock::new();
+    ADMIN.get_or_init(|| config().create().expect("an admin client"))
 }
 
 /// A wrapped consumer of one topic, in a group of its own.
@@ -107,8 +113,9 @@ pub async fn next<X: ConsumerContext + 'static>(
 pub async fn read(topic: &str, count: usize) -> Vec<OwnedMessage> {
     let consumer: StreamConsumer = config().create().expect("a consumer");
     let mut partition = TopicPartitionList::new();
+    // By number: librdkafka asks where the beginning is before it knows the leader, and again half a second later.
     partition
-        .add_partition_offset(topic, 0, Offset::Beginning)
+        .add_partition_offset(topic, 0, Offset::Offset(0))
         .expect("an offset");
     consumer.assign(&partition).expect("an assignment");
     let mut messages = Vec::with_capacity(count);

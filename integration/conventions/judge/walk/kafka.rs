@@ -135,7 +135,7 @@ async fn of_two_topics(place: &Place) -> Scene {
     let mut partitions = TopicPartitionList::new();
     for (topic, number) in topics.iter().zip(0..) {
         send(topic, number..number + 1).await;
-        let added = partitions.add_partition_offset(topic, 0, Offset::Beginning);
+        let added = partitions.add_partition_offset(topic, 0, Offset::Offset(0));
         added.expect("an offset");
     }
     consumer.assign(&partitions).expect("an assignment");
@@ -238,7 +238,7 @@ async fn by_queues(place: &Place) -> Scene {
     let client: StreamConsumer = config().create().expect("a consumer");
     let consumer = kafka::Consumer::wrap(&stage.telemetry(), client);
     let mut partition = TopicPartitionList::new();
-    let added = partition.add_partition_offset(&orders, 0, Offset::Beginning);
+    let added = partition.add_partition_offset(&orders, 0, Offset::Offset(0));
     added.expect("an offset");
     consumer.assign(&partition).expect("an assignment");
     let queue = consumer.split_partition_queue(&orders, 0).expect("a queue");
