@@ -31,14 +31,19 @@ struct Table(Vec<(String, BTreeMap<String, u64>)>);
 
 #[test]
 fn no_row_is_dearer_than_in_the_table() {
-    let mut counted = count_all();
+    let mut counted = count(&[]);
     if env::var_os("UPDATE_INSTRUCTIONS").is_some() {
         fs::write(TABLE, counted.text()).expect("the table is written");
     }
     let committed = Table::read(&fs::read_to_string(TABLE).expect("the table"));
-    if !dearer(&counted, &committed).is_empty() {
-        // The seeds of hash maps are random, and threads take turns by chance.
-        counted.keep_least(count_all());
+    // The seeds of hash maps are random, threads take turns by chance, and what the allocator has to look
+    // through is what the rows before have left: a row that seems dearer is counted alone.
+    for wrong in dearer(&counted, &committed) {
+        let is_about = |(row, _): &&(String, _)| wrong.starts_with(&format!("{row}: "));
+        if let Some((row, _)) = counted.0.iter().find(is_about) {
+            let alone = count(&[row]);
+            counted.keep_least(alone);
+        }
     }
     let dearer = dearer(&counted, &committed);
     assert!(dearer.is_empty(), "{}", dearer.join("\n"));
@@ -68,6 +73,9 @@ fn a_row_that_costs_more_a_new_one_and_one_that_is_gone_are_named() {
         ["publish is not in the table", "send is in the table alone"]
     );
     assert_eq!(Table::read(&committed.text()), committed);
+    let mut least = table(1040, 1000);
+    least.keep_least(table(1000, 1010));
+    assert_eq!(least, table(1000, 1000));
 }
 
 /// What is wrong with the counts, beside what the table has.
@@ -129,7 +137,10 @@ impl Table {
 
     /// Keeps of each cell the lesser one.
     fn keep_least(&mut self, other: Self) {
-        for ((_, ways), (_, others)) in self.0.iter_mut().zip(other.0) {
+        for (row, others) in other.0 {
+            let Some((_, ways)) = self.0.iter_mut().find(|(name, _)| *name == row) else {
+                continue;
+            };
             for (way, count) in others {
                 ways.entry(way)
                     .and_modify(|kept| *kept = (*kept).min(count))
@@ -149,10 +160,11 @@ impl Table {
     }
 }
 
-fn count_all() -> Table {
+/// Counts those rows that have one of these texts in their names, or all.
+fn count(rows: &[&str]) -> Table {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("instructions");
     let mut table = Table::default();
-    for counted in valgrind::count(env!("CARGO_BIN_EXE_counted"), &[], &folder) {
+    for counted in valgrind::count(env!("CARGO_BIN_EXE_counted"), rows, &folder) {
         let Counted {
             way,
             row,

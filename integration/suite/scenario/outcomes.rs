@@ -117,7 +117,7 @@ pub async fn a_panic_while_a_handler_is_dropped_is_recorded_and_goes_on<B: Broke
         };
 
         let (panicked, expected) = if is_batch {
-            broker.send(&orders, &Message::new("order-8")).await;
+            broker.send(&orders, &Message::new("order-7")).await;
             let second = broker.receive(&orders).await;
             let link = second.creation_context().span().span_context().clone();
             let batch = Batch::from(vec![received, second]);
