@@ -14,7 +14,8 @@ equip_collector() {
 
 collector_make() {
   GOBIN=$collector_folder go install "go.opentelemetry.io/collector/cmd/builder@$collector_release" || return
-  (cd "$collector_folder" && ./builder --config "$here/otlp/builder.yaml") || return
+  # It makes a folder in the temporary one, whether it uses that or not, and leaves it there.
+  (cd "$collector_folder" && TMPDIR=$scratch ./builder --config "$here/otlp/builder.yaml") || return
   mv "$collector_folder/sources/otelcol" "$collector_folder/otelcol"
 }
 
