@@ -3,8 +3,9 @@
 
     report.py [FILE]
 
-Reads the lines of FILE (measured.csv beside this file), writes plot.svg beside this file, and the tables
-between two marks in benches/README.md. Needs nothing but the standard library.
+Reads the lines of FILE (measured.csv beside this file), writes plot.svg beside this file, and between two marks
+the tables in benches/README.md, and the short one in README.md and in the page of costs. Needs nothing but the
+standard library.
 """
 
 import csv
@@ -14,8 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- brokers: begin -->\n", "<!-- brokers: end -->\n"
+ROOT = HERE.parent.parent
 
 ALONE, BASE = "client alone", "client with header"
 WAYS = ["by hand", "ours", "stock"]
@@ -128,6 +128,17 @@ class Report:
                 cells += [f"{self.share(broker, phases, way, kind)[1]:.2f}" for way in WAYS]
                 yield f"| {broker}, {title(*kind)} | " + " | ".join(cells) + " |"
 
+    def short(self):
+        yield f"| | {BASE} | " + " | ".join(WAYS) + " |"
+        yield "| --- |" + " --- |" * 4
+        for broker in self.brokers:
+            phases = self.whole(broker)
+            for kind in (KINDS[0], KINDS[1], KINDS[3]):
+                base = self.rounds(broker, phases, BASE, kind, 1)
+                cells = [f"{statistics.median(base):.2f}" if kind == KINDS[0] else ""]
+                cells += [f"{self.over(broker, phases, way, kind)[1]:+.2f}" for way in WAYS]
+                yield f"| {broker}, {title(*kind)} | " + " | ".join(cells) + " |"
+
     def plot(self):
         """Bars of what is added to the client's processor time, without metrics."""
         groups = [(broker, kind) for broker in self.brokers for kind in KINDS[:2]]
@@ -185,15 +196,21 @@ def quartiles(values):
     return low, middle, high
 
 
+def put(page, name, lines):
+    """Writes lines between the two marks of this name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, rest = page.read_text().split(begin)
+    _, after = rest.split(end)
+    page.write_text(before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after)
+
+
 def main():
     report = Report(sys.argv[1] if len(sys.argv) > 1 else HERE / "measured.csv")
     (HERE / "plot.svg").write_text("\n".join(report.plot()) + "\n")
-    tables = "\n".join(report.tables()) + "\n"
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(before + BEGIN + "\n" + tables + "\n" + END + after)
-    print(tables)
+    put(ROOT / "benches/README.md", "brokers", report.tables())
+    for page in ("README.md", "src/guide/what_it_costs.md"):
+        put(ROOT / page, "costs", report.short())
+    print("\n".join(report.tables()))
 
 
 if __name__ == "__main__":
