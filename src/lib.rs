@@ -43,6 +43,8 @@
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: the processing of a message, and how it ended.
 //! - [`w3c`]: the propagator, which can also be your global one.
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
+//! - [`guide::troubleshooting`]: where a trace breaks, and what shows it.
+//! - [`guide::migrating`], [`guide::decisions`]: from hand-written carriers; parent or link, batches, trust, sampling.
 //! - [`guide::what_it_costs`]: the page for whoever has to agree to it.
 //! - `testing`: tests of your handlers, without a broker.
 //!

@@ -4,6 +4,7 @@
 
 mod absent;
 mod drawn;
+mod guide;
 mod interrupted;
 mod loops;
 mod programs;

@@ -3,6 +3,13 @@
 #[doc = include_str!("what_it_costs.md")]
 pub mod what_it_costs {}
 
+// The code of a page is run where the clients are that it uses.
+#[cfg_attr(
+    any(not(doctest), all(feature = "kafka", feature = "testing")),
+    doc = include_str!("decisions.md")
+)]
+pub mod decisions {}
+
 #[cfg_attr(
     any(
         not(doctest),
@@ -12,7 +19,6 @@ pub mod what_it_costs {}
 )]
 pub mod migrating {}
 
-// The code of a page is run where the clients are that it uses.
 #[cfg_attr(
     any(not(doctest), all(feature = "kafka", feature = "testing")),
     doc = include_str!("troubleshooting.md")
