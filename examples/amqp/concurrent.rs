@@ -64,7 +64,8 @@ where
         });
     };
     while let Some(settled) = tasks.join_next().await {
-        ended = ended.and(joined(settled));
+        let settled = joined(settled);
+        ended = ended.and(settled);
     }
     ended
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 mod absent;
+mod concurrent;
 mod drawn;
 mod guide;
 mod interrupted;
