@@ -84,7 +84,10 @@ async fn main() -> Result<()> {
     let running = in_order(&stop, serve, work, close, &programs);
     let ordering = async {
         if !is_serving {
-            let ordered = timeout(2 * TIMEOUT, order(&browser, at)).await;
+            let ordered = tokio::select! {
+                () = stop.asked() => return Ok(()),
+                ordered = timeout(2 * TIMEOUT, order(&browser, at)) => ordered,
+            };
             stop.ask();
             ordered.context("the shop does not answer in time")??;
         }
@@ -114,13 +117,14 @@ async fn order(browser: &Providers, at: SocketAddr) -> Result<()> {
 
 /// The handler of a request. What it sends is in the trace of the request.
 async fn take_order(State(shop): State<Arc<Shop>>, order: String) -> StatusCode {
-    shop.open_orders.send_modify(|open| *open += 1);
     let record = FutureRecord::to(&shop.orders).key("42").payload(&order);
     match shop.producer.send(record, TIMEOUT).await {
-        Ok(_) => StatusCode::ACCEPTED,
+        Ok(_) => {
+            shop.open_orders.send_modify(|open| *open += 1);
+            StatusCode::ACCEPTED
+        }
         Err((error, _)) => {
             eprintln!("{error}");
-            shop.open_orders.send_modify(|open| *open -= 1);
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
@@ -130,8 +134,8 @@ struct Shop {
     providers: Providers,
     producer: kafka::Producer,
     orders: String,
-    /// Those that are not billed yet.
-    open_orders: watch::Sender<usize>,
+    /// How many are not billed yet. Less than 0 where one is billed before its request knows that it was sent.
+    open_orders: watch::Sender<i32>,
 }
 
 impl Shop {
@@ -162,7 +166,7 @@ impl Shop {
             stop.asked().await;
             // What is not billed now the next one would bill, but the topic of this run has none.
             let mut open_orders = self.open_orders.subscribe();
-            let _ = timeout(TIMEOUT, open_orders.wait_for(|open| *open == 0)).await;
+            let _ = timeout(TIMEOUT, open_orders.wait_for(|open| *open <= 0)).await;
         };
         consume(&consumer, &self.producer, dead_letters, 4, stop, bill).await?;
         Ok(())

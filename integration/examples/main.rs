@@ -6,6 +6,7 @@ mod absent;
 mod concurrent;
 mod drawn;
 mod guide;
+mod http;
 mod interrupted;
 mod loops;
 mod programs;
