@@ -1,5 +1,6 @@
 //! The broker of the RabbitMQ examples: the one that `AMQP_URL` names, or the one of `docker compose up`.
 
+pub mod concurrent;
 mod consume;
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Where the Kafka examples send their messages: the cluster that `KAFKA_BROKERS` names, or a mock
 //! cluster in this process, which is part of rdkafka.
 
+pub mod concurrent;
 mod consume;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! The server of the NATS examples: the one that `NATS_URL` names, or the one of `docker compose up`.
 
+pub mod concurrent;
 mod consume;
 pub mod jetstream;
 

@@ -1,17 +1,23 @@
 //! When a program ends: when its work is done, or Ctrl-C was pressed.
 
+mod in_order;
+
 use std::future::poll_fn;
 use std::pin::pin;
 
 use tokio::signal::ctrl_c;
 use tokio::sync::watch;
 
-/// Asks the loops of a program to end, each once it is done with the message that it has.
-#[derive(Clone, Debug)]
+pub use self::in_order::in_order;
+
+/// Asks the loops of a program to end, each once it is done with the message that it has. The default one does not take
+/// Ctrl-C.
+#[derive(Clone, Debug, Default)]
 pub struct Stop(watch::Sender<Asked>);
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Asked {
+    #[default]
     No,
     Done,
     Interrupted,
@@ -20,7 +26,7 @@ enum Asked {
 impl Stop {
     /// Takes Ctrl-C from now on.
     pub async fn on_ctrl_c() -> Self {
-        let stop = Self(watch::Sender::new(Asked::No));
+        let stop = Self::default();
         let asking = stop.clone();
         let (listens, mut listening) = watch::channel(false);
         tokio::spawn(async move {

@@ -13,18 +13,19 @@ use std::io::{self, IsTerminal as _};
 use std::thread;
 
 use anyhow::Result;
-use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{
     SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
+use opentelemetry::{Context, global};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracer, SdkTracerProvider, SpanData};
 use otel_messaging::Telemetry;
 use otel_messaging::testing::TraceTree;
+use otel_messaging::w3c::Propagator;
 
 /// The providers of one program.
 #[derive(Debug)]
@@ -66,12 +67,26 @@ impl Providers {
         })
     }
 
+    /// Gives these providers, and the propagator, to instrumentation that looks for the global ones. Without a propagator,
+    /// it would read no header and begin a trace of its own.
+    pub fn make_global(&self) {
+        global::set_tracer_provider(self.tracers.clone());
+        global::set_meter_provider(self.meters.clone());
+        global::set_text_map_propagator(Propagator::new());
+    }
+
     /// What each wrapped client is given.
     #[must_use]
     pub fn telemetry(&self) -> Telemetry {
         Telemetry::new()
             .tracer_provider(self.tracers.clone())
             .meter_provider(self.meters.clone())
+    }
+
+    /// For spans of the application's own.
+    #[must_use]
+    pub fn tracer(&self) -> SdkTracer {
+        self.tracers.tracer(self.service)
     }
 
     /// Does `work` in a span of the application's own.
@@ -83,7 +98,7 @@ impl Providers {
     where
         F: Future<Output = Result<T>>,
     {
-        let tracer = self.tracers.tracer(self.service);
+        let tracer = self.tracer();
         let span = tracer.span_builder(name).with_kind(kind).start(&tracer);
         let context = Context::current_with_span(span);
         // Clients' futures are large: boxed, it is not kept a second time.

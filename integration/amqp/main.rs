@@ -22,3 +22,4 @@ integration::scenarios!(integration::amqp::Rabbit);
 integration::scenarios_of_failed_receives!(integration::amqp::Rabbit);
 integration::scenarios_of_sent_batches!(integration::amqp::Rabbit);
 integration::scenarios_of_settling!(integration::amqp::Rabbit);
+integration::scenarios_of_spawned_work!(integration::amqp::Rabbit);

@@ -36,6 +36,7 @@ async fn ctrl_c_in_the_middle_ends_an_example_and_leaves_nothing_behind() {
     for (name, broker) in [
         ("amqp_roundtrip", "RabbitMQ"),
         ("jetstream_worker", "nats-server"),
+        ("kafka_concurrent", "Kafka cluster"),
         ("kafka_roundtrip", "Kafka cluster"),
     ] {
         let (run, said) = interrupted(name, When::InTheMiddle).await;

@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 mod absent;
+mod concurrent;
 mod drawn;
 mod guide;
+mod http;
 mod interrupted;
 mod loops;
 mod programs;

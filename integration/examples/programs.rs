@@ -11,13 +11,15 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The examples, each with the name that its broker has in messages to the user.
-pub(crate) const EXAMPLES: [(&str, &str); 9] = [
+pub(crate) const EXAMPLES: [(&str, &str); 11] = [
     ("amqp_batch", "RabbitMQ"),
     ("amqp_request_reply", "RabbitMQ"),
     ("amqp_roundtrip", "RabbitMQ"),
+    ("http", "Kafka cluster"),
     ("jetstream_batch", "nats-server"),
     ("jetstream_worker", "nats-server"),
     ("kafka_batch", "Kafka cluster"),
+    ("kafka_concurrent", "Kafka cluster"),
     ("kafka_roundtrip", "Kafka cluster"),
     ("nats_roundtrip", "nats-server"),
     ("policy", "Kafka cluster"),

@@ -39,6 +39,9 @@ mod futures {
     integration::scenarios_of_sent_batches!(
         integration::kafka::Kafka<integration::kafka::clients::Futures>
     );
+    integration::scenarios_of_spawned_work!(
+        integration::kafka::Kafka<integration::kafka::clients::Futures>
+    );
 }
 
 mod callbacks {

@@ -33,6 +33,7 @@ mod traits;
 mod core {
     integration::scenarios!(integration::nats::broker::Core);
     integration::scenarios_of_sent_batches!(integration::nats::broker::Core);
+    integration::scenarios_of_spawned_work!(integration::nats::broker::Core);
 }
 
 mod jetstream {
@@ -40,4 +41,5 @@ mod jetstream {
     integration::scenarios_of_failed_receives!(integration::nats::broker::JetStream);
     integration::scenarios_of_sent_batches!(integration::nats::broker::JetStream);
     integration::scenarios_of_settling!(integration::nats::broker::JetStream);
+    integration::scenarios_of_spawned_work!(integration::nats::broker::JetStream);
 }

@@ -136,6 +136,16 @@ pub trait BatchSender: Broker {
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue>;
 }
 
+/// A broker whose wrapped producer is handed to tasks and threads.
+pub trait Spawner: Broker<Receipt: Send + 'static> {
+    /// Sends like [`Broker::send`], from wherever it is moved to.
+    fn sender(
+        &self,
+        destination: &str,
+        message: &Message,
+    ) -> impl Future<Output = Self::Receipt> + Send + 'static;
+}
+
 /// A broker whose client refuses some messages, or all of them, before it sends anything.
 #[expect(
     async_fn_in_trait,

@@ -175,6 +175,25 @@
 //! The client can also recover by itself (`ConnectionProperties::enable_auto_recover`). Then a stream gives an error
 //! for a lost connection, and the next message after `channel.wait_for_recovery(error)`.
 //!
+//! # Many at a time
+//!
+//! `examples/amqp/concurrent.rs` of the repository is a loop that handles several deliveries at a time, each in a task of
+//! its own, which settles it. When it is to stop, it finishes what it has begun. A delivery is moved into a task as it is,
+//! and processed there, in its own trace.
+//!
+//! What a handler spawns is in the trace where it is [given the context](crate::Received::process#spawned-work):
+//!
+//! ```
+//! use lapin::message::Delivery;
+//! use opentelemetry::context::FutureExt as _;
+//!
+//! # async fn mail_receipt() {}
+//! async fn handle(order: &Delivery) -> anyhow::Result<()> {
+//!     tokio::spawn(mail_receipt().with_current_context());
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # Confirms
 //!
 //! | the broker … | [`CONFIRMATION`](attributes::CONFIRMATION) | `error.type` |

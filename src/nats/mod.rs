@@ -195,6 +195,25 @@
 //! }
 //! ```
 //!
+//! # Many at a time
+//!
+//! `examples/nats/concurrent.rs` of the repository is a loop that handles several messages of JetStream at a time, each in
+//! a task of its own, which acknowledges it. When it is to stop, it finishes what it has begun. A message is moved into a
+//! task as it is, and processed there, in its own trace.
+//!
+//! What a handler spawns is in the trace where it is [given the context](crate::Received::process#spawned-work):
+//!
+//! ```
+//! use async_nats::Message;
+//! use opentelemetry::context::FutureExt as _;
+//!
+//! # async fn mail_receipt() {}
+//! async fn handle(order: &Message) -> anyhow::Result<()> {
+//!     tokio::spawn(mail_receipt().with_current_context());
+//!     Ok(())
+//! }
+//! ```
+//!
 //! # The clients of async-nats
 //!
 //! | client | wrapped by | gives |

@@ -19,7 +19,7 @@ use super::{
     create_span, delivery_tag, in_common, known, measured, process_span, publish_span,
     published_batch, queue, raw_headers, settle_span, wire_headers,
 };
-use crate::{BatchSender, Broker, Faulty, Header, Message, Refuser, Settler, unique};
+use crate::{BatchSender, Broker, Faulty, Header, Message, Refuser, Settler, Spawner, unique};
 
 /// Wrapped clients of RabbitMQ. A destination is a queue, reached through the default exchange.
 #[derive(Debug)]
@@ -60,15 +60,7 @@ impl Broker for Rabbit {
     }
 
     async fn send(&self, queue: &str, message: &Message) -> Confirmation {
-        let published = self.producer.basic_publish(
-            "".into(),
-            queue.into(),
-            BasicPublishOptions::default(),
-            &message.payload,
-            properties(message),
-        );
-        let confirm = published.await.expect("a publish");
-        confirm.await.expect("a confirm")
+        publish(&self.producer, queue, message).await
     }
 
     async fn receive(&self, queue: &str) -> Received<Delivery> {
@@ -224,6 +216,17 @@ impl Refuser for Rabbit {
     }
 }
 
+impl Spawner for Rabbit {
+    fn sender(
+        &self,
+        queue: &str,
+        message: &Message,
+    ) -> impl Future<Output = Confirmation> + Send + 'static {
+        let (producer, queue, message) = (self.producer.clone(), queue.to_owned(), message.clone());
+        async move { publish(&producer, &queue, &message).await }
+    }
+}
+
 impl Faulty for Rabbit {
     const FAILURE: &'static str = "not-found";
 
@@ -278,6 +281,18 @@ impl Settler for Rabbit {
     fn settle_span(&self, _: &str, received: &Received<Delivery>) -> ExpectedSpan {
         settle_span("ack", received)
     }
+}
+
+async fn publish(producer: &Producer, queue: &str, message: &Message) -> Confirmation {
+    let published = producer.basic_publish(
+        "".into(),
+        queue.into(),
+        BasicPublishOptions::default(),
+        &message.payload,
+        properties(message),
+    );
+    let confirm = published.await.expect("a publish");
+    confirm.await.expect("a confirm")
 }
 
 fn properties(message: &Message) -> BasicProperties {

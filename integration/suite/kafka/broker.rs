@@ -23,7 +23,7 @@ use super::spans::{
 };
 use super::wire::wire_headers;
 use super::{PATIENCE, config, topic};
-use crate::{BatchSender, Broker, Faulty, Header, Message, Refuser};
+use crate::{BatchSender, Broker, Faulty, Header, Message, Refuser, Spawner};
 
 type ConsumerInGroup<C> = (Rc<<C as Clients>::Consumer>, String);
 
@@ -166,6 +166,17 @@ impl BatchSender for Kafka {
 
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue> {
         vec![KeyValue::new("kafka.message.key", sent.key.clone())]
+    }
+}
+
+impl Spawner for Kafka {
+    fn sender(
+        &self,
+        topic: &str,
+        message: &Message,
+    ) -> impl Future<Output = Delivery> + Send + 'static {
+        let (producer, topic, message) = (self.producer.clone(), topic.to_owned(), message.clone());
+        async move { Futures::send(&producer, &topic, &message).await }
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     stream_of, subscribed,
 };
 use crate::metrics::and;
-use crate::{Broker, Header, Message, Settler, delivered_for, unique};
+use crate::{Broker, Header, Message, Settler, Spawner, delivered_for, unique};
 
 /// The consumer group of every JetStream consumer here.
 pub const DURABLE: &str = "billing";
@@ -71,11 +71,7 @@ impl Broker for Core {
     }
 
     async fn send(&self, subject: &str, message: &Message) {
-        let payload = message.payload.clone().into();
-        self.producer
-            .publish_with_headers(subject.to_owned(), headers(message), payload)
-            .await
-            .expect("a publish");
+        self.sender(subject, message).await;
     }
 
     async fn receive(&self, subject: &str) -> Received<Self::Message> {
@@ -149,6 +145,22 @@ impl Broker for Core {
     }
 }
 
+impl Spawner for Core {
+    fn sender(
+        &self,
+        subject: &str,
+        message: &Message,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (producer, subject, message) =
+            (self.producer.clone(), subject.to_owned(), message.clone());
+        async move {
+            let payload = message.payload.clone().into();
+            let published = producer.publish_with_headers(subject, headers(&message), payload);
+            published.await.expect("a publish");
+        }
+    }
+}
+
 /// Wrapped clients of JetStream: each destination is the one subject of a stream, with a durable
 /// pull consumer.
 #[derive(Debug)]
@@ -212,13 +224,7 @@ impl Broker for JetStream {
     }
 
     async fn send(&self, subject: &str, message: &Message) -> PublishAck {
-        let payload = message.payload.clone().into();
-        self.producer
-            .publish_with_headers(subject.to_owned(), headers(message), payload)
-            .await
-            .expect("a publish")
-            .await
-            .expect("an acknowledgement")
+        self.sender(subject, message).await
     }
 
     async fn receive(&self, subject: &str) -> Received<Self::Message> {
@@ -301,6 +307,23 @@ impl Broker for JetStream {
 
     fn processed(&self, subject: &str) -> Vec<KeyValue> {
         and(at_server(measured("process", subject)), GROUP, DURABLE)
+    }
+}
+
+impl Spawner for JetStream {
+    fn sender(
+        &self,
+        subject: &str,
+        message: &Message,
+    ) -> impl Future<Output = PublishAck> + Send + 'static {
+        let (producer, subject, message) =
+            (self.producer.clone(), subject.to_owned(), message.clone());
+        async move {
+            let payload = message.payload.clone().into();
+            let published = producer.publish_with_headers(subject, headers(&message), payload);
+            let acknowledged = published.await.expect("a publish");
+            acknowledged.await.expect("an acknowledgement")
+        }
     }
 }
 

@@ -138,6 +138,18 @@ macro_rules! scenarios_of_settling {
     };
 }
 
+/// The same for wrapped producers that are handed to tasks and threads.
+#[macro_export]
+macro_rules! scenarios_of_spawned_work {
+    ($broker:ty) => {
+        $crate::scenarios! {
+            @against $broker:
+            work_that_a_handler_spawns_is_in_its_trace_where_it_is_given_the_context
+            work_that_a_handler_spawns_without_the_context_is_in_no_trace
+        }
+    };
+}
+
 /// The same for programs whose `tracing` spans are recorded too.
 #[macro_export]
 macro_rules! scenarios_of_tracing {

@@ -189,6 +189,29 @@ impl<M: Message> Received<M> {
     ///
     /// Dropping the future drops the handler, and ends the span with the `error.type` `cancelled`.
     ///
+    /// # Spawned work
+    ///
+    /// Tasks, threads and pools do not take the context along. A future is given it, a closure attaches it:
+    ///
+    /// ```
+    /// use opentelemetry::{Context, context::FutureExt as _};
+    ///
+    /// # async fn charge_card() {}
+    /// # fn print_invoice() {}
+    /// async fn handle() {
+    ///     tokio::spawn(charge_card().with_current_context()); // or into a `JoinSet`
+    ///     let context = Context::current();
+    ///     tokio::task::spawn_blocking(move || { // or a thread's closure, or each of a pool such as rayon
+    ///         let _guard = context.attach();
+    ///         print_invoice();
+    ///     });
+    /// }
+    /// ```
+    ///
+    /// Spans and sends of that work are children of the process span, also when that has ended, and the message's baggage
+    /// is there. Without the context they begin traces of their own; they are never in that of another message, but for
+    /// pools whose threads do other work while they wait: there, each closure has to attach a context.
+    ///
     /// # Examples
     ///
     /// The handler is called with the `Received`, not with what that derefs to: an existing function
