@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod carried;
+mod contexts;
 mod creating;
 mod outgoing;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use opentelemetry::{Context, KeyValue};
 
 use self::carried::{CarriedContext, strip};
+pub(crate) use self::contexts::Contexts;
 pub(crate) use self::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::operation::Operation;
