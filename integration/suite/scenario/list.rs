@@ -98,10 +98,15 @@ macro_rules! scenarios_of_sent_batches {
     ($broker:ty) => {
         $crate::scenarios! {
             @against $broker:
+            a_batch_forwards_each_message_in_the_trace_of_its_origin
+            a_batch_in_several_contexts_that_is_dropped_ends_each_span_in_its_own_trace
+            a_message_of_a_batch_that_fails_does_so_in_its_own_trace
             a_sent_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
             each_message_carries_its_create_span_and_the_send_span_links_to_all
+            in_a_batch_telemetry_may_be_suppressed_for_one_message
             messages_that_a_batch_sends_again_link_to_their_own_attempt_before
             of_a_batch_each_message_goes_on_in_its_own_trace
+            origins_of_a_forwarded_batch_go_on_where_nothing_is_recorded
             telemetry_code_that_panics_costs_no_message_of_a_batch
             what_a_batch_is_not_to_trust_is_not_forwarded
             what_all_messages_of_a_sent_batch_say_is_on_the_send_span
