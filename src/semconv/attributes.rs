@@ -57,6 +57,26 @@ pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 
+/// Whether a key is in a namespace of the attributes that spans and metrics have here, or that
+/// OpenTelemetry keeps for itself and for resources. Nobody else is to say something by it.
+pub(crate) fn is_taken(key: &str) -> bool {
+    let namespace = key.split('.').next().unwrap_or_default();
+    matches!(
+        namespace,
+        "messaging"
+            | "otel_messaging"
+            | "kafka"
+            | "rabbitmq"
+            | "nats"
+            | "server"
+            | "error"
+            | "exception"
+            | "otel"
+            | "service"
+            | "telemetry"
+    )
+}
+
 /// What kind of error it was.
 pub(crate) fn of_error(error_type: impl Into<StringValue>) -> KeyValue {
     KeyValue::new(ERROR_TYPE, error_type.into())

@@ -221,6 +221,7 @@ impl<M: Message> Batch<M> {
         };
         let destination = client.common_destination(destinations(), without);
         let partitions = self.messages().map(|one| one.message().partition());
+        let baggage = client.shown_baggage_of_all(self.messages().map(Received::shown_baggage));
         let operation = Operation {
             client,
             operation_type,
@@ -231,6 +232,7 @@ impl<M: Message> Batch<M> {
             destination: destination.as_ref(),
             partition: common_partition(destinations().zip(partitions)),
             batch: Some(self.messages().count()),
+            baggage: baggage.as_ref(),
         };
         let is_needed = destinations().any(|one| Refused::is_needed(ambient, one));
         let members = |most_origins| {

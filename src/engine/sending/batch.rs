@@ -16,6 +16,7 @@ use crate::engine::in_common::{InCommon, MessageLinks, Place, common_partition};
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
@@ -41,6 +42,7 @@ struct SentMessage {
     destination: Arc<Destination>,
     partition: Option<i32>,
     recorded: Record,
+    baggage: Option<Arc<ShownBaggage>>,
     /// It is larger than it was given.
     is_larger: bool,
     /// The client has taken it, and it is not counted yet.
@@ -91,6 +93,8 @@ impl SendingBatch {
             messages.map(move |message| message.destination_without(left_out))
         };
         let destination = client.common_destination(destinations, without);
+        let shown = created.iter().map(|one| one.baggage.as_ref());
+        let baggage = client.shown_baggage_of_all(shown);
         let operation = Operation {
             client,
             operation_type: match created.iter().any(takes_ours) {
@@ -105,6 +109,7 @@ impl SendingBatch {
                     .map(|message| (message.destination(), message.partition())),
             ),
             batch: Some(messages.len()),
+            baggage: baggage.as_ref(),
         };
         let (links, in_common) = parted(&operation, messages, &mut created);
         let parent_and_links = ParentAndLinks {
@@ -118,10 +123,11 @@ impl SendingBatch {
         });
         let sent = messages.iter_mut().zip(created).enumerate();
         let sent = sent.map(|(index, (message, one))| {
-            let recorded = one.recorded;
+            let (recorded, baggage) = (one.recorded, one.baggage);
             let (is_larger, created) = one.creation.sent(&started, contexts.of(index), message);
             SentMessage {
                 recorded,
+                baggage,
                 destination: Arc::clone(message.destination()),
                 partition: message.partition(),
                 is_larger,
@@ -250,6 +256,7 @@ impl SendingBatch {
             destination: Some(&message.destination),
             partition: message.partition,
             batch: None,
+            baggage: message.baggage.as_ref(),
             ..started.operation()
         };
         if message.recorded != Record::Off {
@@ -282,6 +289,8 @@ fn own(operation: &Operation<'_>, message: &impl Outgoing, created: &Created) ->
         Record::Full => {
             let mut own = Vec::new();
             message.own_attributes(&operation.client.telemetry, &mut |one| own.push(one));
+            let baggage = created.baggage.iter();
+            own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
             own
         }
         _ => Vec::new(),

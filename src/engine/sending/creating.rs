@@ -11,6 +11,7 @@ use super::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::engine::span::StartedOperation;
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
@@ -22,6 +23,8 @@ pub(super) struct Created {
     /// What the send span links to for it.
     pub(super) links: Vec<Link>,
     pub(super) recorded: Record,
+    /// What is seen of the baggage that it is sent with.
+    pub(super) baggage: Option<Arc<ShownBaggage>>,
 }
 
 /// Where the context of a message comes from.
@@ -97,6 +100,7 @@ impl<'a> Creating<'a> {
             destination: Some(&self.destination),
             partition: self.partition,
             batch: None,
+            baggage: None,
         }
     }
 
@@ -114,22 +118,29 @@ impl<'a> Creating<'a> {
         let telemetry = &self.client.telemetry;
         let rule = operation.rule();
         let recorded = current.recorded(rule);
-        let created = |creation, links| Created {
-            creation,
-            links,
-            recorded,
-        };
         if recorded == Record::Off {
             self.strip(current, message);
             let creation = Creation::Elsewhere {
                 is_larger: false,
                 created: None,
             };
-            return created(creation, Vec::new());
+            return Created {
+                creation,
+                links: Vec::new(),
+                recorded,
+                baggage: None,
+            };
         }
         let ambient = current.context;
         let carried = CarriedContext::read(telemetry, rule, ambient, message.headers());
         let is_kept = telemetry.keeps_existing_context && carried.can_be_kept();
+        let baggage = carried.shown_baggage(self.client, rule, ambient, is_kept);
+        let created = |creation, links| Created {
+            creation,
+            links,
+            recorded,
+            baggage: baggage.clone(),
+        };
         let active = active_span(ambient);
         // The one span that there is then can be in one trace only: in none of those that were given
         // for messages, and where none is active in none of those that they carry.
@@ -164,6 +175,10 @@ impl<'a> Creating<'a> {
             return created(Creation::Send(carried), links);
         }
         let parent_and_links = carried.parent_and_links(ambient);
+        let operation = Operation {
+            baggage: baggage.as_ref(),
+            ..operation
+        };
         let mut started = StartedOperation::start(&operation, parent_and_links, |set| {
             message.own_attributes(telemetry, set);
         });

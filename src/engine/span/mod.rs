@@ -21,6 +21,7 @@ use crate::engine::in_batch::InBatch;
 use crate::engine::links::within_limit;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, FAN_BACK_LEFT_OUT, FAN_BACK_MESSAGE_COUNT, count, of_error, partition_id,
@@ -40,6 +41,7 @@ pub(crate) struct StartedOperation {
     operation_name: &'static str,
     partition: Option<i32>,
     batch: Option<usize>,
+    baggage: Option<Arc<ShownBaggage>>,
     fan_back: FanBack,
     context: Context,
     /// A span was asked for, whatever came of that.
@@ -102,7 +104,12 @@ impl StartedOperation {
         builder.start_time = Some(started.wall());
         builder.attributes = Some(at_start(operation));
         builder.links = (!links.is_empty()).then_some(links);
-        let span = telemetry.start(builder, &parent_and_links.parent, attributes);
+        let span = telemetry.start(builder, &parent_and_links.parent, |set| {
+            attributes(set);
+            let baggage = operation.baggage.into_iter();
+            let members = baggage.flat_map(|baggage| &baggage.on_spans);
+            members.cloned().for_each(set);
+        });
         let in_progress = Self::within(started, operation, span, true);
         if in_progress.recording {
             for links in overflow {
@@ -131,6 +138,7 @@ impl StartedOperation {
             operation_name: operation.operation_name,
             partition: operation.partition,
             batch: operation.batch,
+            baggage: operation.baggage.cloned(),
             fan_back: FanBack::default(),
             wants_span,
             has_span: span.is_ours,
@@ -234,6 +242,7 @@ impl StartedOperation {
             destination: self.destination.as_ref(),
             partition: self.partition,
             batch: self.batch,
+            baggage: self.baggage.as_ref(),
         }
     }
 
