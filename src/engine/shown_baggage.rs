@@ -151,3 +151,166 @@ fn name(attributes: &[KeyValue]) -> String {
     }
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::engine::few::GENERATION;
+
+    fn baggage(members: &[(&str, &str)]) -> Baggage {
+        let members = members.iter();
+        let members =
+            members.map(|(name, value)| KeyValue::new((*name).to_owned(), (*value).to_owned()));
+        members.collect()
+    }
+
+    fn shown(
+        rule: &Rule,
+        members: &[(&str, &str)],
+        few: &FewCombinations,
+    ) -> [Vec<(String, String)>; 2] {
+        let shown = ShownBaggage::of(rule, &baggage(members), |name| name != "secret", few, || ());
+        let texts = |attributes: &[KeyValue]| {
+            let texts = attributes
+                .iter()
+                .map(|one| (one.key.to_string(), one.value.to_string()));
+            texts.collect()
+        };
+        shown.map_or_else(Default::default, |shown| {
+            [texts(&shown.on_spans), texts(&shown.on_metrics)]
+        })
+    }
+
+    fn all() -> Rule {
+        Rule::of("orders")
+            .baggage_on_spans(["*"])
+            .baggage_on_metrics(["*"])
+    }
+
+    fn texts(members: &[(&str, &str)]) -> Vec<(String, String)> {
+        let members = members.iter();
+        members
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn members_are_seen_where_they_are_named_in_the_order_of_their_names() {
+        let rule = Rule::of("orders")
+            .baggage_on_spans(["tenant", "co*", "secret"])
+            .baggage_on_metrics(["cohort"]);
+        let few = FewCombinations::at_most(9);
+        let members = [
+            ("tenant", "blue"),
+            ("cohort", "b"),
+            ("secret", "1"),
+            ("user", "7"),
+        ];
+
+        let expected = [
+            texts(&[("cohort", "b"), ("tenant", "blue")]),
+            texts(&[("cohort", "b")]),
+        ];
+        assert_eq!(shown(&rule, &members, &few), expected);
+        assert_eq!(shown(&rule, &[("user", "7")], &few), [vec![], vec![]]);
+        assert_eq!(shown(&Rule::of("orders"), &members, &few), [vec![], vec![]]);
+    }
+
+    #[test]
+    fn what_is_hostile_is_short_and_acts_on_nothing_and_overrides_nothing() {
+        let [long, longer] = [300, 7000].map(|bytes| "k".repeat(bytes));
+        let members = [
+            ("messaging.system.name", "evil"),
+            ("server.address", "evil"),
+            ("error.type", "evil"),
+            ("error", "evil"),
+            ("otel.status_code", "OK"),
+            ("service.name", "evil"),
+            ("", "nobody"),
+            ("a\nb", "1"),
+            (&*long, "1"),
+            ("errors", "7"),
+            ("forged", "\u{1b}[2J\r\n"),
+            ("long", &*longer),
+        ];
+        let cut = [&*"k".repeat(253), "…"].concat();
+
+        let expected = texts(&[
+            ("errors", "7"),
+            ("forged", "\\u{1b}[2J\\r\\n"),
+            ("long", &cut),
+        ]);
+        let few = FewCombinations::at_most(9);
+        assert_eq!(shown(&all(), &members, &few), [expected.clone(), expected]);
+    }
+
+    #[test]
+    fn a_span_has_so_many_members_and_metrics_have_fewer() {
+        let names: Vec<_> = (0..100).map(|number| format!("m{number:03}")).collect();
+        let members: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
+
+        let few = FewCombinations::at_most(9);
+        let [on_spans, on_metrics] = shown(&all(), &members, &few);
+
+        assert_eq!(on_spans, texts(members.get(..64).unwrap_or_default()));
+        assert_eq!(on_metrics, texts(members.get(..8).unwrap_or_default()));
+    }
+
+    #[test]
+    fn combinations_without_number_are_few_but_for_those_that_stay_in_use() {
+        const MAX: usize = 100;
+        let few = FewCombinations::at_most(MAX);
+        let mut told = 0;
+        let mut met = HashSet::new();
+        let mut is_hot = false;
+        for number in 0..20_000 {
+            let tenant = number.to_string();
+            let mut get = |tenant: &str| {
+                let attributes = vec![KeyValue::new("tenant", tenant.to_owned())];
+                let got = few.get(attributes, || told += 1);
+                if !got.is_empty() {
+                    met.insert(name(&got));
+                }
+                !got.is_empty()
+            };
+            get(&tenant);
+            if number >= MAX && number % 100 == 0 {
+                is_hot = get("hot");
+            }
+        }
+
+        assert!(is_hot);
+        assert_eq!(met.len(), MAX + 1);
+        assert_eq!(told, 1);
+        let known = few.known.read().unwrap_or_else(PoisonError::into_inner);
+        assert!(known.combinations.len() <= 2 * GENERATION);
+    }
+
+    #[test]
+    fn metrics_of_a_batch_have_what_all_its_messages_have() {
+        let few = FewCombinations::at_most(9);
+        let of = |members: &[(&str, &str)]| {
+            ShownBaggage::of(&all(), &baggage(members), |_| true, &few, || ())
+        };
+        let blue = || of(&[("tenant", "blue"), ("cohort", "b")]);
+        let red = || of(&[("tenant", "red"), ("cohort", "b")]);
+        let cohort = [KeyValue::new("cohort", "b")];
+        let rows = [
+            (vec![], vec![]),
+            (vec![None], vec![]),
+            (vec![blue(), red()], cohort.to_vec()),
+            (vec![red(), None], vec![]),
+            (vec![None, red()], vec![]),
+            (vec![of(&[("cohort", "b")]), red(), blue()], cohort.to_vec()),
+            (vec![of(&[("cohort", "a")]), red()], vec![]),
+        ];
+
+        for (messages, expected) in rows {
+            let in_common = ShownBaggage::of_all(messages.iter().map(Option::as_ref), &few, || ());
+            let in_common = in_common.map(|all| all.on_metrics.to_vec());
+            assert_eq!(in_common.unwrap_or_default(), expected, "{messages:?}");
+        }
+    }
+}

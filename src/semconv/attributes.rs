@@ -102,3 +102,42 @@ pub(crate) fn partition_id(partition: i32) -> KeyValue {
     };
     KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_ours_and_of_opentelemetry_are_taken_and_others_are_not() {
+        let ours = [
+            MESSAGING_SYSTEM_NAME,
+            HEADER,
+            LINK_MESSAGE_COUNT,
+            SERVER_PORT,
+            ERROR_TYPE,
+            EXCEPTION_STACKTRACE,
+            "messaging",
+            "kafka.offset",
+            "messaging.kafka.offset",
+            "rabbitmq.destination.routing_key",
+            "nats.stream.name",
+            "otel.status_code",
+            "service.name",
+            "telemetry.sdk.name",
+        ];
+        for key in ours {
+            assert!(is_taken(key), "{key}");
+        }
+        for key in [
+            "tenant",
+            "cohort",
+            "user.id",
+            "session.id",
+            "servers.eu",
+            "errors",
+            "",
+        ] {
+            assert!(!is_taken(key), "{key}");
+        }
+    }
+}
