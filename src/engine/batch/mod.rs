@@ -89,8 +89,9 @@ impl<M: Message> Batch<M> {
     /// [a single message](crate::Received::process).
     ///
     /// What the handler sends belongs to the batch's span. To send in the trace of one message
-    /// instead, use its creation context; to give one message a span of its own, in its own trace,
-    /// call its `process`:
+    /// instead, use its creation context, also for each of many that are sent under one call
+    /// (`send_batch_with_contexts` of Kafka's producer, `publish_batch_with_contexts` of the others);
+    /// to give one message a span of its own, in its own trace, call its `process`:
     ///
     /// ```
     /// # #[cfg(feature = "kafka")] mod example {
