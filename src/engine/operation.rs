@@ -22,7 +22,8 @@ pub(crate) struct Operation<'a> {
     pub(crate) partition: Option<i32>,
     /// How many messages it is about, where it is about a batch.
     pub(crate) batch: Option<usize>,
-    /// What is seen of the baggage of its message, or on metrics of all its messages.
+    /// What is seen of the baggage of its message; of the messages of a batch, what all have on
+    /// metrics.
     pub(crate) baggage: Option<&'a Arc<ShownBaggage>>,
 }
 

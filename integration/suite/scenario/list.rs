@@ -34,6 +34,7 @@ macro_rules! scenarios {
             a_policy_says_what_a_carried_context_may_do
             a_provider_that_was_shut_down_cuts_no_trace
             a_sampled_trace_is_unbroken_over_four_hops
+            a_sampler_sees_the_baggage_that_a_span_shows
             a_sampler_that_follows_the_parent_is_not_asked_in_vain
             a_span_that_was_active_before_a_message_came_is_linked_and_cuts_no_trace
             a_span_that_was_opened_since_is_the_parent

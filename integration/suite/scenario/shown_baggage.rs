@@ -2,9 +2,9 @@
 
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanContext, SpanKind};
+use opentelemetry::trace::{Link, SpanContext, SpanKind, TraceId, TraceState};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample, SpanData};
 use otel_messaging::Batch;
 use otel_messaging::policy::{Incoming, Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
@@ -246,7 +246,7 @@ pub async fn metrics_have_so_many_values_of_baggage_and_no_more<B: Broker>() {
     let [first, second, ..] = TENANTS.map(|tenant| Some(tenant.to_owned()));
     assert_eq!(counted, [(None, 2), (first, 1), (second, 1)]);
     let spans = recorder.spans();
-    let on_spans: Vec<_> = spans.iter().flat_map(|span| members(span)).collect();
+    let on_spans: Vec<_> = spans.iter().flat_map(members).collect();
     assert_eq!(on_spans, TENANTS.map(|tenant| ("tenant", tenant)));
 }
 
@@ -327,6 +327,50 @@ pub async fn receiving_shows_the_baggage_of_its_message<B: Broker>() {
         let cohort = KeyValue::new("cohort", "b");
         assert!(duration.attributes.contains(&cohort), "{duration:?}");
     }
+}
+
+/// Samples what is of one tenant, by what a span has at its start.
+#[derive(Clone, Debug)]
+struct OfBlue;
+
+impl ShouldSample for OfBlue {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        attributes: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        let is_blue = attributes.contains(&KeyValue::new("tenant", "blue"));
+        SamplingResult {
+            decision: match is_blue {
+                true => SamplingDecision::RecordAndSample,
+                false => SamplingDecision::Drop,
+            },
+            attributes: Vec::new(),
+            trace_state: TraceState::NONE,
+        }
+    }
+}
+
+/// A sampler of the user's may decide by a member.
+pub async fn a_sampler_sees_the_baggage_that_a_span_shows<B: Broker>() {
+    let recorder = Recorder::with_sampler(OfBlue);
+    let broker = B::connect(&telemetry(&recorder, orders())).await;
+    let orders = broker.declare("orders").await;
+
+    for tenant in ["red", "blue"] {
+        let sending = broker.send(&orders, &Message::new("order-7"));
+        sending.with_context(of(&[("tenant", tenant)])).await;
+        broker.receive(&orders).await.process(async |_| ()).await;
+    }
+
+    let spans = recorder.spans();
+    assert_eq!(spans.len(), 2, "{spans:?}");
+    let shown = spans.iter().flat_map(members);
+    assert_eq!(shown.collect::<Vec<_>>(), [("tenant", "blue"); 2]);
 }
 
 /// Settling a message has what its processing has.

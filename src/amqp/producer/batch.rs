@@ -74,6 +74,9 @@ impl Producer {
     /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
     /// and all messages carry its context.
     ///
+    /// All messages are created in what is current; to give each a context of its own, use
+    /// [`publish_batch_with_contexts`](Self::publish_batch_with_contexts).
+    ///
     /// Attributes that all messages share are on the send span, those that differ are on its links.
     /// The [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) of a message, or its error, is on
     /// its create span.

@@ -104,12 +104,7 @@ impl StartedOperation {
         builder.start_time = Some(started.wall());
         builder.attributes = Some(at_start(operation));
         builder.links = (!links.is_empty()).then_some(links);
-        let span = telemetry.start(builder, &parent_and_links.parent, |set| {
-            attributes(set);
-            let baggage = operation.baggage.into_iter();
-            let members = baggage.flat_map(|baggage| &baggage.on_spans);
-            members.cloned().for_each(set);
-        });
+        let span = telemetry.start(builder, &parent_and_links.parent, attributes);
         let in_progress = Self::within(started, operation, span, true);
         if in_progress.recording {
             for links in overflow {

@@ -35,6 +35,9 @@ where
     /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
     /// and all records carry its context.
     ///
+    /// All records are created in what is current; to give each a context of its own, use
+    /// [`send_batch_with_contexts`](Self::send_batch_with_contexts).
+    ///
     /// Attributes that all records share are on the send span, those that differ are on its links.
     /// Partition and offset of a record, or its error, are on its create span.
     ///

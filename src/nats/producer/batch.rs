@@ -27,6 +27,9 @@ impl Producer {
     /// last message. With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is
     /// of kind PRODUCER and all messages carry its context.
     ///
+    /// All messages are created in what is current; to give each a context of its own, use
+    /// [`publish_batch_with_contexts`](Self::publish_batch_with_contexts).
+    ///
     /// Attributes that all messages share are on the send span, those that differ are on its links.
     /// The error of a message is on its create span.
     ///
@@ -132,6 +135,9 @@ impl jetstream::Producer {
     /// {subject}` span of kind CLIENT links to all of these and ends with the last acknowledgement.
     /// With [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind
     /// PRODUCER and all messages carry its context.
+    ///
+    /// All messages are created in what is current; to give each a context of its own, use
+    /// [`publish_batch_with_contexts`](Self::publish_batch_with_contexts).
     ///
     /// Attributes that all messages share are on the send span, those that differ are on its links.
     /// Stream and sequence of a message, or its error, are on its create span.

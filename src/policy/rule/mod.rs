@@ -153,9 +153,11 @@ impl Rule {
     /// baggage of a received message, and of the baggage that is sent with one. Unset: none.
     ///
     /// The key of the attribute is the name of the member. Spans of creating, sending, receiving,
-    /// processing and settling have it. What all messages of a batch have in common is on its span,
-    /// what differs is on the links. A span has at most 64 members, with values of at most 256 bytes,
-    /// in which control characters are escaped.
+    /// processing and settling have it from their start, so that samplers may decide by it. What all
+    /// messages of a batch have in common is on its span once that is recorded, what differs is on
+    /// the links. A span has at most 32 members, with values of at most 256 bytes, in which control
+    /// characters are escaped. Baggage that is left out of a message for its size is shown all the
+    /// same.
     ///
     /// Left out are members whose names are longer than 256 bytes or have control characters, and
     /// those in a namespace of this crate's own attributes, of resources or of OpenTelemetry:
