@@ -362,7 +362,8 @@ pub async fn a_sampler_sees_the_baggage_that_a_span_shows<B: Broker>() {
     let orders = broker.declare("orders").await;
 
     for tenant in ["red", "blue"] {
-        let sending = broker.send(&orders, &Message::new("order-7"));
+        let order = Message::new("order-7");
+        let sending = broker.send(&orders, &order);
         sending.with_context(of(&[("tenant", tenant)])).await;
         broker.receive(&orders).await.process(async |_| ()).await;
     }
