@@ -139,6 +139,7 @@ impl Wrapped {
             destination: Some(destination),
             partition: Some(0),
             batch: None,
+            baggage: None,
         }
     }
 }

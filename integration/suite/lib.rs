@@ -22,9 +22,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::KeyValue;
 use opentelemetry::logs::Severity;
 use opentelemetry::trace::{SpanContext, SpanKind};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use otel_messaging::{Batch, Received, Telemetry};
@@ -121,6 +121,12 @@ pub trait BatchSender: Broker {
         let messages: Vec<_> = messages.iter().map(|one| (destination, one)).collect();
         self.send_to(&messages).await
     }
+    /// The same to one destination, each created in its own context.
+    async fn send_in(
+        &self,
+        destination: &str,
+        messages: &[(Context, Message)],
+    ) -> Vec<Self::Receipt>;
 
     /// The whole span of creating a message that was sent then; parent and links are for the scenario
     /// to say.
@@ -159,6 +165,8 @@ pub trait Refuser: BatchSender {
     async fn refuse(&self, destination: &str) -> ExpectedSpan;
     /// Sends so many under one call. Gives the whole span of sending, but for its links and error.
     async fn refuse_batch(&self, destination: &str, messages: usize) -> ExpectedSpan;
+    /// Sends one for each context, created in that, under one call; the client refuses all of them.
+    async fn refuse_in(&self, destination: &str, contexts: Vec<Context>);
 }
 
 /// A broker whose consumer can be brought to fail.

@@ -3,7 +3,7 @@
 //! | call | span | starts | ends |
 //! |---|---|---|---|
 //! | [`Producer::basic_publish`] | `publish {destination}`, PRODUCER | when the message is handed to the client | with the broker's confirm; on a channel without confirms when the message is written |
-//! | [`Producer::publish_batch`] | `create {destination}`, PRODUCER, for each message; `publish {destination}`, CLIENT | when it is first polled | with the last confirm; on a channel without confirms when all are written |
+//! | [`Producer::publish_batch`], [`Producer::publish_batch_with_contexts`] | `create {destination}`, PRODUCER, for each message; `publish {destination}`, CLIENT | when it is first polled | with the last confirm; on a channel without confirms when all are written |
 //! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {destination}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Consumer::set_delegate`] | the same | when the delegate is called | with the delegate's outcome |
 //! | [`Received::ack`](crate::Received::ack), [`nack`](crate::Received::nack), [`reject`](crate::Received::reject) | `ack`, `nack` or `reject {destination}`, CLIENT | when the future is first polled | when the call returns |
@@ -207,6 +207,15 @@
 //! The client returns a returned message with the next confirm. With several messages in flight,
 //! that can be the confirm of another message, whose span then has `returned`.
 //! [`publish_batch`](Producer::publish_batch) assigns returned messages to their own results.
+//!
+//! # Forwarding in batches
+//!
+//! What the handler of a batch sends is in the trace of the batch, with what baggage is current there.
+//! To keep the trace, the tracestate and the baggage of each origin, give each message the context
+//! that it is created in, with
+//! [`publish_batch_with_contexts`](Producer::publish_batch_with_contexts): of a received message that is
+//! [`creation_context`](crate::Received::creation_context). It has nothing that the policy refuses,
+//! and neither has the batch's context: what comes from strangers does not go out again.
 //!
 //! # Destinations
 //!

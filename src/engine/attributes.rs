@@ -95,6 +95,9 @@ pub(super) fn at_start(operation: &Operation<'_>) -> Vec<KeyValue> {
     {
         attributes.push(KeyValue::new(MESSAGING_CLIENT_ID, id.clone()));
     }
+    if let Some(baggage) = operation.baggage {
+        attributes.extend(baggage.on_spans.iter().cloned());
+    }
     attributes
 }
 

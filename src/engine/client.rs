@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use opentelemetry::baggage::Baggage;
 use opentelemetry::{Context, StringValue};
 
 use super::ambient::MetSpans;
 use super::destination::{Destination, Destinations, Name, Names, are_one};
+use super::shown_baggage::ShownBaggage;
 use crate::policy::Rule;
 use crate::semconv::outcome::KnownError;
 use crate::telemetry::{Component, Telemetry};
@@ -126,6 +128,42 @@ impl Client {
             Cow::Borrowed(_) => together,
             Cow::Owned(rule) => Some(Arc::new(Destination::several(rule, together.as_deref()))),
         }
+    }
+
+    /// What is seen of the baggage of a message with this rule, as far as it `passes`: nothing,
+    /// unless the rule wants it.
+    pub(super) fn shown_baggage(
+        &self,
+        rule: &Rule,
+        baggage: &Baggage,
+        passes: impl Fn(&str) -> bool,
+    ) -> Option<Arc<ShownBaggage>> {
+        if baggage.is_empty() || !rule.shows_baggage() {
+            return None;
+        }
+        let few = self.destinations.few_of_baggage();
+        ShownBaggage::of(rule, baggage, passes, few, || self.baggage_is_limited())
+    }
+
+    /// What metrics show of the baggage of all messages of a batch.
+    pub(super) fn shown_baggage_of_all<'a>(
+        &self,
+        all: impl Iterator<Item = Option<&'a Arc<ShownBaggage>>>,
+    ) -> Option<Arc<ShownBaggage>> {
+        let few = self.destinations.few_of_baggage();
+        ShownBaggage::of_all(all, few, || self.baggage_is_limited())
+    }
+
+    fn baggage_is_limited(&self) {
+        self.telemetry.caught(Component::Log, || {
+            tracing::warn!(
+                system = self.system,
+                combinations = self.destinations.max_names(),
+                "this client has met many values of baggage that metrics should have: further ones \
+                 are left out; name members of few values by `Rule::baggage_on_metrics`, or raise \
+                 `Telemetry::max_destination_names`"
+            );
+        });
     }
 
     /// Begins to show a wrapper by what tells it from others. The wrapped client would fill pages.

@@ -101,6 +101,7 @@ mod tests {
             destination: None,
             partition: None,
             batch: None,
+            baggage: None,
         };
         // With one subscriber alone, whatever thread comes first decides for all whether it is asked.
         let _other = Dispatch::new(NoSubscriber::default());

@@ -31,13 +31,14 @@ impl Instruments {
         let prepared = prepared(operation);
         let seconds = elapsed.as_secs_f64();
         let extra = [partition_of(operation), error];
+        let baggage = baggage_of(operation);
         #[cfg(feature = "bound-instruments")]
-        if extra.iter().all(Option::is_none) {
+        if baggage.is_empty() && extra.iter().all(Option::is_none) {
             let bind = || duration.bind(&prepared.durations);
             prepared.bound.duration.get_or_init(bind).record(seconds);
             return;
         }
-        with(&prepared.durations, extra, |all| {
+        with(&prepared.durations, extra, baggage, |all| {
             duration.record(seconds, all);
         });
     }
@@ -55,7 +56,8 @@ impl Instruments {
     /// Measures how long a message waited that was sent at one time and delivered at another.
     pub(crate) fn waited(&self, operation: &Operation<'_>, from: SystemTime, to: SystemTime) {
         let attributes = prepared(operation);
-        with(&attributes.messages, [partition_of(operation)], |all| {
+        let extra = [partition_of(operation)];
+        with(&attributes.messages, extra, baggage_of(operation), |all| {
             let waited = to.duration_since(from);
             if waited.is_err() {
                 self.clock_skews.add(1, all);
@@ -70,7 +72,7 @@ impl Instruments {
     pub(crate) fn lag(&self, operation: &Operation<'_>, behind: u64) {
         let attributes = prepared(operation);
         let partition = operation.partition.map(partition_id);
-        with(&attributes.messages, [partition], |all| {
+        with(&attributes.messages, [partition], &[], |all| {
             self.lag.record(behind, all);
         });
     }
@@ -78,7 +80,7 @@ impl Instruments {
     pub(crate) fn problem(&self, problem: Problem, operation: &Operation<'_>) {
         let attributes = prepared(operation);
         let problem = KeyValue::new(PROBLEM, problem.name());
-        with(&attributes.messages, [Some(problem)], |all| {
+        with(&attributes.messages, [Some(problem)], &[], |all| {
             self.problems.add(1, all)
         });
     }
@@ -92,13 +94,22 @@ fn counted(
 ) {
     let prepared = prepared(operation);
     let extra = [partition_of(operation), error];
+    let baggage = baggage_of(operation);
     #[cfg(feature = "bound-instruments")]
-    if extra.iter().all(Option::is_none) {
+    if baggage.is_empty() && extra.iter().all(Option::is_none) {
         let bind = || counter.bind(&prepared.messages);
         prepared.bound.counter.get_or_init(bind).add(messages);
         return;
     }
-    with(&prepared.messages, extra, |all| counter.add(messages, all));
+    with(&prepared.messages, extra, baggage, |all| {
+        counter.add(messages, all);
+    });
+}
+
+fn baggage_of<'a>(operation: &Operation<'a>) -> &'a [KeyValue] {
+    operation
+        .baggage
+        .map_or(&[], |baggage| &*baggage.on_metrics)
 }
 
 fn partition_of(operation: &Operation<'_>) -> Option<KeyValue> {
@@ -113,13 +124,14 @@ fn partition_of(operation: &Operation<'_>) -> Option<KeyValue> {
 fn with<const N: usize>(
     known: &[KeyValue],
     extra: [Option<KeyValue>; N],
+    baggage: &[KeyValue],
     record: impl FnOnce(&[KeyValue]),
 ) {
-    if extra.iter().all(Option::is_none) {
+    if baggage.is_empty() && extra.iter().all(Option::is_none) {
         record(known);
     } else {
         let extra = extra.into_iter().flatten();
-        let all: Vec<KeyValue> = known.iter().cloned().chain(extra).collect();
+        let all: Vec<KeyValue> = known.iter().chain(baggage).cloned().chain(extra).collect();
         record(&all);
     }
 }
@@ -149,6 +161,7 @@ mod tests {
             destination: Some(&destination),
             partition: Some(3),
             batch: None,
+            baggage: None,
         };
         let measure = |error: Option<&'static str>| {
             client.telemetry.measure(|instruments| {

@@ -6,6 +6,12 @@
 /// What is current where an operation is called, and whether that can be about a message.
 pub(crate) mod ambient;
 
+/// What may be few of what there can be any number of.
+mod few;
+
+/// Members of baggage that are attributes.
+pub(crate) mod shown_baggage;
+
 /// Topics, queues and subjects, and what is the same for all messages of one.
 pub(crate) mod destination;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::destination::Destination;
+use super::shown_baggage::ShownBaggage;
 use crate::policy::{Record, Rule};
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::span_name::span_name;
@@ -21,6 +22,9 @@ pub(crate) struct Operation<'a> {
     pub(crate) partition: Option<i32>,
     /// How many messages it is about, where it is about a batch.
     pub(crate) batch: Option<usize>,
+    /// What is seen of the baggage of its message; of the messages of a batch, what all have on
+    /// metrics.
+    pub(crate) baggage: Option<&'a Arc<ShownBaggage>>,
 }
 
 impl<'a> Operation<'a> {

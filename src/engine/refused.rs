@@ -82,6 +82,16 @@ impl Refused {
         context.with_value(Remembered(Arc::new(self)))
     }
 
+    /// Remembers in `context` what is remembered in `around`, where nothing is of its own.
+    pub(crate) fn remember_from(around: &Context, context: &mut Context) {
+        let Some(Remembered(refused)) = around.get() else {
+            return;
+        };
+        if Self::remembered_in(context).is_none() {
+            *context = context.with_value(Remembered(Arc::clone(refused)));
+        }
+    }
+
     /// How far a context is trusted that a message carries which is sent now, and all that it carries
     /// beside.
     pub(crate) fn incoming(&self, creation: Option<&SpanContext>) -> Incoming {

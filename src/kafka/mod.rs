@@ -3,7 +3,7 @@
 //! | call | span | starts | ends |
 //! |---|---|---|---|
 //! | [`Producer::send`], [`Producer::send_result`] | `send {topic}`, PRODUCER | when the record is handed to the client | with the delivery report |
-//! | [`Producer::send_batch`] | `create {topic}`, PRODUCER, for each record; `send {topic}`, CLIENT | when it is first polled | with the last delivery report |
+//! | [`Producer::send_batch`], [`Producer::send_batch_with_contexts`] | `create {topic}`, PRODUCER, for each record; `send {topic}`, CLIENT | when it is first polled | with the last delivery report |
 //! | [`Batches::recv`] | `poll {topic}`, CLIENT | with the wait | with the delivery of the batch |
 //! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {topic}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | [`Batch::process`](crate::Batch::process), [`Batch::start_process_span`](crate::Batch::start_process_span) | `process {topic}`, CONSUMER, with a link to each creation context | when the handler is called | with the handler's outcome |
@@ -168,12 +168,21 @@
 //!
 //! | client | wrapped | gives |
 //! |---|---|---|
-//! | `FutureProducer` | as it is | `send`, `send_result`, `send_batch` |
+//! | `FutureProducer` | as it is | `send`, `send_result`, `send_batch`, `send_batch_with_contexts` |
 //! | `ThreadedProducer`, `BaseProducer` | created with a [`Traced`] context | `send`; the span ends before your `delivery` callback is called |
 //! | `StreamConsumer` | as it is | `recv`, `stream`, `batches`, `split_partition_queue` |
 //! | `BaseConsumer` | as it is | `poll`, `iter`, `split_partition_queue` |
 //!
 //! Your own contexts, partitioners and callbacks stay in use.
+//!
+//! # Forwarding in batches
+//!
+//! What the handler of a batch sends is in the trace of the batch, with what baggage is current there.
+//! To keep the trace, the tracestate and the baggage of each origin, give each record the context
+//! that it is created in, with
+//! [`send_batch_with_contexts`](Producer::send_batch_with_contexts): of a received message that is
+//! [`creation_context`](crate::Received::creation_context). It has nothing that the policy refuses,
+//! and neither has the batch's context: what comes from strangers does not go out again.
 //!
 //! # Headers
 //!

@@ -171,6 +171,7 @@ impl ClientInfo {
             destination: destination.as_ref(),
             partition,
             batch: None,
+            baggage: None,
         };
         let belongs = active_span(&ambient).is_some();
         let started = if operation.rule().wants_settle_spans(belongs) {

@@ -5,8 +5,8 @@
 //! | [`Producer::publish`] and its variants | `publish {subject}`, PRODUCER | when the message is handed to the client | when the client has taken it; the delivery is not confirmed |
 //! | [`Producer::request`] and its variants | `request {subject}`, PRODUCER | when the request is handed to the client | with the answer, or without one in time |
 //! | [`jetstream::Producer::publish`] and its variants | `publish {subject}`, PRODUCER | when the message is handed to the client | with the acknowledgement by the stream |
-//! | [`Producer::publish_batch`] | `create {subject}`, PRODUCER, for each message; `publish {subject}`, CLIENT | when it is first polled | when the client has taken the last one |
-//! | [`jetstream::Producer::publish_batch`] | as above | when it is first polled | with the last acknowledgement |
+//! | [`Producer::publish_batch`], [`Producer::publish_batch_with_contexts`] | `create {subject}`, PRODUCER, for each message; `publish {subject}`, CLIENT | when it is first polled | when the client has taken the last one |
+//! | [`jetstream::Producer::publish_batch`], [`jetstream::Producer::publish_batch_with_contexts`] | as above | when it is first polled | with the last acknowledgement |
 //! | [`Batches::recv`](Batches) | `next {subject}`, CLIENT | with the wait | with the delivery of the batch |
 //! | [`Received::process`](crate::Received::process), [`Received::start_process_span`](crate::Received::start_process_span) | `process {subject}`, CONSUMER | when the handler is called | with the handler's outcome |
 //! | `respond` of a micro-service's request | `publish {reply subject}`, PRODUCER | when the answer is handed to the client | when the client has taken it |
@@ -218,9 +218,9 @@
 //!
 //! | client | wrapped by | gives |
 //! |---|---|---|
-//! | `Client`, to send | [`Producer`] | `publish`, `request` and their variants, `publish_batch`, and the client's own `Publisher`, `Requester`, `Subscriber` and `TimeoutProvider` |
+//! | `Client`, to send | [`Producer`] | `publish`, `request` and their variants, `publish_batch`, `publish_batch_with_contexts`, and the client's own `Publisher`, `Requester`, `Subscriber` and `TimeoutProvider` |
 //! | `Client`, to subscribe | [`Consumer`] | `subscribe`, `queue_subscribe`; `endpoint` of a micro-service; `stored` messages |
-//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish`, `publish_batch`, and all of the context's own traits; a span of their `Publisher` ends when the client has taken the message |
+//! | `jetstream::Context` | [`jetstream::Producer`] | `publish`, `publish_with_headers`, `send_publish`, `publish_batch`, `publish_batch_with_contexts`, and all of the context's own traits; a span of their `Publisher` ends when the client has taken the message |
 //! | `PullConsumer` | [`jetstream::Consumer`] | `messages`, `stream`, `fetch`, `batch`, `sequence` |
 //! | `PushConsumer`, both ordered ones | [`jetstream::Consumer`] | `messages` |
 //!
@@ -285,6 +285,15 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! # Forwarding in batches
+//!
+//! What the handler of a batch sends is in the trace of the batch, with what baggage is current there.
+//! To keep the trace, the tracestate and the baggage of each origin, give each message the context
+//! that it is created in, with
+//! [`publish_batch_with_contexts`](Producer::publish_batch_with_contexts): of a received message that is
+//! [`creation_context`](crate::Received::creation_context). It has nothing that the policy refuses,
+//! and neither has the batch's context: what comes from strangers does not go out again.
 //!
 //! # Stored messages
 //!

@@ -14,6 +14,8 @@
 //! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
 //! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
 //! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
+//! | [`baggage_on_spans`](Rule::baggage_on_spans) | `baggage_on_spans = ["tenant", "cohort"]` | none |
+//! | [`baggage_on_metrics`](Rule::baggage_on_metrics) | `baggage_on_metrics = ["cohort"]` | none |
 //! | [`max_message_bytes`](Rule::max_message_bytes) | `max_message_bytes = 65536` | the client's limit |
 //! | [`create_spans`](Rule::create_spans) | `create_spans = false` | on |
 //! | [`receive_spans`](Rule::receive_spans) | `receive_spans = true` | off, for batches on |

@@ -111,6 +111,26 @@ fn only_baggage_that_may_be_sent_is_kept() {
 }
 
 #[test]
+fn baggage_is_seen_by_the_last_list_of_names_and_otherwise_not_at_all() {
+    let policy = Policy::new()
+        .rule(Rule::of("*").baggage_on_spans(["tenant", "co*"]))
+        .rule(Rule::of("orders").baggage_on_metrics(["cohort"]))
+        .rule(Rule::of("health").baggage_on_spans([]));
+    let found = |destination| {
+        let rule = policy.rule_for(destination);
+        ["tenant", "cohort", "Tenant"]
+            .map(|name| (rule.has_on_spans(name), rule.has_on_metrics(name)))
+    };
+
+    let [on_spans, on_both, nowhere] = [(true, false), (true, true), (false, false)];
+    assert_eq!(found("payments"), [on_spans, on_spans, nowhere]);
+    assert_eq!(found("orders"), [on_spans, on_both, nowhere]);
+    assert_eq!(found("health"), [nowhere; 3]);
+    assert!(!Policy::new().rule_for("orders").shows_baggage());
+    assert!(policy.rule_for("payments").shows_baggage());
+}
+
+#[test]
 fn a_file_says_all_that_code_can() {
     let text = r#"
         [[rule]]
@@ -123,6 +143,8 @@ fn a_file_says_all_that_code_can() {
         max_age_seconds = 3600
         accept_baggage = ["tenant"]
         send_baggage = []
+        baggage_on_spans = ["tenant", "co*"]
+        baggage_on_metrics = ["cohort"]
         max_message_bytes = 2048
         create_spans = false
         receive_spans = true
@@ -157,6 +179,8 @@ fn a_file_says_all_that_code_can() {
                 .max_age(HOUR)
                 .accept_baggage(["tenant"])
                 .send_baggage([])
+                .baggage_on_spans(["tenant", "co*"])
+                .baggage_on_metrics(["cohort"])
                 .max_message_bytes(2048)
                 .create_spans(false)
                 .receive_spans(true)
@@ -243,7 +267,7 @@ fn a_wrong_value_is_told_with_what_it_may_be() {
             "recrd = 1",
             "unknown field `recrd`, expected one of `destination`, `record`, `incoming`, \
              `redelivered`, `parent`, `carried`, `max_age_seconds`, `accept_baggage`, `send_baggage`, \
-             `max_message_bytes`, `create_spans`, `receive_spans`, `settle_spans`, `message_key`, \
+             `baggage_on_spans`, `baggage_on_metrics`, `max_message_bytes`, `create_spans`, `receive_spans`, `settle_spans`, `message_key`, \
              `capture_headers`, `template`, `partition_on_metrics`, `time_in_queue`, `lag`, \
              `fan_back`, `unregistered_attributes`",
         ),

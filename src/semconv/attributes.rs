@@ -57,6 +57,26 @@ pub(crate) const EXCEPTION_TYPE: &str = "exception.type";
 pub(crate) const EXCEPTION_MESSAGE: &str = "exception.message";
 pub(crate) const EXCEPTION_STACKTRACE: &str = "exception.stacktrace";
 
+/// Whether a key is in a namespace of the attributes that spans and metrics have here, or that
+/// OpenTelemetry keeps for itself and for resources. Nobody else is to say something by it.
+pub(crate) fn is_taken(key: &str) -> bool {
+    let namespace = key.split('.').next().unwrap_or_default();
+    matches!(
+        namespace,
+        "messaging"
+            | "otel_messaging"
+            | "kafka"
+            | "rabbitmq"
+            | "nats"
+            | "server"
+            | "error"
+            | "exception"
+            | "otel"
+            | "service"
+            | "telemetry"
+    )
+}
+
 /// What kind of error it was.
 pub(crate) fn of_error(error_type: impl Into<StringValue>) -> KeyValue {
     KeyValue::new(ERROR_TYPE, error_type.into())
@@ -81,4 +101,43 @@ pub(crate) fn partition_id(partition: i32) -> KeyValue {
         None => StringValue::from(partition.to_string()),
     };
     KeyValue::new(MESSAGING_DESTINATION_PARTITION_ID, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_ours_and_of_opentelemetry_are_taken_and_others_are_not() {
+        let ours = [
+            MESSAGING_SYSTEM_NAME,
+            HEADER,
+            LINK_MESSAGE_COUNT,
+            SERVER_PORT,
+            ERROR_TYPE,
+            EXCEPTION_STACKTRACE,
+            "messaging",
+            "kafka.offset",
+            "messaging.kafka.offset",
+            "rabbitmq.destination.routing_key",
+            "nats.stream.name",
+            "otel.status_code",
+            "service.name",
+            "telemetry.sdk.name",
+        ];
+        for key in ours {
+            assert!(is_taken(key), "{key}");
+        }
+        for key in [
+            "tenant",
+            "cohort",
+            "user.id",
+            "session.id",
+            "servers.eu",
+            "errors",
+            "",
+        ] {
+            assert!(!is_taken(key), "{key}");
+        }
+    }
 }

@@ -16,9 +16,14 @@ pub(crate) fn text(text: &str) -> StringValue {
     StringValue::from(tidy(text).into_owned())
 }
 
+/// Whether a text is so already.
+pub(crate) fn is_tidy(text: &str) -> bool {
+    text.len() <= MAX_BYTES && (is_plain(text.as_bytes()) || !text.chars().any(acts))
+}
+
 /// The same as text.
 pub(crate) fn tidy(text: &str) -> Cow<'_, str> {
-    if text.len() <= MAX_BYTES && (is_plain(text.as_bytes()) || !text.chars().any(acts)) {
+    if is_tidy(text) {
         return Cow::Borrowed(text);
     }
     let mut tidied = String::with_capacity(MAX_BYTES);

@@ -266,7 +266,8 @@ impl Telemetry {
     ///
     /// A template of the policy is not counted. A pattern that many destinations share is counted
     /// once. Names that stay in use are added later, up to as many again. With 0, only templates of
-    /// the policy are used.
+    /// the policy are used. As many combinations of values of baggage may be on metrics
+    /// ([`baggage_on_metrics`](crate::policy::Rule::baggage_on_metrics)).
     #[must_use]
     pub const fn max_destination_names(mut self, names: usize) -> Self {
         self.max_names = names;

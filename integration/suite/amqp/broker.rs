@@ -8,8 +8,8 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
-use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::amqp::{ConnectionInfo, Consumer, Producer, Publish};
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Batch, Received, Telemetry};
@@ -159,10 +159,15 @@ impl BatchSender for Rabbit {
         let messages = messages.iter().map(|(queue, message)| {
             Publish::new("", *queue, &message.payload).properties(properties(message))
         });
-        let confirmed = self.producer.publish_batch(messages).await.into_iter();
-        let confirmed: Vec<_> = confirmed.map(|one| one.expect("a confirm")).collect();
-        assert!(confirmed.iter().all(|one| *one == Confirmation::Ack(None)));
-        confirmed
+        confirmed(self.producer.publish_batch(messages).await)
+    }
+
+    async fn send_in(&self, queue: &str, messages: &[(Context, Message)]) -> Vec<Confirmation> {
+        let messages = messages.iter().map(|(context, message)| {
+            let publish = Publish::new("", queue, &message.payload);
+            (context.clone(), publish.properties(properties(message)))
+        });
+        confirmed(self.producer.publish_batch_with_contexts(messages).await)
     }
 
     fn create_span(&self, queue: &str, sent: &Message, _: &Confirmation) -> ExpectedSpan {
@@ -177,6 +182,13 @@ impl BatchSender for Rabbit {
     fn on_sent_link(&self, sent: &Message) -> Vec<KeyValue> {
         vec![KeyValue::new("messaging.message.id", sent.key.clone())]
     }
+}
+
+fn confirmed(results: Vec<lapin::Result<Confirmation>>) -> Vec<Confirmation> {
+    let results = results.into_iter();
+    let confirmed: Vec<_> = results.map(|one| one.expect("a confirm")).collect();
+    assert!(confirmed.iter().all(|one| *one == Confirmation::Ack(None)));
+    confirmed
 }
 
 impl Rabbit {
@@ -213,6 +225,15 @@ impl Refuser for Rabbit {
         }
         published_batch(SpanKind::Client, Some(queue), messages)
             .attribute("rabbitmq.destination.routing_key", queue.to_owned())
+    }
+
+    async fn refuse_in(&self, queue: &str, contexts: Vec<Context>) {
+        self.close().await;
+        let contexts = contexts.into_iter();
+        let orders = contexts.map(|context| (context, Publish::new("", queue, b"two books")));
+        for result in self.producer.publish_batch_with_contexts(orders).await {
+            result.expect_err("a closed channel");
+        }
     }
 }
 

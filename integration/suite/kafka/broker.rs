@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::kafka;
 use otel_messaging::testing::ExpectedSpan;
 use otel_messaging::{Batch, Received, Telemetry};
@@ -13,7 +13,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::FutureProducer;
-use rdkafka::producer::future_producer::Delivery;
+use rdkafka::producer::future_producer::{Delivery, OwnedDeliveryResult};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::{Clients, Futures, future_record};
@@ -146,14 +146,15 @@ impl BatchSender for Kafka {
         let records = messages
             .iter()
             .map(|(topic, message)| future_record(topic, message));
-        let results = self
-            .producer
-            .send_batch(records, PATIENCE)
-            .await
-            .into_iter();
-        results
-            .map(|result| result.map_err(|(error, _)| error).expect("a delivery"))
-            .collect()
+        deliveries(self.producer.send_batch(records, PATIENCE).await)
+    }
+
+    async fn send_in(&self, topic: &str, messages: &[(Context, Message)]) -> Vec<Delivery> {
+        let records = messages.iter();
+        let records =
+            records.map(|(context, message)| (context.clone(), future_record(topic, message)));
+        let sending = self.producer.send_batch_with_contexts(records, PATIENCE);
+        deliveries(sending.await)
     }
 
     fn create_span(&self, topic: &str, sent: &Message, delivery: &Delivery) -> ExpectedSpan {
@@ -178,6 +179,12 @@ impl Spawner for Kafka {
         let (producer, topic, message) = (self.producer.clone(), topic.to_owned(), message.clone());
         async move { Futures::send(&producer, &topic, &message).await }
     }
+}
+
+fn deliveries(results: Vec<OwnedDeliveryResult>) -> Vec<Delivery> {
+    let results = results.into_iter();
+    let delivered = results.map(|result| result.map_err(|(error, _)| error).expect("a delivery"));
+    delivered.collect()
 }
 
 /// A record that is larger than the client's default of `message.max.bytes`.
@@ -206,6 +213,16 @@ impl Refuser for Kafka {
         }
         sent_batch(SpanKind::Client, Some(topic), messages)
             .attribute("kafka.message.key", order.key)
+    }
+
+    async fn refuse_in(&self, topic: &str, contexts: Vec<Context>) {
+        let order = too_large();
+        let contexts = contexts.into_iter();
+        let records = contexts.map(|context| (context, future_record(topic, &order)));
+        let sending = self.producer.send_batch_with_contexts(records, PATIENCE);
+        for result in sending.await {
+            result.expect_err("a record that is too large");
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::message::OutboundMessage;
-use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
+use opentelemetry::{Context, KeyValue};
 use otel_messaging::testing::ExpectedSpan;
 
 use super::broker::{Core, JetStream, headers};
@@ -13,13 +13,18 @@ use crate::{BatchSender, Message, Refuser};
 
 impl BatchSender for Core {
     async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<()> {
-        let messages = messages.iter().map(|(subject, message)| OutboundMessage {
-            subject: (*subject).into(),
-            payload: message.payload.clone().into(),
-            reply: None,
-            headers: Some(headers(message)),
-        });
+        let messages = messages.iter();
+        let messages = messages.map(|(subject, message)| outbound(subject, message));
         let results = self.producer.publish_batch(messages).await.into_iter();
+        results.map(|result| result.expect("a publish")).collect()
+    }
+
+    async fn send_in(&self, subject: &str, messages: &[(Context, Message)]) -> Vec<()> {
+        let messages = messages.iter();
+        let messages =
+            messages.map(|(context, message)| (context.clone(), outbound(subject, message)));
+        let publishing = self.producer.publish_batch_with_contexts(messages);
+        let results = publishing.await.into_iter();
         results.map(|result| result.expect("a publish")).collect()
     }
 
@@ -38,11 +43,18 @@ impl BatchSender for Core {
 
 impl BatchSender for JetStream {
     async fn send_to(&self, messages: &[(&str, &Message)]) -> Vec<PublishAck> {
-        let messages = messages.iter().map(|(subject, message)| {
-            let publish = PublishMessage::build().payload(message.payload.clone().into());
-            ((*subject).to_owned(), publish.headers(headers(message)))
-        });
+        let messages = messages.iter();
+        let messages = messages.map(|(subject, one)| ((*subject).to_owned(), publish(one)));
         let results = self.producer.publish_batch(messages).await.into_iter();
+        results.map(|result| result.expect("an ack")).collect()
+    }
+
+    async fn send_in(&self, subject: &str, messages: &[(Context, Message)]) -> Vec<PublishAck> {
+        let messages = messages.iter();
+        let messages = messages
+            .map(|(context, message)| (context.clone(), (subject.to_owned(), publish(message))));
+        let publishing = self.producer.publish_batch_with_contexts(messages);
+        let results = publishing.await.into_iter();
         results.map(|result| result.expect("an ack")).collect()
     }
 
@@ -84,6 +96,18 @@ impl Refuser for Core {
         }
         identified(sent_batch(SpanKind::Client, subject, messages))
     }
+
+    async fn refuse_in(&self, subject: &str, contexts: Vec<Context>) {
+        let too_much = Message {
+            payload: vec![0; self.producer.inner().max_payload() + 1],
+            ..Message::new("order-7")
+        };
+        let contexts = contexts.into_iter();
+        let orders = contexts.map(|context| (context, outbound(subject, &too_much)));
+        for result in self.producer.publish_batch_with_contexts(orders).await {
+            result.expect_err("a message that is too large");
+        }
+    }
 }
 
 impl Refuser for JetStream {
@@ -105,6 +129,30 @@ impl Refuser for JetStream {
         }
         identified(sent_batch(SpanKind::Client, subject, messages))
     }
+
+    async fn refuse_in(&self, subject: &str, contexts: Vec<Context>) {
+        let too_much = vec![0; self.producer.inner().client().max_payload() + 1];
+        let order = PublishMessage::build().payload(too_much.into());
+        let contexts = contexts.into_iter();
+        let orders = contexts.map(|context| (context, (subject.to_owned(), order.clone())));
+        for result in self.producer.publish_batch_with_contexts(orders).await {
+            result.expect_err("a message that is too large");
+        }
+    }
+}
+
+fn outbound(subject: &str, message: &Message) -> OutboundMessage {
+    OutboundMessage {
+        subject: subject.into(),
+        payload: message.payload.clone().into(),
+        reply: None,
+        headers: Some(headers(message)),
+    }
+}
+
+fn publish(message: &Message) -> PublishMessage {
+    let publish = PublishMessage::build().payload(message.payload.clone().into());
+    publish.headers(headers(message))
 }
 
 fn create_span(subject: &str) -> ExpectedSpan {

@@ -34,6 +34,7 @@ macro_rules! scenarios {
             a_policy_says_what_a_carried_context_may_do
             a_provider_that_was_shut_down_cuts_no_trace
             a_sampled_trace_is_unbroken_over_four_hops
+            a_sampler_sees_the_baggage_that_a_span_shows
             a_sampler_that_follows_the_parent_is_not_asked_in_vain
             a_span_that_was_active_before_a_message_came_is_linked_and_cuts_no_trace
             a_span_that_was_opened_since_is_the_parent
@@ -48,7 +49,9 @@ macro_rules! scenarios {
             an_empty_template_is_none
             an_error_is_named_by_its_type_where_that_says_something
             an_unsampled_trace_is_unbroken_over_four_hops
+            baggage_is_seen_as_far_as_it_is_accepted_or_sent
             baggage_of_a_message_stays_and_merges
+            baggage_of_a_stranger_overrides_no_attribute_and_is_short
             baggage_passes_by_the_lists_of_its_destinations
             a_client_names_no_more_destinations_than_it_may
             captured_headers_are_attributes
@@ -66,10 +69,13 @@ macro_rules! scenarios {
             in_a_loop_a_message_without_a_context_is_a_trace_of_its_own
             in_a_loop_the_only_link_is_to_the_loop_if_the_message_has_none
             kept_back_baggage_does_not_go_out_with_the_message
+            metrics_have_so_many_values_of_baggage_and_no_more
+            named_members_of_baggage_are_on_spans_and_metrics
             off_is_as_the_bare_client_and_cuts_no_trace
             over_the_limit_messages_of_one_context_share_a_link
             propagation_alone_goes_on_with_what_would_be_linked_to_only
             propagation_alone_makes_no_span_and_cuts_no_trace
+            receiving_shows_the_baggage_of_its_message
             refused_baggage_is_not_forwarded
             suppressed_telemetry_leaves_no_trace
             telemetry_code_that_panics_costs_nothing
@@ -98,10 +104,16 @@ macro_rules! scenarios_of_sent_batches {
     ($broker:ty) => {
         $crate::scenarios! {
             @against $broker:
+            a_batch_forwards_each_message_in_the_trace_of_its_origin
+            a_batch_in_several_contexts_that_is_dropped_ends_each_span_in_its_own_trace
+            a_message_of_a_batch_that_fails_does_so_in_its_own_trace
             a_sent_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
+            baggage_of_a_batch_is_on_its_span_or_on_its_links
             each_message_carries_its_create_span_and_the_send_span_links_to_all
+            in_a_batch_telemetry_may_be_suppressed_for_one_message
             messages_that_a_batch_sends_again_link_to_their_own_attempt_before
             of_a_batch_each_message_goes_on_in_its_own_trace
+            origins_of_a_forwarded_batch_go_on_where_nothing_is_recorded
             telemetry_code_that_panics_costs_no_message_of_a_batch
             what_a_batch_is_not_to_trust_is_not_forwarded
             what_all_messages_of_a_sent_batch_say_is_on_the_send_span
@@ -133,6 +145,7 @@ macro_rules! scenarios_of_settling {
             settling_belongs_to_the_process_span
             settling_is_sampled_with_its_message_after_the_handler_too
             settling_links_to_what_is_trusted
+            settling_shows_the_baggage_of_its_message
             without_a_process_span_settling_belongs_to_what_is_active
         }
     };

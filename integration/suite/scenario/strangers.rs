@@ -1,5 +1,6 @@
 //! What a message from somebody who is not trusted may not bring into what its handler sends.
 
+use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use otel_messaging::policy::{Incoming, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
@@ -158,10 +159,15 @@ pub async fn what_a_batch_is_not_to_trust_is_not_forwarded<B: BatchSender>() {
                         let sending = broker.send(&payments, payment);
                         sending.with_context(order.creation_context().clone()).await;
                     }
+                    let creation = |order: &Received<B::Message>| order.creation_context().clone();
+                    for context in [creation, |_: &Received<B::Message>| Context::new()] {
+                        let pairs = batch.iter().map(context).zip(onward.iter().cloned());
+                        broker.send_in(&payments, &pairs.collect::<Vec<_>>()).await;
+                    }
                 })
                 .await;
 
-            for _ in 0..4 {
+            for _ in 0..8 {
                 let payment = broker.receive(&payments).await;
                 assert_eq!(values(&broker, &payment, "baggage"), [""; 0]);
                 assert_eq!(values(&broker, &payment, "tracestate"), [""; 0]);

@@ -14,6 +14,7 @@ use crate::amqp::attributes::{
     answer, confirmed_as, error_type, is_for_size, is_returned_for_size,
 };
 use crate::engine::ambient::ambient;
+use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
 use crate::semconv::exception::ErrorDetails;
 
@@ -73,6 +74,9 @@ impl Producer {
     /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
     /// and all messages carry its context.
     ///
+    /// All messages are created in what is current; to give each a context of its own, use
+    /// [`publish_batch_with_contexts`](Self::publish_batch_with_contexts).
+    ///
     /// Attributes that all messages share are on the send span, those that differ are on its links.
     /// The [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) of a message, or its error, is on
     /// its create span.
@@ -107,50 +111,104 @@ impl Producer {
         &self,
         messages: impl IntoIterator<Item = Publish<'a>>,
     ) -> impl Future<Output = Vec<lapin::Result<Confirmation>>> {
-        let called = Context::current();
-        let mut messages: Vec<_> = messages.into_iter().collect();
-        async move {
-            let mut sending = self.start_batch(ambient(called), &mut messages);
-            let addresses: Vec<_> = messages.iter().map(Publish::address).collect();
-            let mut written = Vec::with_capacity(messages.len());
-            for (index, message) in messages.into_iter().enumerate() {
-                if self.takes_messages() {
-                    sending.handed_over(index);
-                }
-                let confirm = self.channel.basic_publish(
-                    message.exchange,
-                    message.routing_key,
-                    message.options,
-                    message.payload,
-                    message.properties,
-                );
-                written.push(counted(&mut sending, index, confirm.await));
+        let messages = messages.into_iter().collect();
+        self.publish_together(Context::current(), messages, None)
+    }
+
+    /// Publishes messages as [`publish_batch`](Self::publish_batch) does, each created in a context
+    /// of its own, for a service that forwards in batches: trace, tracestate and baggage of each
+    /// origin go on.
+    ///
+    /// The create span of a message is a child of the span in its context, and the message carries
+    /// the baggage of that context and none of what is current at the call: all is as for
+    /// [`basic_publish`](Self::basic_publish) in that context, and an empty context is an empty one.
+    /// The `publish {destination}` span is a child of what is current at the call. With
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, a message carries the context that
+    /// is given with it, to which the send span links; with one that has no span, it carries the
+    /// context of the send span.
+    ///
+    /// ```
+    /// use lapin::message::Delivery;
+    /// use otel_messaging::{Batch, amqp};
+    ///
+    /// async fn forward(producer: &amqp::Producer, orders: &Batch<Delivery>) -> anyhow::Result<()> {
+    ///     orders
+    ///         .process(async |orders| -> anyhow::Result<()> {
+    ///             let bills = orders.iter().map(|order| {
+    ///                 let bill = amqp::Publish::new("", "bills", &order.data);
+    ///                 (order.creation_context().clone(), bill)
+    ///             });
+    ///             for result in producer.publish_batch_with_contexts(bills).await {
+    ///                 anyhow::ensure!(result?.is_ack(), "the broker refused a bill");
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish_batch`](Self::publish_batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`publish_batch`](Self::publish_batch).
+    pub fn publish_batch_with_contexts<'a>(
+        &self,
+        messages: impl IntoIterator<Item = (Context, Publish<'a>)>,
+    ) -> impl Future<Output = Vec<lapin::Result<Confirmation>>> {
+        let (contexts, messages) = messages.into_iter().unzip();
+        self.publish_together(Context::current(), messages, Some(contexts))
+    }
+
+    async fn publish_together(
+        &self,
+        called: Context,
+        mut messages: Vec<Publish<'_>>,
+        own: Option<Vec<Context>>,
+    ) -> Vec<lapin::Result<Confirmation>> {
+        let contexts = Contexts::new(ambient(called), own);
+        let mut sending = self.start_batch(&contexts, &mut messages);
+        let addresses: Vec<_> = messages.iter().map(Publish::address).collect();
+        let mut written = Vec::with_capacity(messages.len());
+        for (index, message) in messages.into_iter().enumerate() {
+            if self.takes_messages() {
+                sending.handed_over(index);
             }
-            let mut confirms = Confirms {
-                sending,
-                addresses,
-                results: Vec::with_capacity(written.len()),
-            };
-            for (index, confirm) in written.into_iter().enumerate() {
-                let result = match confirm {
-                    Ok(confirm) => counted(&mut confirms.sending, index, confirm.await),
-                    Err(error) => Err(error),
-                };
-                confirms.results.push(result);
-            }
-            confirms.count();
-            mem::take(&mut confirms.results)
+            let confirm = self.channel.basic_publish(
+                message.exchange,
+                message.routing_key,
+                message.options,
+                message.payload,
+                message.properties,
+            );
+            written.push(counted(&mut sending, index, confirm.await));
         }
+        let mut confirms = Confirms {
+            sending,
+            addresses,
+            results: Vec::with_capacity(written.len()),
+        };
+        for (index, confirm) in written.into_iter().enumerate() {
+            let result = match confirm {
+                Ok(confirm) => counted(&mut confirms.sending, index, confirm.await),
+                Err(error) => Err(error),
+            };
+            confirms.results.push(result);
+        }
+        confirms.count();
+        mem::take(&mut confirms.results)
     }
 
     /// Starts the spans and gives each message its context.
-    fn start_batch(&self, ambient: Context, messages: &mut [Publish<'_>]) -> SendingBatch {
+    fn start_batch(&self, contexts: &Contexts, messages: &mut [Publish<'_>]) -> SendingBatch {
         let outgoing = messages.iter().map(|message| {
             let address = (&message.exchange, &message.routing_key);
             OutgoingMessage::new(self, address, message.payload, &message.properties)
         });
         let mut outgoing: Vec<_> = outgoing.collect();
-        let sending = SendingBatch::start(&self.client, "publish", ambient, &mut outgoing);
+        let sending = SendingBatch::start(&self.client, "publish", contexts, &mut outgoing);
         let changed = outgoing.into_iter().map(|one| one.headers.changed());
         let changed: Vec<_> = changed.collect();
         for (message, changed) in messages.iter_mut().zip(changed) {

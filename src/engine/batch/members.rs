@@ -72,6 +72,8 @@ impl<'a> BatchMembers<'a> {
         let links = links_to(carried.creation, carried.conflicting, incoming);
         let mut own = Vec::new();
         message.own_attributes(rule, &mut |one| own.push(one));
+        let baggage = message.shown_baggage().into_iter();
+        own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
         place.number = message.message().number();
         self.members.add(place, own, links);
     }

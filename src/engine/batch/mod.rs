@@ -89,8 +89,9 @@ impl<M: Message> Batch<M> {
     /// [a single message](crate::Received::process).
     ///
     /// What the handler sends belongs to the batch's span. To send in the trace of one message
-    /// instead, use its creation context; to give one message a span of its own, in its own trace,
-    /// call its `process`:
+    /// instead, use its creation context, also for each of many that are sent under one call
+    /// (`send_batch_with_contexts` of Kafka's producer, `publish_batch_with_contexts` of the others);
+    /// to give one message a span of its own, in its own trace, call its `process`:
     ///
     /// ```
     /// # #[cfg(feature = "kafka")] mod example {
@@ -221,6 +222,7 @@ impl<M: Message> Batch<M> {
         };
         let destination = client.common_destination(destinations(), without);
         let partitions = self.messages().map(|one| one.message().partition());
+        let baggage = client.shown_baggage_of_all(self.messages().map(Received::shown_baggage));
         let operation = Operation {
             client,
             operation_type,
@@ -231,6 +233,7 @@ impl<M: Message> Batch<M> {
             destination: destination.as_ref(),
             partition: common_partition(destinations().zip(partitions)),
             batch: Some(self.messages().count()),
+            baggage: baggage.as_ref(),
         };
         let is_needed = destinations().any(|one| Refused::is_needed(ambient, one));
         let members = |most_origins| {

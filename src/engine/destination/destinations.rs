@@ -1,28 +1,22 @@
 //! The destinations that a client remembers, and how many of them may have a name.
 
-use std::collections::{HashMap, HashSet};
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use opentelemetry::StringValue;
-
 use super::Destination;
-
-/// Destinations of one generation. There are two, so that a client remembers at most twice as many.
-const GENERATION: usize = 500;
+use crate::engine::few::{Few, Generations};
+use crate::engine::shown_baggage::FewCombinations;
 
 /// The destinations that a client remembers.
 ///
 /// Those that are asked for stay; of the others, such as a subject for each order, the rules are
-/// looked up again. Names come from messages, so that there may be any number: those met first may
-/// stand where names have to be few, and of the others those that stay in use, as many again, so that
-/// what comes first cannot take the place of what matters for ever. That is all for the life of the
-/// client. A template that many share counts once, and one that the policy sets not at all.
+/// looked up again. Names come from messages, so that there may be any number, and those that stand
+/// where names have to be few are counted. A template that many share counts once, and one that the
+/// policy sets not at all.
 #[derive(Debug)]
 pub(in crate::engine) struct Destinations {
     names: Arc<Names>,
-    generations: RwLock<Generations>,
+    generations: RwLock<Generations<Arc<Destination>>>,
 }
 
 /// What stands where names have to be few, of one client or of several that are one for the user.
@@ -31,20 +25,8 @@ pub(crate) struct Names {
     max: usize,
     is_told: AtomicBool,
     few: RwLock<Few>,
-}
-
-#[derive(Debug, Default)]
-struct Few {
-    few: HashSet<StringValue>,
-    /// How many of them are there because they stayed in use.
-    late: usize,
-}
-
-#[derive(Debug, Default)]
-struct Generations {
-    young: HashMap<Box<str>, Arc<Destination>>,
-    /// The generation before: who is not asked for again while the young one grows is forgotten.
-    old: HashMap<Box<str>, Arc<Destination>>,
+    /// And what metrics may have of baggage.
+    baggage: FewCombinations,
 }
 
 impl Destinations {
@@ -59,6 +41,10 @@ impl Destinations {
         self.names.max
     }
 
+    pub(in crate::engine) fn few_of_baggage(&self) -> &FewCombinations {
+        &self.names.baggage
+    }
+
     /// The destination of this name, by `look_up` where it is not remembered. The first that nothing
     /// may stand for where names have to be few is `limited`.
     pub(in crate::engine) fn get(
@@ -68,7 +54,7 @@ impl Destinations {
         limited: impl FnOnce(&Destination),
     ) -> Arc<Destination> {
         let generations = self.read();
-        if let Some(destination) = generations.young.get(name) {
+        if let Some(destination) = generations.get(name) {
             return Arc::clone(destination);
         }
         drop(generations);
@@ -76,10 +62,10 @@ impl Destinations {
         // Nobody else shall wait for it.
         let mut destination = look_up();
         let mut generations = self.write();
-        let is_kept = generations.old.remove(name).is_some();
+        let is_kept = generations.take_old(name);
         destination.is_one_too_many = !self.names.lets(&destination, is_kept);
         let destination = Arc::new(destination);
-        generations.remember(name, &destination);
+        generations.remember(name, Arc::clone(&destination));
         drop(generations);
         self.warn_of_limit(&destination, limited);
         destination
@@ -104,12 +90,12 @@ impl Destinations {
 
     // What is behind the lock is whole at any time, so that a panic elsewhere does no harm.
 
-    fn read(&self) -> RwLockReadGuard<'_, Generations> {
+    fn read(&self) -> RwLockReadGuard<'_, Generations<Arc<Destination>>> {
         let generations = self.generations.read();
         generations.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Generations> {
+    fn write(&self) -> RwLockWriteGuard<'_, Generations<Arc<Destination>>> {
         let generations = self.generations.write();
         generations.unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +107,7 @@ impl Names {
             max,
             is_told: AtomicBool::new(false),
             few: RwLock::default(),
+            baggage: FewCombinations::at_most(max),
         })
     }
 
@@ -134,11 +121,7 @@ impl Names {
             return true;
         }
         let few = self.few.read();
-        if few
-            .unwrap_or_else(PoisonError::into_inner)
-            .few
-            .contains(name)
-        {
+        if few.unwrap_or_else(PoisonError::into_inner).contains(name) {
             return true;
         }
         let few = self.few.write();
@@ -147,38 +130,15 @@ impl Names {
     }
 }
 
-impl Few {
-    fn lets(&mut self, name: &StringValue, max: usize, is_kept: bool) -> bool {
-        if self.few.contains(name) {
-            return true;
-        }
-        let first = self.few.len().saturating_sub(self.late);
-        if first >= max {
-            if !is_kept || self.late >= max {
-                return false;
-            }
-            self.late += 1;
-        }
-        self.few.insert(name.clone());
-        true
-    }
-}
-
-impl Generations {
-    fn remember(&mut self, name: &str, destination: &Arc<Destination>) {
-        if self.young.len() >= GENERATION {
-            self.old = mem::take(&mut self.young);
-        }
-        self.young.insert(name.into(), Arc::clone(destination));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
+    use opentelemetry::StringValue;
+
     use super::*;
     use crate::engine::destination::Name;
+    use crate::engine::few::GENERATION;
     use crate::policy::Rule;
 
     struct Client {
@@ -209,8 +169,7 @@ mod tests {
         }
 
         fn remembered(&self) -> usize {
-            let generations = self.destinations.read();
-            generations.young.len() + generations.old.len()
+            self.destinations.read().len()
         }
     }
 
@@ -270,7 +229,7 @@ mod tests {
         }
 
         assert_eq!(named.len(), 2);
-        assert_eq!(destinations.read().young.len(), 0);
+        assert_eq!(destinations.read().len(), 0);
     }
 
     #[test]

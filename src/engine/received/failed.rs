@@ -37,6 +37,7 @@ pub(crate) fn receive_failed(
         destination: destination.as_ref(),
         partition: source.partition(),
         batch,
+        baggage: None,
     };
     if operation.is_wanted() {
         let inside = ParentAndLinks::inside(current);

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
-use self::carried::{extract, incoming, refused};
+use self::carried::{Creation, extract, incoming, refused};
 pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
@@ -39,7 +39,7 @@ pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
     destination: OnceLock<Arc<Destination>>,
-    context: OnceLock<Context>,
+    creation: OnceLock<Creation>,
     /// The creation context that it names, and another one that it also does.
     named: OnceLock<[Option<SpanContext>; 2]>,
     delivered: Delivered,
@@ -71,7 +71,7 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(source),
             destination: OnceLock::new(),
-            context: OnceLock::new(),
+            creation: OnceLock::new(),
             named: OnceLock::new(),
             processed_in: Mutex::default(),
             is_reported: AtomicBool::new(false),
@@ -96,7 +96,7 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(&self.source),
             destination: self.destination.clone(),
-            context: self.context.clone(),
+            creation: self.creation.clone(),
             named: self.named.clone(),
             delivered: self.delivered,
             processed_in: Mutex::new(self.processed_in()),
@@ -123,6 +123,7 @@ impl<M: Message> Received<M> {
             destination: Some(destination),
             partition: self.message.partition(),
             batch: None,
+            baggage: self.shown_baggage(),
         };
         client.telemetry.measure(|instruments| {
             instruments.consumed(&operation, 1);
@@ -154,21 +155,7 @@ impl<M: Message> Received<M> {
     /// The creation context, as a remote span, with the message's baggage, as far as the
     /// [`policy`](crate::policy) accepts them. Empty if there are none, or none that can be read.
     pub fn creation_context(&self) -> &Context {
-        self.context.get_or_init(|| {
-            let destination = self.destination();
-            let rule = &destination.rule;
-            let carried = extract(&self.message, &self.source, &Context::new(), rule);
-            let incoming = self.incoming(rule);
-            let refused = refused(&Context::new(), &carried, incoming, destination);
-            let context = match incoming {
-                Incoming::Continue | Incoming::LinkOnly => carried.context,
-                Incoming::Restart | Incoming::Ignore => Context::new(),
-            };
-            match refused {
-                Some(refused) => refused.put_into(context),
-                None => context,
-            }
-        })
+        &self.creation().context
     }
 
     /// Processes the message in a `process {destination}` span, and returns what the handler
@@ -288,6 +275,7 @@ impl<M: Message> Received<M> {
             destination: Some(destination),
             partition: self.message.partition(),
             batch: None,
+            baggage: self.shown_baggage(),
         };
         let rule = &destination.rule;
         let incoming = self.incoming(rule);

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use opentelemetry::Context;
 use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
 
-use super::carried::{extract, incoming};
+use super::carried::{extract, incoming, shown_baggage};
 use super::sealed::MessageSource as _;
 use super::{Message, Received};
 use crate::engine::destination::Destination;
@@ -36,12 +36,15 @@ impl<M: Message> Received<M> {
         operation_name: &'static str,
         ambient: &Context,
     ) -> StartedOperation {
-        let operation = operation(
-            &self.message,
-            &self.source,
-            self.destination(),
-            operation_name,
-        );
+        let operation = Operation {
+            baggage: self.shown_baggage(),
+            ..operation(
+                &self.message,
+                &self.source,
+                self.destination(),
+                operation_name,
+            )
+        };
         start(&operation, self.processed_in(), ambient, |rule| {
             let [creation, conflicting] = self.named().clone();
             links_to(creation, conflicting, self.incoming(rule))
@@ -63,7 +66,16 @@ pub(crate) fn start_settle<M: Message>(
     ambient: &Context,
 ) -> StartedOperation {
     let destination = message.destination(source);
-    let operation = operation(message, source, &destination, operation_name);
+    let rule = &destination.rule;
+    let baggage = rule.shows_baggage().then(|| {
+        let carried = extract(message, source, &Context::new(), rule);
+        shown_baggage(source.client(), rule, &carried, incoming(message, rule))
+    });
+    let baggage = baggage.flatten();
+    let operation = Operation {
+        baggage: baggage.as_ref(),
+        ..operation(message, source, &destination, operation_name)
+    };
     start(&operation, processed_in, ambient, |rule| {
         let carried = extract(message, source, &Context::new(), rule);
         links_to(
@@ -87,6 +99,7 @@ fn operation<'a, M: Message>(
         destination: Some(destination),
         partition: message.partition(),
         batch: None,
+        baggage: None,
     }
 }
 

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::Link;
-use opentelemetry::{Context, KeyValue};
 
-use super::creating::{Creating, Creation};
+use super::contexts::Contexts;
+use super::creating::{Created, Creating, Creation};
 use super::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
@@ -15,6 +16,7 @@ use crate::engine::in_common::{InCommon, MessageLinks, Place, common_partition};
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::propagation::Problem;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::engine::span::StartedOperation;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::of_error;
@@ -39,6 +41,8 @@ pub(crate) struct SendingBatch {
 struct SentMessage {
     destination: Arc<Destination>,
     partition: Option<i32>,
+    recorded: Record,
+    baggage: Option<Arc<ShownBaggage>>,
     /// It is larger than it was given.
     is_larger: bool,
     /// The client has taken it, and it is not counted yet.
@@ -52,7 +56,8 @@ impl SendingBatch {
     /// Starts the operation and gives each message its context.
     ///
     /// Each message has a create span, whose context it carries, and the send span links to all; or
-    /// without create spans each carries that of the send span. A context that is to be kept stays.
+    /// without create spans each carries that of the send span, or the one that was given for it. A
+    /// context that is to be kept stays.
     /// What all messages say of themselves is on the send span, what differs on the links.
     ///
     /// Spec: [messaging-spans § Producer spans].
@@ -61,31 +66,35 @@ impl SendingBatch {
     pub(crate) fn start<M: Outgoing>(
         client: &Arc<Client>,
         operation_name: &'static str,
-        ambient: Context,
+        contexts: &Contexts,
         messages: &mut [M],
     ) -> Self {
-        if messages.is_empty() || ambient.is_telemetry_suppressed() {
+        if messages.is_empty() || contexts.ambient.is_telemetry_suppressed() {
             return Self::default();
         }
-        let is_off = |one: &M| one.destination().rule.recorded() == Record::Off;
-        if messages.iter().all(is_off) {
-            for message in messages {
-                Creating::new(client, message).strip(&ambient, message);
+        let is_off = |(index, message): (usize, &M)| {
+            let rule = &message.destination().rule;
+            contexts.of(index).recorded(rule) == Record::Off
+        };
+        if messages.iter().enumerate().all(is_off) {
+            for (index, message) in messages.iter_mut().enumerate() {
+                Creating::new(client, message).strip(contexts.of(index), message);
             }
             return Self::default();
         }
-        let created: Vec<_> = messages
-            .iter_mut()
-            .map(|message| Creating::new(client, message).create(&ambient, message))
-            .collect();
-        let (created, links): (Vec<_>, Vec<_>) = created.into_iter().unzip();
-        let takes_ours = |context: &Creation| matches!(context, Creation::Send(_));
+        let created = messages.iter_mut().enumerate().map(|(index, message)| {
+            Creating::new(client, message).create(contexts.of(index), message)
+        });
+        let mut created: Vec<_> = created.collect();
+        let takes_ours = |one: &Created| matches!(one.creation, Creation::Send(_));
         let destinations = messages.iter().map(Outgoing::destination);
         let without = |left_out| {
             let messages = messages.iter();
             messages.map(move |message| message.destination_without(left_out))
         };
         let destination = client.common_destination(destinations, without);
+        let shown = created.iter().map(|one| one.baggage.as_ref());
+        let baggage = client.shown_baggage_of_all(shown);
         let operation = Operation {
             client,
             operation_type: match created.iter().any(takes_ours) {
@@ -100,21 +109,25 @@ impl SendingBatch {
                     .map(|message| (message.destination(), message.partition())),
             ),
             batch: Some(messages.len()),
+            baggage: baggage.as_ref(),
         };
-        let (links, in_common) = parted(&operation, messages, links);
+        let (links, in_common) = parted(&operation, messages, &mut created);
         let parent_and_links = ParentAndLinks {
-            parent: ambient.clone(),
+            parent: contexts.ambient.clone(),
             links,
             beside: None,
         };
         let started = StartedOperation::start(&operation, parent_and_links, |set| {
-            let in_common = in_common.unwrap_or_else(|| of_all(&operation, messages));
+            let in_common = in_common.unwrap_or_else(|| of_all(&operation, messages, &created));
             in_common.into_iter().for_each(set);
         });
-        let sent = messages.iter_mut().zip(created);
-        let sent = sent.map(|(message, creation)| {
-            let (is_larger, created) = creation.sent(&started, &ambient, message);
+        let sent = messages.iter_mut().zip(created).enumerate();
+        let sent = sent.map(|(index, (message, one))| {
+            let (recorded, baggage) = (one.recorded, one.baggage);
+            let (is_larger, created) = one.creation.sent(&started, contexts.of(index), message);
             SentMessage {
+                recorded,
+                baggage,
                 destination: Arc::clone(message.destination()),
                 partition: message.partition(),
                 is_larger,
@@ -151,7 +164,7 @@ impl SendingBatch {
         };
         if started.is_recording() || message.created.is_some() {
             let rule = &message.destination.rule;
-            let wants_spans = rule.recorded() == Record::Full;
+            let wants_spans = message.recorded == Record::Full;
             let own = attributes(rule).into_iter().filter(|_| wants_spans);
             let mut own: Vec<_> = own.collect();
             let mut number = number.filter(|_| wants_spans);
@@ -188,10 +201,8 @@ impl SendingBatch {
         }
         self.count(index, Some(of_error(error_type.clone())));
         // What a message must not be recorded with, the span of all does not have either.
-        let is_recorded = self.messages.get(index).is_none_or(|message| {
-            let rule = &message.destination.rule;
-            rule.recorded() == Record::Full
-        });
+        let message = self.messages.get(index);
+        let is_recorded = message.is_none_or(|message| message.recorded == Record::Full);
         if let Some(started) = &mut self.started
             && !started.has_failed()
         {
@@ -245,9 +256,10 @@ impl SendingBatch {
             destination: Some(&message.destination),
             partition: message.partition,
             batch: None,
+            baggage: message.baggage.as_ref(),
             ..started.operation()
         };
-        if message.destination.rule.recorded() != Record::Off {
+        if message.recorded != Record::Off {
             let telemetry = &started.client().telemetry;
             telemetry.measure(|instruments| instruments.sent(&operation, error));
         }
@@ -271,12 +283,14 @@ impl Drop for SendingBatch {
     }
 }
 
-/// What a message says of itself, if its rule wants spans at all.
-fn own(operation: &Operation<'_>, message: &impl Outgoing) -> Vec<KeyValue> {
-    match message.destination().rule.recorded() {
+/// What a message says of itself, if a span may say it at all.
+fn own(operation: &Operation<'_>, message: &impl Outgoing, created: &Created) -> Vec<KeyValue> {
+    match created.recorded {
         Record::Full => {
             let mut own = Vec::new();
             message.own_attributes(&operation.client.telemetry, &mut |one| own.push(one));
+            let baggage = created.baggage.iter();
+            own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
             own
         }
         _ => Vec::new(),
@@ -288,29 +302,34 @@ fn own(operation: &Operation<'_>, message: &impl Outgoing) -> Vec<KeyValue> {
 fn parted(
     operation: &Operation<'_>,
     messages: &[impl Outgoing],
-    links: Vec<Vec<Link>>,
+    created: &mut [Created],
 ) -> (Vec<Link>, Option<Vec<KeyValue>>) {
-    if links.iter().all(Vec::is_empty) {
+    if created.iter().all(|one| one.links.is_empty()) {
         return (Vec::new(), None);
     }
     let mut members = MessageLinks::new(operation);
-    for (message, links) in messages.iter().zip(links) {
+    for (message, created) in messages.iter().zip(created) {
         let place = Place {
             destination: message.destination(),
             partition: message.partition(),
             number: None,
         };
-        members.add(place, own(operation, message), links);
+        let links = mem::take(&mut created.links);
+        members.add(place, own(operation, message, created), links);
     }
     let (links, in_common) = members.parted();
     (links, Some(in_common))
 }
 
 /// What all messages say of themselves.
-fn of_all(operation: &Operation<'_>, messages: &[impl Outgoing]) -> Vec<KeyValue> {
+fn of_all(
+    operation: &Operation<'_>,
+    messages: &[impl Outgoing],
+    created: &[Created],
+) -> Vec<KeyValue> {
     let mut in_common = InCommon::default();
-    for message in messages {
-        in_common.add(&own(operation, message));
+    for (message, created) in messages.iter().zip(created) {
+        in_common.add(&own(operation, message, created));
     }
     in_common.attributes_of_all(messages.len())
 }

@@ -1,16 +1,20 @@
 //! What a message to be sent carries already, and what may become of it.
 
+use std::sync::Arc;
+
 use opentelemetry::Context;
 use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::trace::{Link, TraceContextExt as _};
 
 use super::outgoing::Outgoing;
+use crate::engine::client::Client;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{ParentAndLinks, untrusted};
 use crate::engine::propagation::{
     Carried, CarriedHeaders, Extracted, Headers, HeadersMut, Injected,
 };
 use crate::engine::refused::Refused;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::policy::{self, Incoming, Rule};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::{active_span, copied};
@@ -114,6 +118,25 @@ impl CarriedContext {
             Some(baggage) => context.with_baggage(baggage),
             None => context.clone(),
         }
+    }
+
+    /// What is seen of the baggage that the message is sent with, in a context that is its own, or in
+    /// that of a span inside `ambient`.
+    pub(super) fn shown_baggage(
+        &self,
+        client: &Client,
+        rule: &Rule,
+        ambient: &Context,
+        is_kept: bool,
+    ) -> Option<Arc<ShownBaggage>> {
+        if !rule.shows_baggage() {
+            return None;
+        }
+        let parent = match is_kept {
+            true => self.extracted.context.clone(),
+            false => self.parent(ambient),
+        };
+        client.shown_baggage(rule, parent.baggage(), |member| rule.sends(member))
     }
 
     /// Parent and links of a span that sends or creates the message.

@@ -1,19 +1,31 @@
 //! Giving the messages of a batch their context.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{Link, TraceContextExt as _};
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
 
 use super::carried::{CarriedContext, strip};
+use super::contexts::Current;
 use super::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::engine::span::StartedOperation;
 use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::context::active_span;
+
+/// What is known of a message when it is created.
+pub(super) struct Created {
+    pub(super) creation: Creation,
+    /// What the send span links to for it.
+    pub(super) links: Vec<Link>,
+    pub(super) recorded: Record,
+    /// What is seen of the baggage that it is sent with.
+    pub(super) baggage: Option<Arc<ShownBaggage>>,
+}
 
 /// Where the context of a message comes from.
 pub(super) enum Creation {
@@ -34,7 +46,7 @@ impl Creation {
     pub(super) fn sent(
         self,
         started: &StartedOperation,
-        ambient: &Context,
+        current: Current<'_>,
         message: &mut impl Outgoing,
     ) -> (bool, Option<StartedOperation>) {
         match self {
@@ -47,9 +59,15 @@ impl Creation {
                     batch: None,
                     ..started.operation()
                 };
-                let context = started.context();
-                let both = carried.with_baggage(context, ambient);
-                let context = both.as_ref().unwrap_or(context);
+                let ambient = current.context;
+                let of_span = match started.span_context() {
+                    _ if !current.is_own => Cow::Borrowed(started.context()),
+                    // Of what is current at the call, the message has nothing but the span.
+                    Some(span) => Cow::Owned(ambient.with_remote_span_context(span)),
+                    None => Cow::Borrowed(ambient),
+                };
+                let both = carried.with_baggage(&of_span, ambient);
+                let context = both.as_ref().unwrap_or(&of_span);
                 let left = carried.headers(ambient);
                 let injected = carried.inject(&operation, context, left, message);
                 (injected.has_written, None)
@@ -82,38 +100,56 @@ impl<'a> Creating<'a> {
             destination: Some(&self.destination),
             partition: self.partition,
             batch: None,
+            baggage: None,
         }
     }
 
     /// Leaves the message alone, but for what must not go out again.
-    pub(super) fn strip(&self, ambient: &Context, message: &mut impl Outgoing) {
-        strip(&self.operation(), ambient, message);
+    pub(super) fn strip(&self, current: Current<'_>, message: &mut impl Outgoing) {
+        if !current.context.is_telemetry_suppressed() {
+            strip(&self.operation(), current.context, message);
+        }
     }
 
     /// Gives a message its context before the batch is sent, where it gets one then, and the send
     /// span its links.
-    pub(super) fn create(
-        &self,
-        ambient: &Context,
-        message: &mut impl Outgoing,
-    ) -> (Creation, Vec<Link>) {
+    pub(super) fn create(&self, current: Current<'_>, message: &mut impl Outgoing) -> Created {
         let operation = self.operation();
         let telemetry = &self.client.telemetry;
         let rule = operation.rule();
-        if rule.recorded() == Record::Off {
-            self.strip(ambient, message);
+        let recorded = current.recorded(rule);
+        if recorded == Record::Off {
+            self.strip(current, message);
             let creation = Creation::Elsewhere {
                 is_larger: false,
                 created: None,
             };
-            return (creation, Vec::new());
+            return Created {
+                creation,
+                links: Vec::new(),
+                recorded,
+                baggage: None,
+            };
         }
+        let ambient = current.context;
         let carried = CarriedContext::read(telemetry, rule, ambient, message.headers());
         let is_kept = telemetry.keeps_existing_context && carried.can_be_kept();
-        // The one span that there is then can be in one trace only, and where none is active in none
-        // of those that the messages carry.
-        let goes_on =
-            !operation.has_span() && active_span(ambient).is_none() && carried.continues();
+        let baggage = carried.shown_baggage(self.client, rule, ambient, is_kept);
+        let created = |creation, links| Created {
+            creation,
+            links,
+            recorded,
+            baggage: baggage.clone(),
+        };
+        let active = active_span(ambient);
+        // The one span that there is then can be in one trace only: in none of those that were given
+        // for messages, and where none is active in none of those that they carry.
+        let goes_on = !operation.has_span()
+            && match &active {
+                Some(_) => current.is_own,
+                // Without any span of ours, an empty context that was given stays empty.
+                None => carried.continues() || (current.is_own && recorded != Record::Full),
+            };
         if is_kept || goes_on {
             let injected = if is_kept {
                 carried.keep(&operation, message)
@@ -125,25 +161,40 @@ impl<'a> Creating<'a> {
                 is_larger: injected.has_written,
                 created: None,
             };
-            return (creation, carried.links(ambient));
+            let mut links = carried.links(ambient);
+            if let Some(own) = active.filter(|_| current.is_own && !is_kept) {
+                // What the message carries now, unless it has done so before.
+                if !links.iter().any(|link| is_one(&link.span_context, &own)) {
+                    links.insert(0, Link::with_context(own));
+                }
+            }
+            return created(creation, links);
         }
         if !operation.has_span() {
             let links = carried.links(ambient);
-            return (Creation::Send(carried), links);
+            return created(Creation::Send(carried), links);
         }
         let parent_and_links = carried.parent_and_links(ambient);
-        let mut created = StartedOperation::start(&operation, parent_and_links, |set| {
+        let operation = Operation {
+            baggage: baggage.as_ref(),
+            ..operation
+        };
+        let mut started = StartedOperation::start(&operation, parent_and_links, |set| {
             message.own_attributes(telemetry, set);
         });
-        let context = created.context();
+        let context = started.context();
         let link = Link::with_context(context.span().span_context().clone());
         let left = carried.headers(ambient);
         let injected = carried.inject(&operation, context, left, message);
-        created.end_now();
+        started.end_now();
         let creation = Creation::Elsewhere {
             is_larger: injected.has_written,
-            created: created.is_recording().then_some(created),
+            created: started.is_recording().then_some(started),
         };
-        (creation, vec![link])
+        created(creation, vec![link])
     }
+}
+
+fn is_one(context: &SpanContext, other: &SpanContext) -> bool {
+    (context.trace_id(), context.span_id()) == (other.trace_id(), other.span_id())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 mod carried;
+mod contexts;
 mod creating;
 mod outgoing;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use opentelemetry::{Context, KeyValue};
 
 use self::carried::{CarriedContext, strip};
+pub(crate) use self::contexts::Contexts;
 pub(crate) use self::outgoing::Outgoing;
 use crate::engine::client::Client;
 use crate::engine::operation::Operation;
@@ -62,6 +64,7 @@ impl Sending {
             destination: Some(&destination),
             partition: message.partition(),
             batch: None,
+            baggage: None,
         };
         let telemetry = &client.telemetry;
         let rule = operation.rule();
@@ -71,11 +74,13 @@ impl Sending {
         }
         let carried = CarriedContext::read(telemetry, rule, &ambient, message.headers());
         let is_kept = telemetry.keeps_existing_context && carried.can_be_kept();
+        let baggage = carried.shown_baggage(client, rule, &ambient, is_kept);
         let operation = Operation {
             operation_type: match is_kept {
                 true => OperationType::SendExisting,
                 false => operation.operation_type,
             },
+            baggage: baggage.as_ref(),
             ..operation
         };
         let parent_and_links = match is_kept {

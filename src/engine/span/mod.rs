@@ -21,6 +21,7 @@ use crate::engine::in_batch::InBatch;
 use crate::engine::links::within_limit;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
+use crate::engine::shown_baggage::ShownBaggage;
 use crate::policy::{Record, Rule};
 use crate::semconv::attributes::{
     EXCEPTION_EVENT, FAN_BACK_LEFT_OUT, FAN_BACK_MESSAGE_COUNT, count, of_error, partition_id,
@@ -40,6 +41,7 @@ pub(crate) struct StartedOperation {
     operation_name: &'static str,
     partition: Option<i32>,
     batch: Option<usize>,
+    baggage: Option<Arc<ShownBaggage>>,
     fan_back: FanBack,
     context: Context,
     /// A span was asked for, whatever came of that.
@@ -131,6 +133,7 @@ impl StartedOperation {
             operation_name: operation.operation_name,
             partition: operation.partition,
             batch: operation.batch,
+            baggage: operation.baggage.cloned(),
             fan_back: FanBack::default(),
             wants_span,
             has_span: span.is_ours,
@@ -234,6 +237,7 @@ impl StartedOperation {
             destination: self.destination.as_ref(),
             partition: self.partition,
             batch: self.batch,
+            baggage: self.baggage.as_ref(),
         }
     }
 

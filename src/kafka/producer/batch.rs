@@ -17,6 +17,7 @@ use super::Producer;
 use super::future::{outgoing, reported};
 use super::sending::is_for_size;
 use crate::engine::ambient::ambient;
+use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
 use crate::kafka::attributes::{ClientInfo, error_type, offset};
 use crate::kafka::carrier::Given;
@@ -33,6 +34,9 @@ where
     /// of kind CLIENT links to all of these and ends with the last delivery report. With
     /// [`create_spans`](crate::policy::Rule::create_spans) off, the send span is of kind PRODUCER
     /// and all records carry its context.
+    ///
+    /// All records are created in what is current; to give each a context of its own, use
+    /// [`send_batch_with_contexts`](Self::send_batch_with_contexts).
     ///
     /// Attributes that all records share are on the send span, those that differ are on its links.
     /// Partition and offset of a record, or its error, are on its create span.
@@ -74,34 +78,104 @@ where
         V: ToBytes + ?Sized + 'a,
         T: Into<Timeout>,
     {
+        let records = records.into_iter().collect();
+        self.send_together(Context::current(), records, None, queue_timeout.into())
+    }
+
+    /// Sends records as [`send_batch`](Self::send_batch) does, each created in a context of its own,
+    /// for a service that forwards in batches: trace, tracestate and baggage of each origin go on.
+    ///
+    /// The create span of a record is a child of the span in its context, and the record carries the
+    /// baggage of that context and none of what is current at the call: all is as for
+    /// [`send`](Self::send) in that context, and an empty context is an empty one. The `send {topic}`
+    /// span is a child of what is current at the call. With
+    /// [`create_spans`](crate::policy::Rule::create_spans) off, a record carries the context that is
+    /// given with it, to which the send span links; with one that has no span, it carries the
+    /// context of the send span.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use otel_messaging::{Batch, kafka};
+    /// use rdkafka::message::{BorrowedMessage, Message as _};
+    /// use rdkafka::producer::FutureRecord;
+    ///
+    /// async fn forward(
+    ///     producer: &kafka::Producer,
+    ///     orders: &Batch<BorrowedMessage<'_>>,
+    /// ) -> anyhow::Result<()> {
+    ///     orders
+    ///         .process(async |orders| -> anyhow::Result<()> {
+    ///             let bills = orders.iter().map(|order| {
+    ///                 let bill = order.payload().unwrap_or_default();
+    ///                 let record = FutureRecord::to("bills").key("42").payload(bill);
+    ///                 (order.creation_context().clone(), record)
+    ///             });
+    ///             for result in producer.send_batch_with_contexts(bills, Duration::from_secs(5)).await {
+    ///                 result.map_err(|(error, _)| error)?;
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`send_batch`](Self::send_batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`send_batch`](Self::send_batch).
+    pub fn send_batch_with_contexts<'a, K, V, T>(
+        &self,
+        records: impl IntoIterator<Item = (Context, FutureRecord<'a, K, V>)>,
+        queue_timeout: T,
+    ) -> impl Future<Output = Vec<OwnedDeliveryResult>>
+    where
+        K: ToBytes + ?Sized + 'a,
+        V: ToBytes + ?Sized + 'a,
+        T: Into<Timeout>,
+    {
+        let (contexts, records) = records.into_iter().unzip();
         let called = Context::current();
-        let mut records: Vec<_> = records.into_iter().collect();
-        let queue_timeout = queue_timeout.into();
-        async move {
-            self.info.learn_cluster_id(self.client.client());
-            let mut batch = SendingRecords::start(&self.info, ambient(called), &mut records);
-            let mut results = Vec::with_capacity(records.len());
-            for (index, record) in records.into_iter().enumerate() {
-                results.push(match self.queue(record, queue_timeout).await {
-                    Ok(delivery) => {
-                        batch.sending.handed_over(index);
-                        batch.awaited.push_back((index, delivery));
-                        None
-                    }
-                    Err(refused) => Some(batch.end(index, Err(refused))),
-                });
-            }
-            while let Some((index, delivery)) = batch.awaited.front_mut() {
-                let (index, report) = (*index, reported(delivery).await);
-                batch.awaited.pop_front();
-                let result = batch.end(index, report);
-                if let Some(place) = results.get_mut(index) {
-                    *place = Some(result);
+        self.send_together(called, records, Some(contexts), queue_timeout.into())
+    }
+
+    async fn send_together<K, V>(
+        &self,
+        called: Context,
+        mut records: Vec<FutureRecord<'_, K, V>>,
+        own: Option<Vec<Context>>,
+        queue_timeout: Timeout,
+    ) -> Vec<OwnedDeliveryResult>
+    where
+        K: ToBytes + ?Sized,
+        V: ToBytes + ?Sized,
+    {
+        self.info.learn_cluster_id(self.client.client());
+        let contexts = Contexts::new(ambient(called), own);
+        let mut batch = SendingRecords::start(&self.info, &contexts, &mut records);
+        let mut results = Vec::with_capacity(records.len());
+        for (index, record) in records.into_iter().enumerate() {
+            results.push(match self.queue(record, queue_timeout).await {
+                Ok(delivery) => {
+                    batch.sending.handed_over(index);
+                    batch.awaited.push_back((index, delivery));
+                    None
                 }
-            }
-            self.info.learn_cluster_id(self.client.client());
-            results.into_iter().flatten().collect()
+                Err(refused) => Some(batch.end(index, Err(refused))),
+            });
         }
+        while let Some((index, delivery)) = batch.awaited.front_mut() {
+            let (index, report) = (*index, reported(delivery).await);
+            batch.awaited.pop_front();
+            let result = batch.end(index, report);
+            if let Some(place) = results.get_mut(index) {
+                *place = Some(result);
+            }
+        }
+        self.info.learn_cluster_id(self.client.client());
+        results.into_iter().flatten().collect()
     }
 }
 
@@ -119,7 +193,7 @@ impl SendingRecords {
     /// Starts the spans and gives each record its context.
     fn start<K, V>(
         info: &Arc<ClientInfo>,
-        ambient: Context,
+        contexts: &Contexts,
         records: &mut [FutureRecord<'_, K, V>],
     ) -> Self
     where
@@ -128,7 +202,7 @@ impl SendingRecords {
     {
         let messages = records.iter_mut().map(|record| outgoing(info, record));
         let mut messages: Vec<_> = messages.collect();
-        let sending = SendingBatch::start(&info.client, "send", ambient, &mut messages);
+        let sending = SendingBatch::start(&info.client, "send", contexts, &mut messages);
         let given = records.iter_mut().zip(messages).map(|(record, message)| {
             let (sent, given) = message.into_headers();
             record.headers = sent;

@@ -1,5 +1,6 @@
 //! Sending messages.
 
+mod acks;
 mod batch;
 pub(super) mod jetstream;
 #[cfg(feature = "testing")]

@@ -125,6 +125,21 @@ impl Rule {
         })
     }
 
+    /// Whether anything of baggage is to be seen.
+    pub(crate) const fn shows_baggage(&self) -> bool {
+        self.0.baggage_on_spans.is_some() || self.0.baggage_on_metrics.is_some()
+    }
+
+    /// Whether spans have this member of baggage.
+    pub(crate) fn has_on_spans(&self, member: &str) -> bool {
+        names(self.0.baggage_on_spans.as_deref(), member)
+    }
+
+    /// Whether metrics have it.
+    pub(crate) fn has_on_metrics(&self, member: &str) -> bool {
+        names(self.0.baggage_on_metrics.as_deref(), member)
+    }
+
     pub(crate) fn wants_create_spans(&self) -> bool {
         self.0.create_spans.unwrap_or(true)
     }
@@ -198,5 +213,10 @@ const fn amount(record: &Record) -> u8 {
 }
 
 fn allows(patterns: Option<&[Pattern]>, name: &str) -> bool {
-    patterns.is_none_or(|patterns| patterns.iter().any(|one| one.matches(name)))
+    patterns.is_none() || names(patterns, name)
+}
+
+fn names(patterns: Option<&[Pattern]>, name: &str) -> bool {
+    let mut patterns = patterns.unwrap_or_default().iter();
+    patterns.any(|one| one.matches(name))
 }

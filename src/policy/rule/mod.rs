@@ -59,6 +59,8 @@ use super::pattern::{HeaderPattern, Pattern};
 ///     .template("orders.{id}")
 ///     .message_key(false)
 ///     .capture_headers(["x-tenant"])
+///     .baggage_on_spans(["tenant", "cohort"])
+///     .baggage_on_metrics(["cohort"])
 ///     .unregistered_attributes(true)
 ///     .partition_on_metrics(true)
 ///     .time_in_queue(true)
@@ -144,6 +146,41 @@ impl Rule {
     /// of what the message already carries. Unset: all.
     pub fn send_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.send_baggage = Some(patterns(names));
+        self
+    }
+
+    /// Sets which members of baggage are attributes of spans, by name or pattern: of the accepted
+    /// baggage of a received message, and of the baggage that is sent with one. Unset: none.
+    ///
+    /// The key of the attribute is the name of the member. Spans of creating, sending, receiving,
+    /// processing and settling have it from their start, so that samplers may decide by it. What all
+    /// messages of a batch have in common is on its span once that is recorded, what differs is on
+    /// the links. A span has at most 32 members, with values of at most 256 bytes, in which control
+    /// characters are escaped. Baggage that is left out of a message for its size is shown all the
+    /// same.
+    ///
+    /// Left out are members whose names are longer than 256 bytes or have control characters, and
+    /// those in a namespace of this crate's own attributes, of resources or of OpenTelemetry:
+    /// `messaging`, `otel_messaging`, `kafka`, `rabbitmq`, `nats`, `server`, `error`, `exception`,
+    /// `otel`, `service`, `telemetry`.
+    pub fn baggage_on_spans<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.baggage_on_spans = Some(patterns(names));
+        self
+    }
+
+    /// Sets which members of baggage are attributes of metrics, as
+    /// [`baggage_on_spans`](Self::baggage_on_spans) says for spans. Unset: none.
+    ///
+    /// The counters of messages, the durations and the time in queue have them; those of a batch
+    /// have what all its messages have in common. It costs a series of each metric for each
+    /// combination of values, and for each message a look-up of its combination. Name members of few
+    /// values, such as a cohort: ids of users or of orders make a series each.
+    ///
+    /// A metric has at most 8 members. A client uses at most as many combinations of values as
+    /// [names of destinations](crate::Telemetry::max_destination_names), counted by the same rule.
+    /// Further messages are measured without them, and one warning is logged.
+    pub fn baggage_on_metrics<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.baggage_on_metrics = Some(patterns(names));
         self
     }
 

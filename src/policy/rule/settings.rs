@@ -48,6 +48,8 @@ pub(in crate::policy) struct Settings {
     pub(super) max_age: Option<Duration>,
     pub(super) accept_baggage: Option<Vec<Pattern>>,
     pub(super) send_baggage: Option<Vec<Pattern>>,
+    pub(super) baggage_on_spans: Option<Vec<Pattern>>,
+    pub(super) baggage_on_metrics: Option<Vec<Pattern>>,
     pub(super) max_message_bytes: Option<usize>,
     pub(super) create_spans: Option<bool>,
     pub(super) receive_spans: Option<bool>,
@@ -78,6 +80,8 @@ impl Settings {
         take(&mut self.max_age, &later.max_age);
         take(&mut self.accept_baggage, &later.accept_baggage);
         take(&mut self.send_baggage, &later.send_baggage);
+        take(&mut self.baggage_on_spans, &later.baggage_on_spans);
+        take(&mut self.baggage_on_metrics, &later.baggage_on_metrics);
         take(&mut self.max_message_bytes, &later.max_message_bytes);
         take(&mut self.create_spans, &later.create_spans);
         take(&mut self.receive_spans, &later.receive_spans);
