@@ -42,6 +42,8 @@
 //! - [`Received`], [`Batch`]: a delivered message with its creation context, or many of them.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: the processing of a message, and how it ended.
 //! - [`w3c`]: the propagator, which can also be your global one.
+//! - [`propagators`]: formats of other systems, to be read while they are being migrated.
+//! - [`text`], [`environment`]: context where there are no headers: in a column, in a payload, for a process.
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
 //! - [`guide::what_it_costs`]: the page for whoever has to agree to it.
 //! - `testing`: tests of your handlers, without a broker.
@@ -105,12 +107,15 @@
     )
 )]
 mod engine;
+pub mod environment;
 pub mod guide;
 pub mod policy;
+pub mod propagators;
 #[cfg(feature = "sampler")]
 mod sampler;
 pub mod semconv;
 mod telemetry;
+pub mod text;
 pub mod w3c;
 
 #[cfg(feature = "__internal")]

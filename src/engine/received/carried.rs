@@ -1,6 +1,5 @@
 //! What a received message carries, and how far it is trusted.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
@@ -9,7 +8,6 @@ use opentelemetry::trace::SpanContext;
 
 use super::sealed::MessageSource as _;
 use super::{Message, Received};
-use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
 use crate::engine::propagation::Extracted;
 use crate::engine::refused::Refused;
@@ -17,11 +15,42 @@ use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
 
 impl<M: Message> Received<M> {
+    /// Takes the span of `context`, and its baggage if it has any, for what the message was created in,
+    /// if its headers have no creation context; for a message whose payload names it.
+    ///
+    /// The [`policy`](crate::policy) decides about it as about headers, links and batches have it, and
+    /// the message does not count as one without context. A span of receiving, which ended before, does not link to
+    /// it. Unset: a message without context in its headers has none.
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use otel_messaging::{Received, text, w3c};
+    /// use rdkafka::message::{BorrowedMessage, Message as _};
+    ///
+    /// # struct Order { context: String }
+    /// # fn parse(payload: Option<&[u8]>) -> anyhow::Result<Order> { anyhow::bail!("") }
+    /// # async fn handle(order: &Order) -> anyhow::Result<()> { Ok(()) }
+    /// async fn process(message: Received<BorrowedMessage<'_>>) -> anyhow::Result<()> {
+    ///     let order = parse(message.payload())?;
+    ///     let context = text::extract(&w3c::Propagator::new(), &order.context);
+    ///     let message = message.fallback_context(context);
+    ///     message.process(async |_| handle(&order).await).await
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fallback_context(mut self, context: Context) -> Self {
+        self.fallback = Some(context);
+        self.context.take();
+        self.named.take();
+        self
+    }
+
     /// The contexts that the message names, read once, for who needs nothing else of what it carries.
     pub(super) fn named(&self) -> &[Option<SpanContext>; 2] {
         self.named.get_or_init(|| {
             let rule = &self.destination().rule;
-            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let carried = self.extracted(&Context::new(), rule);
             [carried.creation, carried.conflicting]
         })
     }
@@ -33,7 +62,7 @@ impl<M: Message> Received<M> {
         operation: &Operation<'_>,
         rule: &Rule,
     ) -> Extracted {
-        let carried = extract(&self.message, &self.source, base, rule);
+        let carried = self.extracted(base, rule);
         self.named
             .get_or_init(|| [carried.creation.clone(), carried.conflicting.clone()]);
         let is_told =
@@ -44,20 +73,30 @@ impl<M: Message> Received<M> {
         }
         carried
     }
-}
 
-/// What must not go out again from the handler of a message.
-pub(super) fn refused(
-    ambient: &Context,
-    carried: &Extracted,
-    incoming: Incoming,
-    source: &Arc<Destination>,
-) -> Option<Refused> {
-    Refused::is_needed(ambient, source).then(|| {
-        let mut refused = Refused::default();
-        refused.add(carried, incoming, source);
-        refused
-    })
+    /// The same without a report.
+    pub(super) fn extracted(&self, base: &Context, rule: &Rule) -> Extracted {
+        let carried = extract(&self.message, &self.source, base, rule);
+        match &self.fallback {
+            Some(fallback) => carried.or(fallback, |member| rule.accepts(member)),
+            None => carried,
+        }
+    }
+
+    /// What must not go out again from the handler of the message.
+    pub(super) fn refused(
+        &self,
+        ambient: &Context,
+        carried: &Extracted,
+        incoming: Incoming,
+    ) -> Option<Refused> {
+        let destination = self.destination();
+        Refused::is_needed(ambient, destination).then(|| {
+            let mut refused = Refused::nothing(&self.source.client().telemetry);
+            refused.add(carried, incoming, destination);
+            refused
+        })
+    }
 }
 
 pub(super) fn extract<M: Message>(

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
-use self::carried::{extract, incoming, refused};
+use self::carried::{extract, incoming};
 pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
@@ -39,6 +39,8 @@ pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
     destination: OnceLock<Arc<Destination>>,
+    /// What to take for its creation context where its headers have none.
+    fallback: Option<Context>,
     context: OnceLock<Context>,
     /// The creation context that it names, and another one that it also does.
     named: OnceLock<[Option<SpanContext>; 2]>,
@@ -71,6 +73,7 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(source),
             destination: OnceLock::new(),
+            fallback: None,
             context: OnceLock::new(),
             named: OnceLock::new(),
             processed_in: Mutex::default(),
@@ -96,6 +99,7 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(&self.source),
             destination: self.destination.clone(),
+            fallback: self.fallback.clone(),
             context: self.context.clone(),
             named: self.named.clone(),
             delivered: self.delivered,
@@ -157,9 +161,9 @@ impl<M: Message> Received<M> {
         self.context.get_or_init(|| {
             let destination = self.destination();
             let rule = &destination.rule;
-            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let carried = self.extracted(&Context::new(), rule);
             let incoming = self.incoming(rule);
-            let refused = refused(&Context::new(), &carried, incoming, destination);
+            let refused = self.refused(&Context::new(), &carried, incoming);
             let context = match incoming {
                 Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
@@ -270,7 +274,7 @@ impl<M: Message> Received<M> {
         let incoming = self.incoming(rule);
         if !operation.has_span() {
             let carried = self.carried(&ambient, &operation, rule);
-            let refused = refused(&ambient, &carried, incoming, destination);
+            let refused = self.refused(&ambient, &carried, incoming);
             let mut context = passed_on(ambient, carried, incoming, self.message.is_stored());
             if let Some(refused) = refused {
                 context = refused.put_into(context);
@@ -286,7 +290,7 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &operation, rule);
-        let refused = refused(&ambient, &carried, incoming, destination);
+        let refused = self.refused(&ambient, &carried, incoming);
         let mut parent_and_links = if batch.is_some() && carried.creation.is_none() {
             ParentAndLinks::inside(ambient)
         } else {
