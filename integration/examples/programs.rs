@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The examples, each with the name that its broker has in messages to the user.
-pub(crate) const EXAMPLES: [(&str, &str); 9] = [
+pub(crate) const EXAMPLES: [(&str, &str); 10] = [
     ("amqp_batch", "RabbitMQ"),
     ("amqp_request_reply", "RabbitMQ"),
     ("amqp_roundtrip", "RabbitMQ"),
@@ -20,6 +20,7 @@ pub(crate) const EXAMPLES: [(&str, &str); 9] = [
     ("kafka_batch", "Kafka cluster"),
     ("kafka_roundtrip", "Kafka cluster"),
     ("nats_roundtrip", "nats-server"),
+    ("outbox", "Kafka cluster"),
     ("policy", "Kafka cluster"),
 ];
 
