@@ -113,7 +113,7 @@ pub async fn a_context_in_another_format_is_continued_and_goes_on_in_w3cs<B: Bro
     let broker = B::connect(&migrating(&recorder).policy(policy)).await;
     let orders = broker.declare("orders").await;
     let payments = broker.declare("payments").await;
-    for (mut headers, give_way) in formats() {
+    for (mut headers, gives_way) in formats() {
         recorder.clear();
         headers.push(header("baggage", "tenant=blue%20sky"));
         send_bare(&broker, &orders, headers).await;
@@ -145,7 +145,7 @@ pub async fn a_context_in_another_format_is_continued_and_goes_on_in_w3cs<B: Bro
         assert_eq!(values(&broker, &payment, "traceparent"), [traceparent]);
         assert_eq!(values(&broker, &payment, "baggage"), ["tenant=blue%20sky"]);
         let left = foreign_headers(&broker, &payment);
-        match give_way {
+        match gives_way {
             true => assert_eq!(left, []),
             false => assert_eq!(left, foreign_headers(&broker, &order)),
         }
@@ -154,6 +154,31 @@ pub async fn a_context_in_another_format_is_continued_and_goes_on_in_w3cs<B: Bro
     problems()
         .of(replaced, formats().len() as u64)
         .assert(&recorder);
+}
+
+/// Where nobody starts a span, the context goes on as it is, in the headers of W3C.
+pub async fn without_a_span_a_context_in_another_format_goes_on_in_w3cs<B: Broker>() {
+    let recorder = Recorder::new();
+    let policy = Policy::new().rule(Rule::of("*").record(Record::PropagateOnly));
+    let broker = B::connect(&migrating(&recorder).policy(policy)).await;
+    let orders = broker.declare("orders").await;
+    let payments = broker.declare("payments").await;
+    for (headers, gives_way) in formats() {
+        send_bare(&broker, &orders, headers).await;
+        let order = broker.receive(&orders).await;
+        let onward = forwarded(broker.headers(&order));
+        let sent = order.process(async |_| {
+            broker.send(&payments, &onward).await;
+        });
+        sent.await;
+
+        let payment = broker.receive(&payments).await;
+        let traceparent = format!("00-{TRACE}-{SPAN}-01");
+        assert_eq!(values(&broker, &payment, "traceparent"), [traceparent]);
+        let left = foreign_headers(&broker, &payment);
+        assert_eq!(left.is_empty(), gives_way, "{left:?}");
+    }
+    assert_eq!(recorder.spans().len(), 0);
 }
 
 /// Where the headers have a context of W3C, others say nothing.

@@ -85,6 +85,7 @@ macro_rules! scenarios {
             what_is_not_trusted_is_not_forwarded_in_any_format
             what_is_wrong_with_a_context_is_counted
             without_a_provider_the_trace_passes_through
+            without_a_span_a_context_in_another_format_goes_on_in_w3cs
             without_a_span_the_trace_goes_on_inside_an_ambient_one_too
         }
     };

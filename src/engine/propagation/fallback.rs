@@ -51,6 +51,7 @@ impl Extracted {
                 false => context.with_baggage(baggage),
             },
             creation: Some(creation),
+            is_from_fallback: true,
             ..self
         }
     }

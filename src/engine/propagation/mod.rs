@@ -56,6 +56,8 @@ pub(crate) struct Extracted {
     pub(crate) context: Context,
     /// The creation context, where the message has one.
     pub(crate) creation: Option<SpanContext>,
+    /// The creation context is in none of the headers that are written here.
+    pub(crate) is_from_fallback: bool,
     /// Another, different creation context that the message also carries.
     pub(crate) conflicting: Option<SpanContext>,
     /// A context header that could not be read, or not all of it.
@@ -68,6 +70,7 @@ impl Extracted {
         Self {
             context: base.clone(),
             creation: None,
+            is_from_fallback: false,
             conflicting: None,
             malformed: None,
         }
@@ -185,6 +188,7 @@ fn extract_with(
         context: with_accepted_baggage(context, &received, base, accepts),
         malformed: carrier.malformed().filter(|_| creation.is_none()),
         creation,
+        is_from_fallback: false,
         conflicting: None,
     }
 }
@@ -233,6 +237,7 @@ fn extract_w3c(
             .incoming
             .traceparent
             .map(|_| context.span().span_context().clone()),
+        is_from_fallback: false,
         conflicting: found.conflicting.map(|earlier| {
             SpanContext::new(
                 earlier.trace_id,
