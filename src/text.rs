@@ -23,9 +23,6 @@
 //! let context = w3c::Propagator::new().extract(&map);
 //! ```
 
-use std::iter::Peekable;
-use std::str::Chars;
-
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 
@@ -79,27 +76,29 @@ struct Properties(Vec<(String, String)>);
 
 impl Properties {
     fn read(text: &str) -> Self {
-        let mut rest = text.chars().peekable();
+        let mut rest = text;
         let mut properties = Vec::new();
-        while rest.peek().is_some() {
-            skip(&mut rest, |next| is_blank(next) || is_line_end(next));
-            if rest.next_if(|next| matches!(next, '#' | '!')).is_some() {
-                skip(&mut rest, |next| !is_line_end(next));
+        loop {
+            rest = rest.trim_start_matches(|next| is_blank(next) || is_line_end(next));
+            if rest.is_empty() {
+                return Self(properties);
+            }
+            if rest.starts_with(['#', '!']) {
+                rest = rest.trim_start_matches(|next| !is_line_end(next));
                 continue;
             }
-            let name = take(&mut rest, |next| {
-                is_blank(next) || matches!(next, '=' | ':')
-            });
-            skip(&mut rest, is_blank);
-            if rest.next_if(|next| matches!(next, '=' | ':')).is_some() {
-                skip(&mut rest, is_blank);
-            }
-            let value = take(&mut rest, |_| false);
+            let (name, behind) = take(rest, |next| is_blank(next) || matches!(next, '=' | ':'));
+            let behind = without_blanks(behind);
+            let value = match behind.strip_prefix(['=', ':']) {
+                Some(value) => without_blanks(value),
+                None => behind,
+            };
+            let (value, behind) = take(value, |_| false);
             if !name.is_empty() {
                 properties.push((name, value));
             }
+            rest = behind;
         }
-        Self(properties)
     }
 
     fn written(&self) -> String {
@@ -144,45 +143,61 @@ impl HeadersMut for Properties {
     }
 }
 
-fn skip(rest: &mut Peekable<Chars<'_>>, is_skipped: impl Fn(char) -> bool) {
-    while rest.next_if(|next| is_skipped(*next)).is_some() {}
-}
-
-/// Takes what is before the end of the line, or before what `ends` it, with escapes resolved.
-fn take(rest: &mut Peekable<Chars<'_>>, ends: impl Fn(char) -> bool) -> String {
+/// What is before the end of the line, or before what `ends` it, with escapes resolved; and what comes then.
+fn take(text: &str, ends: impl Fn(char) -> bool) -> (String, &str) {
     // Java writes a character as one or two of these.
     let mut units = Vec::new();
-    let push =
-        |units: &mut Vec<u16>, one: char| units.extend_from_slice(one.encode_utf16(&mut [0; 2]));
-    while let Some(next) = rest.next_if(|next| !is_line_end(*next) && !ends(*next)) {
-        if next != '\\' {
-            push(&mut units, next);
+    let mut rest = text;
+    loop {
+        if let Some(next) = continued(rest) {
+            rest = next;
             continue;
         }
-        match rest.next() {
-            Some('t') => push(&mut units, '\t'),
-            Some('n') => push(&mut units, '\n'),
-            Some('r') => push(&mut units, '\r'),
-            Some('f') => push(&mut units, '\x0c'),
-            Some('u') => units.extend(unit(rest)),
-            // The line goes on in the next one.
-            Some(end) if is_line_end(end) => {
-                rest.next_if(|next| end == '\r' && *next == '\n');
-                skip(rest, is_blank);
-            }
-            Some(other) => push(&mut units, other),
-            None => {}
-        }
+        let mut behind = rest.chars();
+        let one = match behind.next() {
+            Some('\\') => match behind.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('f') => '\x0c',
+                Some('u') => {
+                    let unit = unit(behind.as_str());
+                    units.extend(unit.map(|(unit, _)| unit));
+                    rest = unit.map_or_else(|| behind.as_str(), |(_, behind)| behind);
+                    continue;
+                }
+                Some(other) => other,
+                // With nothing behind it, it stands for nothing.
+                None => return (String::from_utf16_lossy(&units), ""),
+            },
+            Some(one) if !is_line_end(one) && !ends(one) => one,
+            _ => return (String::from_utf16_lossy(&units), rest),
+        };
+        units.extend_from_slice(one.encode_utf16(&mut [0; 2]));
+        rest = behind.as_str();
     }
-    String::from_utf16_lossy(&units)
 }
 
-/// Four digits; `None` where they are none, of which as many are taken as there are.
-fn unit(rest: &mut Peekable<Chars<'_>>) -> Option<u16> {
-    (0..4).try_fold(0, |unit, _| {
-        let digit = rest.next_if(char::is_ascii_hexdigit)?.to_digit(16)?;
-        Some(unit << 4 | u16::try_from(digit).ok()?)
-    })
+fn unit(text: &str) -> Option<(u16, &str)> {
+    let (digits, behind) = text.split_at_checked(4)?;
+    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let unit = u16::from_str_radix(digits, 16).ok();
+    unit.filter(|_| are_digits).map(|unit| (unit, behind))
+}
+
+fn without_blanks(text: &str) -> &str {
+    let mut rest = text.trim_start_matches(is_blank);
+    while let Some(next) = continued(rest) {
+        rest = next;
+    }
+    rest
+}
+
+/// The next line, where this one goes on in it.
+fn continued(rest: &str) -> Option<&str> {
+    let ends = ["\\\r\n", "\\\n", "\\\r"].iter();
+    let next = ends.filter_map(|end| rest.strip_prefix(end)).next()?;
+    Some(next.trim_start_matches(is_blank))
 }
 
 /// No more is escaped than has to be: a reader that takes each line apart at its first `=` has the value too.
@@ -263,7 +278,7 @@ mod tests {
 
     #[test]
     fn properties_are_those_of_java() {
-        let rows: [(&str, &[(&str, &str)]); 12] = [
+        let rows: [(&str, &[(&str, &str)]); 14] = [
             ("a=b", &[("a", "b")]),
             ("a:b\nc d", &[("a", "b"), ("c", "d")]),
             ("  a \t=\x0c b ", &[("a", "b ")]),
@@ -274,8 +289,10 @@ mod tests {
             ("a = b\\\n   c\\\r\n d\\", &[("a", "bcd")]),
             ("a=\\t\\n\\r\\f\\z", &[("a", "\t\n\r\x0cz")]),
             ("a=\\u00e4\\ud83d\\ude00.", &[("a", "\u{e4}\u{1f600}.")]),
-            ("a=\\ud83d.\\u12\\ude00", &[("a", "\u{fffd}.\u{fffd}")]),
+            ("a=\\ud83d.\\u12\\ude00", &[("a", "\u{fffd}.12\u{fffd}")]),
             ("=a\n:", &[]),
+            ("a \\\n = \\\r\n b", &[("a", "b")]),
+            ("\\\n# a\n\\\n\nb", &[("#", "a"), ("b", "")]),
         ];
         for (text, expected) in rows {
             let found = properties(text);
