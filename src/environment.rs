@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::ffi::OsString;
 use std::process::Command;
 
 use opentelemetry::Context;
@@ -61,11 +62,7 @@ pub fn inject(propagator: &dyn TextMapPropagator, context: &Context, command: &m
 /// ```
 #[must_use]
 pub fn extract(propagator: &dyn TextMapPropagator) -> Context {
-    let all = env::vars_os();
-    let texts = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-    let own = texts.filter(|(name, _)| *name == name_of(name));
-    let own = own.filter_map(|(name, value)| Some((name, value.into_string().ok()?)));
-    extract_from(propagator, &OwnVariables(own.collect()))
+    extract_from(propagator, &OwnVariables::of(env::vars_os()))
 }
 
 /// Those of a program that is to be started.
@@ -110,6 +107,16 @@ impl HeadersMut for Variables<'_> {
 
 /// Those of this process, by names that headers can have here.
 struct OwnVariables(HashMap<String, String>);
+
+impl OwnVariables {
+    fn of(all: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        let texts = all.filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            Some((name, value.into_string().ok()?))
+        });
+        Self(texts.filter(|(name, _)| *name == name_of(name)).collect())
+    }
+}
 
 impl Extractor for OwnVariables {
     fn get(&self, key: &str) -> Option<&str> {
@@ -222,6 +229,43 @@ mod tests {
         let own = OwnVariables(HashMap::from([(name, "7".to_owned())]));
         assert_eq!(own.get("x-b3-traceid"), Some("7"));
         assert_eq!(own.keys(), ["X_B3_TRACEID"]);
+    }
+
+    #[test]
+    fn a_program_reads_what_it_was_started_with() {
+        let variables = |all: &[(&str, &str)]| {
+            let all = all
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            let propagator = w3c::Propagator::new();
+            let context = extract_from(&propagator, &OwnVariables::of(all));
+            crate::text::inject(&propagator, &context)
+        };
+        let own = [
+            ("TRACEPARENT", TRACEPARENT),
+            ("TRACESTATE", "a=1"),
+            ("BAGGAGE", "shop=north"),
+            ("PATH", "/bin"),
+        ];
+        let expected = format!("traceparent={TRACEPARENT}\ntracestate=a=1\nbaggage=shop=north\n");
+        assert_eq!(variables(&own), expected);
+        // By its rule, a variable of another name is another one.
+        assert_eq!(variables(&[("traceparent", TRACEPARENT)]), "");
+        assert_eq!(variables(&[("TRACEPARENT", "00-7-7-01")]), "");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_is_started_has_the_variables() {
+        let mut command = Command::new("env");
+        command.env_clear().env("TRACESTATE", "stale=1");
+        command.env("PATH", env::var_os("PATH").unwrap_or_default());
+        inject(&w3c::Propagator::new(), &context(), &mut command);
+
+        let said = command.output().map(|output| output.stdout);
+        let said = String::from_utf8(said.unwrap_or_default()).unwrap_or_default();
+        let said: Vec<_> = said.lines().filter(|line| line.contains("TRACE")).collect();
+        assert_eq!(said, [format!("TRACEPARENT={TRACEPARENT}")]);
     }
 
     #[derive(Debug)]
