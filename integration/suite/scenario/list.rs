@@ -138,8 +138,8 @@ macro_rules! scenarios_of_settling {
             a_message_of_a_batch_is_settled_in_the_span_that_it_was_processed_in
             settling_belongs_to_the_last_of_several_attempts
             settling_belongs_to_the_process_span
-            settling_links_to_a_context_that_was_in_the_payload
             settling_is_sampled_with_its_message_after_the_handler_too
+            settling_links_to_a_context_that_was_in_the_payload
             settling_links_to_what_is_trusted
             without_a_process_span_settling_belongs_to_what_is_active
         }
