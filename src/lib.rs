@@ -42,6 +42,8 @@
 //! - [`Received`], [`Batch`]: a delivered message with its creation context, or many of them.
 //! - [`ProcessSpan`], [`Outcome`], [`HandlerError`]: the processing of a message, and how it ended.
 //! - [`w3c`]: the propagator, which can also be your global one.
+//! - [`propagators`]: formats of other systems, to be read while they are being migrated.
+//! - [`text`], [`environment`]: context where there are no headers: in a column, in a payload, for a process.
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
 //! - [`guide::troubleshooting`]: where a trace breaks, and what shows it.
 //! - [`guide::migrating`], [`guide::decisions`]: from hand-written carriers; parent or link, batches, trust, sampling.
@@ -107,12 +109,15 @@
     )
 )]
 mod engine;
+pub mod environment;
 pub mod guide;
 pub mod policy;
+pub mod propagators;
 #[cfg(feature = "sampler")]
 mod sampler;
 pub mod semconv;
 mod telemetry;
+pub mod text;
 pub mod w3c;
 
 #[cfg(feature = "__internal")]

@@ -17,7 +17,7 @@ use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use otel_messaging::amqp::internal as amqp;
 use otel_messaging::kafka::internal as kafka;
 use otel_messaging::nats::internal as nats;
-use otel_messaging::{Telemetry, w3c};
+use otel_messaging::{Telemetry, propagators, w3c};
 use rdkafka::message::OwnedHeaders;
 
 use crate::hostile::{Header, Hostile};
@@ -107,7 +107,7 @@ impl Run<'_> {
         run: impl Fn(&Telemetry),
     ) {
         type Made = fn() -> Telemetry;
-        let propagators: [(&str, Made); 4] = [
+        let propagators: [(&str, Made); 5] = [
             ("own", Telemetry::new),
             ("own-as-any", || {
                 Telemetry::new().propagator(w3c::Propagator::new())
@@ -116,6 +116,11 @@ impl Run<'_> {
                 Telemetry::new().propagator(stock::trace_and_baggage())
             }),
             ("each-name", || Telemetry::new().propagator(EachName::new())),
+            ("fallbacks", || {
+                Telemetry::new()
+                    .fallback_propagator(propagators::Jaeger::new())
+                    .fallback_propagator(propagators::CloudEvents::new())
+            }),
         ];
         for (name, telemetry) in propagators {
             let name = format!("{carrier} {operation} {name} {hostile:?}");

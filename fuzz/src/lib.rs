@@ -10,5 +10,7 @@ mod corpus;
 #[path = "../../benches/suite/hostile.rs"]
 pub mod hostile;
 pub mod input;
+pub mod jaeger;
 pub mod policy;
 pub mod reference;
+pub mod text;

@@ -29,19 +29,39 @@ async fn the_readme_shows_what_the_first_command_draws() {
     let readme = include_str!("../../README.md");
     let shown = readme.split("```text\n").nth(1).expect("a drawing");
     let (shown, _) = shown.split_once("```").expect("an end");
-    let embedded = &mut program("kafka_roundtrip");
+
+    assert_eq!(first_trace("kafka_roundtrip").await, lines(shown));
+}
+
+#[tokio::test]
+async fn a_message_that_was_stored_in_a_database_stays_in_the_trace() {
+    let expected = "\
+POST /orders            SERVER    shop
+└─ send orders          PRODUCER  relay
+   └─ process orders    CONSUMER  billing
+      │  ⇠ link to send orders
+      └─ commit orders  CLIENT    billing
+            ⇠ link to send orders
+";
+    assert_eq!(first_trace("outbox").await, lines(expected));
+}
+
+/// The first trace that an example draws without a broker, but for how long each span took.
+async fn first_trace(name: &str) -> Vec<String> {
+    let embedded = &mut program(name);
     let output = run(embedded.env_remove("KAFKA_BROKERS")).await;
     let said = text(output.stdout);
-
     let mut traces = said.split("\ntrace ");
     let first = traces.nth(1).expect("a trace");
-    let lines = first.lines().skip(1).take_while(|line| !line.is_empty());
-    // The last column is how long each took.
-    let drawn: Vec<_> = lines
-        .map(|line| match line.rfind("  ") {
-            Some(column) if !line.contains('⇠') => line.get(..column).unwrap_or(line).trim_end(),
-            _ => line,
-        })
-        .collect();
-    assert_eq!(drawn, shown.lines().collect::<Vec<_>>(), "{said}");
+    let drawn = first.lines().skip(1).take_while(|line| !line.is_empty());
+    // It is the last column.
+    let drawn = drawn.map(|line| match line.rfind("  ") {
+        Some(column) if !line.contains('⇠') => line.get(..column).unwrap_or(line).trim_end(),
+        _ => line,
+    });
+    drawn.map(str::to_owned).collect()
+}
+
+fn lines(drawn: &str) -> Vec<String> {
+    drawn.lines().map(str::to_owned).collect()
 }

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The examples, each with the name that its broker has in messages to the user.
-pub(crate) const EXAMPLES: [(&str, &str); 11] = [
+pub(crate) const EXAMPLES: [(&str, &str); 12] = [
     ("amqp_batch", "RabbitMQ"),
     ("amqp_request_reply", "RabbitMQ"),
     ("amqp_roundtrip", "RabbitMQ"),
@@ -22,6 +22,7 @@ pub(crate) const EXAMPLES: [(&str, &str); 11] = [
     ("kafka_concurrent", "Kafka cluster"),
     ("kafka_roundtrip", "Kafka cluster"),
     ("nats_roundtrip", "nats-server"),
+    ("outbox", "Kafka cluster"),
     ("policy", "Kafka cluster"),
 ];
 

@@ -9,11 +9,19 @@ use crate::tree::{File, Tree};
 /// is nothing between those of one floor.
 const FLOORS: [&[&str]; 5] = [
     &["semconv", "w3c"],
-    &["policy"],
+    &["policy", "propagators"],
     &["telemetry"],
     &["engine"],
     &[
-        "amqp", "guide", "internal", "kafka", "nats", "sampler", "testing",
+        "amqp",
+        "environment",
+        "guide",
+        "internal",
+        "kafka",
+        "nats",
+        "sampler",
+        "testing",
+        "text",
     ],
 ];
 

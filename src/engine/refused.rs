@@ -2,6 +2,7 @@
 //! it does not go out again with the headers that a handler forwards.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
 use opentelemetry::Context;
@@ -10,9 +11,10 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 use crate::engine::destination::Destination;
 use crate::engine::propagation::{Carried, CarriedHeaders, Extracted};
 use crate::policy::Incoming;
+use crate::telemetry::Telemetry;
 
 /// What the messages that are being handled were not allowed to bring in.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Refused {
     /// The contexts of these messages, each with what becomes of it.
     contexts: HashMap<(TraceId, SpanId), Incoming>,
@@ -21,6 +23,8 @@ pub(crate) struct Refused {
     others: Incoming,
     /// Where messages came from whose baggage is accepted by a list.
     listed: Vec<Arc<Destination>>,
+    /// Headers beside those of W3C by which they may have brought in a context.
+    fields: Vec<String>,
     /// What was remembered around this, of a batch around its messages for instance; `others` and `listed` have
     /// it already.
     outer: Option<Arc<Self>>,
@@ -31,6 +35,14 @@ pub(crate) struct Refused {
 struct Remembered(Arc<Refused>);
 
 impl Refused {
+    /// Nothing yet, of messages that are read with these settings.
+    pub(crate) fn nothing(telemetry: &Telemetry) -> Self {
+        Self {
+            fields: telemetry.fallbacks().fields().to_vec(),
+            ..Self::default()
+        }
+    }
+
     /// What is remembered in a context.
     pub(crate) fn remembered_in(context: &Context) -> Option<&Self> {
         let remembered: &Remembered = context.get()?;
@@ -121,6 +133,12 @@ impl Refused {
                 false => Carried::Replaced,
             },
         }
+    }
+
+    /// Headers beside those of W3C by which a context may have come.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
+        let all = iter::successors(Some(self), |refused| refused.outer.as_deref());
+        all.flat_map(|refused| &refused.fields).map(String::as_str)
     }
 
     /// Whether baggage passes by a list, or not at all.

@@ -28,6 +28,7 @@ pub(crate) use self::instruments::Instruments;
 use self::log_limiter::LogLimiter;
 use self::logger::ExceptionLogger;
 pub(crate) use self::moment::Moment;
+use self::propagation::Fallbacks;
 pub(crate) use self::propagation::Propagation;
 use self::tracer::LateTracer;
 pub(crate) use self::tracer::StartedSpan;
@@ -62,6 +63,7 @@ pub struct Telemetry {
     keeps_exception_events: bool,
     instruments: Arc<OnceLock<Instruments>>,
     propagation: Propagation,
+    fallbacks: Fallbacks,
     policy: Arc<Policy>,
     /// A wait has to be timed before anybody knows what will be received.
     times_waits: bool,
@@ -90,6 +92,7 @@ impl Telemetry {
             keeps_exception_events: is_opted_in(EXCEPTION_EVENTS),
             instruments: Arc::default(),
             propagation: Propagation::W3c,
+            fallbacks: Fallbacks::default(),
             policy: Arc::default(),
             times_waits: false,
             classifier: Arc::new(by_type_name),

@@ -100,7 +100,7 @@ fn parse_member(member: &str) -> Option<(&str, String, &str)> {
 }
 
 /// `+` stands for itself, a `%` without two hex digits too. Bytes that are not UTF-8 become U+FFFD.
-fn percent_decode(value: &str) -> String {
+pub(crate) fn percent_decode(value: &str) -> String {
     if !value.contains('%') {
         return value.to_owned();
     }

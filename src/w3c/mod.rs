@@ -42,8 +42,9 @@ mod tracestate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use baggage::percent_decode;
 pub use propagator::Propagator;
-pub(crate) use propagator::{Incoming, Outgoing, Read};
+pub(crate) use propagator::{Incoming, Outgoing, Read, span_onto};
 
 pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const TRACESTATE: &str = "tracestate";

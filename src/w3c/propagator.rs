@@ -168,6 +168,31 @@ fn trace_onto(base: &Context, traceparent: TraceParent, list: tracestate::Receiv
     }
 }
 
+/// `base` with the span of `context` as a remote one, and with what belongs to its trace.
+///
+/// Where another format was read, no flag but that of sampling means what it does here.
+pub(crate) fn span_onto(base: &Context, context: &Context) -> Context {
+    let span = context.span();
+    let span = span.span_context();
+    let beside = context
+        .get::<BesideSpan>()
+        .filter(|beside| beside.trace_id == span.trace_id());
+    let random = beside.map_or(TraceFlags::NOT_SAMPLED, |beside| beside.random);
+    let flags = span.trace_flags() & TraceFlags::SAMPLED | random;
+    let list = tracestate::Received {
+        held: span.trace_state().clone(),
+        complete: beside
+            .and_then(|beside| beside.tracestate.as_ref())
+            .map(|(_, complete)| complete.clone()),
+    };
+    let traceparent = TraceParent {
+        trace_id: span.trace_id(),
+        parent_id: span.span_id(),
+        flags,
+    };
+    trace_onto(base, traceparent, list)
+}
+
 /// The headers that a context is sent as; what is unset is not to be sent.
 #[derive(Debug)]
 pub(crate) struct Outgoing {

@@ -9,12 +9,17 @@ macro_rules! scenarios {
             a_batch_in_a_loop_is_a_root_and_links_to_the_loop
             a_batch_is_kept_if_any_of_its_messages_is_from_a_sampled_trace
             a_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
+            a_batch_links_to_contexts_in_other_formats
             a_batch_links_to_every_origin_once_however_many
             a_batch_links_to_untrusted_traces_by_identity_alone
             a_batch_that_fails_half_way_shows_which_messages_did
             a_batch_that_is_not_sampled_leaves_the_traces_of_its_messages_alone
             a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing
             a_carried_context_goes_on_where_no_span_is_active
+            a_context_in_another_format_is_continued_and_goes_on_in_w3cs
+            a_context_in_the_payload_is_as_one_in_the_headers
+            a_context_in_the_payload_of_a_stranger_is_not_trusted
+            a_context_of_w3c_comes_before_those_in_other_formats
             a_context_that_is_ignored_leaves_nothing
             a_context_that_is_linked_to_only_starts_a_new_trace
             a_context_that_is_not_trusted_leaves_a_link_and_nothing_else
@@ -83,8 +88,10 @@ macro_rules! scenarios {
             the_error_classifier_decides
             what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen
             what_is_not_trusted_is_not_forwarded
+            what_is_not_trusted_is_not_forwarded_in_any_format
             what_is_wrong_with_a_context_is_counted
             without_a_provider_the_trace_passes_through
+            without_a_span_a_context_in_another_format_goes_on_in_w3cs
             without_a_span_the_trace_goes_on_inside_an_ambient_one_too
         }
     };
@@ -144,6 +151,7 @@ macro_rules! scenarios_of_settling {
             settling_belongs_to_the_last_of_several_attempts
             settling_belongs_to_the_process_span
             settling_is_sampled_with_its_message_after_the_handler_too
+            settling_links_to_a_context_that_was_in_the_payload
             settling_links_to_what_is_trusted
             settling_shows_the_baggage_of_its_message
             without_a_process_span_settling_belongs_to_what_is_active

@@ -8,7 +8,7 @@ use otel_messaging::policy::{Incoming, Policy, Rule};
 use otel_messaging::testing::Recorder;
 use otel_messaging::{Batch, Received};
 
-use super::{send_bare, upstream_headers, upstream_span};
+use super::{send_bare, upstream, upstream_headers, upstream_span};
 use crate::Settler;
 
 /// An order from a service before ours.
@@ -80,6 +80,22 @@ pub async fn without_a_process_span_settling_belongs_to_what_is_active<S: Settle
         let expected = expected.link(&upstream_span());
         expected.assert(&settled(&recorder, &broker, &orders));
     }
+}
+
+/// A context that was in the payload is linked to as one in the headers is.
+pub async fn settling_links_to_a_context_that_was_in_the_payload<S: Settler>() {
+    let recorder = Recorder::new();
+    let broker = S::connect(&recorder.telemetry()).await;
+    let orders = broker.declare("orders").await;
+    send_bare(&broker, &orders, Vec::new()).await;
+    let received = broker.receive_unsettled(&orders).await;
+    let received = received.fallback_context(upstream("01"));
+
+    broker.settle(&received).await;
+
+    let expected = broker.settle_span(&orders, &received);
+    let expected = expected.link(&upstream_span());
+    expected.assert(&settled(&recorder, &broker, &orders));
 }
 
 /// A retry in place is settled in the attempt that was the last one.

@@ -237,7 +237,7 @@ impl<M: Message> Batch<M> {
         };
         let is_needed = destinations().any(|one| Refused::is_needed(ambient, one));
         let members = |most_origins| {
-            let refused = is_needed.then(Refused::default);
+            let refused = is_needed.then(|| Refused::nothing(&client.telemetry));
             let mut members = BatchMembers::new(&operation, most_origins, refused);
             for message in self.messages() {
                 members.add(message);

@@ -3,6 +3,7 @@
 //! The rules for names, duplicates and size are the same for every broker and stand here; a broker's
 //! carrier only says how its headers are walked, removed and appended.
 
+mod fallback;
 mod problem;
 mod received;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod written;
 
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
 
 pub(crate) use self::problem::Problem;
@@ -55,6 +56,8 @@ pub(crate) struct Extracted {
     pub(crate) context: Context,
     /// The creation context, where the message has one.
     pub(crate) creation: Option<SpanContext>,
+    /// The creation context is in none of the headers that are written here.
+    pub(crate) is_from_fallback: bool,
     /// Another, different creation context that the message also carries.
     pub(crate) conflicting: Option<SpanContext>,
     /// A context header that could not be read, or not all of it.
@@ -67,6 +70,7 @@ impl Extracted {
         Self {
             context: base.clone(),
             creation: None,
+            is_from_fallback: false,
             conflicting: None,
             malformed: None,
         }
@@ -100,13 +104,17 @@ impl Telemetry {
         let extract =
             |propagator: &dyn TextMapPropagator| extract_with(propagator, base, headers, &accepts);
         let extracted = match self.propagation() {
-            Propagation::W3c => return extract_w3c(base, headers, accepts),
+            Propagation::W3c => Some(extract_w3c(base, headers, &accepts)),
             Propagation::Global => self.caught(Component::Propagator, || with_propagator(extract)),
             Propagation::Custom(custom) => {
                 self.caught(Component::Propagator, || extract(&**custom))
             }
         };
-        extracted.unwrap_or_else(|| Extracted::nothing(base))
+        let extracted = extracted.unwrap_or_else(|| Extracted::nothing(base));
+        match extracted.creation {
+            Some(_) => extracted,
+            None => self.with_fallback(extracted, headers, accepts),
+        }
     }
 
     /// Writes `context` into `headers`, and does with what they carry as it is told.
@@ -120,24 +128,30 @@ impl Telemetry {
         carried: CarriedHeaders,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
+        let also = self.fallbacks().fields();
         let write = |propagator: &dyn TextMapPropagator| InjectedFields::by(propagator, context);
         let written = match self.propagation() {
-            Propagation::W3c => return inject_w3c(context, headers, carried, room),
+            Propagation::W3c => return inject_w3c(context, headers, also, carried, room),
             // The propagator has done its work before the headers are changed, so that one that panics
             // leaves them as they are.
             Propagation::Global => self.caught(Component::Propagator, || with_propagator(write)),
             Propagation::Custom(custom) => self.caught(Component::Propagator, || write(&**custom)),
         };
+        let also = also.iter().map(String::as_str);
         match written {
-            Some(written) => written.into_headers(headers, carried, room),
-            None => InjectedFields::default().into_headers(headers, carried, |_| 0),
+            Some(written) => written.put_into(headers, also, carried, room),
+            None => InjectedFields::default().put_into(headers, also, carried, |_| 0),
         }
     }
 
     /// Whether a header of this name is one of context, in any case.
     pub(crate) fn writes(&self, name: &str) -> bool {
         let is_w3c = FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name));
+        let fallbacks = self.fallbacks().fields();
         is_w3c
+            || fallbacks
+                .iter()
+                .any(|field| field.eq_ignore_ascii_case(name))
             || self.caught(Component::Propagator, || self.propagation().writes(name)) == Some(true)
     }
 }
@@ -174,6 +188,7 @@ fn extract_with(
         context: with_accepted_baggage(context, &received, base, accepts),
         malformed: carrier.malformed().filter(|_| creation.is_none()),
         creation,
+        is_from_fallback: false,
         conflicting: None,
     }
 }
@@ -194,11 +209,7 @@ fn with_accepted_baggage(
     }
 }
 
-fn read(
-    propagator: &dyn TextMapPropagator,
-    base: &Context,
-    carrier: &HeaderExtractor<'_, impl Headers>,
-) -> Context {
+fn read(propagator: &dyn TextMapPropagator, base: &Context, carrier: &dyn Extractor) -> Context {
     // OpenTelemetry's no-op propagator returns what is current, not the base that it is given.
     let _current = base.clone().attach();
     propagator.extract_with_context(base, carrier)
@@ -206,7 +217,12 @@ fn read(
 
 /// Reads `headers` with any propagator, onto nothing.
 pub(super) fn read_alone(propagator: &dyn TextMapPropagator, headers: &impl Headers) -> Context {
-    read(propagator, &Context::new(), &HeaderExtractor::new(headers))
+    read_from(propagator, &HeaderExtractor::new(headers))
+}
+
+/// Reads what is no header of a message with any propagator, onto nothing.
+pub(super) fn read_from(propagator: &dyn TextMapPropagator, carrier: &dyn Extractor) -> Context {
+    read(propagator, &Context::new(), carrier)
 }
 
 fn extract_w3c(
@@ -221,6 +237,7 @@ fn extract_w3c(
             .incoming
             .traceparent
             .map(|_| context.span().span_context().clone()),
+        is_from_fallback: false,
         conflicting: found.conflicting.map(|earlier| {
             SpanContext::new(
                 earlier.trace_id,

@@ -61,6 +61,7 @@ const fn is_baggage(name: &str) -> bool {
 pub(super) fn inject_w3c<H: Headers + HeadersMut>(
     context: &Context,
     headers: &mut H,
+    also: &[String],
     carried: CarriedHeaders,
     room: impl FnOnce(&H) -> usize,
 ) -> Injected {
@@ -81,12 +82,17 @@ pub(super) fn inject_w3c<H: Headers + HeadersMut>(
         fields.filter_map(|(name, value)| Some((*name, (*value)?)))
     };
     // What names the trace belongs together: with a new traceparent the old list goes too.
-    let names = Names {
+    let ours = Names {
         trace: &[TRACEPARENT, TRACESTATE],
         baggage: &[BAGGAGE],
         both: &FIELDS,
     };
-    write(headers, names, fields, carried, room)
+    if also.is_empty() {
+        return write(headers, ours, fields, carried, room);
+    }
+    let others = also.iter().map(String::as_str);
+    let parted = PartedNames::of(FIELDS.into_iter().chain(others));
+    write(headers, parted.names(), fields, carried, room)
 }
 
 impl Carried {
@@ -123,9 +129,11 @@ impl InjectedFields {
         written
     }
 
-    pub(in crate::engine) fn into_headers<H: Headers + HeadersMut>(
-        self,
+    /// What is in `also` are names of headers that it does not write and that are of context all the same.
+    pub(in crate::engine) fn put_into<'a, H: Headers + HeadersMut>(
+        &'a self,
         headers: &mut H,
+        also: impl Iterator<Item = &'a str>,
         carried: CarriedHeaders,
         room: impl FnOnce(&H) -> usize,
     ) -> Injected {
@@ -135,19 +143,12 @@ impl InjectedFields {
         let forbidden = FIELDS
             .into_iter()
             .filter(|name| carried.of_header(name) == Carried::Removed);
-        let both: Vec<&str> = names.chain(forbidden).collect();
-        let (baggage, trace): (Vec<&str>, Vec<&str>) =
-            both.iter().partition(|name| is_baggage(name));
-        let names = Names {
-            trace: &trace,
-            baggage: &baggage,
-            both: &both,
-        };
+        let parted = PartedNames::of(names.chain(also).chain(forbidden));
         let fields = || {
             let fields = self.fields.iter();
             fields.map(|(name, value)| (name.as_str(), value.as_bytes()))
         };
-        write(headers, names, fields, carried, room)
+        write(headers, parted.names(), fields, carried, room)
     }
 }
 
@@ -166,6 +167,33 @@ struct Names<'a> {
     trace: &'a [&'a str],
     baggage: &'a [&'a str],
     both: &'a [&'a str],
+}
+
+/// The same, where they are not known beforehand.
+struct PartedNames<'a> {
+    trace: Vec<&'a str>,
+    baggage: Vec<&'a str>,
+    both: Vec<&'a str>,
+}
+
+impl<'a> PartedNames<'a> {
+    fn of(names: impl Iterator<Item = &'a str>) -> Self {
+        let both: Vec<&str> = names.collect();
+        let (baggage, trace) = both.iter().partition(|name| is_baggage(name));
+        Self {
+            trace,
+            baggage,
+            both,
+        }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names {
+            trace: &self.trace,
+            baggage: &self.baggage,
+            both: &self.both,
+        }
+    }
 }
 
 /// Writes what `fields` yields as far as it fits, and tells what became of the headers. A header that

@@ -11,7 +11,6 @@ use opentelemetry::trace::SpanContext;
 use super::sealed::MessageSource as _;
 use super::{Message, Received};
 use crate::engine::client::Client;
-use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
 use crate::engine::propagation::Extracted;
 use crate::engine::refused::Refused;
@@ -28,14 +27,44 @@ pub(super) struct Creation {
 }
 
 impl<M: Message> Received<M> {
+    /// Takes the span of `context`, and its baggage if it has any, for what the message was created in,
+    /// if its headers have no creation context; for a message whose payload names it.
+    ///
+    /// The [`policy`](crate::policy) decides about it as about headers, links and batches have it, and
+    /// the message does not count as one without context. A span of receiving, which ended before, does not link to
+    /// it. Unset: a message without context in its headers has none.
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use otel_messaging::{Received, text, w3c};
+    /// use rdkafka::message::{BorrowedMessage, Message as _};
+    ///
+    /// # struct Order { context: String }
+    /// # fn parse(payload: Option<&[u8]>) -> anyhow::Result<Order> { anyhow::bail!("") }
+    /// # async fn handle(order: &Order) -> anyhow::Result<()> { Ok(()) }
+    /// async fn process(message: Received<BorrowedMessage<'_>>) -> anyhow::Result<()> {
+    ///     let order = parse(message.payload())?;
+    ///     let context = text::extract(&w3c::Propagator::new(), &order.context);
+    ///     let message = message.fallback_context(context);
+    ///     message.process(async |_| handle(&order).await).await
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fallback_context(mut self, context: Context) -> Self {
+        self.fallback = Some(context);
+        self.creation.take();
+        self.named.take();
+        self
+    }
+
     pub(super) fn creation(&self) -> &Creation {
         self.creation.get_or_init(|| {
-            let (source, destination) = (&self.source, self.destination());
-            let rule = &destination.rule;
-            let carried = extract(&self.message, source, &Context::new(), rule);
+            let rule = &self.destination().rule;
+            let carried = self.extracted(&Context::new(), rule);
             let incoming = self.incoming(rule);
-            let refused = refused(&Context::new(), &carried, incoming, destination);
-            let baggage = shown_baggage(source.client(), rule, &carried, incoming);
+            let refused = self.refused(&Context::new(), &carried, incoming);
+            let baggage = shown_baggage(self.source.client(), rule, &carried, incoming);
             let context = match incoming {
                 Incoming::Continue | Incoming::LinkOnly => carried.context,
                 Incoming::Restart | Incoming::Ignore => Context::new(),
@@ -63,7 +92,7 @@ impl<M: Message> Received<M> {
     pub(super) fn named(&self) -> &[Option<SpanContext>; 2] {
         self.named.get_or_init(|| {
             let rule = &self.destination().rule;
-            let carried = extract(&self.message, &self.source, &Context::new(), rule);
+            let carried = self.extracted(&Context::new(), rule);
             [carried.creation, carried.conflicting]
         })
     }
@@ -75,7 +104,7 @@ impl<M: Message> Received<M> {
         operation: &Operation<'_>,
         rule: &Rule,
     ) -> Extracted {
-        let carried = extract(&self.message, &self.source, base, rule);
+        let carried = self.extracted(base, rule);
         self.named
             .get_or_init(|| [carried.creation.clone(), carried.conflicting.clone()]);
         let is_told =
@@ -85,6 +114,30 @@ impl<M: Message> Received<M> {
             telemetry.report(carried.problems(), operation);
         }
         carried
+    }
+
+    /// The same without a report.
+    pub(super) fn extracted(&self, base: &Context, rule: &Rule) -> Extracted {
+        let carried = extract(&self.message, &self.source, base, rule);
+        match &self.fallback {
+            Some(fallback) => carried.or(fallback, |member| rule.accepts(member)),
+            None => carried,
+        }
+    }
+
+    /// What must not go out again from the handler of the message.
+    pub(super) fn refused(
+        &self,
+        ambient: &Context,
+        carried: &Extracted,
+        incoming: Incoming,
+    ) -> Option<Refused> {
+        let destination = self.destination();
+        Refused::is_needed(ambient, destination).then(|| {
+            let mut refused = Refused::nothing(&self.source.client().telemetry);
+            refused.add(carried, incoming, destination);
+            refused
+        })
     }
 }
 
@@ -101,20 +154,6 @@ pub(super) fn shown_baggage(
         }
         Incoming::Restart | Incoming::Ignore => None,
     }
-}
-
-/// What must not go out again from the handler of a message.
-pub(super) fn refused(
-    ambient: &Context,
-    carried: &Extracted,
-    incoming: Incoming,
-    source: &Arc<Destination>,
-) -> Option<Refused> {
-    Refused::is_needed(ambient, source).then(|| {
-        let mut refused = Refused::default();
-        refused.add(carried, incoming, source);
-        refused
-    })
 }
 
 pub(super) fn extract<M: Message>(

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
-use self::carried::{Creation, extract, incoming, refused};
+use self::carried::{Creation, extract, incoming};
 pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
@@ -39,6 +39,8 @@ pub struct Received<M: Message> {
     message: M,
     source: Arc<M::Source>,
     destination: OnceLock<Arc<Destination>>,
+    /// What to take for its creation context where its headers have none.
+    fallback: Option<Context>,
     creation: OnceLock<Creation>,
     /// The creation context that it names, and another one that it also does.
     named: OnceLock<[Option<SpanContext>; 2]>,
@@ -71,6 +73,7 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(source),
             destination: OnceLock::new(),
+            fallback: None,
             creation: OnceLock::new(),
             named: OnceLock::new(),
             processed_in: Mutex::default(),
@@ -96,6 +99,7 @@ impl<M: Message> Received<M> {
             message,
             source: Arc::clone(&self.source),
             destination: self.destination.clone(),
+            fallback: self.fallback.clone(),
             creation: self.creation.clone(),
             named: self.named.clone(),
             delivered: self.delivered,
@@ -281,7 +285,7 @@ impl<M: Message> Received<M> {
         let incoming = self.incoming(rule);
         if !operation.has_span() {
             let carried = self.carried(&ambient, &operation, rule);
-            let refused = refused(&ambient, &carried, incoming, destination);
+            let refused = self.refused(&ambient, &carried, incoming);
             let mut context = passed_on(ambient, carried, incoming, self.message.is_stored());
             if let Some(refused) = refused {
                 context = refused.put_into(context);
@@ -297,7 +301,7 @@ impl<M: Message> Received<M> {
             None => ambient.clone(),
         };
         let carried = self.carried(&outside, &operation, rule);
-        let refused = refused(&ambient, &carried, incoming, destination);
+        let refused = self.refused(&ambient, &carried, incoming);
         let mut parent_and_links = if batch.is_some() && carried.creation.is_none() {
             ParentAndLinks::inside(ambient)
         } else {

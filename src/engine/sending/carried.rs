@@ -223,7 +223,10 @@ impl CarriedContext {
         let sent = operation.rule().without_kept_baggage(context);
         let context = sent.as_ref().unwrap_or(context);
         let mut carried = carried;
-        if carried.trace == Carried::Replaced && self.is_from(context) {
+        if carried.trace == Carried::Replaced
+            && self.is_from(context)
+            && !self.extracted.is_from_fallback
+        {
             // Nobody has started a span: what the message carries is what it would be given.
             carried.trace = Carried::Kept;
         }

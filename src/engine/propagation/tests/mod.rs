@@ -1,6 +1,7 @@
 //! The rules for names, duplicates and size, on headers of no broker in particular.
 
 mod extractor;
+mod fallback;
 mod list;
 mod tracestate;
 
