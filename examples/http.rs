@@ -85,6 +85,8 @@ async fn main() -> Result<()> {
     let ordering = async {
         if !is_serving {
             let ordered = tokio::select! {
+                // First: a server that stops refuses what is not a request yet.
+                biased;
                 () = stop.asked() => return Ok(()),
                 ordered = timeout(2 * TIMEOUT, order(&browser, at)) => ordered,
             };
