@@ -7,7 +7,7 @@
 //!
 //! `shop` writes the order and a row of an outbox, with the context as a text in a column. `relay` reads the outbox
 //! later, publishes what is there, and deletes it. `billing` handles the messages. All run in this process, but each has
-//! telemetry and clients of its own, as three programs would; the database is SQLite, in a file.
+//! telemetry and clients of its own, as three programs would; the database is `SQLite`, in a file.
 //!
 //! The column has the name and the format that Debezium's outbox event router reads: with Debezium there is no
 //! `relay`.

@@ -179,7 +179,7 @@ fn attributes(system: &'static str, destination: Value, port: i64) -> Vec<KeyVal
 }
 
 fn ours<M: Message>(message: &Received<M>) -> Run<'_> {
-    each(move || ready(message.process(|message| handled(message))))
+    each(move || ready(message.process(handled)))
 }
 
 /// The handler alone.

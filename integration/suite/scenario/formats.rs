@@ -96,7 +96,7 @@ fn foreign_headers<B: Broker>(broker: &B, message: &Received<B::Message>) -> Vec
     let w3c = ["traceparent", "tracestate", "baggage", "note"];
     let is_foreign = |(name, _): &Header| {
         let is_one = |one: &&str| name.eq_ignore_ascii_case(one.as_bytes());
-        !w3c.iter().any(|one| is_one(&one)) && !name.starts_with(b"Nats-")
+        !w3c.iter().any(is_one) && !name.starts_with(b"Nats-")
     };
     broker
         .headers(message)
