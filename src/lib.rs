@@ -44,6 +44,7 @@
 //! - [`w3c`]: the propagator, which can also be your global one.
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
 //! - [`guide::what_it_costs`]: the page for whoever has to agree to it.
+//! - `with_tracing`: spans and log lines of programs that record them with `tracing`.
 //! - `testing`: tests of your handlers, without a broker.
 //!
 //! ## Terms
@@ -125,6 +126,8 @@ pub mod kafka;
 pub mod nats;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tracing")]
+pub mod with_tracing;
 
 pub use opentelemetry;
 

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use opentelemetry::{Context, StringValue};
+use opentelemetry::StringValue;
 
-use super::ambient::MetSpans;
+use super::ambient::{MetSpans, current};
 use super::destination::{Destination, Destinations, Name, Names, are_one};
 use crate::policy::Rule;
 use crate::semconv::outcome::KnownError;
@@ -43,7 +43,7 @@ impl Client {
     pub(crate) fn one_of(names: &Arc<Names>, telemetry: &Telemetry, system: &'static str) -> Self {
         let met = MetSpans::default();
         // A loop's span, for instance, which wraps the consumer that it then receives from.
-        met.meet(&Context::current());
+        met.meet(&current());
         Self {
             met,
             telemetry: telemetry.clone(),

@@ -13,7 +13,7 @@ use super::{OutgoingMessage, Producer};
 use crate::amqp::attributes::{
     answer, confirmed_as, error_type, is_for_size, is_returned_for_size,
 };
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::batch::SendingBatch;
 use crate::semconv::exception::ErrorDetails;
 
@@ -107,7 +107,7 @@ impl Producer {
         &self,
         messages: impl IntoIterator<Item = Publish<'a>>,
     ) -> impl Future<Output = Vec<lapin::Result<Confirmation>>> {
-        let called = Context::current();
+        let called = current();
         let mut messages: Vec<_> = messages.into_iter().collect();
         async move {
             let mut sending = self.start_batch(ambient(called), &mut messages);

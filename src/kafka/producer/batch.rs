@@ -16,7 +16,7 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 use super::Producer;
 use super::future::{outgoing, reported};
 use super::sending::is_for_size;
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::batch::SendingBatch;
 use crate::kafka::attributes::{ClientInfo, error_type, offset};
 use crate::kafka::carrier::Given;
@@ -74,7 +74,7 @@ where
         V: ToBytes + ?Sized + 'a,
         T: Into<Timeout>,
     {
-        let called = Context::current();
+        let called = current();
         let mut records: Vec<_> = records.into_iter().collect();
         let queue_timeout = queue_timeout.into();
         async move {

@@ -21,7 +21,7 @@ use opentelemetry::Context;
 use tokio::time::timeout;
 
 use super::{OutgoingMessage, PUBLISH, Producer, jetstream};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::batch::SendingBatch;
 use crate::nats::attributes::{
     ClientInfo, duplicates, is_for_size, of_ack, of_jetstream_publish, of_publish, sequence,
@@ -54,7 +54,7 @@ impl Producer {
         &self,
         messages: impl IntoIterator<Item = OutboundMessage>,
     ) -> impl Future<Output = Vec<Result<(), PublishError>>> {
-        let called = Context::current();
+        let called = current();
         let mut messages: Vec<_> = messages.into_iter().collect();
         async move {
             let mut sending = start(&self.info, ambient(called), &mut messages);
@@ -125,7 +125,7 @@ impl jetstream::Producer {
         &self,
         messages: impl IntoIterator<Item = (S, PublishMessage)>,
     ) -> impl Future<Output = Vec<Result<PublishAck, JetStreamError>>> {
-        let called = Context::current();
+        let called = current();
         let messages = messages.into_iter();
         let messages = messages.map(|(subject, message)| {
             let message = message.outbound_message(subject);
