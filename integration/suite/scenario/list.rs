@@ -145,8 +145,17 @@ macro_rules! scenarios_of_tracing {
         $crate::scenarios! {
             @against $broker:
             a_batch_in_an_instrumented_function_is_a_root
+            a_send_in_a_span_of_tracing_is_its_child
             a_span_of_tracing_for_each_message_is_the_parent
+            a_subscriber_that_panics_costs_no_message
+            a_task_of_a_handler_goes_on_in_its_span
+            an_error_line_in_a_handler_marks_its_span_and_no_other
             an_instrumented_consumer_cuts_no_trace
+            log_lines_have_the_ids_of_what_is_current
+            log_records_have_the_ids_of_what_is_current
+            spans_of_tracing_in_a_handler_are_below_the_process_span
+            spans_of_tracing_in_the_handler_of_a_batch_are_below_its_span
+            without_a_subscriber_all_is_as_without_tracing
         }
     };
 }
