@@ -44,9 +44,12 @@ impl StandIn {
     fn made(context: &Context) -> Option<(Self, Context)> {
         let is_set_up = dispatcher::get_default(|subscriber| {
             let is_set_up = subscriber.is::<ProcessSpans>();
-            // Asked for what it leaves with the filters: else what they said of something else would
-            // hold for this span.
-            is_set_up && (subscriber.enabled(&METADATA) || is_set_up)
+            if is_set_up {
+                // For what it leaves with the filters: else what they said of something else would hold
+                // for this span.
+                let _ = subscriber.enabled(&METADATA);
+            }
+            is_set_up
         });
         if !is_set_up {
             return None;

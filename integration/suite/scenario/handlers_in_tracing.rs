@@ -1,14 +1,18 @@
 //! Handlers in programs that record their `tracing` spans with OpenTelemetry.
 
 use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanContext, SpanKind};
+use opentelemetry::trace::{SpanContext, SpanKind, TracerProvider as _};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::testing::Recorder;
+use otel_messaging::with_tracing::{ProcessSpans, Tracer};
 use otel_messaging::{Batch, Received};
 use tokio::task;
 use tracing::instrument::WithSubscriber as _;
-use tracing::{Instrument as _, error, info_span, instrument};
+use tracing::{Dispatch, Instrument as _, Level, error, info_span, instrument};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::in_tracing::{NoOutcome, Nothing, Program, SetUp, inside};
 use crate::{Broker, Message, whole};
@@ -211,5 +215,39 @@ pub async fn an_error_line_in_a_handler_marks_its_span_and_no_other<B: Broker>()
         let expected = expected.error("_OTHER").description("declined");
         let expected = expected.event("card is refused").event("exception");
         expected.assert(failed);
+    }
+}
+
+/// Filters that let lines of the application pass alone, for the whole subscriber or for the layer that records
+/// spans, do not keep `error!` from the process span.
+pub async fn a_filter_has_no_say_about_the_span_of_a_handler<B: Broker>() {
+    let own = || Targets::new().with_target("integration", Level::INFO);
+    for is_for_all in [true, false] {
+        let recorder = Recorder::new();
+        let tracer = recorder.tracer_provider().tracer("application");
+        let layer = tracing_opentelemetry::layer().with_tracer(Tracer::new(tracer));
+        let registry = tracing_subscriber::registry().with(ProcessSpans);
+        let subscriber = match is_for_all {
+            true => Dispatch::new(registry.with(layer).with(own())),
+            false => Dispatch::new(registry.with(layer.with_filter(own())).with(Nothing)),
+        };
+        let program = Program::<B>::open(&recorder, 2).await;
+        let orders = [program.receive().await, program.receive().await];
+        let handled = async {
+            for order in &orders {
+                // The filter of the layer has just been against something.
+                let is_wanted = tracing::enabled!(target: "client", Level::INFO);
+                assert_eq!(is_wanted, !is_for_all);
+                order.process(async |_| error!("out of stock")).await;
+            }
+        };
+        handled.with_subscriber(subscriber).await;
+
+        let spans = recorder.spans();
+        assert_eq!(spans.len(), orders.len());
+        for (order, span) in orders.iter().zip(&spans) {
+            let expected = program.expected(order).failed();
+            expected.event("out of stock").assert(span);
+        }
     }
 }

@@ -145,6 +145,7 @@ macro_rules! scenarios_of_tracing {
         $crate::scenarios! {
             @against $broker:
             a_batch_in_an_instrumented_function_is_a_root
+            a_filter_has_no_say_about_the_span_of_a_handler
             a_send_in_a_span_of_tracing_is_its_child
             a_span_of_tracing_for_each_message_is_the_parent
             a_subscriber_that_panics_costs_no_message
