@@ -22,7 +22,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracer, SdkTracerProvider, SpanData};
 use otel_messaging::Telemetry;
 use otel_messaging::testing::TraceTree;
 
@@ -72,6 +72,12 @@ impl Providers {
         Telemetry::new()
             .tracer_provider(self.tracers.clone())
             .meter_provider(self.meters.clone())
+    }
+
+    /// What spans of `tracing` are recorded with.
+    #[must_use]
+    pub fn tracer(&self) -> SdkTracer {
+        self.tracers.tracer(self.service)
     }
 
     /// Does `work` in a span of the application's own.

@@ -5,5 +5,6 @@
 mod absent;
 mod drawn;
 mod interrupted;
+mod log_lines;
 mod loops;
 mod programs;

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The examples, each with the name that its broker has in messages to the user.
-pub(crate) const EXAMPLES: [(&str, &str); 9] = [
+pub(crate) const EXAMPLES: [(&str, &str); 10] = [
     ("amqp_batch", "RabbitMQ"),
     ("amqp_request_reply", "RabbitMQ"),
     ("amqp_roundtrip", "RabbitMQ"),
@@ -19,6 +19,7 @@ pub(crate) const EXAMPLES: [(&str, &str); 9] = [
     ("jetstream_worker", "nats-server"),
     ("kafka_batch", "Kafka cluster"),
     ("kafka_roundtrip", "Kafka cluster"),
+    ("kafka_tracing", "Kafka cluster"),
     ("nats_roundtrip", "nats-server"),
     ("policy", "Kafka cluster"),
 ];
