@@ -131,7 +131,7 @@ fn guide(cluster: &Cluster) -> String {
     let [orders, _] = &cluster.topics;
     format!(
         "\
-How to read it: `take_order` and `pack` are spans of `tracing`, and `send {orders}` and `process {orders}` are those of the
+How to read it: `take_order` and `pack` are spans of tracing, and `send {orders}` and `process {orders}` are those of the
 messages between them. Each log line has the ids of the span that it was written in; in the handler that is the process span,
 which the last line has marked as failed. The span `pack_orders` around the loop is linked (⇠). Next, try
 -- --json at the end of the command."

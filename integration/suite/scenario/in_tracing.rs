@@ -33,7 +33,7 @@ pub(super) struct SetUp {
 
 impl SetUp {
     pub(super) const OURS: [Self; 2] = [Self::of(true, true), Self::of(true, false)];
-    const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 4] = [
         Self::of(true, true),
         Self::of(true, false),
         Self::of(false, true),

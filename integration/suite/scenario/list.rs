@@ -98,6 +98,7 @@ macro_rules! scenarios_of_sent_batches {
     ($broker:ty) => {
         $crate::scenarios! {
             @against $broker:
+            a_batch_that_is_sent_in_a_span_of_tracing_is_below_it
             a_sent_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
             each_message_carries_its_create_span_and_the_send_span_links_to_all
             messages_that_a_batch_sends_again_link_to_their_own_attempt_before
@@ -131,6 +132,7 @@ macro_rules! scenarios_of_settling {
             a_message_of_a_batch_is_settled_in_the_span_that_it_was_processed_in
             settling_belongs_to_the_last_of_several_attempts
             settling_belongs_to_the_process_span
+            settling_in_a_span_of_tracing_is_below_it_if_there_is_no_process_span
             settling_is_sampled_with_its_message_after_the_handler_too
             settling_links_to_what_is_trusted
             without_a_process_span_settling_belongs_to_what_is_active
