@@ -54,7 +54,7 @@
 //! - **Creation context**: the context that a message's producer has written into its headers. It
 //!   connects all operations on the message. ([Context propagation])
 //! - **Ambient context**: the context that is current where a message is sent or processed, with its
-//!   active span and its baggage. ([Message creation context as parent of "Process" span])
+//!   active span and its baggage; with the feature `tracing`, the span may be one of `tracing`. ([Message creation context as parent of "Process" span])
 //! - **Process span**: the span around the application's handling of a message or a batch. Receiving
 //!   and settling the message are other operations. ([Consumer spans])
 //! - **Settle**: to notify the broker of the result of processing: a commit, `ack`, `nack`, `reject`

@@ -47,6 +47,13 @@ impl SetUp {
         }
     }
 
+    pub(super) const fn name(self) -> &'static str {
+        match self.activates {
+            true => "activates",
+            false => "does not activate",
+        }
+    }
+
     /// A subscriber that records here, and has another layer.
     pub(super) fn subscriber<L>(self, recorder: &Recorder, other: L) -> Dispatch
     where
