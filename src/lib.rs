@@ -48,6 +48,7 @@
 //! - [`guide::troubleshooting`]: where a trace breaks, and what shows it.
 //! - [`guide::migrating`], [`guide::decisions`]: from hand-written carriers; parent or link, batches, trust, sampling.
 //! - [`guide::what_it_costs`]: the page for whoever has to agree to it.
+//! - `with_tracing`: spans and log lines of programs that record them with `tracing`.
 //! - `testing`: tests of your handlers, without a broker.
 //!
 //! ## Terms
@@ -57,7 +58,7 @@
 //! - **Creation context**: the context that a message's producer has written into its headers. It
 //!   connects all operations on the message. ([Context propagation])
 //! - **Ambient context**: the context that is current where a message is sent or processed, with its
-//!   active span and its baggage. ([Message creation context as parent of "Process" span])
+//!   active span and its baggage; with the feature `tracing`, the span may be one of `tracing`. ([Message creation context as parent of "Process" span])
 //! - **Process span**: the span around the application's handling of a message or a batch. Receiving
 //!   and settling the message are other operations. ([Consumer spans])
 //! - **Settle**: to notify the broker of the result of processing: a commit, `ack`, `nack`, `reject`
@@ -132,6 +133,8 @@ pub mod kafka;
 pub mod nats;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tracing")]
+pub mod with_tracing;
 
 pub use opentelemetry;
 

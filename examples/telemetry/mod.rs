@@ -83,7 +83,7 @@ impl Providers {
             .meter_provider(self.meters.clone())
     }
 
-    /// For spans of the application's own.
+    /// For spans of the application's own, those of `tracing` too.
     #[must_use]
     pub fn tracer(&self) -> SdkTracer {
         self.tracers.tracer(self.service)

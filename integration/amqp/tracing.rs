@@ -11,7 +11,7 @@ use futures::channel::mpsc;
 use integration::amqp::{
     Cable, PATIENCE, confirming, connection, consume, known, process_span, publish, queue,
 };
-use integration::scenario::RECORDER;
+use integration::scenario::{RECORDER, again_with_ours};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -26,6 +26,17 @@ use otel_messaging::w3c;
 use tracing::{Instrument as _, info_span};
 
 integration::scenarios_of_tracing!(integration::amqp::Rabbit);
+
+#[test]
+fn with_our_layer_delegates_and_consumers_are_in_the_same_traces() {
+    again_with_ours(&[
+        "what_a_delegate_is_given_is_in_the_trace_of_its_message_and_in_no_other",
+        "whatever_else_a_delegate_is_told_it_is_told_in_no_trace",
+        "a_batch_in_an_instrumented_function_is_a_root",
+        "a_span_of_tracing_for_each_message_is_the_parent",
+        "an_instrumented_consumer_cuts_no_trace",
+    ]);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_delegate_is_given_is_in_the_trace_of_its_message_and_in_no_other() {

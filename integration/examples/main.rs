@@ -8,5 +8,6 @@ mod drawn;
 mod guide;
 mod http;
 mod interrupted;
+mod log_lines;
 mod loops;
 mod programs;

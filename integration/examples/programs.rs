@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The examples, each with the name that its broker has in messages to the user.
-pub(crate) const EXAMPLES: [(&str, &str); 12] = [
+pub(crate) const EXAMPLES: [(&str, &str); 13] = [
     ("amqp_batch", "RabbitMQ"),
     ("amqp_request_reply", "RabbitMQ"),
     ("amqp_roundtrip", "RabbitMQ"),
@@ -21,6 +21,7 @@ pub(crate) const EXAMPLES: [(&str, &str); 12] = [
     ("kafka_batch", "Kafka cluster"),
     ("kafka_concurrent", "Kafka cluster"),
     ("kafka_roundtrip", "Kafka cluster"),
+    ("kafka_tracing", "Kafka cluster"),
     ("nats_roundtrip", "nats-server"),
     ("outbox", "Kafka cluster"),
     ("policy", "Kafka cluster"),

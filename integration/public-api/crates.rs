@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 /// A new major release of any of these is a breaking change of ours.
-pub(crate) const NAMED: [&str; 9] = [
+pub(crate) const NAMED: [&str; 12] = [
     "opentelemetry",
     // `testing` and the sampler.
     "opentelemetry_sdk",
@@ -19,6 +19,11 @@ pub(crate) const NAMED: [&str; 9] = [
     "bytes",
     // std has no `Stream`.
     "futures_core",
+    // `with_tracing`.
+    "tracing",
+    // What `tracing` has under its own name.
+    "tracing_core",
+    "tracing_subscriber",
 ];
 
 const STD: [&str; 3] = ["std", "core", "alloc"];

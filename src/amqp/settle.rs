@@ -2,10 +2,10 @@
 
 use lapin::message::{BasicGetMessage, Delivery};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::KeyValue;
 
 use super::attributes::{SETTLED, content, delivery_tag, error_type};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::received::{Message, Received};
 use crate::semconv::exception::ErrorDetails;
 
@@ -96,7 +96,7 @@ impl<M: Settleable> Received<M> {
         operation_name: &'static str,
         settling: impl Future<Output = lapin::Result<bool>>,
     ) -> impl Future<Output = lapin::Result<bool>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let ambient = ambient(called);
             if ambient.is_telemetry_suppressed() {

@@ -9,7 +9,18 @@ use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{SpanId, TraceContextExt as _};
 
-use crate::telemetry::context::active_span;
+use crate::telemetry::context::{active_span, is_attached};
+
+/// What is current here: OpenTelemetry's current context, or that of the current span of `tracing`, as
+/// the module `with_tracing` says.
+pub(crate) fn current() -> Context {
+    let current = Context::current();
+    #[cfg(feature = "tracing")]
+    if let Some(inside) = crate::with_tracing::inside_of(&current) {
+        return inside;
+    }
+    current
+}
 
 /// What is current for an operation that was called in the context `called` and is now polled for
 /// the first time.
@@ -18,7 +29,7 @@ use crate::telemetry::context::active_span;
 /// for any other, in an empty one too. Where none was attached, as in a spawned task, the context of
 /// the call does.
 pub(crate) fn ambient(called: Context) -> Context {
-    let polled = Context::current();
+    let polled = current();
     let says_something = polled.has_active_span()
         || polled.is_telemetry_suppressed()
         || !polled.baggage().is_empty();
@@ -31,13 +42,6 @@ pub(crate) fn ambient(called: Context) -> Context {
 
 fn is_empty(context: &Context) -> bool {
     !context.has_active_span() && !context.is_telemetry_suppressed() && context.baggage().is_empty()
-}
-
-/// Whether a context is attached to this thread, be it an empty one. OpenTelemetry tells nobody, but
-/// the guard of one more shows the place that it has.
-fn is_attached() -> bool {
-    let one_more = Context::new().attach();
-    !format!("{one_more:?}").contains("cx_pos: 1,")
 }
 
 /// When a message was delivered to the application, and inside which span.

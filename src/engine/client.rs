@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use opentelemetry::StringValue;
 use opentelemetry::baggage::Baggage;
-use opentelemetry::{Context, StringValue};
 
-use super::ambient::MetSpans;
+use super::ambient::{MetSpans, current};
 use super::destination::{Destination, Destinations, Name, Names, are_one};
 use super::shown_baggage::ShownBaggage;
 use crate::policy::Rule;
@@ -45,7 +45,7 @@ impl Client {
     pub(crate) fn one_of(names: &Arc<Names>, telemetry: &Telemetry, system: &'static str) -> Self {
         let met = MetSpans::default();
         // A loop's span, for instance, which wraps the consumer that it then receives from.
-        met.meet(&Context::current());
+        met.meet(&current());
         Self {
             met,
             telemetry: telemetry.clone(),

@@ -1,6 +1,5 @@
 //! Offset commits.
 
-use opentelemetry::Context;
 use opentelemetry::trace::SpanContext;
 use rdkafka::consumer::{self as rd, CommitMode, ConsumerContext};
 use rdkafka::error::KafkaResult;
@@ -9,6 +8,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::attributes::{ClientInfo, error_type, offset};
 use super::consumer::Consumer;
+use crate::engine::ambient::current;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::received::{Received, start_settle};
@@ -134,7 +134,7 @@ impl ClientInfo {
         processed_in: Option<SpanContext>,
         commit: impl FnOnce() -> KafkaResult<()>,
     ) -> KafkaResult<()> {
-        let ambient = Context::current();
+        let ambient = current();
         if ambient.is_telemetry_suppressed() {
             return commit();
         }
@@ -151,7 +151,7 @@ impl ClientInfo {
         offsets: Option<&TopicPartitionList>,
         commit: impl FnOnce() -> KafkaResult<()>,
     ) -> KafkaResult<()> {
-        let ambient = Context::current();
+        let ambient = current();
         if ambient.is_telemetry_suppressed() {
             return commit();
         }

@@ -2,10 +2,9 @@
 
 use async_nats::Error;
 use async_nats::jetstream::{AckKind, Message};
-use opentelemetry::Context;
 
 use super::attributes::{message_id, of_settle, sequence, stream_name, why_not_settled};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::received::Received;
 
 impl Received<Message> {
@@ -64,7 +63,7 @@ impl Received<Message> {
         operation_name: Option<&'static str>,
         settling: impl Future<Output = Result<(), Error>>,
     ) -> impl Future<Output = Result<(), Error>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let ambient = ambient(called);
             let started = operation_name

@@ -19,7 +19,7 @@ pub(crate) enum Component {
     Classifier,
     /// What a handler returned, or an error, where it is asked what to record.
     Outcome,
-    /// What takes the lines that are written with `tracing`.
+    /// What takes the lines that are written with `tracing`, and its spans.
     Log,
 }
 

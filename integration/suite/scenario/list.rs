@@ -113,6 +113,7 @@ macro_rules! scenarios_of_sent_batches {
             @against $broker:
             a_batch_forwards_each_message_in_the_trace_of_its_origin
             a_batch_in_several_contexts_that_is_dropped_ends_each_span_in_its_own_trace
+            a_batch_that_is_sent_in_a_span_of_tracing_is_below_it
             a_message_of_a_batch_that_fails_does_so_in_its_own_trace
             a_sent_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
             baggage_of_a_batch_is_on_its_span_or_on_its_links
@@ -150,6 +151,7 @@ macro_rules! scenarios_of_settling {
             a_message_of_a_batch_is_settled_in_the_span_that_it_was_processed_in
             settling_belongs_to_the_last_of_several_attempts
             settling_belongs_to_the_process_span
+            settling_in_a_span_of_tracing_is_below_it_if_there_is_no_process_span
             settling_is_sampled_with_its_message_after_the_handler_too
             settling_links_to_a_context_that_was_in_the_payload
             settling_links_to_what_is_trusted
@@ -178,8 +180,18 @@ macro_rules! scenarios_of_tracing {
         $crate::scenarios! {
             @against $broker:
             a_batch_in_an_instrumented_function_is_a_root
+            a_filter_has_no_say_about_the_span_of_a_handler
+            a_send_in_a_span_of_tracing_is_its_child
             a_span_of_tracing_for_each_message_is_the_parent
+            a_subscriber_that_panics_costs_no_message
+            a_task_of_a_handler_goes_on_in_its_span
+            an_error_line_in_a_handler_marks_its_span_and_no_other
             an_instrumented_consumer_cuts_no_trace
+            log_lines_have_the_ids_of_what_is_current
+            log_records_have_the_ids_of_what_is_current
+            spans_of_tracing_in_a_handler_are_below_the_process_span
+            spans_of_tracing_in_the_handler_of_a_batch_are_below_its_span
+            without_a_subscriber_all_is_as_without_tracing
         }
     };
 }

@@ -6,8 +6,11 @@ use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _, TraceFla
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
+use tracing::instrument::WithSubscriber as _;
+use tracing::{Instrument as _, info_span};
 
 use super::batches::{span, traceparent};
+use super::in_tracing::{Nothing, SetUp};
 use super::{header, identity, upstream, upstream_span, values};
 use crate::metrics::{and, of_type, operation_duration, sent_messages};
 use crate::{BatchSender, Header, Message, Refuser};
@@ -109,6 +112,34 @@ pub async fn each_message_carries_its_create_span_and_the_send_span_links_to_all
         carried(&broker, &destination, 3).await,
         contexts.map(identity).collect::<Vec<_>>()
     );
+}
+
+/// What is sent under one call inside a span of `tracing` is below that, whether it activates contexts or not.
+pub async fn a_batch_that_is_sent_in_a_span_of_tracing_is_below_it<B: BatchSender>() {
+    for set_up in SetUp::ALL {
+        let recorder = Recorder::new();
+        let subscriber = set_up.subscriber(&recorder, Nothing);
+        let broker = B::connect(&recorder.telemetry()).await;
+        let destination = broker.declare("orders").await;
+        let orders = orders([vec![], vec![header("note", "1")], vec![]]);
+        let sending = async {
+            let sending = broker.send_batch(&destination, &orders);
+            sending.instrument(info_span!("take orders")).await
+        };
+        let receipts = sending.with_subscriber(subscriber).await;
+
+        let around = recorder.span("take orders").span_context;
+        let creates = creates(&recorder, &destination);
+        assert_eq!(creates.len(), 3);
+        for ((create, order), receipt) in creates.iter().zip(&orders).zip(&receipts) {
+            let expected = broker.create_span(&destination, order, receipt);
+            expected.child_of(&around).assert(create);
+        }
+        let contexts = creates.iter().map(|create| &create.span_context);
+        let send = recorder.span(&broker.send_name(&destination));
+        let expected = broker.sent_batch(SpanKind::Client, &destination, 3);
+        linking(expected.child_of(&around), contexts).assert(&send);
+    }
 }
 
 /// Without create spans there is one span, whose context all messages carry. It links to what that

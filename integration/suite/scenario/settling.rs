@@ -7,7 +7,10 @@ use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::policy::{Incoming, Policy, Rule};
 use otel_messaging::testing::Recorder;
 use otel_messaging::{Batch, Received};
+use tracing::instrument::WithSubscriber as _;
+use tracing::{Instrument as _, info_span};
 
+use super::in_tracing::{Nothing, SetUp};
 use super::{send_bare, upstream, upstream_headers, upstream_span};
 use crate::Settler;
 
@@ -96,6 +99,39 @@ pub async fn settling_links_to_a_context_that_was_in_the_payload<S: Settler>() {
     let expected = broker.settle_span(&orders, &received);
     let expected = expected.link(&upstream_span());
     expected.assert(&settled(&recorder, &broker, &orders));
+}
+
+/// Inside a span of `tracing`, a message that was not processed is settled in that, whether it activates contexts
+/// or not; one that was is settled in its process span.
+pub async fn settling_in_a_span_of_tracing_is_below_it_if_there_is_no_process_span<S: Settler>() {
+    for set_up in SetUp::ALL {
+        for is_processed in [false, true] {
+            let recorder = Recorder::new();
+            let subscriber = set_up.subscriber(&recorder, Nothing);
+            let broker = S::connect(&recorder.telemetry()).await;
+            let orders = broker.declare("orders").await;
+            let received = order(&broker, &orders).await;
+            let settling = async {
+                let settling = async {
+                    if is_processed {
+                        received.process(async |_| ()).await;
+                    }
+                    broker.settle(&received).await;
+                };
+                settling.instrument(info_span!("settle orders")).await;
+            };
+            settling.with_subscriber(subscriber).await;
+
+            let parent = match is_processed {
+                true => recorder.span(&broker.process_name(&orders)),
+                false => recorder.span("settle orders"),
+            };
+            let expected = broker.settle_span(&orders, &received);
+            let expected = expected.child_of(&parent.span_context);
+            let expected = expected.link(&upstream_span());
+            expected.assert(&settled(&recorder, &broker, &orders));
+        }
+    }
 }
 
 /// A retry in place is settled in the attempt that was the last one.

@@ -2,28 +2,41 @@
 //!
 //! The subscriber is the process's own, so that these scenarios have a test program for themselves.
 
+use std::env;
 use std::sync::LazyLock;
 
-use opentelemetry::trace::{SpanContext, SpanKind, TracerProvider as _};
+use opentelemetry::trace::{SpanContext, SpanKind};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use otel_messaging::{Batch, Received};
-use tracing::{Instrument as _, info_span, instrument};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Instrument as _, dispatcher, info_span, instrument};
 
+use super::in_tracing::{Nothing, SetUp};
 use super::{send_bare, upstream_headers, upstream_span};
-use crate::Broker;
+use crate::{Broker, again_with};
 
 /// What this process records: of our wrappers, and by way of `tracing`.
 pub static RECORDER: LazyLock<Recorder> = LazyLock::new(|| {
     let recorder = Recorder::new();
-    let tracer = recorder.tracer_provider().tracer("application");
-    let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-    let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO);
-    tracing::subscriber::set_global_default(subscriber.with(layer)).expect("the first one");
+    let set_up = env::var(SET_UP).ok();
+    let set_up = set_up.and_then(|named| SetUp::OURS.into_iter().find(|one| one.name() == named));
+    let set_up = set_up.unwrap_or(SetUp::of(false, true));
+    let subscriber = set_up.subscriber(&recorder, Nothing);
+    dispatcher::set_global_default(subscriber).expect("the first one");
     recorder
 });
+
+/// Names how the process is set up; unset, with the layer of tracing-opentelemetry alone.
+const SET_UP: &str = "TRACING_SET_UP";
+
+/// Runs these tests again in processes that are set up with what we have for `tracing`.
+pub fn again_with_ours(tests: &[&str]) {
+    for set_up in SetUp::OURS {
+        for test in tests {
+            again_with(test, SET_UP, set_up.name());
+        }
+    }
+}
 
 /// Orders from a service before ours, and a consumer as people write it.
 struct Shop<B: Broker> {

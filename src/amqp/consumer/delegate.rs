@@ -104,7 +104,7 @@ impl<D: ConsumerDelegate + 'static> lapin::ConsumerDelegate for Traced<D> {
         let span = received.start_process_span();
         // Called here and not when the future is polled: deliveries come in order, tasks do not.
         let handling = {
-            let _current = span.context().clone().attach();
+            let _entered = span.enter();
             self.delegate.on_new_delivery(Ok(Some(received)))
         };
         without_outcome(processing(move || span, move || handling))

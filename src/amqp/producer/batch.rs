@@ -13,7 +13,7 @@ use super::{OutgoingMessage, Producer};
 use crate::amqp::attributes::{
     answer, confirmed_as, error_type, is_for_size, is_returned_for_size,
 };
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
 use crate::semconv::exception::ErrorDetails;
@@ -112,7 +112,7 @@ impl Producer {
         messages: impl IntoIterator<Item = Publish<'a>>,
     ) -> impl Future<Output = Vec<lapin::Result<Confirmation>>> {
         let messages = messages.into_iter().collect();
-        self.publish_together(Context::current(), messages, None)
+        self.publish_together(current(), messages, None)
     }
 
     /// Publishes messages as [`publish_batch`](Self::publish_batch) does, each created in a context
@@ -159,7 +159,7 @@ impl Producer {
         messages: impl IntoIterator<Item = (Context, Publish<'a>)>,
     ) -> impl Future<Output = Vec<lapin::Result<Confirmation>>> {
         let (contexts, messages) = messages.into_iter().unzip();
-        self.publish_together(Context::current(), messages, Some(contexts))
+        self.publish_together(current(), messages, Some(contexts))
     }
 
     async fn publish_together(

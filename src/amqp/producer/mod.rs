@@ -19,7 +19,7 @@ use super::attributes::{
     published, published_without,
 };
 use super::carrier::MessageHeaders;
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::client::Client;
 use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
@@ -84,7 +84,7 @@ impl Producer {
         payload: &[u8],
         properties: BasicProperties,
     ) -> impl Future<Output = lapin::Result<PublisherConfirm>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let address = (&exchange, &routing_key);
             let (mut sending, properties) =

@@ -10,7 +10,7 @@ use opentelemetry::Context;
 
 pub use self::batches::Batches;
 use self::members::{BatchMembers, PartedAttributes};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::in_common::common_partition;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks};
@@ -51,7 +51,7 @@ pub struct Batch<M: Message>(Vec<Received<M>>);
 impl<M: Message> Batch<M> {
     /// Takes messages that the application waited for since then, and records the receiving.
     pub(crate) fn received(mut messages: Vec<Received<M>>, since: Moment) -> Self {
-        let ambient = Context::current();
+        let ambient = current();
         for message in &mut messages {
             message.deliver_again(&ambient);
         }
@@ -130,7 +130,7 @@ impl<M: Message> Batch<M> {
         Fut: Future<Output = R>,
         R: Outcome,
     {
-        let called = Context::current();
+        let called = current();
         processing(
             move || self.start_in(ambient(called)),
             move || handler(self),
@@ -139,7 +139,7 @@ impl<M: Message> Batch<M> {
 
     /// Starts the batch's `process {destination}` span, for code that a closure does not suit.
     pub fn start_process_span(&self) -> ProcessSpan {
-        self.start_in(Context::current())
+        self.start_in(current())
     }
 
     /// The messages, each by itself.

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use opentelemetry::Context;
-
 use super::sealed::MessageSource;
+use crate::engine::ambient::current;
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::span::StartedOperation;
@@ -25,7 +24,7 @@ pub(crate) fn receive_failed(
     error_type: impl Into<Cow<'static, str>>,
     details: impl FnOnce() -> ErrorDetails,
 ) {
-    let current = Context::current();
+    let current = current();
     if current.is_telemetry_suppressed() {
         return;
     }

@@ -18,7 +18,7 @@ use self::carried::{Creation, extract, incoming};
 pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
-use crate::engine::ambient::{Delivered, ambient};
+use crate::engine::ambient::{Delivered, ambient, current};
 use crate::engine::attributes::captured;
 use crate::engine::destination::Destination;
 use crate::engine::in_batch::InBatch;
@@ -67,7 +67,7 @@ impl<M: Message> Received<M> {
         waited_since: Option<Moment>,
         lag: impl FnOnce(&M) -> Option<u64>,
     ) -> Self {
-        let current = Context::current();
+        let current = current();
         let received = Self {
             delivered: source.client().met.delivered(&current),
             message,
@@ -234,7 +234,7 @@ impl<M: Message> Received<M> {
         Fut: Future<Output = R>,
         R: Outcome,
     {
-        let called = Context::current();
+        let called = current();
         processing(
             move || self.start_in(ambient(called)),
             move || handler(self),
@@ -259,7 +259,7 @@ impl<M: Message> Received<M> {
     /// # }
     /// ```
     pub fn start_process_span(&self) -> ProcessSpan {
-        self.start_in(Context::current())
+        self.start_in(current())
     }
 
     /// The client's own message.

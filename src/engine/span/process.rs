@@ -16,6 +16,8 @@ use super::StartedOperation;
 use crate::semconv::exception::{ErrorDetails, Exception};
 use crate::semconv::outcome::{CANCELLED, Outcome, PANIC};
 use crate::telemetry::Component;
+#[cfg(feature = "tracing")]
+use crate::with_tracing::StandIn;
 
 /// The process span of a message or a batch, for code that a closure does not suit.
 /// [`Received::start_process_span`](crate::Received::start_process_span) has an example.
@@ -28,13 +30,22 @@ pub struct ProcessSpan {
     /// None where nothing is recorded, and once the outcome is known.
     started: Option<StartedOperation>,
     context: Context,
+    /// Ends after the span that it stands for, which then has nothing of it.
+    #[cfg(feature = "tracing")]
+    stand_in: Option<StandIn>,
 }
 
 impl ProcessSpan {
     pub(crate) fn new(started: StartedOperation) -> Self {
+        #[cfg(feature = "tracing")]
+        let (stand_in, context) = StandIn::of(started.context());
+        #[cfg(not(feature = "tracing"))]
+        let context = started.context().clone();
         Self {
-            context: started.context().clone(),
+            context,
             started: Some(started),
+            #[cfg(feature = "tracing")]
+            stand_in,
         }
     }
 
@@ -43,6 +54,8 @@ impl ProcessSpan {
         Self {
             started: None,
             context,
+            #[cfg(feature = "tracing")]
+            stand_in: None,
         }
     }
 
@@ -56,6 +69,46 @@ impl ProcessSpan {
     #[must_use]
     pub fn span_context(&self) -> SpanContext {
         self.context.span().span_context().clone()
+    }
+
+    /// The span of `tracing` that stands for this one, as [`with_tracing`](crate::with_tracing) says:
+    /// enter it, or instrument a future with it. Disabled where the subscriber is not set up for that.
+    ///
+    /// OpenTelemetry's context goes inside of it:
+    ///
+    /// ```
+    /// # #[cfg(feature = "kafka")] mod example {
+    /// use opentelemetry::context::FutureExt as _;
+    /// use otel_messaging::Received;
+    /// use rdkafka::message::BorrowedMessage;
+    /// use tracing::Instrument as _;
+    ///
+    /// # async fn handle(order: &BorrowedMessage<'_>) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn guarded(order: &Received<BorrowedMessage<'_>>) -> Result<(), std::io::Error> {
+    ///     let span = order.start_process_span();
+    ///     let handled = handle(order).with_context(span.context().clone());
+    ///     let outcome = handled.instrument(span.tracing_span()).await;
+    ///     span.end(&outcome);
+    ///     outcome
+    /// }
+    /// # }
+    /// ```
+    #[cfg(feature = "tracing")]
+    #[must_use]
+    pub fn tracing_span(&self) -> tracing::Span {
+        let stand_in = self.stand_in.as_ref();
+        stand_in.map_or_else(tracing::Span::none, |stand_in| stand_in.span().clone())
+    }
+
+    /// Makes it current on this thread, for as long as what it returns is there.
+    pub(crate) fn enter(&self) -> impl Sized {
+        #[cfg(feature = "tracing")]
+        let entered = self.stand_in.as_ref().map(StandIn::enter);
+        let current = self.context.clone().attach();
+        #[cfg(feature = "tracing")]
+        return (current, entered);
+        #[cfg(not(feature = "tracing"))]
+        current
     }
 
     /// Ends the span with the outcome of the work.
@@ -149,7 +202,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.future.is_some() && let Some(process) = this.process {
-                let _current = process.context.clone().attach();
+                let _entered = process.enter();
                 this.future.set(None);
             }
         }
@@ -175,7 +228,7 @@ where
             return Poll::Pending;
         };
         let polled = {
-            let _current = process.context.clone().attach();
+            let _entered = process.enter();
             let polled = catch_unwind(AssertUnwindSafe(|| {
                 if let Some(handler) = handler.take() {
                     this.future.set(Some(handler()));

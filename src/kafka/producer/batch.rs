@@ -16,7 +16,7 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 use super::Producer;
 use super::future::{outgoing, reported};
 use super::sending::is_for_size;
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
 use crate::kafka::attributes::{ClientInfo, error_type, offset};
@@ -79,7 +79,7 @@ where
         T: Into<Timeout>,
     {
         let records = records.into_iter().collect();
-        self.send_together(Context::current(), records, None, queue_timeout.into())
+        self.send_together(current(), records, None, queue_timeout.into())
     }
 
     /// Sends records as [`send_batch`](Self::send_batch) does, each created in a context of its own,
@@ -137,7 +137,7 @@ where
         T: Into<Timeout>,
     {
         let (contexts, records) = records.into_iter().unzip();
-        let called = Context::current();
+        let called = current();
         self.send_together(called, records, Some(contexts), queue_timeout.into())
     }
 

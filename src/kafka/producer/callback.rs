@@ -17,6 +17,7 @@ use rdkafka::util::{IntoOpaque, Timeout};
 
 use super::Producer;
 use super::sending::{OutgoingRecord, SendingRecord};
+use crate::engine::ambient::current;
 use crate::kafka::attributes::ClientInfo;
 
 /// The context that a [`ThreadedProducer`] or [`BaseProducer`] is created with to be wrapped: your
@@ -209,7 +210,7 @@ where
     let place = (record.topic, record.partition);
     let headers = record.headers.take();
     let outgoing = OutgoingRecord::new(info, place, record.key, record.payload, headers);
-    let (sending, headers) = SendingRecord::start(info, Context::current(), outgoing);
+    let (sending, headers) = SendingRecord::start(info, current(), outgoing);
     record.headers = headers;
     let (record, opaque) = with_opaque(record, ());
     let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));

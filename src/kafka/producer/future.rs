@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use opentelemetry::Context;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{OwnedMessage, Timestamp, ToBytes};
@@ -15,7 +14,7 @@ use rdkafka::util::{AsyncRuntime, Timeout};
 
 use super::Producer;
 use super::sending::{OutgoingRecord, SendingRecord};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::kafka::attributes::ClientInfo;
 
 /// How long the bare client waits for room in its queue before it asks again.
@@ -51,7 +50,7 @@ where
         V: ToBytes + ?Sized,
         T: Into<Timeout>,
     {
-        let called = Context::current();
+        let called = current();
         async move {
             let outgoing = outgoing(&self.info, &mut record);
             let (mut sending, headers) =
@@ -98,7 +97,7 @@ where
         V: ToBytes + ?Sized,
     {
         let outgoing = outgoing(&self.info, &mut record);
-        let (mut sending, headers) = SendingRecord::start(&self.info, Context::current(), outgoing);
+        let (mut sending, headers) = SendingRecord::start(&self.info, current(), outgoing);
         record.headers = headers;
         match self.client.send_result(record) {
             Ok(delivery) => {

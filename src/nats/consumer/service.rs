@@ -9,11 +9,10 @@ use async_nats::service::endpoint::Endpoint;
 use async_nats::service::error::Error;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
 use bytes::Bytes;
-use opentelemetry::Context;
 
 use super::sealed::Deliver;
 use super::{Consumer, Messages};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::propagation::HeadersMut as _;
 use crate::engine::received::Received;
 use crate::nats::attributes::{Subscription, of_publish};
@@ -103,7 +102,7 @@ impl Received<Request> {
         response: Result<Bytes, Error>,
         mut headers: HeaderMap,
     ) -> impl Future<Output = Result<(), PublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let subscription = self.source();
             // Without it the client has nowhere to answer to, and says so.

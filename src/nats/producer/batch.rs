@@ -13,7 +13,7 @@ use opentelemetry::Context;
 
 use super::acks::{Acks, fail};
 use super::{OutgoingMessage, PUBLISH, Producer, jetstream};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
 use crate::nats::attributes::{ClientInfo, of_publish};
@@ -48,7 +48,7 @@ impl Producer {
         messages: impl IntoIterator<Item = OutboundMessage>,
     ) -> impl Future<Output = Vec<Result<(), PublishError>>> {
         let messages = messages.into_iter().collect();
-        self.publish_together(Context::current(), messages, None)
+        self.publish_together(current(), messages, None)
     }
 
     /// Publishes messages as [`publish_batch`](Self::publish_batch) does, each created in a context
@@ -100,7 +100,7 @@ impl Producer {
         messages: impl IntoIterator<Item = (Context, OutboundMessage)>,
     ) -> impl Future<Output = Vec<Result<(), PublishError>>> {
         let (contexts, messages) = messages.into_iter().unzip();
-        self.publish_together(Context::current(), messages, Some(contexts))
+        self.publish_together(current(), messages, Some(contexts))
     }
 
     async fn publish_together(
@@ -182,7 +182,7 @@ impl jetstream::Producer {
     ) -> impl Future<Output = Vec<Result<PublishAck, JetStreamError>>> {
         let messages = messages.into_iter();
         let messages = messages.map(|(subject, message)| outbound(subject, message));
-        self.publish_together(Context::current(), messages.collect(), None)
+        self.publish_together(current(), messages.collect(), None)
     }
 
     /// Publishes messages as [`publish_batch`](Self::publish_batch) does, each created in a context
@@ -228,7 +228,7 @@ impl jetstream::Producer {
         let messages =
             messages.map(|(context, (subject, message))| (context, outbound(subject, message)));
         let (contexts, messages) = messages.unzip();
-        self.publish_together(Context::current(), messages, Some(contexts))
+        self.publish_together(current(), messages, Some(contexts))
     }
 
     async fn publish_together(

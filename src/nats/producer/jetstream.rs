@@ -14,7 +14,7 @@ use bytes::Bytes;
 use opentelemetry::Context;
 
 use super::{OutgoingMessage, PUBLISH, Producer as Core, fail};
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::Sending;
 use crate::nats::attributes::{of_ack, of_jetstream_publish, sequence};
 use crate::telemetry::Telemetry;
@@ -132,7 +132,7 @@ impl Producer {
         subject: S,
         message: PublishMessage,
     ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let message = message.outbound_message(subject);
             let (ack, sending) = self.hand_over(called, message).await?;

@@ -27,7 +27,7 @@ use super::attributes::{
     ClientInfo, Connection, Identity, is_for_size, message_id, of_answer, of_publish, of_request,
 };
 use super::carrier::MessageHeaders;
-use crate::engine::ambient::ambient;
+use crate::engine::ambient::{ambient, current};
 use crate::engine::client;
 use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
@@ -117,7 +117,7 @@ impl Producer {
         mut headers: HeaderMap,
         payload: Bytes,
     ) -> impl Future<Output = Result<(), PublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let subject = subject.to_subject();
             let sending = self.start(PUBLISH, called, &subject, &mut headers, payload.len());
@@ -155,7 +155,7 @@ impl Producer {
         mut headers: HeaderMap,
         payload: Bytes,
     ) -> impl Future<Output = Result<(), PublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let subject = subject.to_subject();
             let sending = self.start(PUBLISH, called, &subject, &mut headers, payload.len());
@@ -217,7 +217,7 @@ impl Producer {
         subject: S,
         mut request: Request,
     ) -> impl Future<Output = Result<Message, RequestError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let subject = subject.to_subject();
             let payload = request.payload.as_ref().map_or(0, Bytes::len);

@@ -7,9 +7,9 @@ use async_nats::client::traits::Publisher;
 use async_nats::message::OutboundMessage;
 use async_nats::{Client, ConnectOptions, ToSubject};
 use bytes::Bytes;
-use opentelemetry::Context;
 
 use super::{PUBLISH, Producer, end};
+use crate::engine::ambient::current;
 use crate::nats::attributes::of_publish;
 use crate::telemetry::Telemetry;
 
@@ -134,7 +134,7 @@ impl Publisher for TestProducer {
         &self,
         mut message: OutboundMessage,
     ) -> impl Future<Output = Result<(), PublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let headers = message.headers.get_or_insert_default();
             let payload = message.payload.len();

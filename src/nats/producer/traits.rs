@@ -13,12 +13,12 @@ use async_nats::jetstream::context::{PublishAckFuture, PublishError, RequestErro
 use async_nats::jetstream::message::{OutboundMessage, PublishMessage};
 use async_nats::{Client, Message, Request, ToSubject, message};
 use bytes::Bytes;
-use opentelemetry::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::jetstream::Producer;
 use super::{PUBLISH, REQUEST, answered, end};
+use crate::engine::ambient::current;
 use crate::nats::attributes::of_publish;
 
 /// The spans of this trait's methods end when the client has taken the message, because the trait
@@ -40,7 +40,7 @@ impl Publisher for Producer {
         &self,
         message: OutboundMessage,
     ) -> impl Future<Output = Result<PublishAckFuture, PublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let (ack, _ends) = self.hand_over(called, message).await?;
             Ok(ack)
@@ -115,7 +115,7 @@ impl core::Requester for Producer {
         subject: S,
         mut request: Request,
     ) -> impl Future<Output = Result<Message, CoreRequestError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let subject = subject.to_subject();
             let payload = request.payload.as_ref().map_or(0, Bytes::len);
@@ -145,7 +145,7 @@ impl core::Publisher for super::Producer {
         &self,
         mut message: message::OutboundMessage,
     ) -> impl Future<Output = Result<(), CorePublishError>> {
-        let called = Context::current();
+        let called = current();
         async move {
             let headers = message.headers.get_or_insert_default();
             let payload = message.payload.len();

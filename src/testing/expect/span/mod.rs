@@ -117,6 +117,12 @@ impl ExpectedSpan {
         self.attribute(ERROR_TYPE, Value::String(error_type.into()))
     }
 
+    /// Sets an error status without an `error.type`, as `error!` of `tracing` does.
+    pub const fn failed(mut self) -> Self {
+        self.is_error = true;
+        self
+    }
+
     /// Description of the error. Unset: it is not compared.
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());

@@ -1,0 +1,61 @@
+//! What `tracing` has for current, where OpenTelemetry does not know it.
+
+use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::trace::TraceContextExt as _;
+use tracing::dispatcher;
+use tracing::span::Id;
+use tracing_opentelemetry::get_otel_context;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan as _;
+
+use super::stand_in::Handler;
+use crate::telemetry::context::{copied, is_attached};
+use crate::telemetry::{Component, caught};
+
+/// The context of the current span of `tracing`, if that counts before OpenTelemetry's current context.
+pub(crate) fn inside_of(current: &Context) -> Option<Context> {
+    if current.is_telemetry_suppressed() {
+        return None;
+    }
+    if let Some(stand_in) = Handler::stand_in_of(current) {
+        return entered(Some(stand_in));
+    }
+    if current.has_active_span() {
+        return None;
+    }
+    let entered = entered(None).filter(Context::has_active_span)?;
+    let baggage = current.baggage();
+    if baggage.is_empty() {
+        return (!is_attached()).then_some(entered);
+    }
+    let both = entered.baggage().iter().chain(baggage.iter());
+    Some(entered.with_baggage(copied(both)))
+}
+
+/// The context of the innermost span of `tracing` that has one; of those alone that are inside of
+/// `around`, if that is given.
+fn entered(around: Option<&Id>) -> Option<Context> {
+    let found = || {
+        dispatcher::get_default(|subscriber| {
+            let current = subscriber.current_span();
+            let current = current.id()?;
+            if around == Some(current) {
+                return None;
+            }
+            let registry: &Registry = subscriber.downcast_ref()?;
+            let scope: Vec<_> = registry
+                .span(current)?
+                .scope()
+                .map(|span| span.id())
+                .collect();
+            let end = match around {
+                Some(around) => scope.iter().position(|id| id == around)?,
+                None => scope.len(),
+            };
+            let mut inside = scope.iter().take(end);
+            inside.find_map(|id| get_otel_context(id, subscriber))
+        })
+    };
+    caught(Component::Log, found).flatten()
+}

@@ -1,0 +1,135 @@
+//! [`StandIn`]: the span of `tracing` that stands for a process span.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{mem, ptr};
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanId, TraceContextExt as _};
+use tracing::callsite::{DefaultCallsite, Identifier};
+use tracing::field::FieldSet;
+use tracing::metadata::Kind;
+use tracing::{Level, Metadata, Span, dispatcher, span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::process_spans::ProcessSpans;
+use super::tracer::Offer;
+use crate::telemetry::{Component, caught};
+
+/// The span of `tracing` that stands for a process span.
+#[derive(Debug)]
+pub(crate) struct StandIn(Span);
+
+static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
+static METADATA: Metadata<'static> = Metadata::new(
+    "process",
+    concat!(env!("CARGO_CRATE_NAME"), "::process"),
+    Level::ERROR,
+    None,
+    None,
+    None,
+    FieldSet::new(&[], Identifier(&CALLSITE)),
+    Kind::SPAN,
+);
+
+impl StandIn {
+    /// One for the span that is active in `context`, where the subscriber is set up for it; and the
+    /// context that the handler shall have.
+    pub(crate) fn of(context: &Context) -> (Option<Self>, Context) {
+        match caught(Component::Log, || Self::made(context)).flatten() {
+            Some((stand_in, context)) => (Some(stand_in), context),
+            None => (None, context.clone()),
+        }
+    }
+
+    fn made(context: &Context) -> Option<(Self, Context)> {
+        let is_set_up = dispatcher::get_default(|subscriber| {
+            let is_set_up = subscriber.is::<ProcessSpans>();
+            if is_set_up {
+                // For what it leaves with the filters: else what they said of something else would hold
+                // for this span.
+                let _ = subscriber.enabled(&METADATA);
+            }
+            is_set_up
+        });
+        if !is_set_up {
+            return None;
+        }
+        // The filter of a single layer may be against it the first time. It is not asked the second time.
+        (0..2).find_map(|_| Self::started(context))
+    }
+
+    fn started(context: &Context) -> Option<(Self, Context)> {
+        let span = Span::new(&METADATA, &METADATA.fields().value_set(&[]));
+        span.set_parent(context.with_value(Offer::new())).ok()?;
+        let started = span.context();
+        let offer = started.get::<Offer>()?;
+        if !offer.is_taken() {
+            tell_of_foreign_tracer();
+            return None;
+        }
+        let is_same = |current: &Context| current.get().is_some_and(|its| ptr::eq(its, offer));
+        let is_activated = span.in_scope(|| Context::map_current(is_same));
+        let context = match span.id() {
+            Some(stand_in) if !is_activated => context.with_value(Handler {
+                span: context.span().span_context().span_id(),
+                stand_in,
+            }),
+            _ => context.clone(),
+        };
+        Some((Self(span), context))
+    }
+
+    pub(crate) const fn span(&self) -> &Span {
+        &self.0
+    }
+
+    /// Makes it current on this thread, for as long as what it returns is there.
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        let entered = caught(Component::Log, || self.0.enter());
+        Entered(entered)
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        caught(Component::Log, || {
+            drop(mem::replace(&mut self.0, Span::none()))
+        });
+    }
+}
+
+/// A [`StandIn`] is current.
+#[derive(Debug)]
+pub(crate) struct Entered<'s>(Option<span::Entered<'s>>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        caught(Component::Log, || drop(self.0.take()));
+    }
+}
+
+fn tell_of_foreign_tracer() {
+    static IS_TOLD: AtomicBool = AtomicBool::new(false);
+    if !IS_TOLD.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            "the layer `ProcessSpans` is there, but the tracer of tracing-opentelemetry's layer is not \
+             in a `with_tracing::Tracer`: each handler has one more span"
+        );
+    }
+}
+
+/// In the context of a handler, where entering a span of `tracing` makes no context current.
+#[derive(Debug)]
+pub(super) struct Handler {
+    span: SpanId,
+    stand_in: span::Id,
+}
+
+impl Handler {
+    /// The stand-in of the handler whose span is the active one in `context`.
+    pub(super) fn stand_in_of(context: &Context) -> Option<&span::Id> {
+        let handler: &Self = context.get()?;
+        let active = context.span().span_context().span_id();
+        (handler.span == active).then_some(&handler.stand_in)
+    }
+}

@@ -1,0 +1,139 @@
+//! [`Tracer`]: what the layer of tracing-opentelemetry starts its spans with.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use opentelemetry::trace::{self, SpanBuilder, SpanContext, Status, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+
+/// A tracer for tracing-opentelemetry's layer that starts no span where there is one already: for a
+/// handler's, which `tracing` shall know of, it gives that.
+///
+/// All else goes to the tracer that it is made of. The [module](super) shows how it is set.
+#[derive(Clone, Debug)]
+pub struct Tracer<T>(T);
+
+impl<T: trace::Tracer> Tracer<T> {
+    /// Around this tracer.
+    #[must_use]
+    pub const fn new(tracer: T) -> Self {
+        Self(tracer)
+    }
+}
+
+impl<T: trace::Tracer> trace::Tracer for Tracer<T> {
+    type Span = Span<T::Span>;
+
+    fn build_with_context(&self, builder: SpanBuilder, parent: &Context) -> Self::Span {
+        if parent.get().is_some_and(Offer::take) {
+            return Span(Kind::StandIn {
+                span_context: parent.span().span_context().clone(),
+                of: parent.clone(),
+            });
+        }
+        Span(Kind::Own(self.0.build_with_context(builder, parent)))
+    }
+}
+
+/// In the context of a process span: the next span that is started in it stands for that.
+#[derive(Debug)]
+pub(super) struct Offer(AtomicBool);
+
+impl Offer {
+    pub(super) const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A span of [`Tracer`].
+#[derive(Debug)]
+pub struct Span<S>(Kind<S>);
+
+#[derive(Debug)]
+enum Kind<S> {
+    Own(S),
+    /// Another one, which is active in this context and ends without this.
+    StandIn {
+        of: Context,
+        span_context: SpanContext,
+    },
+}
+
+impl<S: trace::Span> trace::Span for Span<S> {
+    fn add_event_with_timestamp<T>(
+        &mut self,
+        name: T,
+        timestamp: SystemTime,
+        attributes: Vec<KeyValue>,
+    ) where
+        T: Into<Cow<'static, str>>,
+    {
+        match &mut self.0 {
+            Kind::Own(span) => span.add_event_with_timestamp(name, timestamp, attributes),
+            Kind::StandIn { of, .. } => {
+                of.span()
+                    .add_event_with_timestamp(name, timestamp, attributes);
+            }
+        }
+    }
+
+    fn span_context(&self) -> &SpanContext {
+        match &self.0 {
+            Kind::Own(span) => span.span_context(),
+            Kind::StandIn { span_context, .. } => span_context,
+        }
+    }
+
+    fn is_recording(&self) -> bool {
+        match &self.0 {
+            Kind::Own(span) => span.is_recording(),
+            Kind::StandIn { of, .. } => of.span().is_recording(),
+        }
+    }
+
+    fn set_attribute(&mut self, attribute: KeyValue) {
+        match &mut self.0 {
+            Kind::Own(span) => span.set_attribute(attribute),
+            Kind::StandIn { of, .. } => of.span().set_attribute(attribute),
+        }
+    }
+
+    fn set_status(&mut self, status: Status) {
+        match &mut self.0 {
+            Kind::Own(span) => span.set_status(status),
+            Kind::StandIn { of, .. } => of.span().set_status(status),
+        }
+    }
+
+    fn update_name<T>(&mut self, name: T)
+    where
+        T: Into<Cow<'static, str>>,
+    {
+        match &mut self.0 {
+            Kind::Own(span) => span.update_name(name),
+            Kind::StandIn { of, .. } => of.span().update_name(name),
+        }
+    }
+
+    fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
+        match &mut self.0 {
+            Kind::Own(span) => span.add_link(span_context, attributes),
+            Kind::StandIn { of, .. } => of.span().add_link(span_context, attributes),
+        }
+    }
+
+    fn end_with_timestamp(&mut self, timestamp: SystemTime) {
+        if let Kind::Own(span) = &mut self.0 {
+            span.end_with_timestamp(timestamp);
+        }
+    }
+}
