@@ -181,7 +181,7 @@
 //! its own, which settles it. When it is to stop, it finishes what it has begun. A delivery is moved into a task as it is,
 //! and processed there, in its own trace.
 //!
-//! What a handler spawns is in the trace where it is [given the context](crate::Received::process#spawned-work):
+//! What a handler spawns is in the trace where it is [given the context](crate::Received::process):
 //!
 //! ```
 //! use lapin::message::Delivery;

@@ -151,7 +151,7 @@
 //! finishes what it has begun. A record is moved into a task by [`detach`](crate::Received::detach), and processed there,
 //! in its own trace.
 //!
-//! What a handler spawns is in the trace where it is [given the context](crate::Received::process#spawned-work):
+//! What a handler spawns is in the trace where it is [given the context](crate::Received::process):
 //!
 //! ```
 //! use opentelemetry::context::FutureExt as _;

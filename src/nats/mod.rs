@@ -201,7 +201,7 @@
 //! a task of its own, which acknowledges it. When it is to stop, it finishes what it has begun. A message is moved into a
 //! task as it is, and processed there, in its own trace.
 //!
-//! What a handler spawns is in the trace where it is [given the context](crate::Received::process#spawned-work):
+//! What a handler spawns is in the trace where it is [given the context](crate::Received::process):
 //!
 //! ```
 //! use async_nats::Message;
