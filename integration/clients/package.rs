@@ -226,10 +226,9 @@ fn dependencies(told: &Value, texts: &str) -> Vec<String> {
         if !texts.contains(&path) {
             continue;
         }
-        let (_, defaults, features) =
-            named
-                .entry(name)
-                .or_insert((&dependency["req"], false, BTreeSet::new()));
+        let (_, defaults, features) = named
+            .entry(name)
+            .or_insert_with(|| (&dependency["req"], false, BTreeSet::new()));
         *defaults |= dependency["uses_default_features"] == true;
         let asked = dependency["features"].as_array().expect("features");
         features.extend(asked.iter().filter_map(Value::as_str));
