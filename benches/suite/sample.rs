@@ -15,7 +15,6 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanP
 use otel_messaging::Received;
 use otel_messaging::Telemetry;
 use otel_messaging::kafka::Consumer;
-use otel_messaging::nats;
 use otel_messaging::policy::{Policy, Record, Rule};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
@@ -180,14 +179,6 @@ impl Broker {
             cluster,
             runtime: runtime.expect("a runtime"),
         }
-    }
-
-    /// A stand-in for a NATS consumer, which makes its messages without a server.
-    pub fn nats_consumer(&self, telemetry: &Telemetry) -> nats::TestConsumer {
-        let consumer = self
-            .runtime
-            .block_on(nats::TestConsumer::new(telemetry, TOPIC));
-        consumer.server("127.0.0.1", 4222).client_id(CLIENT_ID)
     }
 
     fn config(&self) -> ClientConfig {

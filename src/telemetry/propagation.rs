@@ -77,6 +77,10 @@ impl Fallbacks {
         self.propagators.push(Arc::new(propagator));
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.propagators.is_empty()
+    }
+
     /// In the order in which they are asked.
     pub(crate) fn propagators(
         &self,

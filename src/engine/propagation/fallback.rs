@@ -17,10 +17,10 @@ impl Telemetry {
         headers: &impl Headers,
         accepts: impl Fn(&str) -> bool,
     ) -> Extracted {
-        let mut propagators = self.fallbacks().propagators();
-        if propagators.len() == 0 {
+        if self.fallbacks().is_empty() {
             return extracted;
         }
+        let mut propagators = self.fallbacks().propagators();
         let carrier = HeaderExtractor::new(headers);
         let found = propagators.find_map(|propagator| {
             let read = || read_from(propagator, &carrier);

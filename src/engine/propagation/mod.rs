@@ -104,7 +104,14 @@ impl Telemetry {
         let extract =
             |propagator: &dyn TextMapPropagator| extract_with(propagator, base, headers, &accepts);
         let extracted = match self.propagation() {
-            Propagation::W3c => Some(extract_w3c(base, headers, &accepts)),
+            Propagation::W3c => {
+                let extracted = extract_w3c(base, headers, &accepts);
+                // It is large, and moved as seldom as can be.
+                if extracted.creation.is_some() || self.fallbacks().is_empty() {
+                    return extracted;
+                }
+                Some(extracted)
+            }
             Propagation::Global => self.caught(Component::Propagator, || with_propagator(extract)),
             Propagation::Custom(custom) => {
                 self.caught(Component::Propagator, || extract(&**custom))
