@@ -1,11 +1,14 @@
 //! Handlers in programs that record their `tracing` spans with OpenTelemetry.
 
+use futures::{StreamExt as _, stream};
+use opentelemetry::KeyValue;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TracerProvider as _};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::testing::Recorder;
 use otel_messaging::with_tracing::{ProcessSpans, Tracer};
 use otel_messaging::{Batch, Received};
+use tokio::runtime::Builder;
 use tokio::task;
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Dispatch, Instrument as _, Level, error, info_span, instrument};
@@ -128,6 +131,57 @@ where
         let task = program.own("task");
         inside("task", &process.span_context).assert(&task);
         inside("store", &task.span_context).assert(&program.own("store"));
+    }
+}
+
+/// Handlers of a stream of messages that take turns, on a runtime of one thread: each has what is its own.
+pub async fn handlers_that_take_turns_on_one_thread_are_each_in_their_own_span<B: Broker>() {
+    let on_one_thread = task::spawn_blocking(|| {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        for set_up in SetUp::OURS {
+            runtime.block_on(take_turns::<B>(set_up));
+        }
+    });
+    on_one_thread.await.expect("no panic");
+}
+
+async fn take_turns<B: Broker>(set_up: SetUp) {
+    let recorder = Recorder::new();
+    let subscriber = set_up.subscriber(&recorder, Nothing);
+    let program = Program::<B>::open(&recorder, 2).await;
+    let consumer = async {
+        let orders = [program.receive().await, program.receive().await];
+        let numbered = stream::iter((0_i64..).zip(&orders));
+        let handled = numbered.for_each_concurrent(None, |(number, order)| {
+            order.process(async move |_| {
+                let handle = async {
+                    task::yield_now().await;
+                    info_span!("store").in_scope(|| ());
+                };
+                handle.instrument(info_span!("handle", number)).await;
+            })
+        });
+        handled.await;
+        orders
+    };
+    let consumer = async { consumer.instrument(info_span!("consume")).await };
+    let orders = consumer.with_subscriber(subscriber).await;
+
+    let consume = program.own("consume").span_context;
+    let spans = recorder.spans();
+    for (number, order) in (0_i64..).zip(&orders) {
+        let number = KeyValue::new("number", number);
+        let handle = spans.iter().find(|span| span.attributes.contains(&number));
+        let handle = handle.expect("a span of the handler");
+        let id = handle.span_context.span_id();
+        let store = spans.iter().find(|span| span.parent_span_id == id);
+        let is_process = |span: &&SpanData| span.span_context.span_id() == handle.parent_span_id;
+        let process = spans.iter().find(is_process).expect("its process span");
+        program.expected(order).link(&consume).assert(process);
+        let expected = inside("handle", &process.span_context);
+        expected.attribute(number.key, number.value).assert(handle);
+        inside("store", &handle.span_context).assert(store.expect("a span in it"));
     }
 }
 
