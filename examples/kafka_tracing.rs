@@ -62,10 +62,10 @@ async fn main() -> Result<()> {
     let telemetry = providers.telemetry();
     let producer: FutureProducer = cluster.client("shop").create()?;
     let producer = kafka::Producer::wrap(&telemetry, producer);
-    let consumer: StreamConsumer = cluster.consumer("shop").create()?;
-    let consumer = kafka::Consumer::wrap(&telemetry, consumer);
 
     let work = async {
+        let consumer: StreamConsumer = cluster.consumer("shop").create()?;
+        let consumer = kafka::Consumer::wrap(&telemetry, consumer);
         for order in ORDERS {
             take_order(&producer, &cluster, order).await?;
         }

@@ -93,11 +93,15 @@ fn what_the_examples_export_is_by_the_conventions() {
         ("amqp_batch", "rabbitmq"),
         ("amqp_request_reply", "rabbitmq"),
         ("amqp_roundtrip", "rabbitmq"),
+        ("http", "kafka"),
         ("jetstream_batch", "nats"),
         ("jetstream_worker", "nats"),
         ("kafka_batch", "kafka"),
+        ("kafka_concurrent", "kafka"),
         ("kafka_roundtrip", "kafka"),
+        ("kafka_tracing", "kafka"),
         ("nats_roundtrip", "nats"),
+        ("outbox", "kafka"),
         ("policy", "kafka"),
     ];
     let package = include_str!("../../../examples/Cargo.toml");
