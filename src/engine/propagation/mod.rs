@@ -138,7 +138,10 @@ impl Telemetry {
         let also = self.fallbacks().fields();
         let write = |propagator: &dyn TextMapPropagator| InjectedFields::by(propagator, context);
         let written = match self.propagation() {
-            Propagation::W3c => return inject_w3c(context, headers, also, carried, room),
+            Propagation::W3c if also.is_empty() => {
+                return inject_w3c(context, headers, carried, room);
+            }
+            Propagation::W3c => Some(write(&w3c::Propagator::new())),
             // The propagator has done its work before the headers are changed, so that one that panics
             // leaves them as they are.
             Propagation::Global => self.caught(Component::Propagator, || with_propagator(write)),

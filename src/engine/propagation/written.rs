@@ -61,7 +61,6 @@ const fn is_baggage(name: &str) -> bool {
 pub(super) fn inject_w3c<H: Headers + HeadersMut>(
     context: &Context,
     headers: &mut H,
-    also: &[String],
     carried: CarriedHeaders,
     room: impl FnOnce(&H) -> usize,
 ) -> Injected {
@@ -82,17 +81,12 @@ pub(super) fn inject_w3c<H: Headers + HeadersMut>(
         fields.filter_map(|(name, value)| Some((*name, (*value)?)))
     };
     // What names the trace belongs together: with a new traceparent the old list goes too.
-    let ours = Names {
+    let names = Names {
         trace: &[TRACEPARENT, TRACESTATE],
         baggage: &[BAGGAGE],
         both: &FIELDS,
     };
-    if also.is_empty() {
-        return write(headers, ours, fields, carried, room);
-    }
-    let others = also.iter().map(String::as_str);
-    let parted = PartedNames::of(FIELDS.into_iter().chain(others));
-    write(headers, parted.names(), fields, carried, room)
+    write(headers, names, fields, carried, room)
 }
 
 impl Carried {
