@@ -6,5 +6,6 @@
     reason = "a test panics where it fails"
 )]
 
+mod amqp;
 mod handlers;
 mod kafka;

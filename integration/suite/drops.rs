@@ -257,3 +257,20 @@ pub fn assert_same_fates(api: &str, bare: &Fates, wrapped: &Fates) {
         );
     }
 }
+
+/// The same of several messages whose client waits for its own thread between them: how many it has taken by then is a
+/// race, with and without us.
+pub fn assert_fates_within(api: &str, bare: &Fates, wrapped: &Fates, together: usize) {
+    for fates in [bare, wrapped] {
+        for (polls, fate) in fates {
+            let possible = if *polls == 0 { 0..=0 } else { 1..=together };
+            let is_possible = fate.iter().all(|times| possible.contains(times));
+            assert!(
+                is_possible,
+                "{api} after {polls} polls: {bare:?} {wrapped:?}"
+            );
+        }
+        let last = fates.values().next_back();
+        assert_eq!(last, Some(&[together].into()), "{api}: {fates:?}");
+    }
+}
