@@ -9,3 +9,5 @@
 mod amqp;
 mod handlers;
 mod kafka;
+mod listed;
+mod nats;
