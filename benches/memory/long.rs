@@ -9,17 +9,17 @@ use tokio::runtime::Runtime;
 use crate::{Recording, alone, now, server};
 use async_nats::ConnectOptions;
 
-/// Messages of each client, half of them in batches.
+/// Messages, half of them in batches; where all but the house is the same, it is half a day.
 const DAY: usize = 2_000_000;
 const TOGETHER: usize = 10;
 
 fn handle<M: Message>(
     recording: &Recording,
-    what: &str,
+    (what, messages): (&str, usize),
     single: impl Fn() -> Received<M>,
     together: impl Fn() -> Batch<M>,
 ) {
-    recording.assert_flat(what, DAY / 2 / TOGETHER, |number| {
+    recording.assert_flat(what, messages / 2 / TOGETHER, |number| {
         for one in 0..TOGETHER {
             // Some fail, and some are given up.
             let failed = (number + one) % 100 == 7;
@@ -49,7 +49,7 @@ fn a_day_of_kafka() {
     };
     handle(
         &recording,
-        "a day of Kafka",
+        ("a day of Kafka", DAY),
         || consumer.deliver(message()),
         || consumer.deliver_batch((0..TOGETHER).map(|_| message())),
     );
@@ -64,7 +64,7 @@ fn a_day_of_rabbitmq() {
     let message = || amqp::TestMessage::of("orders").created_by(&remote_span());
     handle(
         &recording,
-        "a day of RabbitMQ",
+        ("a day of RabbitMQ", DAY / 2),
         || consumer.deliver(message()),
         || consumer.deliver_batch((0..TOGETHER).map(|_| message())),
     );
@@ -79,7 +79,7 @@ fn a_day_of_nats() {
     let message = || nats::TestMessage::of("orders").created_by(&remote_span());
     handle(
         &recording,
-        "a day of NATS",
+        ("a day of NATS", DAY / 2),
         || consumer.deliver(message()),
         || consumer.deliver_batch((0..TOGETHER).map(|_| message())),
     );
