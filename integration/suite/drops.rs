@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt as _, TraceId, TraceState};
@@ -15,6 +16,10 @@ use otel_messaging::Telemetry;
 use otel_messaging::policy::{Policy, Rule};
 use otel_messaging::testing::Recorder;
 use tokio::task::yield_now;
+use tokio::time::timeout;
+
+/// Longest wait for anything that should take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Makes a future again and again, with one poll more each time, until one ends: gives what that gave. `after` is told
 /// how often each was polled, and whether it ended.
@@ -53,7 +58,7 @@ pub async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Outp
             Poll::Pending => Poll::Pending,
         }
     });
-    let ended = ended.await;
+    let ended = timeout(PATIENCE, ended).await.expect("it is woken in time");
     assert_nothing_is_current();
     drop(future);
     assert_nothing_is_current();
