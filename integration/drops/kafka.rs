@@ -1,4 +1,5 @@
 //! rdkafka's futures, on the mock cluster in this process.
+#![expect(clippy::result_large_err, reason = "the client's own result types")]
 
 use std::cell::Cell;
 use std::sync::Arc;

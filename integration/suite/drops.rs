@@ -251,6 +251,7 @@ impl Sends<'_> {
 }
 
 /// With the wrapped client, a message has the fate that it has with the bare one, however often its future was polled.
+///
 /// Of more polls than the bare client ever took, the last fate is the one: it is that of a future that ended.
 pub fn assert_same_fates(api: &str, bare: &Fates, wrapped: &Fates) {
     for (polls, fate) in wrapped {
