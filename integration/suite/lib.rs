@@ -8,6 +8,7 @@
 )]
 
 pub mod amqp;
+pub mod drops;
 pub mod kafka;
 pub mod metrics;
 pub mod nats;

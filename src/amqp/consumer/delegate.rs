@@ -129,14 +129,15 @@ mod tests {
     #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
     use std::sync::Mutex;
+    use std::task::{self, Poll, Waker};
 
     use futures::FutureExt as _;
     use lapin::ConsumerDelegate as _;
-    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+    use opentelemetry::trace::{SpanKind, TraceContextExt as _};
 
     use super::*;
     use crate::amqp::ConnectionInfo;
-    use crate::telemetry::Telemetry;
+    use crate::testing::{ExpectedSpan, Recorder};
 
     /// Writes down what it is told.
     #[derive(Default)]
@@ -169,34 +170,76 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_delegate_is_told_all_and_only_deliveries_have_a_span() {
-        let exporter = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(exporter.clone())
-            .build();
-        let telemetry = Telemetry::new().tracer_provider(provider);
-        let diary = Arc::new(Diary::default());
-        let traced = Traced {
-            delegate: Arc::clone(&diary),
+    fn delivery() -> lapin::message::DeliveryResult {
+        let delivery = Delivery::mock(1, "".into(), "orders".into(), false, Vec::new());
+        Ok(Some(delivery))
+    }
+
+    fn traced<D>(recorder: &Recorder, delegate: D) -> Traced<D> {
+        Traced {
+            delegate,
             source: Arc::new(Source {
-                client: ConnectionInfo::new().client(&telemetry),
+                client: ConnectionInfo::new().client(&recorder.telemetry()),
                 queue: "orders".into(),
                 is_temporary: false,
                 receive_name: "consume",
             }),
-        };
+        }
+    }
 
-        let delivery = Delivery::mock(1, "".into(), "orders".into(), false, Vec::new());
+    /// The client drops it with its runtime. The delegate has been called by then.
+    #[test]
+    fn a_delegate_that_is_dropped_after_any_number_of_polls_is_cancelled_once() {
+        const WAITS: usize = 3;
+        for polls in 0..=WAITS + 1 {
+            let recorder = Recorder::new();
+            let traced = traced(&recorder, async |_: DeliveryResult| {
+                for _ in 0..WAITS {
+                    let mut is_first = true;
+                    future::poll_fn(|_| match std::mem::take(&mut is_first) {
+                        true => Poll::Pending,
+                        false => Poll::Ready(()),
+                    })
+                    .await;
+                }
+            });
+
+            let mut handling = traced.on_new_delivery(delivery());
+            let mut task = task::Context::from_waker(Waker::noop());
+            for poll in 0..polls {
+                let polled = handling.as_mut().poll(&mut task);
+                assert_eq!(polled.is_ready(), poll == WAITS);
+                assert!(!Context::current().has_active_span());
+            }
+            drop(handling);
+
+            assert!(!Context::current().has_active_span());
+            let span = ExpectedSpan::new("process orders", SpanKind::Consumer);
+            let span = match polls > WAITS {
+                true => span,
+                false => span.error("cancelled").description(""),
+            };
+            span.assert(&recorder.span("process orders"));
+            let processed = recorder.histogram("messaging.process.duration");
+            assert_eq!(processed.iter().map(|timed| timed.count).sum::<u64>(), 1);
+        }
+    }
+
+    #[test]
+    fn a_delegate_is_told_all_and_only_deliveries_have_a_span() {
+        let recorder = Recorder::new();
+        let diary = Arc::new(Diary::default());
+        let traced = traced(&recorder, Arc::clone(&diary));
+
         let error = lapin::ErrorKind::MissingHeartbeatError.into();
-        for told in [Ok(Some(delivery)), Ok(None), Err(error)] {
+        for told in [delivery(), Ok(None), Err(error)] {
             assert_eq!(traced.on_new_delivery(told).now_or_never(), Some(()));
         }
         assert_eq!(traced.drop_prefetched_messages().now_or_never(), Some(()));
 
         let entries = diary.0.lock().expect("no panic before");
         assert_eq!(*entries, ["delivery", "cancelled", "error", "dropped"]);
-        let spans = exporter.get_finished_spans().expect("the spans");
+        let spans = recorder.spans();
         let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
         assert_eq!(names, ["process orders"]);
     }

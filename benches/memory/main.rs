@@ -1,0 +1,179 @@
+//! What the crate keeps does not grow with what there can be any number of: names of destinations, groups, clients,
+//! traces, headers and members of baggage of others; nor with the number of messages.
+//!
+//! Counted is what Rust code keeps allocated. Of C code, which librdkafka is, nothing is seen.
+#![expect(clippy::expect_used, reason = "a test panics where it fails")]
+#![expect(unsafe_code, reason = "an allocator is made of unsafe functions")]
+
+mod distinct;
+mod long;
+#[path = "../growth/server.rs"]
+mod server;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Write as _, stdout};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use otel_messaging::Telemetry;
+use otel_messaging::policy::{Policy, Rule};
+
+/// After so many there is all that is to be kept.
+const FEW: usize = 20_000;
+const MANY: usize = 1_000_000;
+const SOME: usize = 300_000;
+/// What is kept after many may be so many hundredths of what is kept after few: lists grow by doubling.
+const BOUND: i64 = 125;
+/// Bytes that the SDK and the runtimes have now and then, whatever is done.
+const NOISE: i64 = 64 << 10;
+
+static LIVE: AtomicI64 = AtomicI64::new(0);
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn size(layout: Layout) -> i64 {
+    i64::try_from(layout.size()).unwrap_or(i64::MAX)
+}
+
+// SAFETY: every call goes to the system's allocator as it came; the count needs no allocation.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(size(layout), Ordering::Relaxed);
+        // SAFETY: the caller keeps what `alloc` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(size(layout), Ordering::Relaxed);
+        // SAFETY: the caller keeps what `alloc_zeroed` asks for.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new: usize) -> *mut u8 {
+        let grown = i64::try_from(new).unwrap_or(i64::MAX) - size(layout);
+        LIVE.fetch_add(grown, Ordering::Relaxed);
+        // SAFETY: the caller keeps what `realloc` asks for.
+        unsafe { System.realloc(pointer, layout, new) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(size(layout), Ordering::Relaxed);
+        // SAFETY: the caller keeps what `dealloc` asks for.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// One test at a time: all that is allocated is counted.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Telemetry that records all and keeps nothing.
+struct Recording {
+    telemetry: Telemetry,
+    meters: SdkMeterProvider,
+}
+
+impl Recording {
+    fn new() -> Self {
+        Self::with(Rule::of("*"))
+    }
+
+    /// With a rule for all destinations.
+    fn with(rule: Rule) -> Self {
+        let spans = SdkTracerProvider::builder().with_simple_exporter(Discard);
+        let meters = SdkMeterProvider::builder()
+            .with_periodic_exporter(Discard)
+            .build();
+        let telemetry = Telemetry::new()
+            .tracer_provider(spans.build())
+            .meter_provider(meters.clone())
+            .policy(Policy::new().rule(rule));
+        Self { telemetry, meters }
+    }
+
+    /// Does something for each number up to one, and holds that no more is kept than after [`FEW`].
+    fn assert_flat(&self, what: &str, many: usize, each: impl FnMut(usize)) {
+        self.assert_flat_after(what, FEW, many, each);
+    }
+
+    fn assert_flat_after(
+        &self,
+        what: &str,
+        first: usize,
+        many: usize,
+        mut each: impl FnMut(usize),
+    ) {
+        let started = Instant::now();
+        let before = self.live();
+        (0..first).for_each(&mut each);
+        let few = self.live() - before;
+        (first..many).for_each(&mut each);
+        let kept = self.live() - before;
+        let told = format!("{what}: {few} bytes after {first}, {kept} after {many}");
+        let took = started.elapsed().as_secs_f32();
+        drop(writeln!(stdout(), "{told}, in {took:.1} s"));
+        assert!(kept <= few.max(0) * BOUND / 100 + NOISE, "{told}");
+    }
+
+    fn live(&self) -> i64 {
+        self.meters.force_flush().expect("metrics are exported");
+        LIVE.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Discard;
+
+impl SpanExporter for Discard {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl PushMetricExporter for Discard {
+    async fn export(&self, _: &ResourceMetrics) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn temporality(&self) -> Temporality {
+        Temporality::Cumulative
+    }
+}
+
+/// The count itself: what is kept is seen to grow.
+#[test]
+#[should_panic(expected = "names that are kept")]
+fn what_is_kept_for_each_is_seen() {
+    let _alone = alone();
+    let mut kept = Vec::new();
+    Recording::new().assert_flat("names that are kept", 200_000, |number| {
+        kept.push(number.to_string());
+    });
+}
+
+/// Runs what needs no wait.
+fn now<F: Future>(future: F) -> F::Output {
+    use futures::FutureExt as _;
+    assert!(!Context::current().is_telemetry_suppressed());
+    future.now_or_never().expect("nothing is waited for")
+}

@@ -1,0 +1,169 @@
+//! What is received.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use integration::amqp::consume;
+use integration::drops::{at_every_poll, dropped_after};
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use otel_messaging::amqp::{ConnectionInfo, Consumer};
+
+use super::{ROUNDS, Shop, TOGETHER, name};
+
+/// Receives all, of a queue that gets `together` messages before each call. None is left out, and none comes twice.
+async fn received(
+    shop: &Shop,
+    (api, together): (&str, usize),
+    is_wrapped: bool,
+    mut receive: impl AsyncFnMut() -> Vec<String>,
+) {
+    let at = usize::from(is_wrapped);
+    let mut next = 0;
+    for round in 0..ROUNDS {
+        let names = round * together..(round + 1) * together;
+        shop.fill(names, &shop.queues[at..=at]).await;
+        let ended = |_, done| {
+            if is_wrapped {
+                shop.counted.assert_unset(usize::from(done));
+            }
+        };
+        for name in at_every_poll(api, async |_| receive().await, ended).await {
+            assert_eq!(name, next.to_string(), "{api}");
+            next += 1;
+        }
+    }
+    assert!(next >= ROUNDS);
+    if is_wrapped {
+        assert_eq!(shop.counted.consumed(), next as u64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_delivery_is_lost_where_the_wait_for_it_is_dropped() {
+    let shop = Shop::open().await;
+
+    let mut client = consume(&shop.client, &shop.queues[0]).await;
+    let bare = async || {
+        vec![name(
+            &client.next().await.expect("no end").expect("a delivery"),
+        )]
+    };
+    received(&shop, ("", 1), false, bare).await;
+
+    let client = consume(&shop.wrapped, &shop.queues[1]).await;
+    let mut consumer = Consumer::wrap(&shop.counted.telemetry(), ConnectionInfo::new(), client);
+    let wrapped = async || {
+        let delivery = consumer.next().await.expect("no end").expect("a delivery");
+        vec![name(&delivery)]
+    };
+    let api = "amqp::Consumer<lapin::consumer::Consumer>";
+    received(&shop, (api, 1), true, wrapped).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_lose_no_delivery_where_the_wait_for_one_is_dropped() {
+    let shop = Shop::open().await;
+    let client = consume(&shop.wrapped, &shop.queues[1]).await;
+    let consumer = Consumer::wrap(&shop.counted.telemetry(), ConnectionInfo::new(), client);
+    let mut batches = consumer.batches(TOGETHER, Duration::from_millis(1));
+
+    let api = "Batches<amqp::Consumer, lapin::message::Delivery, lapin::error::Error>::recv";
+    let wrapped = async || {
+        let batch = batches.recv().await.expect("no end").expect("a batch");
+        batch.iter().map(|delivery| name(delivery)).collect()
+    };
+    received(&shop, (api, TOGETHER), true, wrapped).await;
+}
+
+/// A message that is under way to a call that was dropped is lost to the caller, by both clients; the broker has it again
+/// when the channel is closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_asked_for_by_a_dropped_call_is_in_the_queue_again() {
+    let shop = Shop::open().await;
+    shop.fill(0..ROUNDS, &shop.queues).await;
+    let wrapped = Consumer::wrap(
+        &shop.counted.telemetry(),
+        ConnectionInfo::new(),
+        shop.wrapped.clone(),
+    );
+    let api = "amqp::Consumer<lapin::channel::Channel>::basic_get";
+    let options = BasicGetOptions::default();
+
+    let mut got = [Vec::new(), Vec::new()];
+    let bare = async |_| {
+        let got = shop.client.basic_get(shop.queues[0].clone(), options).await;
+        got.expect("an answer")
+            .map(|message| name(&message.delivery))
+    };
+    while let Some(name) = at_every_poll(api, bare, |_, _| ()).await {
+        got[0].push(name);
+    }
+    let ours = async |_| {
+        let got = wrapped.basic_get(shop.queues[1].clone(), options).await;
+        got.expect("an answer")
+            .map(|message| name(&message.delivery))
+    };
+    let ended = |_, _| {
+        let spans = shop.counted.spans();
+        assert!(spans.len() <= 1);
+    };
+    while let Some(name) = at_every_poll(api, ours, ended).await {
+        got[1].push(name);
+    }
+
+    for channel in [&shop.client, &shop.wrapped] {
+        channel.close(200, "done".into()).await.expect("it closes");
+    }
+    assert_eq!(shop.counted.consumed(), got[1].len() as u64);
+    for (queue, mut names) in shop.queues.iter().zip(got) {
+        // None was acknowledged, so that those that were got are there too, once.
+        assert!((1..ROUNDS).contains(&names.len()), "{names:?}");
+        names.sort();
+        names.dedup();
+        let mut there = shop.names(queue).await;
+        there.sort();
+        there.dedup();
+        assert_eq!(there.len(), ROUNDS);
+        assert!(names.iter().all(|name| there.contains(name)));
+    }
+}
+
+/// A consumer whose start is dropped keeps no message from others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_whose_start_is_dropped_loses_no_message() {
+    let shop = Shop::open().await;
+    shop.fill(0..TOGETHER, &shop.queues).await;
+    let options = BasicConsumeOptions::default;
+    let api = "amqp::Consumer<lapin::channel::Channel>::basic_consume";
+
+    for (is_wrapped, queue) in [false, true].into_iter().zip(&shop.queues) {
+        for polls in 0..10 {
+            let channel = shop.connection.create_channel().await.expect("a channel");
+            let (of, tag) = (queue.clone(), ShortString::default());
+            let is_started = if is_wrapped {
+                let telemetry = shop.counted.telemetry();
+                let known = ConnectionInfo::new();
+                let consumer = Consumer::wrap(&telemetry, known, channel.clone());
+                let start = consumer.basic_consume(of, tag, options(), FieldTable::default());
+                dropped_after(polls, start).await.is_some()
+            } else {
+                let start = channel.basic_consume(of, tag, options(), FieldTable::default());
+                dropped_after(polls, start).await.is_some()
+            };
+            channel.close(200, "done".into()).await.expect("it closes");
+            let passive = QueueDeclareOptions {
+                passive: true,
+                ..QueueDeclareOptions::durable()
+            };
+            let declared =
+                shop.channel
+                    .queue_declare(queue.clone(), passive, FieldTable::default());
+            let count = declared.await.expect("the queue").message_count();
+            assert_eq!(count as usize, TOGETHER, "{api} after {polls} polls");
+            if is_started {
+                break;
+            }
+        }
+    }
+}

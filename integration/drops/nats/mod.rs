@@ -1,0 +1,14 @@
+//! async-nats' futures, on the nats-server of `NATS_URL`, and on the stand-ins.
+
+mod core_sends;
+mod receives;
+mod requests;
+mod settles;
+mod stand_ins;
+mod stream_receives;
+mod stream_sends;
+
+/// Messages that are sent, received or settled in each way.
+const ROUNDS: usize = 100;
+/// Messages of a batch.
+const TOGETHER: usize = 3;
