@@ -4,7 +4,7 @@ use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
 
-use crate::engine::propagation::Extracted;
+use crate::engine::propagation::{Extracted, Named};
 use crate::policy::{Incoming, Parent};
 use crate::telemetry::context::{active_span, copied, without_span};
 
@@ -64,10 +64,10 @@ impl ParentAndLinks {
         let continues = incoming == Incoming::Continue
             && !is_parent
             && ambient.choice != Some(Parent::Root)
-            && received.creation.is_some();
+            && received.named.creation.is_some();
         let brings_baggage = matches!(incoming, Incoming::Continue | Incoming::LinkOnly);
 
-        let links = links_to(received.creation, received.conflicting, incoming);
+        let links = links_to(received.named, incoming);
         let beside = active.filter(|_| !is_parent).map(link_beside);
         let parent = if continues {
             received.context
@@ -131,12 +131,8 @@ pub(crate) fn passed_on(
 }
 
 /// Links to what a message carried, as far as it is trusted.
-pub(crate) fn links_to(
-    creation: Option<SpanContext>,
-    conflicting: Option<SpanContext>,
-    incoming: Incoming,
-) -> Vec<Link> {
-    let Some(creation) = creation.filter(|_| incoming != Incoming::Ignore) else {
+pub(crate) fn links_to(named: Named, incoming: Incoming) -> Vec<Link> {
+    let Some(creation) = named.creation.filter(|_| incoming != Incoming::Ignore) else {
         return Vec::new();
     };
     let link = |context: SpanContext| {
@@ -147,7 +143,7 @@ pub(crate) fn links_to(
     };
     let mut links = Vec::with_capacity(1);
     links.push(link(creation));
-    links.extend(conflicting.map(link));
+    links.extend(named.conflicting.map(link));
     links
 }
 

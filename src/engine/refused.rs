@@ -9,7 +9,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 
 use crate::engine::destination::Destination;
-use crate::engine::propagation::{Carried, CarriedHeaders, Extracted};
+use crate::engine::propagation::{Carried, CarriedHeaders, Named};
 use crate::policy::Incoming;
 use crate::telemetry::Telemetry;
 
@@ -55,13 +55,8 @@ impl Refused {
     }
 
     /// Remembers what was refused of a message from `source`.
-    pub(crate) fn add(
-        &mut self,
-        carried: &Extracted,
-        incoming: Incoming,
-        source: &Arc<Destination>,
-    ) {
-        let contexts = [&carried.creation, &carried.conflicting];
+    pub(crate) fn add(&mut self, named: &Named, incoming: Incoming, source: &Arc<Destination>) {
+        let contexts = [&named.creation, &named.conflicting];
         let identities = contexts.into_iter().flatten().map(identity);
         self.contexts.extend(identities.map(|one| (one, incoming)));
         self.others = stricter(self.others, incoming);

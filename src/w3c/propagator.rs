@@ -114,16 +114,9 @@ impl Incoming<'_> {
         let mut malformed = None;
         let context = match self.traceparent {
             Some(traceparent) => {
-                let list = tracestate::parse(&self.tracestate);
-                let mut values = self.tracestate.iter();
-                let is_dropped = match list {
-                    Some(_) => values.any(|value| str::from_utf8(value).is_err()),
-                    None => !values.all(|value| value.trim_ascii().is_empty()),
-                };
-                if is_dropped {
-                    malformed = Some(TRACESTATE);
-                }
-                trace_onto(base, traceparent, list.unwrap_or_default())
+                let (list, is_dropped) = self.list();
+                malformed = is_dropped.then_some(TRACESTATE);
+                trace_onto(base, traceparent, list)
             }
             None => base.clone(),
         };
@@ -140,21 +133,48 @@ impl Incoming<'_> {
         };
         Read { context, malformed }
     }
+
+    /// The span alone, for who wants no context, and a header that was dropped.
+    pub(crate) fn span(&self) -> (Option<SpanContext>, Option<&'static str>) {
+        let mut malformed = None;
+        let span = self.traceparent.map(|traceparent| {
+            let (list, is_dropped) = self.list();
+            malformed = is_dropped.then_some(TRACESTATE);
+            traceparent.span_context(list.held)
+        });
+        if malformed.is_none() && !self.baggage.is_empty() {
+            let baggage = baggage::parse(&self.baggage, |_| false);
+            malformed = baggage.is_malformed.then_some(BAGGAGE);
+        }
+        (span, malformed)
+    }
+
+    /// The tracestate, and whether a part of it was dropped.
+    fn list(&self) -> (tracestate::Received, bool) {
+        let list = tracestate::parse(&self.tracestate);
+        let mut values = self.tracestate.iter();
+        let is_dropped = match list {
+            Some(_) => values.any(|value| str::from_utf8(value).is_err()),
+            None => !values.all(|value| value.trim_ascii().is_empty()),
+        };
+        (list.unwrap_or_default(), is_dropped)
+    }
+}
+
+impl TraceParent {
+    /// Its span, which is a remote one, with this list.
+    pub(crate) fn span_context(self, list: TraceState) -> SpanContext {
+        SpanContext::new(self.trace_id, self.parent_id, self.flags, true, list)
+    }
 }
 
 fn trace_onto(base: &Context, traceparent: TraceParent, list: tracestate::Received) -> Context {
-    let TraceParent {
-        trace_id,
-        parent_id,
-        flags,
-    } = traceparent;
     let beside = BesideSpan {
-        trace_id,
-        random: flags & RANDOM,
+        trace_id: traceparent.trace_id,
+        random: traceparent.flags & RANDOM,
         tracestate: list.complete.map(|complete| (list.held.clone(), complete)),
     };
-    let span_context = SpanContext::new(trace_id, parent_id, flags, true, list.held);
-    let context = base.with_remote_span_context(span_context);
+    let context = base.with_remote_span_context(traceparent.span_context(list.held));
 
     // Most messages need none of it, and storing it costs as much as all else here. One of an
     // earlier message must not stay either: it may belong to the same trace.

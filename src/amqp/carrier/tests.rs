@@ -197,11 +197,11 @@ fn of_two_spellings_the_exact_one_counts_and_the_other_is_a_conflict() {
         context.map(|context| context.trace_id().to_string())
     };
     assert_eq!(
-        ids(extracted.creation).as_deref(),
+        ids(extracted.named.creation).as_deref(),
         Some("0af7651916cd43dd8448eb211c80319c")
     );
     assert_eq!(
-        ids(extracted.conflicting).as_deref(),
+        ids(extracted.named.conflicting).as_deref(),
         Some("11111111111111111111111111111111")
     );
 }

@@ -1,7 +1,7 @@
 //! What the messages of a received batch carry, each of them and together.
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::Link;
-use opentelemetry::{Context, KeyValue};
 
 use crate::engine::fan_back::{FanBack, Origins};
 use crate::engine::in_common::{MessageLinks, Place};
@@ -50,10 +50,10 @@ impl<'a> BatchMembers<'a> {
     pub(super) fn add<M: Message>(&mut self, message: &Received<M>) {
         let destination = message.destination();
         let rule = &destination.rule;
-        let carried = message.carried(&Context::new(), self.operation, rule);
+        let named = message.named_for(self.operation, rule);
         let incoming = message.incoming(rule);
         if let Some(refused) = &mut self.refused {
-            refused.add(&carried, incoming, destination);
+            refused.add(named, incoming, destination);
         }
         let mut place = Place {
             destination,
@@ -64,12 +64,12 @@ impl<'a> BatchMembers<'a> {
             self.members.add(place, Vec::new(), None);
             return;
         }
-        if let Some(creation) = &carried.creation
+        if let Some(creation) = &named.creation
             && incoming == Incoming::Continue
         {
             self.origins.add(creation, self.members.links());
         }
-        let links = links_to(carried.creation, carried.conflicting, incoming);
+        let links = links_to(named.clone(), incoming);
         let mut own = Vec::new();
         message.own_attributes(rule, &mut |one| own.push(one));
         let baggage = message.shown_baggage().into_iter();

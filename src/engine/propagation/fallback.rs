@@ -4,7 +4,7 @@ use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::TraceContextExt as _;
 
-use super::{Extracted, HeaderExtractor, Headers, read_from};
+use super::{Extracted, HeaderExtractor, Headers, Named, read_from};
 use crate::telemetry::context::{active_span, copied};
 use crate::telemetry::{Component, Telemetry};
 use crate::w3c::span_onto;
@@ -38,7 +38,7 @@ impl Extracted {
     /// The same with the creation context that is in `other`, where the headers have none, and of its
     /// baggage what `accepts` takes.
     pub(crate) fn or(self, other: &Context, accepts: impl Fn(&str) -> bool) -> Self {
-        if self.creation.is_some() || active_span(other).is_none() {
+        if self.named.creation.is_some() || active_span(other).is_none() {
             return self;
         }
         let context = span_onto(&self.context, other);
@@ -50,9 +50,11 @@ impl Extracted {
                 true => context,
                 false => context.with_baggage(baggage),
             },
-            creation: Some(creation),
+            named: Named {
+                creation: Some(creation),
+                ..self.named
+            },
             is_from_fallback: true,
-            ..self
         }
     }
 }

@@ -13,7 +13,7 @@ mod written;
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
-use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
 pub(crate) use self::problem::Problem;
 use self::received::{ContextHeaders, HeaderExtractor};
@@ -54,14 +54,20 @@ pub(crate) trait HeadersMut {
 pub(crate) struct Extracted {
     /// The given context with all that the message carried.
     pub(crate) context: Context,
-    /// The creation context, where the message has one.
-    pub(crate) creation: Option<SpanContext>,
+    pub(crate) named: Named,
     /// The creation context is in none of the headers that are written here.
     pub(crate) is_from_fallback: bool,
+}
+
+/// The contexts that a message names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Named {
+    /// The creation context, where the message has one.
+    pub(crate) creation: Option<SpanContext>,
     /// Another, different creation context that the message also carries.
     pub(crate) conflicting: Option<SpanContext>,
     /// A context header that could not be read, or not all of it.
-    pub(crate) malformed: Option<&'static str>,
+    malformed: Option<&'static str>,
 }
 
 impl Extracted {
@@ -69,13 +75,13 @@ impl Extracted {
     fn nothing(base: &Context) -> Self {
         Self {
             context: base.clone(),
-            creation: None,
+            named: Named::default(),
             is_from_fallback: false,
-            conflicting: None,
-            malformed: None,
         }
     }
+}
 
+impl Named {
     /// What was wrong with the message's context.
     pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> + use<> {
         let unreadable = match self.malformed {
@@ -107,7 +113,7 @@ impl Telemetry {
             Propagation::W3c => {
                 let extracted = extract_w3c(base, headers, &accepts);
                 // It is large, and moved as seldom as can be.
-                if extracted.creation.is_some() || self.fallbacks().is_empty() {
+                if extracted.named.creation.is_some() || self.fallbacks().is_empty() {
                     return extracted;
                 }
                 Some(extracted)
@@ -118,10 +124,21 @@ impl Telemetry {
             }
         };
         let extracted = extracted.unwrap_or_else(|| Extracted::nothing(base));
-        match extracted.creation {
+        match extracted.named.creation {
             Some(_) => extracted,
             None => self.with_fallback(extracted, headers, accepts),
         }
+    }
+
+    /// What `headers` name, for who needs nothing else of what they say.
+    pub(crate) fn named(&self, headers: Option<&impl Headers>) -> Named {
+        let Some(headers) = headers else {
+            return Named::default();
+        };
+        if matches!(self.propagation(), Propagation::W3c) && self.fallbacks().is_empty() {
+            return named_w3c(headers);
+        }
+        self.extract(&Context::new(), Some(headers), |_| true).named
     }
 
     /// Writes `context` into `headers`, and does with what they carry as it is told.
@@ -196,10 +213,12 @@ fn extract_with(
     let context = read(propagator, base, &carrier);
     Extracted {
         context: with_accepted_baggage(context, &received, base, accepts),
-        malformed: carrier.malformed().filter(|_| creation.is_none()),
-        creation,
+        named: Named {
+            malformed: carrier.malformed().filter(|_| creation.is_none()),
+            creation,
+            conflicting: None,
+        },
         is_from_fallback: false,
-        conflicting: None,
     }
 }
 
@@ -242,22 +261,24 @@ fn extract_w3c(
 ) -> Extracted {
     let found = ContextHeaders::read(headers);
     let w3c::Read { context, malformed } = found.incoming.onto(base, accepts);
+    let traceparent = found.incoming.traceparent;
     Extracted {
-        creation: found
-            .incoming
-            .traceparent
-            .map(|_| context.span().span_context().clone()),
+        named: Named {
+            creation: traceparent.map(|_| context.span().span_context().clone()),
+            conflicting: found.conflicting(),
+            malformed: found.malformed().or(malformed),
+        },
         is_from_fallback: false,
-        conflicting: found.conflicting.map(|earlier| {
-            SpanContext::new(
-                earlier.trace_id,
-                earlier.parent_id,
-                earlier.flags,
-                true,
-                TraceState::NONE,
-            )
-        }),
-        malformed: found.malformed().or(malformed),
         context,
+    }
+}
+
+fn named_w3c(headers: &impl Headers) -> Named {
+    let found = ContextHeaders::read(headers);
+    let (creation, malformed) = found.incoming.span();
+    Named {
+        creation,
+        conflicting: found.conflicting(),
+        malformed: found.malformed().or(malformed),
     }
 }

@@ -6,13 +6,12 @@ use std::time::SystemTime;
 
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::trace::SpanContext;
 
 use super::sealed::MessageSource as _;
 use super::{Message, Received};
 use crate::engine::client::Client;
 use crate::engine::operation::Operation;
-use crate::engine::propagation::Extracted;
+use crate::engine::propagation::{Extracted, Named};
 use crate::engine::refused::Refused;
 use crate::engine::shown_baggage::ShownBaggage;
 use crate::policy::{Incoming, Record, Rule};
@@ -89,31 +88,46 @@ impl<M: Message> Received<M> {
     }
 
     /// The contexts that the message names, read once, for who needs nothing else of what it carries.
-    pub(super) fn named(&self) -> &[Option<SpanContext>; 2] {
-        self.named.get_or_init(|| {
-            let rule = &self.destination().rule;
-            let carried = self.extracted(&Context::new(), rule);
-            [carried.creation, carried.conflicting]
+    pub(super) fn named(&self) -> &Named {
+        self.named.get_or_init(|| match &self.fallback {
+            None => {
+                let telemetry = &self.source.client().telemetry;
+                telemetry.named(self.message.headers())
+            }
+            Some(_) => {
+                let rule = &self.destination().rule;
+                self.extracted(&Context::new(), rule).named
+            }
         })
     }
 
+    /// The same for an operation. What is wrong with them is reported once.
+    pub(crate) fn named_for(&self, operation: &Operation<'_>, rule: &Rule) -> &Named {
+        let named = self.named();
+        self.report(named, operation, rule);
+        named
+    }
+
     /// What the message carries, read onto `base`. What is wrong with it is reported once.
-    pub(crate) fn carried(
+    pub(super) fn carried(
         &self,
         base: &Context,
         operation: &Operation<'_>,
         rule: &Rule,
     ) -> Extracted {
         let carried = self.extracted(base, rule);
-        self.named
-            .get_or_init(|| [carried.creation.clone(), carried.conflicting.clone()]);
+        self.named.get_or_init(|| carried.named.clone());
+        self.report(&carried.named, operation, rule);
+        carried
+    }
+
+    fn report(&self, named: &Named, operation: &Operation<'_>, rule: &Rule) {
         let is_told =
             operation.operation_type == OperationType::Process && rule.recorded() != Record::Off;
         if is_told && !self.is_reported.swap(true, Ordering::Relaxed) {
             let telemetry = &operation.client.telemetry;
-            telemetry.report(carried.problems(), operation);
+            telemetry.report(named.problems(), operation);
         }
-        carried
     }
 
     /// The same without a report.
@@ -135,7 +149,7 @@ impl<M: Message> Received<M> {
         let destination = self.destination();
         Refused::is_needed(ambient, destination).then(|| {
             let mut refused = Refused::nothing(&self.source.client().telemetry);
-            refused.add(carried, incoming, destination);
+            refused.add(&carried.named, incoming, destination);
             refused
         })
     }

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{Link, SpanContext};
 use opentelemetry::{Context, KeyValue};
 
-use self::carried::{Creation, extract, incoming};
+use self::carried::{Creation, incoming};
 pub(crate) use self::failed::receive_failed;
 use self::sealed::{ConsumedMessage, MessageSource as _};
 pub(crate) use self::settle::start_settle;
@@ -24,6 +24,7 @@ use crate::engine::destination::Destination;
 use crate::engine::in_batch::InBatch;
 use crate::engine::operation::Operation;
 use crate::engine::parent::{Ambient, ParentAndLinks, links_to, passed_on};
+use crate::engine::propagation::Named;
 use crate::engine::span::{ProcessSpan, StartedOperation, processing};
 use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
@@ -42,8 +43,8 @@ pub struct Received<M: Message> {
     /// What to take for its creation context where its headers have none.
     fallback: Option<Context>,
     creation: OnceLock<Creation>,
-    /// The creation context that it names, and another one that it also does.
-    named: OnceLock<[Option<SpanContext>; 2]>,
+    /// The contexts that it names, read once.
+    named: OnceLock<Named>,
     delivered: Delivered,
     /// The span that it is processed in, or was.
     processed_in: Mutex<Option<SpanContext>>,
@@ -145,10 +146,8 @@ impl<M: Message> Received<M> {
         if operation.is_wanted()
             && let Some(since) = waited_since
         {
-            let carried = extract(&self.message, &self.source, &Context::new(), rule);
-            let incoming = incoming(&self.message, rule);
             let mut inside = ParentAndLinks::inside(current.clone());
-            inside.links = links_to(carried.creation, carried.conflicting, incoming);
+            inside.links = links_to(self.named().clone(), self.incoming(rule));
             StartedOperation::since(since, &operation, inside, |set| {
                 self.own_attributes(rule, set);
                 self.message.number().into_iter().for_each(set);
@@ -302,7 +301,7 @@ impl<M: Message> Received<M> {
         };
         let carried = self.carried(&outside, &operation, rule);
         let refused = self.refused(&ambient, &carried, incoming);
-        let mut parent_and_links = if batch.is_some() && carried.creation.is_none() {
+        let mut parent_and_links = if batch.is_some() && carried.named.creation.is_none() {
             ParentAndLinks::inside(ambient)
         } else {
             let ambient = Ambient {

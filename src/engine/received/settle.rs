@@ -46,8 +46,7 @@ impl<M: Message> Received<M> {
             )
         };
         start(&operation, self.processed_in(), ambient, |rule| {
-            let [creation, conflicting] = self.named().clone();
-            links_to(creation, conflicting, self.incoming(rule))
+            links_to(self.named().clone(), self.incoming(rule))
         })
     }
 }
@@ -77,12 +76,8 @@ pub(crate) fn start_settle<M: Message>(
         ..operation(message, source, &destination, operation_name)
     };
     start(&operation, processed_in, ambient, |rule| {
-        let carried = extract(message, source, &Context::new(), rule);
-        links_to(
-            carried.creation,
-            carried.conflicting,
-            incoming(message, rule),
-        )
+        let named = source.client().telemetry.named(message.headers());
+        links_to(named, incoming(message, rule))
     })
 }
 

@@ -53,7 +53,7 @@ impl CarriedContext {
         let extracted =
             telemetry.extract(&base, Some(headers).filter(|one| !one.is_empty()), accepts);
         let incoming = refused.map_or(Incoming::Continue, |refused| {
-            refused.incoming(extracted.creation.as_ref())
+            refused.incoming(extracted.named.creation.as_ref())
         });
         let may = match (incoming, rule.carried_context()) {
             (Incoming::Ignore, _) => policy::Carried::Ignore,
@@ -74,7 +74,7 @@ impl CarriedContext {
 
     /// Whether it carries a context that may go out as it is.
     pub(super) const fn can_be_kept(&self) -> bool {
-        self.extracted.creation.is_some() && !self.is_refused
+        self.extracted.named.creation.is_some() && !self.is_refused
     }
 
     /// Whether the message's trace may go on with the context that it carries.
@@ -93,7 +93,10 @@ impl CarriedContext {
             return Vec::new();
         }
         let trace = parent.span().span_context().trace_id();
-        let carried = [&self.extracted.creation, &self.extracted.conflicting];
+        let carried = [
+            &self.extracted.named.creation,
+            &self.extracted.named.conflicting,
+        ];
         let links = carried.into_iter().flatten().cloned().map(|context| {
             if context.trace_id() == trace && !self.is_refused {
                 context
@@ -241,9 +244,13 @@ impl CarriedContext {
     fn is_from(&self, context: &Context) -> bool {
         let span = context.span();
         let span = span.span_context();
-        self.extracted.creation.as_ref().is_some_and(|creation| {
-            (creation.trace_id(), creation.span_id()) == (span.trace_id(), span.span_id())
-        })
+        self.extracted
+            .named
+            .creation
+            .as_ref()
+            .is_some_and(|creation| {
+                (creation.trace_id(), creation.span_id()) == (span.trace_id(), span.span_id())
+            })
     }
 }
 

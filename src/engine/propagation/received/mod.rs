@@ -6,6 +6,8 @@ mod tests;
 
 use std::mem;
 
+use opentelemetry::trace::{SpanContext, TraceState};
+
 pub(super) use self::extractor::HeaderExtractor;
 use super::Headers;
 use crate::w3c::traceparent::TraceParent;
@@ -20,7 +22,7 @@ use crate::w3c::{self, BAGGAGE, TRACEPARENT, TRACESTATE};
 pub(super) struct ContextHeaders<'a> {
     pub(super) incoming: w3c::Incoming<'a>,
     traceparent_text: Option<&'a [u8]>,
-    pub(super) conflicting: Option<TraceParent>,
+    conflicting: Option<TraceParent>,
     has_traceparent: bool,
 }
 
@@ -98,6 +100,12 @@ impl<'a> ContextHeaders<'a> {
                 baggage: exact.baggage,
             },
         }
+    }
+
+    /// Another, different creation context.
+    pub(super) fn conflicting(&self) -> Option<SpanContext> {
+        let conflicting = self.conflicting?;
+        Some(conflicting.span_context(TraceState::NONE))
     }
 
     /// The header by which a creation context was given that cannot be read.

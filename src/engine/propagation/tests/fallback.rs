@@ -47,12 +47,15 @@ fn the_first_that_finds_a_span_gives_the_creation_context() {
     ];
 
     for (headers, creation, problems) in rows {
-        let extracted = telemetry().extract(&Context::new(), Some(&list(headers)), all);
+        let extracted = extract(&telemetry(), Some(&list(headers)));
         let context = extracted.context.span().span_context().clone();
-        let found = ids(extracted.creation.as_ref());
+        let found = ids(extracted.named.creation.as_ref());
         assert_eq!(found, creation.map(span_of), "{headers:?}");
-        assert_eq!(context.is_valid().then_some(context), extracted.creation);
-        assert_eq!(extracted.problems().collect::<Vec<_>>(), problems);
+        assert_eq!(
+            context.is_valid().then_some(context),
+            extracted.named.creation
+        );
+        assert_eq!(extracted.named.problems().collect::<Vec<_>>(), problems);
     }
 }
 
@@ -70,8 +73,8 @@ fn they_are_asked_behind_any_propagator() {
 
     for (telemetry, header) in [(stock, B3_FIRST), (global, B3_FIRST), (w3c_behind, random)] {
         let headers = list(&[header, ("tracestate", "a@@b=1")]);
-        let extracted = telemetry.extract(&Context::new(), Some(&headers), all);
-        assert_eq!(ids(extracted.creation.as_ref()), Some(span_of(1)));
+        let extracted = extract(&telemetry, Some(&headers));
+        assert_eq!(ids(extracted.named.creation.as_ref()), Some(span_of(1)));
         let written = w3c::Outgoing::from_context(&extracted.context);
         if header == random {
             let traceparent = written.traceparent.map(|text| text.to_vec());
@@ -86,8 +89,11 @@ fn no_flag_of_another_format_passes_for_one_of_w3c() {
     // Nobody has decided yet: B3 says so by the bit of the random flag.
     let undecided = ("b3", "11111111111111111111111111111111-1111111111111111");
     for (header, flags) in [(undecided, 0), (B3_FIRST, 1)] {
-        let extracted = telemetry().extract(&Context::new(), Some(&list(&[header])), all);
-        let creation = extracted.creation.map(|creation| creation.trace_flags());
+        let extracted = extract(&telemetry(), Some(&list(&[header])));
+        let creation = extracted
+            .named
+            .creation
+            .map(|creation| creation.trace_flags());
         assert_eq!(creation.map(TraceFlags::to_u8), Some(flags));
     }
 }
@@ -148,13 +154,13 @@ fn in_the_handler_of_a_stranger_the_carriers_alone_leave_none_of_their_headers()
     ));
     let telemetry = telemetry();
     let headers = list(&[B3_FIRST, ("note", "1")]);
-    let carried = telemetry.extract(&Context::new(), Some(&headers), all);
+    let carried = extract(&telemetry, Some(&headers));
     let mut refused = Refused::nothing(&telemetry);
-    refused.add(&carried, Incoming::Restart, &source);
+    refused.add(&carried.named, Incoming::Restart, &source);
     let handler = refused.put_into(Context::new());
     // As a handler of another message inside of it, that is read without them.
     let mut inner = Refused::nothing(&Telemetry::new());
-    inner.add(&Extracted::nothing(&handler), Incoming::Continue, &source);
+    inner.add(&Named::default(), Incoming::Continue, &source);
     let inside = inner.put_into(handler.clone());
 
     for context in [handler, inside] {

@@ -21,6 +21,13 @@ fn all(_: &str) -> bool {
     true
 }
 
+/// What headers say, which is also what they name to who asks for that alone.
+fn extract(telemetry: &Telemetry, headers: Option<&impl Headers>) -> Extracted {
+    let extracted = telemetry.extract(&Context::new(), headers, all);
+    assert_eq!(telemetry.named(headers), extracted.named);
+    extracted
+}
+
 const REPLACED: Injected = Injected {
     has_written: true,
     is_replacement: true,
@@ -90,20 +97,20 @@ fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
     ];
 
     for (headers, creation, conflicting) in rows {
-        let extracted = Telemetry::new().extract(&Context::new(), Some(&list(headers)), all);
+        let extracted = extract(&Telemetry::new(), Some(&list(headers)));
 
         let context = extracted.context.span().span_context().clone();
         assert_eq!(
-            ids(extracted.creation.as_ref()),
+            ids(extracted.named.creation.as_ref()),
             creation.map(span_of),
             "{headers:?}"
         );
         assert_eq!(
-            ids(extracted.conflicting.as_ref()),
+            ids(extracted.named.conflicting.as_ref()),
             conflicting.map(span_of),
             "{headers:?}"
         );
-        assert_eq!(extracted.creation.is_some(), context.is_valid());
+        assert_eq!(extracted.named.creation.is_some(), context.is_valid());
     }
 }
 
@@ -126,7 +133,7 @@ fn of_conflicting_contexts_all_of_the_last_counts_and_else_all_are_one_list() {
     ]);
 
     for (headers, expected) in [(one_list, "a=1,b=2"), (conflicting, "b=2")] {
-        let extracted = Telemetry::new().extract(&Context::new(), Some(&headers), all);
+        let extracted = extract(&Telemetry::new(), Some(&headers));
         let written = w3c::Outgoing::from_context(&extracted.context);
         assert_eq!(written.tracestate.as_deref(), Some(expected));
         assert_eq!(written.baggage.as_deref(), Some(expected));
@@ -144,8 +151,8 @@ fn a_message_without_context_has_none_whatever_is_current() {
         stock,
     ] {
         for headers in [None, Some(list(&[("key", "value")]))] {
-            let extracted = telemetry.extract(&Context::new(), headers.as_ref(), all);
-            assert_eq!(extracted.creation, None, "{telemetry:?}");
+            let extracted = extract(&telemetry, headers.as_ref());
+            assert_eq!(extracted.named.creation, None, "{telemetry:?}");
         }
     }
 }
@@ -331,17 +338,20 @@ fn what_is_wrong_with_a_received_context_is_told_apart() {
     ];
 
     for (headers, expected) in rows {
-        let extracted = Telemetry::new().extract(&Context::new(), Some(&list(headers)), all);
+        let extracted = extract(&Telemetry::new(), Some(&list(headers)));
         assert_eq!(
-            extracted.problems().collect::<Vec<_>>(),
+            extracted.named.problems().collect::<Vec<_>>(),
             expected,
             "{headers:?}"
         );
     }
     let stock = Telemetry::new().propagator(TraceContextPropagator::new());
     let broken = list(&[("traceparent", "broken")]);
-    let extracted = stock.extract(&Context::new(), Some(&broken), all);
-    assert_eq!(extracted.problems().collect::<Vec<_>>(), [traceparent]);
+    let extracted = extract(&stock, Some(&broken));
+    assert_eq!(
+        extracted.named.problems().collect::<Vec<_>>(),
+        [traceparent]
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Headers for Unordered {
 
 /// Trace id and tracestate that are read.
 fn read(telemetry: &Telemetry, headers: &impl Headers) -> (TraceId, String) {
-    let extracted = telemetry.extract(&Context::new(), Some(headers), all);
+    let extracted = extract(telemetry, Some(headers));
     let span = extracted.context.span().span_context().clone();
     (span.trace_id(), span.trace_state().header())
 }
