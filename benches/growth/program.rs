@@ -152,7 +152,8 @@ fn tasks() {
     let received = |telemetry| {
         let most = TASKS.into_iter().max().unwrap_or_default();
         let headers = (0..most).map(|_| by_hand::inject(&sample::trace(), OwnedHeaders::new()));
-        broker.received_together(telemetry, Some(KEY), headers.collect())
+        let received = broker.received_together(telemetry, Some(KEY), headers.collect());
+        received.detach()
     };
     let (recorded, unsampled) = (received(&telemetry), received(&unsampled));
     println!(

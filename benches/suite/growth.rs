@@ -7,7 +7,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::baggage::BaggageExt as _;
 use otel_messaging::kafka::{self, internal as direct};
 use otel_messaging::policy::{Policy, Record, Rule};
-use otel_messaging::{Batch, Received, Telemetry};
+use otel_messaging::{Received, Telemetry};
 use rdkafka::message::{OwnedHeaders, OwnedMessage};
 use rdkafka::producer::FutureProducer;
 
@@ -127,11 +127,12 @@ fn batches(report: &Report, broker: &Broker) {
             let trace = sample::numbered_trace(number as u64);
             by_hand::inject(&trace, OwnedHeaders::new())
         });
-        let batch = Batch::from(broker.received_together(&telemetry, Some(KEY), headers.collect()));
+        let received = broker.received_together(&telemetry, Some(KEY), headers.collect());
         let batches = MESSAGES.div_ceil(size);
         let messages = u32::try_from(batches * size).unwrap_or(u32::MAX);
         let process = many(messages, |sample, _| {
             for _ in 0..batches {
+                let batch = received.detach();
                 sample.measure(|| ready(batch.process(async |_| ())));
             }
         });

@@ -13,12 +13,11 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
-use otel_messaging::Received;
-use otel_messaging::Telemetry;
 use otel_messaging::kafka::Consumer;
 use otel_messaging::policy::{Policy, Record, Rule};
+use otel_messaging::{Batch, Received, Telemetry};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -213,17 +212,17 @@ impl Broker {
         key: Option<&str>,
         headers: OwnedHeaders,
     ) -> Received<OwnedMessage> {
-        let mut received = self.received_together(telemetry, key, vec![headers]);
-        received.pop().expect("a message")
+        let received = self.received_together(telemetry, key, vec![headers]);
+        received.first().expect("a message").detach()
     }
 
-    /// A message for each of these headers, all after one another in the topic.
+    /// A message for each of these headers, all after one another in the topic. What is detached of them is as new.
     pub fn received_together(
         &self,
         telemetry: &Telemetry,
         key: Option<&str>,
         headers: Vec<OwnedHeaders>,
-    ) -> Vec<Received<OwnedMessage>> {
+    ) -> Batch<BorrowedMessage<'static>> {
         self.runtime.block_on(async {
             let count = headers.len();
             let producer: FutureProducer = self.config().create().expect("a producer");
@@ -249,7 +248,8 @@ impl Broker {
                 .set("fetch.wait.max.ms", "10")
                 .create()
                 .expect("a consumer");
-            let consumer = Consumer::wrap(telemetry, consumer);
+            // The messages are in its buffers for as long as the program runs.
+            let consumer = Box::leak(Box::new(Consumer::wrap(telemetry, consumer)));
             let mut partition = TopicPartitionList::new();
             partition
                 .add_partition_offset(TOPIC, first.partition, Offset::Offset(first.offset))
@@ -257,9 +257,9 @@ impl Broker {
             consumer.assign(&partition).expect("an assignment");
             let mut messages = Vec::with_capacity(count);
             while messages.len() < count {
-                messages.push(consumer.recv().await.expect("a message").detach());
+                messages.push(consumer.recv().await.expect("a message"));
             }
-            messages
+            Batch::from(messages)
         })
     }
 }

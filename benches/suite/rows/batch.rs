@@ -14,7 +14,7 @@ use otel_messaging::Received;
 use otel_messaging::kafka::MessageHeaders as _;
 use otel_messaging::{Batch, Telemetry};
 use rdkafka::Message as _;
-use rdkafka::message::{OwnedHeaders, OwnedMessage};
+use rdkafka::message::{BorrowedMessage, OwnedHeaders, OwnedMessage};
 
 const SIZES: [usize; 4] = [1, 128, 1_000, 10_000];
 /// Messages of a round, or somewhat more.
@@ -47,7 +47,6 @@ pub(crate) fn measure(report: &Report, broker: &Broker) {
         for size in SIZES {
             let headers = Vec::from_iter((0..size).map(traced));
             let batch = broker.received_together(&telemetry, Some(KEY), headers);
-            let batch = Batch::from(batch);
             report.row(
                 &format!("batch of {size}: {name}"),
                 [
@@ -95,16 +94,18 @@ fn linked_by_hand<'a>(links: Vec<Link>, provider: &SdkTracerProvider) -> Run<'a>
     })
 }
 
-fn ours(batch: &Batch<OwnedMessage>) -> Run<'_> {
+fn ours<'a>(batch: &'a Batch<BorrowedMessage<'_>>) -> Run<'a> {
     rounds(batch.len(), move |sample| {
+        let batch = batch.detach();
         sample.measure(|| ready(batch.process(async |_| ())));
     })
 }
 
-fn one_by_one(batch: &Batch<OwnedMessage>) -> Run<'_> {
+fn one_by_one<'a>(batch: &'a Batch<BorrowedMessage<'_>>) -> Run<'a> {
     rounds(batch.len(), move |sample| {
+        let batch = batch.detach();
         sample.measure(|| {
-            for message in batch {
+            for message in &*batch {
                 ready(message.process(async |_| ()));
             }
         });
@@ -112,10 +113,11 @@ fn one_by_one(batch: &Batch<OwnedMessage>) -> Run<'_> {
 }
 
 /// The same span, with all that is known before written down.
-fn with_hand<'a>(batch: &'a Batch<OwnedMessage>, provider: &SdkTracerProvider) -> Run<'a> {
+fn with_hand<'a>(batch: &'a Batch<BorrowedMessage<'_>>, provider: &SdkTracerProvider) -> Run<'a> {
     let tracer = provider.tracer("by hand");
     rounds(batch.len(), move |sample| {
-        sample.measure(|| process(&tracer, batch));
+        let batch = batch.detach();
+        sample.measure(|| process(&tracer, &batch));
     })
 }
 

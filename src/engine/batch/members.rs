@@ -70,7 +70,8 @@ impl<'a> BatchMembers<'a> {
             self.origins.add(creation, self.members.links());
         }
         let links = links_to(named.clone(), incoming);
-        let mut own = Vec::new();
+        // With room for its number.
+        let mut own = Vec::with_capacity(4);
         message.own_attributes(rule, &mut |one| own.push(one));
         let baggage = message.shown_baggage().into_iter();
         own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
