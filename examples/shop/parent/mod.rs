@@ -1,0 +1,84 @@
+//! What starts the four services, makes orders, and stops all.
+
+mod brokers;
+mod children;
+mod draw;
+mod load;
+mod tally;
+
+use std::future::pending;
+
+use anyhow::{Result, ensure};
+use examples::stop::Stop;
+use examples::telemetry::endpoint;
+use tokio::sync::watch;
+
+use self::children::Children;
+use self::tally::Tally;
+use crate::arguments::Arguments;
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
+    let stop = Stop::on_ctrl_c().await;
+    let brokers = tokio::select! {
+        () = stop.asked() => {
+            println!("Interrupted.");
+            return Ok(());
+        }
+        brokers = brokers::find() => brokers?,
+    };
+    tell_exported();
+    let tally = watch::Sender::new(Tally::new(arguments.load.is_some()));
+    let mut children = Children::start(arguments, &brokers, &tally)?;
+    let worked = tokio::select! {
+        biased;
+        () = stop.asked() => Ok(()),
+        early = children.one_ends() => early,
+        worked = work(arguments, &tally) => worked,
+    };
+    let stopped = children.stop().await;
+
+    let tally = tally.borrow();
+    if let Some(load) = &arguments.load {
+        println!("\n{}", tally.drawing.tree());
+        println!("{}", tally.sums(load));
+    }
+    worked.and(stopped)?;
+    println!("{}", stop.last_words("All services have ended.".to_owned()));
+    Ok(())
+}
+
+/// Makes orders until all are done with; or lets others make them, for ever.
+async fn work(arguments: &Arguments, tally: &watch::Sender<Tally>) -> Result<()> {
+    let mut changes = tally.subscribe();
+    let address = changes.wait_for(Tally::is_ready).await?.address.clone();
+    let address = address.unwrap_or_default();
+    println!("Orders are taken at http://{address}/orders");
+    let Some(load) = &arguments.load else {
+        println!("  curl --data '{{\"item\": \"two books\"}}' http://{address}/orders");
+        println!(
+            "  curl --data '{{\"item\": \"a lamp\", \"kind\": \"slow\"}}' http://{address}/orders"
+        );
+        println!(
+            "  curl --data '{{\"item\": \"a box\", \"kind\": \"failing\"}}' http://{address}/orders"
+        );
+        println!("Ctrl-C ends all.");
+        return pending().await;
+    };
+    load::drive(&address, load, tally).await?;
+    let tally = tally.borrow();
+    ensure!(tally.has_all(load), "not all orders are done with");
+    Ok(())
+}
+
+fn tell_exported() {
+    for (signal, name) in [
+        ("TRACES", "spans"),
+        ("METRICS", "metrics"),
+        ("LOGS", "log records"),
+    ] {
+        match endpoint(signal) {
+            Some(variable) => println!("Exported to the address in {variable}: {name}"),
+            None => println!("Not exported, for OTEL_EXPORTER_OTLP_ENDPOINT is not set: {name}"),
+        }
+    }
+}
