@@ -31,6 +31,7 @@ mod parent;
 mod report;
 mod service;
 mod shipping;
+mod span;
 mod stock;
 mod telemetry;
 

@@ -1,12 +1,12 @@
 //! What a service tells the program that has started it: lines of JSON, on its standard output.
 
-use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
+use crate::span::Span;
 
 /// One line.
 #[derive(Debug, Deserialize, Serialize)]
@@ -20,7 +20,7 @@ pub(crate) enum Report {
     Done { order: String, is_shipped: bool },
     /// Spans until now, at the end of the service.
     Counted(Counts),
-    /// A span that has ended.
+    /// A span that has ended, if the parent draws it.
     Span(Span),
 }
 
@@ -32,23 +32,6 @@ pub(crate) enum Broker {
     RabbitMq,
     #[serde(rename = "NATS")]
     Nats,
-}
-
-/// What is drawn of a span.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Span {
-    pub(crate) trace: String,
-    pub(crate) span: String,
-    pub(crate) parent: String,
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    /// Microseconds since 1970.
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    pub(crate) error: Option<String>,
-    /// Traces and spans.
-    pub(crate) links: Vec<(String, String)>,
-    pub(crate) attributes: HashMap<String, String>,
 }
 
 /// Tells the parent, if there is one.

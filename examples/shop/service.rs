@@ -27,12 +27,13 @@ impl Service {
             true => with_parent(),
             false => Stop::on_ctrl_c().await,
         };
-        let providers = Providers::new(role, &arguments)?;
+        let reports = Reports {
+            has_parent: arguments.is_child,
+        };
+        let providers = Providers::new(role, &arguments, reports)?;
         Ok(Self {
             stop,
-            reports: Reports {
-                has_parent: arguments.is_child,
-            },
+            reports,
             telemetry: providers.telemetry(),
             providers,
             arguments,

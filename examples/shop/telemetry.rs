@@ -27,6 +27,8 @@ use uuid::Uuid;
 
 use crate::arguments::{Arguments, Role};
 use crate::counts::{Counter, Counts};
+use crate::report::Reports;
+use crate::span::ToParent;
 
 /// The providers of a service.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ pub(crate) struct Providers {
 
 impl Providers {
     /// Sets up the one that looks for the global providers too, and `tracing`.
-    pub(crate) fn new(role: Role, arguments: &Arguments) -> Result<Self> {
+    pub(crate) fn new(role: Role, arguments: &Arguments, reports: Reports) -> Result<Self> {
         let resource = resource(role);
         let counter = Counter::default();
 
@@ -49,6 +51,9 @@ impl Providers {
         if endpoint("TRACES").is_some() {
             let exporter = SpanExporter::builder().with_http().build()?;
             tracers = tracers.with_batch_exporter(counter.around(exporter));
+        }
+        if arguments.tells_spans {
+            tracers = tracers.with_batch_exporter(counter.around(ToParent(reports)));
         }
         let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
         if endpoint("METRICS").is_some() {

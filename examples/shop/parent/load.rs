@@ -28,17 +28,15 @@ pub(super) async fn drive(address: &str, load: &Load, tally: &watch::Sender<Tall
     let client = reqwest::Client::new();
     let url = format!("http://{address}/orders");
     let send = async {
-        let requests = stream::iter(kinds(load)).map(|(number, kind)| {
-            let request = send(&client, &url, number, kind);
-            async move { anyhow::Ok((number, request.await?)) }
-        });
+        let requests = stream::iter(kinds(load));
+        let requests = requests.map(|(number, kind)| send(&client, &url, number, kind));
         let answers = requests.buffer_unordered(CUSTOMERS);
-        let answers = answers.try_for_each(async |(number, taken)| {
+        let answers = answers.try_for_each(async |taken| {
             tally.send_modify(|tally| {
                 tally.sent += 1;
                 tally.sampled += usize::from(taken.is_sampled);
-                if number == 0 {
-                    tally.drawing.of(taken.trace);
+                if taken.is_sampled && !tally.drawing.is_begun() {
+                    tally.drawing.begin(taken.trace);
                 }
             });
             Ok(())

@@ -6,6 +6,7 @@ mod draw;
 mod load;
 mod tally;
 
+use std::collections::BTreeMap;
 use std::future::pending;
 
 use anyhow::{Result, ensure};
@@ -38,14 +39,21 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     let stopped = children.stop().await;
 
     let tally = tally.borrow();
-    if let Some(load) = &arguments.load {
-        println!("\n{}", tally.drawing.tree());
-        println!("{}", tally.sums(load));
+    if let (true, Some(load)) = (tally.is_ready(), &arguments.load) {
+        if let Some(tree) = tally.drawing.tree() {
+            println!("\n{tree}\n\n{GUIDE}");
+        }
+        println!("\n{}", tally.sums(load));
     }
     worked.and(stopped)?;
     println!("{}", stop.last_words("All services have ended.".to_owned()));
     Ok(())
 }
+
+const GUIDE: &str = "\
+How to read it: this is the first order that was sampled. Kafka is between `orders` and `billing`, RabbitMQ between `billing` and `shipping`,
+NATS between `shipping` and `stock`. `billing` takes orders in batches: its span of the batch is in a trace of its own, and
+has a link (⇠) to each of its orders, of which the one to this order is drawn.";
 
 /// Makes orders until all are done with; or lets others make them, for ever.
 async fn work(arguments: &Arguments, tally: &watch::Sender<Tally>) -> Result<()> {
@@ -71,14 +79,19 @@ async fn work(arguments: &Arguments, tally: &watch::Sender<Tally>) -> Result<()>
 }
 
 fn tell_exported() {
+    let mut signals = BTreeMap::<_, Vec<_>>::new();
     for (signal, name) in [
         ("TRACES", "spans"),
         ("METRICS", "metrics"),
         ("LOGS", "log records"),
     ] {
-        match endpoint(signal) {
-            Some(variable) => println!("Exported to the address in {variable}: {name}"),
-            None => println!("Not exported, for OTEL_EXPORTER_OTLP_ENDPOINT is not set: {name}"),
+        signals.entry(endpoint(signal)).or_default().push(name);
+    }
+    for (variable, names) in signals {
+        let names = names.join(", ");
+        match variable {
+            Some(variable) => println!("Exported to the address in {variable}: {names}."),
+            None => println!("Not exported, for OTEL_EXPORTER_OTLP_ENDPOINT is not set: {names}."),
         }
     }
 }

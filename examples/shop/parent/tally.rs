@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
+use examples::telemetry::endpoint;
+
 use super::draw::Drawing;
 use crate::arguments::{Load, Role};
 use crate::counts::Counts;
@@ -79,16 +81,23 @@ impl Tally {
         let Counts {
             recorded,
             sampled,
+            handed_over,
             exported,
-            ..
         } = self.counts;
+        let failed_exports = handed_over - exported;
+        let (exported, note) = match endpoint("TRACES") {
+            Some(_) if failed_exports == 0 => (exported, String::new()),
+            Some(_) => (exported, format!(": {failed_exports} could not be")),
+            // All were told to this program, which has drawn some.
+            None => (0, ": OTEL_EXPORTER_OTLP_ENDPOINT is not set".to_owned()),
+        };
         let mut sums = format!(
             "\
 sent       {:>7} orders: {failing} that fail, {slow} that are slow
 processed  {done:>7} orders: {} shipped, {failed} failed
 recorded   {recorded:>7} spans
 sampled    {sampled:>7} spans, in the traces of {} orders
-exported   {exported:>7} spans
+exported   {exported:>7} spans{note}
 dropped    {:>7} spans
 ",
             self.sent,
