@@ -61,12 +61,7 @@ pub(crate) async fn run(service: Service) -> Result<()> {
         }
     };
     let close = async || Ok(producer.flush().await?);
-    let worked = service.work(work, close).await;
-    if service.is_to_clean_up() {
-        let (_, channel) = connect("shipping").await?;
-        queues.delete(&channel).await?;
-    }
-    worked
+    service.work(work, close).await
 }
 
 /// Over one connection, as long as that is good.
@@ -87,6 +82,9 @@ async fn ship_orders(
         async move { shipping.handle(&message).await }
     };
     consume(messages, LIMIT.into(), stop.asked(), handle).await?;
+    if service.is_to_clean_up() {
+        queues.delete(&channel).await?;
+    }
     // What the client has fetched beside is delivered to who comes next.
     channel.close(200, "".into()).await?;
     Ok(())
