@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::draw;
 use super::tally::Tally;
 use crate::arguments::{Arguments, Role};
 use crate::report::Report;
@@ -20,6 +21,7 @@ use crate::report::Report;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The services, in the order in which they are stopped.
+#[derive(Default)]
 pub(super) struct Children(Vec<Running>);
 
 struct Running {
@@ -31,45 +33,23 @@ struct Running {
 }
 
 impl Children {
-    pub(super) fn start(
+    /// Starts one after the other, who receives before who sends: nothing is sent to where nobody is.
+    pub(super) async fn start(
+        &mut self,
         arguments: &Arguments,
         brokers: &[(&'static str, String)],
         tally: &watch::Sender<Tally>,
-    ) -> Result<Self> {
-        let program = env::current_exe()?;
-        let mut running = Vec::new();
-        for role in Role::ALL {
-            let mut command = Command::new(&program);
-            command.args(["--child", role.name()]);
-            if let Some(suffix) = arguments.suffix.strip_prefix('-') {
-                command.args(["--suffix", suffix]);
+    ) -> Result<()> {
+        let mut changes = tally.subscribe();
+        for role in Role::ALL.into_iter().rev() {
+            let running = Running::spawn(role, arguments, brokers, tally)?;
+            self.0.insert(0, running);
+            tokio::select! {
+                ready = changes.wait_for(|tally| tally.is_ready(role)) => drop(ready?),
+                early = self.one_ends() => return early,
             }
-            if let Some(address) = &arguments.listen {
-                command.args(["--listen", address]);
-            }
-            if super::draw::is_wanted(arguments) {
-                command.arg("--tell-spans");
-            }
-            // Ctrl-C is for this program alone, which stops the others in their order.
-            #[cfg(unix)]
-            command.process_group(0);
-            let spawned = command
-                .envs(brokers.iter().map(|(name, value)| (name, value)))
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn();
-            let mut process = spawned.with_context(|| program.display().to_string())?;
-            let said = process.stdout.take().context("no output")?;
-            let input = process.stdin.take().context("no input")?;
-            running.push(Running {
-                role,
-                process,
-                input,
-                listening: tokio::spawn(listen(role, said, tally.clone())),
-            });
         }
-        Ok(Self(running))
+        Ok(())
     }
 
     /// Waits for one that ends without having been asked to, which is an error.
@@ -109,6 +89,46 @@ impl Children {
             stopped = stopped.and(ended);
         }
         stopped
+    }
+}
+
+impl Running {
+    fn spawn(
+        role: Role,
+        arguments: &Arguments,
+        brokers: &[(&'static str, String)],
+        tally: &watch::Sender<Tally>,
+    ) -> Result<Self> {
+        let program = env::current_exe()?;
+        let mut command = Command::new(&program);
+        command.args(["--child", role.name()]);
+        if let Some(suffix) = arguments.suffix.strip_prefix('-') {
+            command.args(["--suffix", suffix]);
+        }
+        if let Some(address) = &arguments.listen {
+            command.args(["--listen", address]);
+        }
+        if draw::is_wanted(arguments) {
+            command.arg("--tell-spans");
+        }
+        // Ctrl-C is for this program alone, which stops the others in their order.
+        #[cfg(unix)]
+        command.process_group(0);
+        let spawned = command
+            .envs(brokers.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut process = spawned.with_context(|| program.display().to_string())?;
+        let said = process.stdout.take().context("no output")?;
+        let input = process.stdin.take().context("no input")?;
+        Ok(Self {
+            role,
+            process,
+            input,
+            listening: tokio::spawn(listen(role, said, tally.clone())),
+        })
     }
 }
 

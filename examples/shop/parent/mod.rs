@@ -29,17 +29,25 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
     };
     tell_exported();
     let tally = watch::Sender::new(Tally::new(arguments.load.is_some()));
-    let mut children = Children::start(arguments, &brokers, &tally)?;
-    let worked = tokio::select! {
+    let mut children = Children::default();
+    let mut worked = tokio::select! {
         biased;
         () = stop.asked() => Ok(()),
-        early = children.one_ends() => early,
-        worked = work(arguments, &tally) => worked,
+        started = children.start(arguments, &brokers, &tally) => started,
     };
+    let is_open = tally.borrow().address.is_some();
+    if is_open && worked.is_ok() {
+        worked = tokio::select! {
+            biased;
+            () = stop.asked() => Ok(()),
+            early = children.one_ends() => early,
+            worked = work(arguments, &tally) => worked,
+        };
+    }
     let stopped = children.stop().await;
 
     let tally = tally.borrow();
-    if let (true, Some(load)) = (tally.is_ready(), &arguments.load) {
+    if let (true, Some(load)) = (is_open, &arguments.load) {
         if let Some(tree) = tally.drawing.tree() {
             println!("\n{tree}\n\n{GUIDE}");
         }
@@ -57,9 +65,7 @@ has a link (⇠) to each of its orders, of which the one to this order is drawn.
 
 /// Makes orders until all are done with; or lets others make them, for ever.
 async fn work(arguments: &Arguments, tally: &watch::Sender<Tally>) -> Result<()> {
-    let mut changes = tally.subscribe();
-    let address = changes.wait_for(Tally::is_ready).await?.address.clone();
-    let address = address.unwrap_or_default();
+    let address = tally.borrow().address.clone().unwrap_or_default();
     println!("Orders are taken at http://{address}/orders");
     let Some(load) = &arguments.load else {
         println!("  curl --data '{{\"item\": \"two books\"}}' http://{address}/orders");

@@ -56,8 +56,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.ready.len() == Role::ALL.len()
+    pub(super) fn is_ready(&self, role: Role) -> bool {
+        self.ready.contains(&role)
     }
 
     pub(super) fn done(&self) -> usize {
