@@ -15,17 +15,16 @@ use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A shop that is open.
+/// A shop that has begun.
 struct Shop {
     running: Child,
     said: Lines<BufReader<ChildStdout>>,
     suffix: String,
-    /// The ids of the services.
-    services: BTreeMap<String, u32>,
 }
 
 impl Shop {
-    async fn open(arguments: &[&str]) -> Self {
+    /// Begins, and waits for a line that starts like this.
+    async fn until(line: &str, arguments: &[&str]) -> Self {
         let suffix = unique("t");
         let mut running = program("shop")
             .args(["--suffix", &suffix])
@@ -36,22 +35,28 @@ impl Shop {
             .expect("it starts");
         let output = running.stdout.take().expect("its output");
         let mut said = BufReader::new(output).lines();
-        loop {
-            let line = timeout(PATIENCE, said.next_line()).await.expect("in time");
-            let line = line.expect("text").expect("an address");
-            if line.starts_with("Orders are taken at http://") {
-                break;
+        let saying = async {
+            loop {
+                let said = said.next_line().await.expect("text");
+                if said.expect("such a line").starts_with(line) {
+                    break;
+                }
             }
-        }
-        let services = children(running.id().expect("a process"));
-        let names: Vec<_> = services.keys().map(String::as_str).collect();
-        assert_eq!(names, ["billing", "orders", "shipping", "stock"]);
+        };
+        timeout(PATIENCE, saying).await.expect("in time");
         Self {
             running,
             said,
             suffix,
-            services,
         }
+    }
+
+    async fn open(arguments: &[&str]) -> Self {
+        let shop = Self::until("Orders are taken at http://", arguments).await;
+        let services = services(&shop.suffix);
+        let names: Vec<_> = services.keys().map(String::as_str).collect();
+        assert_eq!(names, ["billing", "orders", "shipping", "stock"]);
+        shop
     }
 
     /// Sends a signal to the program, or with `-` before the id to the group that it leads.
@@ -74,17 +79,6 @@ impl Shop {
         let status = timeout(PATIENCE, ending).await.expect("an end in time");
         (status.success(), last, told)
     }
-
-    /// Waits until no service is there any more.
-    async fn no_service_is_left(&self) {
-        let ending = async {
-            while self.services.values().any(|id| is_there(*id)) {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let ended = timeout(PATIENCE, ending).await;
-        assert!(ended.is_ok(), "{:?}", self.services);
-    }
 }
 
 async fn kill(signal: &str, id: &str) {
@@ -92,34 +86,35 @@ async fn kill(signal: &str, id: &str) {
     assert!(killed.await.expect("a program").success());
 }
 
-/// The services that a program has started, by their names.
-fn children(parent: u32) -> BTreeMap<String, u32> {
-    let mut children = BTreeMap::new();
+/// The services of a run that are there, by their names. They have its suffix on their command lines.
+fn services(suffix: &str) -> BTreeMap<String, u32> {
+    let mut services = BTreeMap::new();
     for process in fs::read_dir("/proc").expect("processes") {
         let name = process.expect("a process").file_name();
         let Ok(id) = name.to_string_lossy().parse() else {
             continue;
         };
-        if stat(id).is_some_and(|(_, of)| of == parent) {
-            let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            let service = line.split('\0').nth(2).unwrap_or_default();
-            children.insert(service.to_owned(), id);
+        // It may have ended meanwhile; one that has ended, and nobody has asked how, has none.
+        let line = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let words: Vec<_> = line.split('\0').collect();
+        if let [_, "--child", service, rest @ ..] = &*words
+            && rest.contains(&suffix)
+        {
+            services.insert((*service).to_owned(), id);
         }
     }
-    children
+    services
 }
 
-/// State and parent of a process. Its name is in parentheses before them.
-fn stat(id: u32) -> Option<(String, u32)> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let mut rest = rest.split(' ');
-    Some((rest.next()?.to_owned(), rest.next()?.parse().ok()?))
-}
-
-/// Not if it has ended, and only nobody has asked how.
-fn is_there(id: u32) -> bool {
-    stat(id).is_some_and(|(state, _)| state != "Z")
+/// Waits until no service of a run is there any more.
+async fn no_service_goes_on(suffix: &str) {
+    let ending = async {
+        while !services(suffix).is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ended = timeout(PATIENCE, ending).await;
+    assert!(ended.is_ok(), "{:?}", services(suffix));
 }
 
 /// What the brokers still have of a run.
@@ -169,15 +164,18 @@ fn topic_or_group(client: &BaseConsumer, suffix: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_ends_all_services_and_leaves_nothing_behind() {
-    for arguments in [&[][..], &["--load", "100000"]] {
-        let mut shop = Shop::open(arguments).await;
-
+    for shop in [
+        Shop::until("  NATS of ", &[]).await,
+        Shop::open(&[]).await,
+        Shop::open(&["--load", "100000"]).await,
+    ] {
+        let mut shop = shop;
         shop.signal("-INT", "-").await;
         let (is_well, last, errors) = shop.ended().await;
 
         assert!(is_well, "{errors}");
         assert_eq!((last.as_str(), errors.as_str()), ("Interrupted.", ""));
-        assert!(shop.services.values().all(|id| !is_there(*id)));
+        assert_eq!(services(&shop.suffix), BTreeMap::new());
         assert_eq!(left(&shop.suffix).await, [""; 0]);
     }
 }
@@ -186,14 +184,16 @@ async fn ctrl_c_ends_all_services_and_leaves_nothing_behind() {
 async fn a_service_that_dies_is_named_and_the_others_are_stopped() {
     let mut shop = Shop::open(&[]).await;
 
-    let shipping = shop.services.get("shipping").expect("a service");
-    kill("-KILL", &shipping.to_string()).await;
+    let services_there = services(&shop.suffix);
+    let orders = services_there.get("orders").expect("a service");
+    kill("-KILL", &orders.to_string()).await;
     let (is_well, _, errors) = shop.ended().await;
 
     assert!(!is_well);
-    let expected = "Error: shipping has ended by itself: signal: 9 (SIGKILL)\n";
+    let expected = "Error: orders has ended by itself: signal: 9 (SIGKILL)\n";
     assert_eq!(errors, expected);
-    assert!(shop.services.values().all(|id| !is_there(*id)));
+    assert_eq!(services(&shop.suffix), BTreeMap::new());
+    assert_eq!(left(&shop.suffix).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,7 +203,7 @@ async fn a_program_that_is_killed_leaves_no_service_behind() {
     shop.signal("-KILL", "").await;
     shop.running.wait().await.expect("an end");
 
-    shop.no_service_is_left().await;
+    no_service_goes_on(&shop.suffix).await;
     assert_eq!(left(&shop.suffix).await, [""; 0]);
 }
 
