@@ -1,7 +1,9 @@
 //! The end of the shop.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use integration::programs::{program, run, text};
@@ -264,4 +266,38 @@ async fn a_broker_that_is_not_there_is_named_soon_and_nothing_goes_on() {
         assert_eq!(said.lines().last(), Some(expected.as_str()), "{said}");
         assert_eq!(left(&suffix).await, [""; 0]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_not_named_is_started_by_compose_at_the_port_that_is_set() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    // Says what it was asked, and starts nothing.
+    let folder = env::temp_dir().join(unique("docker"));
+    fs::create_dir(&folder).expect("a folder");
+    let docker = folder.join("docker");
+    fs::write(&docker, "#!/bin/sh\necho \"docker $*\"\n").expect("a program");
+    fs::set_permissions(&docker, Permissions::from_mode(0o755)).expect("a program");
+
+    let mut shop = program("shop");
+    shop.args(["--suffix", &unique("t")])
+        .env_remove("NATS_URL")
+        .env("NATS_PORT", address.port().to_string())
+        .env("PATH", format!("{}:/bin", folder.display()));
+    let output = run(&mut shop).await;
+    fs::remove_dir_all(folder).expect("an empty place");
+
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docker-compose.yml");
+    let file = file.replace("integration", "examples");
+    let said = text(output.stdout);
+    let asked: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("docker "))
+        .collect();
+    let up = format!("docker compose --file {file} up --wait nats");
+    assert_eq!(asked, [up], "{said}");
+    let said = text(output.stderr);
+    let expected = format!("Error: no nats-server answers at {address}. ");
+    assert!(said.starts_with(&expected), "{said}");
 }
