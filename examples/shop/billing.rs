@@ -11,7 +11,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Confirmation};
 use otel_messaging::amqp::Publish;
 use otel_messaging::{Batch, amqp, kafka};
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::ClientContext;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
+};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::time::sleep;
@@ -30,7 +33,7 @@ const WITHIN: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(500);
 
 struct Billing {
-    consumer: kafka::Consumer,
+    consumer: kafka::Consumer<StreamConsumer<Joined>>,
     queues: Queues,
     reports: Reports,
 }
@@ -38,7 +41,10 @@ struct Billing {
 pub(crate) async fn run(service: Service) -> Result<()> {
     let suffix = &service.arguments.suffix;
     let cluster = names::cluster(suffix).await?;
-    let client: StreamConsumer = cluster.consumer("billing").create()?;
+    let client = cluster
+        .consumer("billing")
+        .create_with_context(Joined(service.reports));
+    let client: StreamConsumer<Joined> = client?;
     let billing = Billing {
         consumer: kafka::Consumer::wrap(&service.telemetry, client),
         queues: Queues::new(suffix),
@@ -48,7 +54,6 @@ pub(crate) async fn run(service: Service) -> Result<()> {
     billing.consumer.subscribe(&[topic])?;
     // A broker that is not there at the start is told at once.
     let mut producer = Some(billing.producer(&service).await?);
-    service.reports.tell(&Report::Ready { address: None });
 
     let work = async |stop: &Stop| billing.bill_orders(&service, &mut producer, stop).await;
     let close = async || Ok(());
@@ -59,6 +64,19 @@ pub(crate) async fn run(service: Service) -> Result<()> {
         cluster.clean_up(&["billing"]).await?;
     }
     worked
+}
+
+/// It works when the group has given it partitions, which takes some seconds where the group is new.
+struct Joined(Reports);
+
+impl ClientContext for Joined {}
+
+impl ConsumerContext for Joined {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(_) = rebalance {
+            self.0.tell(&Report::Ready { address: None });
+        }
+    }
 }
 
 impl Billing {

@@ -19,7 +19,7 @@
 //! | `--load N` | makes N orders, waits until all are done with, stops and tells how it went |
 //! | `--failing F`, `--slow S` | so many of them have an address that nobody knows, or take over a second |
 //! | `--listen ADDRESS` | where orders are taken; unset, at a free port of 127.0.0.1 |
-//! | `--suffix TEXT` | of the names of topics, queues and subjects: `shop.orders-TEXT`. What a run with a suffix makes at the brokers is deleted at its end |
+//! | `--suffix TEXT` | of the names of topics, queues and subjects: `shop.orders-TEXT`. What all four make there with a suffix is deleted at the end |
 
 mod arguments;
 mod billing;

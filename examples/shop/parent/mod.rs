@@ -59,9 +59,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 const GUIDE: &str = "\
-How to read it: this is the first order that was sampled. Kafka is between `orders` and `billing`, RabbitMQ between `billing` and `shipping`,
-NATS between `shipping` and `stock`. `billing` takes orders in batches: its span of the batch is in a trace of its own, and
-has a link (⇠) to each of its orders, of which the one to this order is drawn.";
+How to read it: this is the first order that was sampled. Kafka is between `orders` and `billing`, RabbitMQ between
+`billing` and `shipping`, NATS between `shipping` and `stock`. `billing` takes orders in batches: its span of the batch is in
+a trace of its own, and has a link (⇠) to each of its orders, of which the one to this order is drawn.";
 
 /// Makes orders until all are done with; or lets others make them, for ever.
 async fn work(arguments: &Arguments, tally: &watch::Sender<Tally>) -> Result<()> {
