@@ -80,8 +80,8 @@ async fn main() -> Result<()> {
         cluster.clean_up(&["billing"]).await?;
         Ok(flushed?)
     };
-    let programs = [&browser, &shop.providers];
-    let running = in_order(&stop, serve, work, close, &programs);
+    let shut_down = || telemetry::shut_down(&[&browser, &shop.providers]);
+    let running = in_order(&stop, serve, work, close, shut_down);
     let ordering = async {
         if !is_serving {
             let ordered = tokio::select! {

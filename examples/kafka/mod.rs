@@ -6,10 +6,11 @@ mod consume;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
@@ -51,21 +52,46 @@ impl<const TOPICS: usize> Cluster<TOPICS> {
             });
         };
         println!("Kafka: {brokers}");
-        let suffix = format!("-{}", crate::run());
-        let cluster = Self {
+        let cluster = Self::real(brokers, topics, format!("-{}", crate::run()));
+        cluster.create_topics(1).await?;
+        Ok(cluster)
+    }
+
+    /// The cluster that several programs share: that of `KAFKA_BROKERS`, or of `docker compose up`. Topics and groups
+    /// have this suffix. A topic that is not there is made, with as many partitions.
+    ///
+    /// # Errors
+    ///
+    /// As of [`from_env`](Self::from_env).
+    pub async fn shared(topics: [&str; TOPICS], suffix: &str, partitions: i32) -> Result<Self> {
+        let brokers = variable("KAFKA_BROKERS").unwrap_or_else(|| "127.0.0.1:9092".to_owned());
+        let cluster = Self::real(brokers, topics, suffix.to_owned());
+        cluster.create_topics(partitions).await?;
+        Ok(cluster)
+    }
+
+    fn real(brokers: String, topics: [&str; TOPICS], suffix: String) -> Self {
+        Self {
             topics: topics.map(|topic| format!("{topic}{suffix}")),
             brokers,
             suffix,
             embedded: None,
-        };
-        let topics = cluster.topics.each_ref();
-        let topics = topics.map(|topic| NewTopic::new(topic, 1, TopicReplication::Fixed(-1)));
-        let (admin, options) = cluster.admin()?;
-        let created = admin.create_topics(&topics, &options).await;
-        for topic in created.with_context(|| cluster.no_answer())? {
-            topic.map_err(|(topic, error)| anyhow!("cannot create topic {topic}: {error}"))?;
         }
-        Ok(cluster)
+    }
+
+    async fn create_topics(&self, partitions: i32) -> Result<()> {
+        let topics = self.topics.each_ref();
+        let new = |topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        let topics = topics.map(|topic| new(topic));
+        let (admin, options) = self.admin()?;
+        let created = admin.create_topics(&topics, &options).await;
+        for topic in created.with_context(|| self.no_answer())? {
+            match topic {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, error)) => bail!("cannot create topic {topic}: {error}"),
+            }
+        }
+        Ok(())
     }
 
     /// For a client of this service.

@@ -6,7 +6,6 @@ use anyhow::{Result, anyhow};
 use tokio::time::sleep;
 
 use super::Stop;
-use crate::telemetry::{self, Providers};
 
 /// How long requests may take that are there when the service is to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// 2. The worker takes no more messages, and ends when it is done with those that it has. It is given what asks it to:
 ///    until now, there are messages of the last requests.
 /// 3. The clients are closed: producers are flushed, so that each send span has its delivery report.
-/// 4. The providers export what is left.
+/// 4. The providers export what is left: that is what `shut_down` is for.
 ///
 /// # Errors
 ///
@@ -29,7 +28,7 @@ pub async fn in_order(
     serve: impl Future<Output = Result<()>>,
     work: impl AsyncFnOnce(&Stop) -> Result<()>,
     close: impl AsyncFnOnce() -> Result<()>,
-    programs: &[&Providers],
+    shut_down: impl FnOnce(),
 ) -> Result<()> {
     let stop_working = Stop::default();
     let serving = async {
@@ -51,6 +50,6 @@ pub async fn in_order(
     };
     let (served, worked) = tokio::join!(serving, working);
     let closed = close().await;
-    telemetry::shut_down(programs);
+    shut_down();
     served.and(worked).and(closed)
 }

@@ -191,8 +191,9 @@ fn tell(signal: &str, endpoint: Option<String>, results: Vec<OTelSdkResult>) {
     }
 }
 
-/// The variable that says where a signal goes; its value may hold a password.
-fn endpoint(signal: &str) -> Option<String> {
+/// The variable that says where a signal goes (`TRACES`, `METRICS` or `LOGS`); its value may hold a password.
+#[must_use]
+pub fn endpoint(signal: &str) -> Option<String> {
     let of_signal = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
     let mut names = [of_signal, "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned()].into_iter();
     names.find(|name| variable(name).is_some())

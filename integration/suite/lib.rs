@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod nats;
 pub mod otlp;
+pub mod programs;
 pub mod python;
 pub mod scenario;
 pub mod stand_in;

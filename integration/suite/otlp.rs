@@ -5,10 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
-use opentelemetry_proto::tonic::trace::v1::ScopeSpans;
+use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
+use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 use prost::Message as _;
 
 /// Takes OTLP over HTTP, as long as the process runs.
@@ -17,8 +19,9 @@ pub struct Receiver(Arc<Mutex<Received>>);
 
 #[derive(Debug, Default)]
 struct Received {
-    spans: Vec<ScopeSpans>,
-    metrics: Vec<ScopeMetrics>,
+    spans: Vec<ResourceSpans>,
+    metrics: Vec<ResourceMetrics>,
+    logs: Vec<ResourceLogs>,
 }
 
 impl Receiver {
@@ -59,14 +62,13 @@ impl Receiver {
         request.read_exact(&mut body).ok()?;
         if target.contains("/v1/metrics") {
             let request = ExportMetricsServiceRequest::decode(&*body).expect("OTLP");
-            let metrics = request.resource_metrics.into_iter();
-            let metrics = metrics.flat_map(|all| all.scope_metrics);
-            self.received().metrics.extend(metrics);
+            self.received().metrics.extend(request.resource_metrics);
+        } else if target.contains("/v1/logs") {
+            let request = ExportLogsServiceRequest::decode(&*body).expect("OTLP");
+            self.received().logs.extend(request.resource_logs);
         } else {
             let request = ExportTraceServiceRequest::decode(&*body).expect("OTLP");
-            let spans = request.resource_spans.into_iter();
-            let spans = spans.flat_map(|all| all.scope_spans);
-            self.received().spans.extend(spans);
+            self.received().spans.extend(request.resource_spans);
         }
         let answer =
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
@@ -80,11 +82,28 @@ impl Receiver {
 
     /// Spans that came so far.
     pub fn spans(&self) -> Vec<ScopeSpans> {
+        let spans = self.spans_of_resources().into_iter();
+        spans.flat_map(|all| all.scope_spans).collect()
+    }
+
+    /// The same, by what they are of.
+    pub fn spans_of_resources(&self) -> Vec<ResourceSpans> {
         self.received().spans.clone()
     }
 
     /// Metrics that came so far, as often as they came.
     pub fn metrics(&self) -> Vec<ScopeMetrics> {
+        let metrics = self.metrics_of_resources().into_iter();
+        metrics.flat_map(|all| all.scope_metrics).collect()
+    }
+
+    /// The same, by what they are of.
+    pub fn metrics_of_resources(&self) -> Vec<ResourceMetrics> {
         self.received().metrics.clone()
+    }
+
+    /// Log records that came so far, by what they are of.
+    pub fn logs_of_resources(&self) -> Vec<ResourceLogs> {
+        self.received().logs.clone()
     }
 }
