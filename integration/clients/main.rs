@@ -50,6 +50,17 @@ fn the_tests_of_rdkafka_end_the_same_way_through_our_wrappers() {
     });
 }
 
+#[test]
+fn the_tests_of_lapin_end_the_same_way_through_our_wrappers() {
+    end_the_same_way(&Client {
+        name: "lapin",
+        broker: ("AMQP_ADDR", "AMQP_URL"),
+        features: &["smol", "tokio"],
+        at_once: 1,
+        operations: &["send", "receive", "process", "settle"],
+    });
+}
+
 fn end_the_same_way(client: &Client) {
     let (theirs, ours) = client.broker;
     let address = env::var(ours).unwrap_or_else(|_| panic!("{ours} is not set"));
