@@ -33,6 +33,8 @@ struct Client {
     broker: (&'static str, &'static str),
     /// The features that its tests need.
     features: &'static [&'static str],
+    /// Packages of ours for those that its tests depend on and that are not published, by the names of the packages.
+    stand_ins: &'static [&'static str],
     /// How many tests are run at once: one, if they share queues.
     at_once: usize,
     /// The types of operations that the wrapped tests have to record.
@@ -45,6 +47,7 @@ fn the_tests_of_rdkafka_end_the_same_way_through_our_wrappers() {
         name: "rdkafka",
         broker: ("KAFKA_HOST", "KAFKA_BROKERS"),
         features: &["tokio"],
+        stand_ins: &[],
         at_once: 8,
         operations: &["send", "receive", "settle"],
     });
@@ -56,8 +59,32 @@ fn the_tests_of_lapin_end_the_same_way_through_our_wrappers() {
         name: "lapin",
         broker: ("AMQP_ADDR", "AMQP_URL"),
         features: &["smol", "tokio"],
+        stand_ins: &[],
         at_once: 1,
         operations: &["send", "receive", "process", "settle"],
+    });
+}
+
+#[test]
+fn the_tests_of_async_nats_end_the_same_way_through_our_wrappers() {
+    end_the_same_way(&Client {
+        name: "async-nats",
+        broker: ("NATS_SERVER", "NATS_SERVER"),
+        features: &[
+            "jetstream",
+            "kv",
+            "nkeys",
+            "nuid",
+            "ring",
+            "server_2_10",
+            "server_2_11",
+            "server_2_12",
+            "server_2_14",
+        ],
+        stand_ins: &["nats-server"],
+        // They wait more than they work.
+        at_once: 12,
+        operations: &["send", "receive", "settle"],
     });
 }
 

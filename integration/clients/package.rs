@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -99,20 +100,14 @@ impl Package {
         self.take_over_lock();
 
         let compiled = || self.files.iter().filter(|file| !left_out.has_file(file));
-        let texts: String = self
-            .files
-            .iter()
+        let texts: String = compiled()
             .filter_map(|file| fs::read_to_string(self.test(file)).ok())
             .collect();
         let bare = format!(
             "{{ version = \"={}\", default-features = false, features = {:?} }}",
             self.version, client.features
         );
-        let ours = root().join("integration/clients").join(client.name);
-        let wrapped = format!(
-            "{{ package = \"clients-{}\", path = {ours:?} }}",
-            client.name
-        );
+        let wrapped = ours(client.name);
         for (kind, dependency) in [(Kind::Bare, bare), (Kind::Wrapped, wrapped)] {
             let name = kind.name();
             let mut manifest = format!(
@@ -133,6 +128,9 @@ impl Package {
             for dependency in dependencies(told, &texts) {
                 manifest += &dependency;
             }
+            for name in client.stand_ins {
+                writeln!(manifest, "{name} = {}", ours(name)).expect("a text grows");
+            }
             for file in compiled() {
                 write!(
                     manifest,
@@ -141,7 +139,14 @@ impl Package {
                 )
                 .expect("a text grows");
             }
-            write(&self.folder.join(name).join("Cargo.toml"), &manifest);
+            let folder = self.folder.join(name);
+            write(&folder.join("Cargo.toml"), &manifest);
+            // Where a test looks for the files of its own package.
+            let (theirs, link) = (self.client.join("tests"), folder.join("tests"));
+            if fs::read_link(&link).ok().as_ref() != Some(&theirs) {
+                let _ = fs::remove_file(&link);
+                symlink(theirs, link).expect("a link that can be made");
+            }
         }
     }
 
@@ -214,6 +219,12 @@ fn resolved(name: &str) -> Value {
         package["name"] == name && !package["source"].is_null()
     });
     of_client.expect("the client").take()
+}
+
+/// A dependency on the package of ours that stands in for one.
+fn ours(name: &str) -> String {
+    let path = root().join("integration/clients").join(name);
+    format!("{{ package = \"clients-{name}\", path = {path:?} }}")
 }
 
 /// Dependencies of the client and of its tests that the tests name.
