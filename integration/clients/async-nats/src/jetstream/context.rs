@@ -218,6 +218,7 @@ impl<P: ToAssign> ContextBuilder<P> {
     }
 
     /// As the client's.
+    #[must_use]
     pub fn build(self, client: Client) -> Context {
         let bare = self.0.build((*client).clone());
         Context::of(client, bare)
