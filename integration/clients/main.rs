@@ -1,9 +1,10 @@
 //! The clients' own tests, as they lie in the clients' packages, with the bare client and through our wrappers: telemetry
 //! costs no message if each ends the same way.
 //!
-//! Nothing of the tests is in this repository. For each client a package is generated below the target folder, twice,
-//! whose tests are the files of the client's package. One depends on the client, the other on the package of ours that
-//! has the client's name and our wrappers' methods. Then each test is run in a process of its own.
+//! Nothing of these tests is in this repository; a few of ours, of what they do not have, are in `more/`. For each client
+//! a package is generated below the target folder, twice, whose tests are these files. One depends on the client, the
+//! other on the package of ours that has the client's name and our wrappers' methods. Then each test is run in a process
+//! of its own.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -122,6 +123,11 @@ fn end_the_same_way(client: &Client) {
             wrong.push(format!("  {}:\n    {printed}", kind.name()));
         }
     }
+    for run in runs.iter().filter(|run| !run.passed()) {
+        if package.has_of_ours(&run.test.file) {
+            wrong.push(format!("a test of ours does not pass: {run}"));
+        }
+    }
     for operation in client.operations {
         if !recorded.iter().any(|(name, _)| name == operation) {
             wrong.push(format!("the wrapped tests recorded no span of {operation}"));
@@ -155,7 +161,7 @@ fn tell(
 ) {
     let passed = ended.iter().filter(|run| run.passed()).count();
     let mut text = format!(
-        "{} {}: {} of its tests, {passed} pass, bare and wrapped; spans:",
+        "{} {}: {} tests, {passed} pass, bare and wrapped; spans:",
         client.name,
         package.version,
         ended.len()
