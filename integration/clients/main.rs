@@ -1,9 +1,10 @@
 //! The clients' own tests, as they lie in the clients' packages, with the bare client and through our wrappers: telemetry
 //! costs no message if each ends the same way.
 //!
-//! Nothing of the tests is in this repository. For each client a package is generated below the target folder, twice,
-//! whose tests are the files of the client's package. One depends on the client, the other on the package of ours that
-//! has the client's name and our wrappers' methods. Then each test is run in a process of its own.
+//! Nothing of these tests is in this repository; a few of ours, of what they do not have, are in `more/`. For each client
+//! a package is generated below the target folder, twice, whose tests are these files. One depends on the client, the
+//! other on the package of ours that has the client's name and our wrappers' methods. Then each test is run in a process
+//! of its own.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -33,6 +34,8 @@ struct Client {
     broker: (&'static str, &'static str),
     /// The features that its tests need.
     features: &'static [&'static str],
+    /// Packages of ours for those that its tests depend on and that are not published, by the names of the packages.
+    stand_ins: &'static [&'static str],
     /// How many tests are run at once: one, if they share queues.
     at_once: usize,
     /// The types of operations that the wrapped tests have to record.
@@ -45,7 +48,43 @@ fn the_tests_of_rdkafka_end_the_same_way_through_our_wrappers() {
         name: "rdkafka",
         broker: ("KAFKA_HOST", "KAFKA_BROKERS"),
         features: &["tokio"],
+        stand_ins: &[],
         at_once: 8,
+        operations: &["send", "receive", "settle"],
+    });
+}
+
+#[test]
+fn the_tests_of_lapin_end_the_same_way_through_our_wrappers() {
+    end_the_same_way(&Client {
+        name: "lapin",
+        broker: ("AMQP_ADDR", "AMQP_URL"),
+        features: &["smol", "tokio"],
+        stand_ins: &[],
+        at_once: 1,
+        operations: &["send", "receive", "process", "settle"],
+    });
+}
+
+#[test]
+fn the_tests_of_async_nats_end_the_same_way_through_our_wrappers() {
+    end_the_same_way(&Client {
+        name: "async-nats",
+        broker: ("NATS_SERVER", "NATS_SERVER"),
+        features: &[
+            "jetstream",
+            "kv",
+            "nkeys",
+            "nuid",
+            "ring",
+            "server_2_10",
+            "server_2_11",
+            "server_2_12",
+            "server_2_14",
+        ],
+        stand_ins: &["nats-server"],
+        // They wait more than they work.
+        at_once: 12,
         operations: &["send", "receive", "settle"],
     });
 }
@@ -84,6 +123,11 @@ fn end_the_same_way(client: &Client) {
             wrong.push(format!("  {}:\n    {printed}", kind.name()));
         }
     }
+    for run in runs.iter().filter(|run| !run.passed()) {
+        if package.has_of_ours(&run.test.file) {
+            wrong.push(format!("a test of ours does not pass: {run}"));
+        }
+    }
     for operation in client.operations {
         if !recorded.iter().any(|(name, _)| name == operation) {
             wrong.push(format!("the wrapped tests recorded no span of {operation}"));
@@ -117,7 +161,7 @@ fn tell(
 ) {
     let passed = ended.iter().filter(|run| run.passed()).count();
     let mut text = format!(
-        "{} {}: {} of its tests, {passed} pass, bare and wrapped; spans:",
+        "{} {}: {} tests, {passed} pass, bare and wrapped; spans:",
         client.name,
         package.version,
         ended.len()

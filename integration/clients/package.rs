@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -33,6 +34,8 @@ pub(crate) struct Package {
     pub(crate) folder: PathBuf,
     /// Where the client's package is.
     pub(crate) client: PathBuf,
+    /// Where tests of ours are, of what the client's own do not have.
+    more: PathBuf,
     /// The client's release.
     pub(crate) version: String,
     /// Names of the files with its tests.
@@ -66,12 +69,14 @@ impl Package {
         let told = resolved(client.name);
         let manifest = Path::new(told["manifest_path"].as_str().expect("a manifest"));
         let source = manifest.parent().expect("a folder").to_owned();
-        let files = names_of_tests(&source.join("tests"));
+        let mut files = names_of_tests(&source.join("tests"));
+        files.extend(names_of_tests(&more(client.name)));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("clients")
             .join(client.name);
         let mut package = Self {
             folder,
+            more: more(client.name),
             client: source,
             version: told["version"].as_str().expect("a version").to_owned(),
             files,
@@ -99,20 +104,14 @@ impl Package {
         self.take_over_lock();
 
         let compiled = || self.files.iter().filter(|file| !left_out.has_file(file));
-        let texts: String = self
-            .files
-            .iter()
+        let texts: String = compiled()
             .filter_map(|file| fs::read_to_string(self.test(file)).ok())
             .collect();
         let bare = format!(
             "{{ version = \"={}\", default-features = false, features = {:?} }}",
             self.version, client.features
         );
-        let ours = root().join("integration/clients").join(client.name);
-        let wrapped = format!(
-            "{{ package = \"clients-{}\", path = {ours:?} }}",
-            client.name
-        );
+        let wrapped = ours(client.name);
         for (kind, dependency) in [(Kind::Bare, bare), (Kind::Wrapped, wrapped)] {
             let name = kind.name();
             let mut manifest = format!(
@@ -133,6 +132,9 @@ impl Package {
             for dependency in dependencies(told, &texts) {
                 manifest += &dependency;
             }
+            for name in client.stand_ins {
+                writeln!(manifest, "{name} = {}", ours(name)).expect("a text grows");
+            }
             for file in compiled() {
                 write!(
                     manifest,
@@ -141,7 +143,14 @@ impl Package {
                 )
                 .expect("a text grows");
             }
-            write(&self.folder.join(name).join("Cargo.toml"), &manifest);
+            let folder = self.folder.join(name);
+            write(&folder.join("Cargo.toml"), &manifest);
+            // Where a test looks for the files of its own package.
+            let (theirs, link) = (self.client.join("tests"), folder.join("tests"));
+            if fs::read_link(&link).ok().as_ref() != Some(&theirs) {
+                let _ = fs::remove_file(&link);
+                symlink(theirs, link).expect("a link that can be made");
+            }
         }
     }
 
@@ -154,15 +163,36 @@ impl Package {
         }
     }
 
+    /// Whether a file has tests of ours.
+    pub(crate) fn has_of_ours(&self, file: &str) -> bool {
+        self.more.join(format!("{file}.rs")).exists()
+    }
+
     fn test(&self, file: &str) -> PathBuf {
-        self.client.join("tests").join(format!("{file}.rs"))
+        let folder = if self.has_of_ours(file) {
+            self.more.clone()
+        } else {
+            self.client.join("tests")
+        };
+        folder.join(format!("{file}.rs"))
     }
 
     fn compile(&mut self) {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .parent()
             .expect("a target folder");
-        let output = Command::new(cargo())
+        let mut command = Command::new(cargo());
+        // What cargo has told this test of its own package. Build scripts that look at it would run again each time.
+        for (name, _) in env::vars_os() {
+            let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+            if name
+                .to_str()
+                .is_some_and(|name| of_package.iter().any(|of| name.starts_with(of)))
+            {
+                command.env_remove(name);
+            }
+        }
+        let output = command
             .args(["test", "--workspace", "--no-run", "--message-format=json"])
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", target)
@@ -216,6 +246,12 @@ fn resolved(name: &str) -> Value {
     of_client.expect("the client").take()
 }
 
+/// A dependency on the package of ours that stands in for one.
+fn ours(name: &str) -> String {
+    let path = root().join("integration/clients").join(name);
+    format!("{{ package = \"clients-{name}\", path = {path:?} }}")
+}
+
 /// Dependencies of the client and of its tests that the tests name.
 fn dependencies(told: &Value, texts: &str) -> Vec<String> {
     let all = told["dependencies"].as_array().expect("dependencies");
@@ -245,8 +281,14 @@ fn dependencies(told: &Value, texts: &str) -> Vec<String> {
         .collect()
 }
 
+fn more(client: &str) -> PathBuf {
+    root().join("integration/clients/more").join(client)
+}
+
 fn names_of_tests(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the client's package has its tests");
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut names: Vec<_> = entries
         .filter_map(|entry| entry.expect("a file").file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::package::{Kind, Package};
 
 /// Far more than any test takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A test with a clock in it fails now and then. One that failed is run again, alone, up to so many times.
 const RETRIES: usize = 2;
