@@ -1,6 +1,4 @@
 //! [`LinkedSampler`]: keeps a batch if one of its messages is from a sampled trace.
-//!
-//! [`LinkedSampler`]: keeps a batch whose messages are from sampled traces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
