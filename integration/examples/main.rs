@@ -11,3 +11,4 @@ mod interrupted;
 mod log_lines;
 mod loops;
 mod programs;
+mod sampled;
