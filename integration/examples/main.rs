@@ -12,3 +12,4 @@ mod log_lines;
 mod loops;
 mod programs;
 mod sampled;
+mod unheard;
