@@ -1,4 +1,4 @@
-//! A Collector of the test's own, by the program that `OTELCOL` names: to be stopped, started and held.
+//! A Collector of the test's own, by the program that `OTELCOL` names: to be stopped, started and held up.
 
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -74,11 +74,6 @@ impl Collector {
     /// Takes its processor away: connections are made, and nothing is answered.
     pub(crate) async fn hold(&self) {
         signal(self.running.as_ref().expect("it runs"), "-STOP").await;
-    }
-
-    /// Gives it back.
-    pub(crate) async fn let_go(&self) {
-        signal(self.running.as_ref().expect("it runs"), "-CONT").await;
     }
 
     /// How many spans it has got since the first start.

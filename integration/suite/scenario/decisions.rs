@@ -112,9 +112,9 @@ impl<B: Broker> Service<B> {
     }
 }
 
-/// The service that begins a trace decides for all after it: they record what it has recorded and
-/// nothing else, whatever they would begin themselves. One that decides by the same ratio of trace ids
-/// and does not look at the parent comes to the same.
+/// The service that begins a trace decides for all after it, whatever they would begin themselves.
+///
+/// One that decides by the same ratio of trace ids and does not look at the parent comes to the same.
 pub async fn the_service_that_begins_a_trace_decides_for_all_after_it<B: Broker>() {
     const MESSAGES: usize = 32;
     let half = Sampler::TraceIdRatioBased(0.5);
