@@ -15,6 +15,10 @@ use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, ShouldS
 /// decision not to sample, and only for root spans, for a limited number of spans [per
 /// second](Self::per_second).
 ///
+/// The larger the batches, the more of them are kept: where 1 % of the traces are, that is 1 % of
+/// single messages, 10 % of batches of ten, and 63 % of batches of a hundred. A batch that was received
+/// in one call has two such spans, of receiving and of processing it.
+///
 /// Spans with a parent are left to the other sampler. Choose one that follows the parent, such as
 /// the SDK's default: others may drop the children of a batch, and with them the links beyond the
 /// limit of one span.
