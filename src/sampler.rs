@@ -1,6 +1,4 @@
 //! [`LinkedSampler`]: keeps a batch if one of its messages is from a sampled trace.
-//!
-//! [`LinkedSampler`]: keeps a batch whose messages are from sampled traces.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +14,10 @@ use opentelemetry_sdk::trace::{Config, SamplingDecision, SamplingResult, ShouldS
 /// the traces that its messages are from. This sampler first asks another one. It changes only the
 /// decision not to sample, and only for root spans, for a limited number of spans [per
 /// second](Self::per_second).
+///
+/// The larger the batches, the more of them are kept: where 1 % of the traces are, that is 1 % of
+/// single messages, 10 % of batches of ten, and 63 % of batches of a hundred. A batch that was received
+/// in one call has two such spans, of receiving and of processing it.
 ///
 /// Spans with a parent are left to the other sampler. Choose one that follows the parent, such as
 /// the SDK's default: others may drop the children of a batch, and with them the links beyond the

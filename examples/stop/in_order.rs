@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// 2. The worker takes no more messages, and ends when it is done with those that it has. It is given what asks it to:
 ///    until now, there are messages of the last requests.
 /// 3. The clients are closed: producers are flushed, so that each send span has its delivery report.
-/// 4. The providers export what is left: that is what `shut_down` is for.
+/// 4. The providers export what is left: that is what `shut_down` is for. The one of `telemetry/mod.rs` takes five
+///    seconds at most, whatever becomes of a collector.
 ///
 /// # Errors
 ///

@@ -11,6 +11,7 @@ mod otlp;
 use std::env;
 use std::io::{self, IsTerminal as _};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use opentelemetry::context::FutureExt as _;
@@ -19,13 +20,16 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, global};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, SdkMeterProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracer, SdkTracerProvider, SpanData};
 use otel_messaging::Telemetry;
 use otel_messaging::testing::TraceTree;
 use otel_messaging::w3c::Propagator;
+
+/// How long the last export of a program may take: orchestrators kill what does not end.
+const TO_END: Duration = Duration::from_secs(5);
 
 /// The providers of one program.
 #[derive(Debug)]
@@ -130,12 +134,19 @@ impl Providers {
         Ok(self.metrics.get_finished_metrics()?.pop())
     }
 
-    /// Exports what is left, and returns how that went for spans and for metrics.
+    /// Exports what is left, and returns how that went for spans and for metrics. It takes five seconds at most, whatever
+    /// becomes of the collector: the SDK waits so long for a flush, and so long for the metrics beside it.
     fn shut_down(&self) -> (OTelSdkResult, OTelSdkResult) {
-        // Of spans, only a flush tells it. Of metrics, a flush would export them all twice.
-        let spans = self.tracers.force_flush();
-        let _ = self.tracers.shutdown();
-        (spans, self.meters.shutdown())
+        let started = Instant::now();
+        thread::scope(|scope| {
+            // Of metrics, a flush would export them all twice. Of spans, only a flush tells how it went.
+            let metrics = scope.spawn(|| self.meters.shutdown());
+            let spans = self.tracers.force_flush();
+            let left = TO_END.saturating_sub(started.elapsed());
+            let _ = self.tracers.shutdown_with_timeout(left);
+            let panicked = |_| Err(OTelSdkError::InternalFailure("it panicked".to_owned()));
+            (spans, metrics.join().unwrap_or_else(panicked))
+        })
     }
 }
 

@@ -11,3 +11,5 @@ mod interrupted;
 mod log_lines;
 mod loops;
 mod programs;
+mod sampled;
+mod unheard;

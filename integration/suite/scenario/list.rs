@@ -86,6 +86,8 @@ macro_rules! scenarios {
             telemetry_code_that_panics_costs_nothing
             the_context_is_current_across_awaits_and_nowhere_else
             the_error_classifier_decides
+            the_flags_of_a_trace_arrive_at_each_hop_as_they_were
+            the_service_that_begins_a_trace_decides_for_all_after_it
             what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen
             what_is_not_trusted_is_not_forwarded
             what_is_not_trusted_is_not_forwarded_in_any_format

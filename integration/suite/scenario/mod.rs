@@ -3,6 +3,7 @@
 mod ambient;
 mod batches;
 mod carried;
+mod decisions;
 mod deprecated;
 mod destinations;
 mod diagnosis;
@@ -44,6 +45,7 @@ use crate::{Broker, Header, Message};
 pub use self::ambient::*;
 pub use self::batches::*;
 pub use self::carried::*;
+pub use self::decisions::*;
 pub use self::deprecated::*;
 pub use self::destinations::*;
 pub use self::diagnosis::*;
