@@ -13,7 +13,7 @@ jaeger_make() {
     go mod init jaeger && go get "$jaeger_package@$jaeger_release" && go build -o jaeger "$jaeger_package"
 }
 
-# Puts the address for people and for its API into $jaeger_url, those for OTLP over gRPC and HTTP into $jaeger_grpc and
+# jaeger_start LOG: puts the address for people and for its API into $jaeger_url, those for OTLP over gRPC and HTTP into $jaeger_grpc and
 # $jaeger_http.
 jaeger_start() {
   local name options=()
@@ -27,13 +27,13 @@ jaeger_start() {
   jaeger_http=http://127.0.0.1:$port
   options+=("--collector.otlp.http.host-port=127.0.0.1:$port")
   # Of no use here, but each has a well-known port that somebody else may have.
-  for name in query.grpc-server collector.grpc-server collector.http-server admin.http http-server; do
+  for name in query.grpc-server collector.grpc-server collector.http-server admin.http; do
     free_port
     options+=("--$name.host-port=127.0.0.1:$port")
   done
-  SPAN_STORAGE_TYPE=memory spawn "$scratch/jaeger.log" "$jaeger_folder/jaeger" "${options[@]}"
+  SPAN_STORAGE_TYPE=memory spawn "$1" "$jaeger_folder/jaeger" "${options[@]}"
   wait_for 20 answers_http "$jaeger_url/api/services" && return
-  tail -n 20 "$scratch/jaeger.log"
+  tail -n 20 "$1"
   reason="Jaeger $jaeger_release did not start"
   return 1
 }

@@ -9,14 +9,19 @@ equip_observe() {
   collector_prepare && jaeger_prepare && prometheus_prepare && provide_compose || return
   [[ $observing ]] || observe_start || return
   observing=yes
-  settings+=("OTEL_EXPORTER_OTLP_ENDPOINT=$otlp_url" "JAEGER_URL=$jaeger_url" "JAEGER_OTLP_URL=$jaeger_http")
+  settings+=("OTEL_EXPORTER_OTLP_ENDPOINT=$otlp_url" "JAEGER_URL=$sampled_url")
+  settings+=("UNSAMPLED_JAEGER_URL=$jaeger_url" "UNSAMPLED_JAEGER_OTLP_URL=$jaeger_http")
   settings+=("PROMETHEUS_URL=$prometheus_url" "OTELCOL=$collector" "DOCKER_COMPOSE=$compose_program")
   against+="; OpenTelemetry Collector $collector_release, Jaeger $jaeger_release, Prometheus $(prometheus_release), native"
 }
 
 observe_start() {
-  jaeger_start || return
-  local health metrics telemetry addresses=("JAEGER_OTLP_ENDPOINT=$jaeger_grpc")
+  local health metrics telemetry addresses
+  jaeger_start "$scratch/jaeger.log" || return
+  sampled_url=$jaeger_url
+  addresses=("JAEGER_OTLP_ENDPOINT=$jaeger_grpc")
+  # And one that is sent to directly, for what sampling must not cut.
+  jaeger_start "$scratch/jaeger-unsampled.log" || return
   free_port
   health=127.0.0.1:$port
   free_port
