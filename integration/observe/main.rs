@@ -7,6 +7,7 @@
 )]
 
 mod configurations;
+mod dashboard;
 mod http;
 mod jaeger;
 mod prometheus;
