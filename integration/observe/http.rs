@@ -15,20 +15,35 @@ pub(crate) fn get(base: &str, path: &str, parameters: &[(&str, &str)]) -> Value 
         target.push('=');
         escape(value, &mut target);
     }
+    let answer = ask(base, &format!("GET {target}"), "");
+    serde_json::from_str(&answer).expect("JSON")
+}
+
+/// Sends this to an address.
+pub(crate) fn post(base: &str, path: &str, body: &str) {
+    ask(base, &format!("POST {path}"), body);
+}
+
+fn ask(base: &str, question: &str, body: &str) -> String {
     let host = base.strip_prefix("http://").expect("an address of HTTP");
     let mut connection = TcpStream::connect(host).expect("a server");
     // By this version the answer comes as it is, and the server closes the connection.
-    let request =
-        format!("GET {target} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+    let request = format!(
+        "{question} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     connection
         .write_all(request.as_bytes())
         .expect("a question");
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer).expect("an answer");
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
-    assert!(head.contains(" 200 "), "{target}: {answer}");
-    serde_json::from_str(body).expect("JSON")
+    let (head, content) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
+    assert!(
+        head.starts_with("HTTP/1.") && head.contains(" 20"),
+        "{question}: {answer}"
+    );
+    content.to_owned()
 }
 
 fn escape(value: &str, target: &mut String) {

@@ -12,6 +12,7 @@ mod http;
 mod jaeger;
 mod prometheus;
 mod service_map;
+mod shop;
 
 use std::env;
 use std::time::{Duration, Instant};
