@@ -5,8 +5,8 @@ use async_nats::{Message, Subscriber};
 use futures::StreamExt as _;
 use integration::nats::{PATIENCE, in_time, subscribed};
 use opentelemetry::context::FutureExt as _;
-use otel_messaging::Received;
 use otel_messaging::nats::Messages;
+use otel_messaging::{Batch, Received};
 
 use super::Sent;
 use super::service::Service;
@@ -44,6 +44,8 @@ enum Handling {
     Twice,
     /// All together.
     Batch,
+    /// All together, and each is sent on in its own trace.
+    Forward,
     /// Each by itself, within a batch.
     InBatch,
 }
@@ -56,7 +58,7 @@ const PLAIN: Construct = Construct {
     times: 1,
 };
 
-pub(super) const CONSTRUCTS: [Construct; 11] = [
+pub(super) const CONSTRUCTS: [Construct; 12] = [
     PLAIN,
     Construct {
         title: "read by two services",
@@ -100,6 +102,11 @@ pub(super) const CONSTRUCTS: [Construct; 11] = [
         subject: "fanned",
         sending: Sending::Some,
         handling: Handling::Batch,
+        ..PLAIN
+    },
+    Construct {
+        title: "the same, each sent on in its own context: `publish_batch_with_contexts`",
+        handling: Handling::Forward,
         ..PLAIN
     },
     Construct {
@@ -191,12 +198,7 @@ impl Construct {
                 1
             }
             Sending::Batch => {
-                let all = (0..messages).map(|_| OutboundMessage {
-                    subject: subject.into(),
-                    reply: None,
-                    payload: "two books".into(),
-                    headers: None,
-                });
+                let all = (0..messages).map(|_| outbound(subject));
                 let sent = service.producer.publish_batch(all);
                 let results = sent.with_context(service.request()).await;
                 assert!(results.iter().all(Result::is_ok), "{results:?}");
@@ -222,17 +224,29 @@ impl Construct {
                 answered.expect("it is sent");
             }
         };
-        if matches!(self.handling, Handling::Batch | Handling::InBatch) {
+        if matches!(
+            self.handling,
+            Handling::Batch | Handling::Forward | Handling::InBatch
+        ) {
             let total = usize::try_from(total).expect("a small number");
             let batch = in_time(messages.batches(total, PATIENCE).recv()).await;
             let batch = batch.expect("a batch");
             assert_eq!(batch.len(), total);
-            let handle = async |batch: &otel_messaging::Batch<Message>| {
-                if self.handling == Handling::InBatch {
+            let handle = async |batch: &Batch<Message>| match self.handling {
+                Handling::InBatch => {
                     for message in batch.iter() {
                         message.process(answer).await;
                     }
                 }
+                Handling::Forward => {
+                    let bills = batch.iter().map(|order| {
+                        let context = order.creation_context().clone();
+                        (context, outbound("bills"))
+                    });
+                    let results = service.producer.publish_batch_with_contexts(bills).await;
+                    assert!(results.iter().all(Result::is_ok), "{results:?}");
+                }
+                _ => {}
             };
             batch.process(handle).await;
             return;
@@ -244,6 +258,15 @@ impl Construct {
                 message.process(answer).await;
             }
         }
+    }
+}
+
+fn outbound(subject: &str) -> OutboundMessage {
+    OutboundMessage {
+        subject: subject.into(),
+        reply: None,
+        payload: "two books".into(),
+        headers: None,
     }
 }
 
