@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use integration::unique;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, timeout};
 
 use crate::jaeger::{self, Trace};
@@ -27,6 +27,8 @@ const CUSTOMERS: usize = 4;
 /// A run of the shop.
 struct Run {
     running: Child,
+    /// What it says of errors, until its end.
+    errors: JoinHandle<String>,
     address: String,
     /// Of the names of what it makes at the brokers.
     suffix: String,
@@ -45,9 +47,16 @@ impl Run {
             .env(variable, endpoint)
             .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut running = command.spawn().expect("it starts");
         let output = running.stdout.take().expect("its output");
+        let mut errors = running.stderr.take().expect("its errors");
+        let errors = tokio::spawn(async move {
+            let mut said = String::new();
+            errors.read_to_string(&mut said).await.expect("text");
+            said
+        });
         let mut said = BufReader::new(output).lines();
         let address = async {
             loop {
@@ -61,6 +70,7 @@ impl Run {
         tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
         Self {
             running,
+            errors,
             address,
             suffix,
         }
@@ -93,7 +103,8 @@ impl Run {
         assert!(pressed.expect("a program").success());
         let ended = timeout(PATIENCE, self.running.wait()).await;
         let status = ended.expect("in time").expect("an end");
-        assert!(status.success(), "{status}");
+        let errors = (&mut self.errors).await.expect("no panic");
+        assert!(status.success(), "{status}: {errors}");
     }
 
     /// Traces in this Jaeger that have a span of this service and name, with the suffix left out of names.
