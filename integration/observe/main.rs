@@ -11,6 +11,7 @@ mod dashboard;
 mod http;
 mod jaeger;
 mod prometheus;
+mod sampling;
 mod service_map;
 mod shop;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use integration::unique;
 
 use self::constructs::{CONSTRUCTS, Construct, Counts};
-use self::service::Service;
+pub(crate) use self::service::Service;
 use crate::{jaeger, prometheus, until};
 
 /// How the services are called that send; the names of one run are its own.

@@ -15,16 +15,16 @@ use tokio::task::block_in_place;
 use crate::given;
 
 /// A connection, and spans of its own, which go to the Collector, and to a Jaeger that keeps all of them.
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) client: Client,
-    pub(super) producer: Producer,
-    pub(super) consumer: Consumer,
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) client: Client,
+    pub(crate) producer: Producer,
+    pub(crate) consumer: Consumer,
     provider: SdkTracerProvider,
 }
 
 impl Service {
-    pub(super) async fn start(name: &str) -> Self {
+    pub(crate) async fn start(name: &str) -> Self {
         let resource = Resource::builder().with_service_name(name.to_owned());
         let provider = SdkTracerProvider::builder()
             .with_resource(resource.build())
@@ -48,14 +48,14 @@ impl Service {
     }
 
     /// A request of this service: the context of its span, which ends with the context.
-    pub(super) fn request(&self) -> Context {
+    pub(crate) fn request(&self) -> Context {
         let tracer = self.provider.tracer("map");
         let span = tracer.span_builder("POST /orders");
         let span = span.with_kind(SpanKind::Server).start(&tracer);
         Context::new().with_span(span)
     }
 
-    pub(super) fn flush(&self) {
+    pub(crate) fn flush(&self) {
         block_in_place(|| self.provider.force_flush()).expect("all is exported");
     }
 }
