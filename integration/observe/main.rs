@@ -14,6 +14,7 @@ mod prometheus;
 mod sampling;
 mod service_map;
 mod shop;
+mod up;
 
 use std::env;
 use std::time::{Duration, Instant};
