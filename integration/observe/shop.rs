@@ -126,7 +126,7 @@ impl Run {
     }
 }
 
-/// What Jaeger returns of an order that nothing happens to; the README shows it.
+/// What Jaeger returns of an order that nothing happens to; `src/guide/service_map.md` shows it.
 const SHIPPED: &str = "\
 POST /orders SERVER                         orders
   send shop.orders PRODUCER                 orders   CHILD_OF
@@ -186,8 +186,8 @@ async fn an_order_is_one_tree_over_three_brokers_and_a_call_on_each_edge() {
         }
     }
     assert!(
-        include_str!("../../README.md").contains(SHIPPED),
-        "the README shows:\n{SHIPPED}"
+        include_str!("../../src/guide/service_map.md").contains(SHIPPED),
+        "the page shows:\n{SHIPPED}"
     );
     assert_resources(&orders);
     assert_linked(&run.batches(&jaeger), &orders);
