@@ -283,11 +283,16 @@ async fn the_collector_keeps_each_error_each_slow_order_and_each_batch_and_a_ten
     // They are made last, and so decided on last.
     let of_kind =
         |orders: &[Trace], name| orders.iter().filter(|order| kind(order) == name).count();
-    let orders = until("all that fail or are slow", || {
-        let orders = run.orders(&jaeger);
-        let are_there = of_kind(&orders, "failing") == FAILING && of_kind(&orders, "slow") == SLOW;
-        are_there.then_some(orders)
-    })
+    let orders = until(
+        "all that fail or are slow, and what else is kept in whole",
+        || {
+            let orders = run.orders(&jaeger);
+            let are_there =
+                of_kind(&orders, "failing") == FAILING && of_kind(&orders, "slow") == SLOW;
+            let is_whole = |order: &Trace| order.spans.len() >= SHIPPED.lines().count();
+            (are_there && orders.iter().all(is_whole)).then_some(orders)
+        },
+    )
     .await;
     let ordinary = orders.iter().filter(|order| kind(order) == "ordinary");
     // A machine that is busy makes some slow that should not be.
@@ -305,18 +310,11 @@ async fn the_collector_keeps_each_error_each_slow_order_and_each_batch_and_a_ten
         assert_eq!(order.drawn(), SHIPPED, "what is kept is kept whole");
     }
 
-    // All batches, whatever became of the orders in them.
-    let batches = run.batches(&jaeger);
-    let processes = batches
-        .iter()
-        .map(|batch| batch.span("process shop.orders"));
-    let billed = processes.map(
-        |process| match process.tags.get("messaging.batch.message_count") {
-            Some(count) => count.parse().expect("a number"),
-            None => 1,
-        },
-    );
-    assert_eq!(billed.sum::<usize>(), ORDERS);
+    // All batches, whatever became of the orders in them. Their spans come from billing, later than those of orders.
+    until("all batches", || {
+        (billed(&run.batches(&jaeger)) == ORDERS).then_some(())
+    })
+    .await;
 
     // What is counted is counted before. Billing handles batches, and what it sends on is no span of handling; an order
     // that comes once more is no call to who handles it, and one more to whom that asks.
@@ -337,6 +335,17 @@ async fn the_collector_keeps_each_error_each_slow_order_and_each_batch_and_a_ten
         (sum(&sent) as usize == ORDERS).then_some(())
     })
     .await;
+}
+
+/// How many orders were in these batches.
+fn billed(batches: &[Trace]) -> usize {
+    let processes = batches
+        .iter()
+        .map(|batch| batch.span("process shop.orders"));
+    let counts = processes.map(|process| &process.tags["messaging.batch.message_count"]);
+    counts
+        .map(|count| count.parse::<usize>().expect("a number"))
+        .sum()
 }
 
 const EDGES: [[&str; 2]; 3] = [
