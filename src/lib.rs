@@ -47,6 +47,7 @@
 //! - [`semconv`]: the names of the conventions, and what has been renamed.
 //! - [`guide::troubleshooting`]: where a trace breaks, and what shows it.
 //! - [`guide::migrating`], [`guide::decisions`]: from hand-written carriers; parent or link, batches, trust, sampling.
+//! - [`guide::service_map`]: which edges maps of services draw, and with which counts.
 //! - [`guide::what_it_costs`]: the page for whoever has to agree to it.
 //! - `with_tracing`: spans and log lines of programs that record them with `tracing`.
 //! - `testing`: tests of your handlers, without a broker.

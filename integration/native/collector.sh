@@ -1,12 +1,18 @@
 # shellcheck shell=bash
 # The OpenTelemetry Collector, built from its Go modules: there is no Debian package.
 
-collector_release=v0.150.0
+collector_parts=$here/native/collector-builder.yaml
+collector_release=$(sed -n 's/.*otlpreceiver //p' "$collector_parts")
 collector_folder=$build/collector
+collector=$collector_folder/otelcol
+
+collector_prepare() {
+  go_built "$collector_folder" "$collector_parts" ||
+    go_build 'the OpenTelemetry Collector' "$collector_folder" collector_make
+}
 
 equip_collector() {
-  go_built "$collector_folder" "$here/otlp/builder.yaml" ||
-    go_build 'the OpenTelemetry Collector' "$collector_folder" collector_make || return
+  collector_prepare || return
   free_port
   settings+=("OTLP_PORT=$port" "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$port")
   against+="; OpenTelemetry Collector $collector_release"
@@ -15,8 +21,8 @@ equip_collector() {
 collector_make() {
   GOBIN=$collector_folder go install "go.opentelemetry.io/collector/cmd/builder@$collector_release" || return
   # It makes a folder in the temporary one, whether it uses that or not, and leaves it there.
-  (cd "$collector_folder" && TMPDIR=$scratch ./builder --config "$here/otlp/builder.yaml") || return
-  mv "$collector_folder/sources/otelcol" "$collector_folder/otelcol"
+  (cd "$collector_folder" && TMPDIR=$scratch ./builder --config "$collector_parts") || return
+  mv "$collector_folder/sources/otelcol" "$collector"
 }
 
 # example_exported EXAMPLE SERVICES KEYS: the example, and then whether the collector has spans and metrics of these
@@ -27,7 +33,7 @@ example_exported() {
   # shellcheck disable=SC2016 # the backticks of Markdown
   sed -n '/^```yaml$/,/^```$/ { /^```/! p }' "$page" >"$processor"
   # Ends with the suite: it is in the suite's process group.
-  "$collector_folder/otelcol" --config "$here/otlp/collector.yaml" --config "$processor" >"$log" 2>&1 &
+  "$collector" --config "$here/otlp/collector.yaml" --config "$processor" >"$log" 2>&1 &
   if ! wait_for 20 grep -q 'Everything is ready' "$log"; then
     tail -n 20 "$log"
     echo 'the collector did not start'

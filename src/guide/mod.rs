@@ -3,6 +3,9 @@
 #[doc = include_str!("what_it_costs.md")]
 pub mod what_it_costs {}
 
+#[doc = include_str!("service_map.md")]
+pub mod service_map {}
+
 // The code of a page is run where the clients are that it uses.
 #[cfg_attr(
     any(not(doctest), all(feature = "kafka", feature = "testing")),
