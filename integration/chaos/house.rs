@@ -1,0 +1,184 @@
+//! What can be done to any broker, and what one has to have for that.
+
+use std::time::Duration;
+
+use integration::drops::Counted;
+use tokio::time::sleep;
+
+use crate::chance::Chance;
+use crate::load::{Plan, Side};
+use crate::program::{Program, Room};
+use crate::proxy::{Proxy, Way};
+use crate::sides::{Both, Told, side_by_side};
+
+/// A broker of the test's own.
+pub(crate) trait House: Sized {
+    /// Its name.
+    const NAME: &'static str;
+    /// Cases that other brokers do not have.
+    const OWN: &'static [&'static str];
+    /// The bare clients.
+    type Bare: Side;
+    /// The wrapped ones.
+    type Wrapped: Side;
+
+    /// Starts it.
+    async fn start() -> Self;
+    /// Its process, the way to it and its place.
+    fn parts(&mut self) -> (&mut Program, &Proxy, &Room);
+    /// Clients over the proxy, each side with a destination of its own.
+    async fn sides(&self, counted: &Counted) -> (Self::Bare, Self::Wrapped);
+    /// Waits until it has met the end of its place, with both sides at work.
+    async fn met_the_end(&mut self, both: &Both);
+    /// Has it go on when there is place again.
+    async fn go_on_with_place(&mut self);
+    /// Runs one of its own cases.
+    async fn run(&mut self, case: &str, hardship: &mut Hardship) -> Told;
+}
+
+/// Cases of all brokers.
+pub(crate) const ALL: [&str; 5] = ["killed", "paused", "slow", "cut", "disk_full"];
+
+/// How hard it is: in the short form always the same, else left to chance.
+#[derive(Debug)]
+pub(crate) struct Hardship {
+    chance: Chance,
+    is_short: bool,
+}
+
+impl Hardship {
+    /// That of the short form.
+    pub(crate) fn short(chance: Chance) -> Self {
+        let is_short = true;
+        Self { chance, is_short }
+    }
+
+    /// Left to chance.
+    pub(crate) fn by(chance: Chance) -> Self {
+        let is_short = false;
+        Self { chance, is_short }
+    }
+
+    /// A number: this one, or one of the range.
+    pub(crate) fn number(&mut self, short: u64, long: std::ops::Range<u64>) -> u64 {
+        match self.is_short {
+            true => short,
+            false => self.chance.number(long),
+        }
+    }
+
+    /// A time in milliseconds.
+    pub(crate) fn millis(&mut self, short: u64, long: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.number(short, long))
+    }
+
+    /// What there is to do.
+    pub(crate) fn plan(&mut self) -> Plan {
+        if self.is_short {
+            return Plan::SHORT;
+        }
+        Plan {
+            senders: self.chance.number(1..9) as usize,
+            together: match self.chance.once_in(3) {
+                true => self.chance.number(2..60) as usize,
+                false => 1,
+            },
+            size: match self.chance.once_in(4) {
+                true => self.chance.number(8..20_000) as usize,
+                false => self.chance.number(8..400) as usize,
+            },
+            pause: self.chance.millis(2..20),
+            handling: match self.chance.once_in(3) {
+                true => self.chance.millis(1..4),
+                false => Duration::ZERO,
+            },
+            destroys: false,
+        }
+    }
+
+    /// Messages that are sent and received in batches.
+    pub(crate) fn batches(&mut self) -> Plan {
+        let plan = self.plan();
+        Plan {
+            together: self.number(20, 2..60) as usize,
+            ..plan
+        }
+    }
+}
+
+/// Runs a case; nothing, if it cannot be run here.
+pub(crate) async fn run<H: House>(
+    house: &mut H,
+    case: &str,
+    hardship: &mut Hardship,
+) -> Option<Told> {
+    let (program, _, room) = house.parts();
+    program.start(room).await;
+    if !ALL.contains(&case) {
+        return Some(house.run(case, hardship).await);
+    }
+    if case == "disk_full" && !room.has_an_end() {
+        return None;
+    }
+    let counted = Counted::new();
+    let (bare, wrapped) = house.sides(&counted).await;
+    let plan = hardship.plan();
+    let told = side_by_side(plan, &counted, bare, wrapped, async |both| match case {
+        "killed" => killed(house, hardship).await,
+        "paused" => paused(house, hardship).await,
+        "slow" => slow(house, both, hardship).await,
+        "cut" => cut(house, both, hardship).await,
+        _ => disk_full(house, both).await,
+    });
+    Some(told.await)
+}
+
+async fn killed(house: &mut impl House, hardship: &mut Hardship) {
+    let (program, _, room) = house.parts();
+    program.kill().await;
+    sleep(hardship.millis(0, 0..5_000)).await;
+    program.start(room).await;
+}
+
+async fn paused(house: &mut impl House, hardship: &mut Hardship) {
+    let (program, ..) = house.parts();
+    program.signal("STOP").await;
+    sleep(hardship.millis(1_000, 100..9_000)).await;
+    program.signal("CONT").await;
+}
+
+async fn slow(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
+    let (_, proxy, _) = house.parts();
+    proxy.slow_down(Some(hardship.number(20_000, 8_000..60_000) as u32));
+    both.go_on(10).await;
+    proxy.slow_down(None);
+    // And one that is not there for a while, though its connections stay.
+    proxy.hold(true);
+    sleep(hardship.millis(500, 100..6_000)).await;
+    proxy.hold(false);
+}
+
+/// In the middle of whatever is sent: after each number of bytes up to some, or after any number.
+async fn cut(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
+    let (_, proxy, _) = house.parts();
+    for number in 0..hardship.number(12, 10..30) {
+        let way = match number % 2 {
+            0 => Way::There,
+            _ => Way::Back,
+        };
+        let bytes = hardship.number(1 + 17 * number, 1..1_500) as usize;
+        proxy.cut_after(way, bytes).await;
+        both.go_on(2).await;
+    }
+}
+
+async fn disk_full<H: House>(house: &mut H, both: &Both) {
+    let (program, _, room) = house.parts();
+    program.turn_the_page();
+    room.fill(true).await;
+    house.met_the_end(both).await;
+    let (program, _, room) = house.parts();
+    program.turn_the_page();
+    room.fill(false).await;
+    house.go_on_with_place().await;
+}

@@ -1,0 +1,388 @@
+//! A producer and a consumer under load, bare or wrapped, and the book of what they did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Longest time for any one call; whoever waits longer hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+
+/// Who has heard nothing for so long is not heard.
+const STALLED: Duration = Duration::from_millis(300);
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Tasks that send, each one call after the other.
+    pub(crate) senders: usize,
+    /// Messages of one call. Over one, they are sent and received in batches.
+    pub(crate) together: usize,
+    /// Bytes of a message.
+    pub(crate) size: usize,
+    /// Between two calls of a task.
+    pub(crate) pause: Duration,
+    /// What a handler takes.
+    pub(crate) handling: Duration,
+    /// The disturbance destroys messages: what was acknowledged before it ended may be lost.
+    pub(crate) destroys: bool,
+}
+
+impl Plan {
+    /// That of the short form.
+    pub(crate) const SHORT: Self = Self {
+        senders: 4,
+        together: 1,
+        size: 200,
+        pause: Duration::from_millis(4),
+        handling: Duration::ZERO,
+        destroys: false,
+    };
+
+    /// With messages that are lost by what is done.
+    pub(crate) fn destroying(self) -> Self {
+        Self {
+            destroys: true,
+            ..self
+        }
+    }
+}
+
+/// One producer and one consumer of a destination of their own.
+pub(crate) trait Side: Send + Sync + 'static {
+    /// Sends messages under one call: what became of each. `Err` where there was no call, for want of a connection.
+    fn send(&self, bodies: &[Vec<u8>]) -> impl Future<Output = Result<Vec<Sent>, String>> + Send;
+
+    /// Receives, handles and acknowledges messages, until the book is [`finished`](Ledger::finished).
+    fn consume(&self, ledger: &Ledger) -> impl Future<Output = ()> + Send;
+}
+
+/// Whether a message was acknowledged, or the kind of the error.
+pub(crate) type Sent = Result<(), String>;
+
+/// What was done, and how it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    next: u64,
+    acknowledged: BTreeSet<u64>,
+    /// How often each was handled.
+    pub(crate) handled: BTreeMap<u64, u32>,
+    /// Messages that were not acknowledged, by the error.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Other errors: of connecting, receiving and settling.
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// Calls by the type of their operation, as many as there have to be spans.
+    pub(crate) operations: BTreeMap<&'static str, u64>,
+    /// Those that ended with an error.
+    pub(crate) failed: BTreeMap<&'static str, u64>,
+    /// Waits that were too long.
+    pub(crate) hangs: Vec<String>,
+    /// The first number that was sent after the disturbance.
+    after: Option<u64>,
+    /// Nothing more is sent.
+    stopped: bool,
+    /// Nothing more is received.
+    finished: bool,
+}
+
+impl Book {
+    /// How many messages were acknowledged.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// How many messages have a number.
+    pub(crate) fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// Those that were acknowledged and not handled.
+    pub(crate) fn lost(&self) -> usize {
+        let lost = |number: &&u64| !self.handled.contains_key(*number);
+        self.acknowledged.iter().filter(lost).count()
+    }
+
+    /// The same of those that were sent after the disturbance.
+    fn missing_after(&self) -> bool {
+        let mut after = self.acknowledged.range(self.after.unwrap_or(u64::MAX)..);
+        after.any(|number| !self.handled.contains_key(number))
+    }
+
+    /// How often a message was handled once more.
+    pub(crate) fn again(&self) -> u64 {
+        let again = |times: &u32| u64::from(times - 1);
+        self.handled.values().map(again).sum()
+    }
+
+    fn goes_on(&self, messages: usize) -> bool {
+        let from = self.after.unwrap_or_default();
+        self.acknowledged.range(from..).count() >= messages
+            && self.handled.range(from..).count() >= messages
+    }
+}
+
+fn count<K: Ord>(of: &mut BTreeMap<K, u64>, what: K, times: u64) {
+    *of.entry(what).or_default() += times;
+}
+
+/// The book, open to those who write into it and those who wait for what is written.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// What all have to do.
+    pub(crate) plan: Plan,
+    /// Milliseconds that a handler takes now.
+    handling: AtomicU64,
+    book: watch::Sender<Book>,
+}
+
+impl Ledger {
+    /// Waits until nothing more is to be received.
+    pub(crate) async fn finished(&self) {
+        let mut book = self.book.subscribe();
+        // An error is a book that nobody writes into any more.
+        let _ = book.wait_for(|book| book.finished).await;
+    }
+
+    /// Waits a moment before the next attempt. Whether there is to be one.
+    pub(crate) async fn again(&self) -> bool {
+        let finished = timeout(Duration::from_millis(20), self.finished()).await;
+        finished.is_err()
+    }
+
+    /// Handles messages now.
+    pub(crate) async fn handle(&self, bodies: &[&[u8]]) {
+        let handling = self.handling.load(Ordering::Relaxed);
+        if handling > 0 {
+            sleep(Duration::from_millis(handling)).await;
+        }
+        self.book.send_modify(|book| {
+            for body in bodies {
+                *book.handled.entry(number_of(body)).or_default() += 1;
+            }
+        });
+    }
+
+    /// There is an operation of this type, and so many of them.
+    pub(crate) fn operation(&self, kind: &'static str, times: usize) {
+        let write = |book: &mut Book| count(&mut book.operations, kind, times as u64);
+        self.book.send_modify(write);
+    }
+
+    /// A message is settled by this call, in time.
+    pub(crate) async fn settle<E>(
+        &self,
+        kind: impl Fn(&E) -> String,
+        settling: impl Future<Output = Result<(), E>>,
+    ) -> bool {
+        self.operation("settle", 1);
+        let settled = self.in_time("settling", settling).await;
+        if let Some(Err(error)) = &settled {
+            self.book
+                .send_modify(|book| count(&mut book.failed, "settle", 1));
+            self.error(format!("settle {}", kind(error)));
+        }
+        matches!(settled, Some(Ok(())))
+    }
+
+    /// An error that is no message's.
+    pub(crate) fn error(&self, error: String) {
+        self.book
+            .send_modify(|book| count(&mut book.errors, error, 1));
+    }
+
+    /// Waits for what has an end. If that is too far, there is nothing, and it is remembered.
+    pub(crate) async fn in_time<T>(
+        &self,
+        what: &str,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let output = timeout(PATIENCE, future).await.ok();
+        if output.is_none() {
+            self.book
+                .send_modify(|book| book.hangs.push(what.to_owned()));
+        }
+        output
+    }
+
+    async fn wait(&self, what: &str, condition: impl FnMut(&Book) -> bool) {
+        let mut book = self.book.subscribe();
+        let waited = timeout(2 * PATIENCE, book.wait_for(condition)).await;
+        if waited.is_err() {
+            self.book
+                .send_modify(|book| book.hangs.push(what.to_owned()));
+        }
+    }
+
+    async fn send_on(&self, side: &impl Side) {
+        while !self.book.borrow().stopped {
+            let mut first = 0;
+            let together = self.plan.together as u64;
+            self.book.send_modify(|book| {
+                first = book.next;
+                book.next += together;
+            });
+            let numbers: Vec<u64> = (first..first + together).collect();
+            let bodies: Vec<_> = numbers
+                .iter()
+                .map(|number| body(*number, self.plan.size))
+                .collect();
+            match self.in_time("sending", side.send(&bodies)).await {
+                Some(Ok(sent)) => self.sent(&numbers, sent),
+                Some(Err(error)) => self.error(format!("connect {error}")),
+                // There is a span, if there was a call; that it hangs is bad enough.
+                None => {}
+            }
+            sleep(self.plan.pause).await;
+        }
+    }
+
+    fn sent(&self, numbers: &[u64], sent: Vec<Sent>) {
+        let together = numbers.len() as u64;
+        self.book.send_modify(|book| {
+            if together > 1 {
+                count(&mut book.operations, "create", together);
+            }
+            count(&mut book.operations, "send", 1);
+            if sent.iter().any(Result::is_err) {
+                count(&mut book.failed, "send", 1);
+            }
+            for (number, sent) in numbers.iter().zip(sent) {
+                match sent {
+                    Ok(()) => drop(book.acknowledged.insert(*number)),
+                    Err(error) => count(&mut book.refused, error, 1),
+                }
+            }
+        });
+    }
+}
+
+/// A side that works.
+#[derive(Debug)]
+pub(crate) struct Load {
+    ledger: Arc<Ledger>,
+    senders: JoinSet<()>,
+    consumer: JoinSet<()>,
+}
+
+impl Load {
+    /// Has it begin.
+    pub(crate) fn begin<S: Side>(side: S, plan: Plan) -> Self {
+        let side = Arc::new(side);
+        let ledger = Arc::new(Ledger {
+            plan,
+            handling: AtomicU64::new(plan.handling.as_millis() as u64),
+            book: watch::Sender::new(Book::default()),
+        });
+        let mut senders = JoinSet::new();
+        for _ in 0..plan.senders {
+            let (side, ledger) = (Arc::clone(&side), Arc::clone(&ledger));
+            senders.spawn(async move { ledger.send_on(&*side).await });
+        }
+        let mut consumer = JoinSet::new();
+        let of_consumer = Arc::clone(&ledger);
+        consumer.spawn(async move { side.consume(&of_consumer).await });
+        Self {
+            ledger,
+            senders,
+            consumer,
+        }
+    }
+
+    /// Waits until so many messages went all the way, of those after the disturbance if that is over.
+    pub(crate) async fn goes_on(&self, messages: usize) {
+        let what = "going on";
+        self.ledger.wait(what, |book| book.goes_on(messages)).await;
+    }
+
+    /// Waits until messages were refused that were not yet.
+    pub(crate) async fn is_refused(&self) {
+        let refused = |book: &Book| book.refused.values().sum::<u64>();
+        let before = refused(&self.ledger.book.borrow());
+        let what = "being refused";
+        self.ledger.wait(what, |book| refused(book) > before).await;
+    }
+
+    /// Waits until a message was not settled that was handled.
+    pub(crate) async fn fails_to_settle(&self) {
+        let failed = |book: &Book| book.failed.get("settle").copied();
+        let what = "failing to settle";
+        self.ledger.wait(what, |book| failed(book) > Some(0)).await;
+    }
+
+    /// Waits until messages are handled again.
+    pub(crate) async fn handles(&self) {
+        let handled = |book: &Book| book.handled.len();
+        let before = handled(&self.ledger.book.borrow());
+        let what = "handling";
+        self.ledger.wait(what, |book| handled(book) > before).await;
+    }
+
+    /// Waits until nothing is acknowledged any more.
+    pub(crate) async fn is_stalled(&self) {
+        let acknowledged = |book: &Book| book.acknowledged.len();
+        let mut book = self.ledger.book.subscribe();
+        loop {
+            let before = acknowledged(&book.borrow());
+            let more = book.wait_for(|book| acknowledged(book) > before);
+            if timeout(STALLED, more).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Has handlers take so long from now on.
+    pub(crate) fn handle_in(&self, time: Duration) {
+        let millis = time.as_millis() as u64;
+        self.ledger.handling.store(millis, Ordering::Relaxed);
+    }
+
+    /// What is sent from now on is after the disturbance.
+    pub(crate) fn is_over(&self) {
+        self.ledger
+            .book
+            .send_modify(|book| book.after = Some(book.next));
+    }
+
+    /// Ends: the book, once all that was acknowledged is handled, or never will be.
+    pub(crate) async fn end(mut self) -> Book {
+        self.ledger.book.send_modify(|book| book.stopped = true);
+        // Each of their waits has an end.
+        while let Some(ended) = self.senders.join_next().await {
+            ended.expect("a sender does not panic");
+        }
+        let destroys = self.ledger.plan.destroys;
+        let drained = |book: &Book| match destroys {
+            true => !book.missing_after(),
+            false => book.lost() == 0,
+        };
+        let mut book = self.ledger.book.subscribe();
+        // What is not there then is lost.
+        let _ = timeout(PATIENCE, book.wait_for(drained)).await;
+        self.ledger.book.send_modify(|book| book.finished = true);
+        let ended = timeout(PATIENCE, self.consumer.join_next()).await;
+        match ended {
+            Ok(Some(ended)) => ended.expect("a consumer does not panic"),
+            _ => self
+                .ledger
+                .book
+                .send_modify(|book| book.hangs.push("ending".to_owned())),
+        }
+        self.consumer.shutdown().await;
+        self.ledger.book.send_replace(Book::default())
+    }
+}
+
+fn body(number: u64, size: usize) -> Vec<u8> {
+    let mut body = number.to_be_bytes().to_vec();
+    body.resize(size.max(8), b'.');
+    body
+}
+
+fn number_of(body: &[u8]) -> u64 {
+    let number = body.first_chunk().expect("a number");
+    u64::from_be_bytes(*number)
+}

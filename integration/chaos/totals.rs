@@ -1,0 +1,91 @@
+//! What all rounds had together, a line for each case.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::load::Book;
+use crate::sides::Told;
+
+/// Of one case.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    rounds: u32,
+    spans: usize,
+    recovery: Duration,
+    sides: [Side; 2],
+}
+
+/// Of one side.
+#[derive(Debug, Default)]
+struct Side {
+    sent: u64,
+    acknowledged: usize,
+    lost: usize,
+    again: u64,
+    errors: BTreeMap<String, u64>,
+}
+
+impl Side {
+    fn add(&mut self, book: &Book) {
+        self.sent += book.sent();
+        self.acknowledged += book.acknowledged();
+        self.lost += book.lost();
+        self.again += book.again();
+        for (error, count) in &book.refused {
+            *self.errors.entry(format!("send {error}")).or_default() += count;
+        }
+        for (error, count) in &book.errors {
+            *self.errors.entry(error.clone()).or_default() += count;
+        }
+    }
+}
+
+impl Totals {
+    /// Those of other rounds.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.rounds += other.rounds;
+        self.spans += other.spans;
+        self.recovery = self.recovery.max(other.recovery);
+        for (side, other) in self.sides.iter_mut().zip(other.sides) {
+            side.sent += other.sent;
+            side.acknowledged += other.acknowledged;
+            side.lost += other.lost;
+            side.again += other.again;
+            for (error, count) in other.errors {
+                *side.errors.entry(error).or_default() += count;
+            }
+        }
+    }
+
+    /// One round more.
+    pub(crate) fn add(&mut self, told: &Told) {
+        self.rounds += 1;
+        self.spans += told.spans;
+        self.recovery = self.recovery.max(told.recovery);
+        for (side, book) in self.sides.iter_mut().zip(&told.books) {
+            side.add(book);
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let recovery = self.recovery.as_secs_f32();
+        write!(f, "{} spans, on again after {recovery:.1} s", self.spans)?;
+        if self.rounds > 1 {
+            write!(f, " at most, {} rounds", self.rounds)?;
+        }
+        for (name, side) in ["bare   ", "wrapped"].iter().zip(&self.sides) {
+            write!(
+                f,
+                "\n    {name} {} sent, {} acknowledged, {} of these lost, {} delivered again",
+                side.sent, side.acknowledged, side.lost, side.again
+            )?;
+            for (error, count) in &side.errors {
+                write!(f, ", {count} x {error}")?;
+            }
+        }
+        Ok(())
+    }
+}
