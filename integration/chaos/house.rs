@@ -27,7 +27,11 @@ pub(crate) trait House: Sized {
     /// Its process, the way to it and its place.
     fn parts(&mut self) -> (&mut Program, &Proxy, &Room);
     /// Clients over the proxy, each side with a destination of its own.
-    async fn sides(&self, counted: &Counted) -> (Self::Bare, Self::Wrapped);
+    async fn sides(
+        &self,
+        counted: &Counted,
+        hardship: &mut Hardship,
+    ) -> (Self::Bare, Self::Wrapped);
     /// Waits until it has met the end of its place, with both sides at work.
     async fn met_the_end(&mut self, both: &Both);
     /// Has it go on when there is place again.
@@ -72,22 +76,28 @@ impl Hardship {
         Duration::from_millis(self.number(short, long))
     }
 
+    /// Yes or no; in the short form no.
+    pub(crate) fn maybe(&mut self) -> bool {
+        self.number(0, 0..2) == 1
+    }
+
     /// What there is to do.
     pub(crate) fn plan(&mut self) -> Plan {
         if self.is_short {
             return Plan::SHORT;
         }
+        let together = match self.chance.once_in(3) {
+            true => self.chance.number(2..60) as usize,
+            false => 1,
+        };
         Plan {
             senders: self.chance.number(1..9) as usize,
-            together: match self.chance.once_in(3) {
-                true => self.chance.number(2..60) as usize,
-                false => 1,
-            },
+            together,
             size: match self.chance.once_in(4) {
                 true => self.chance.number(8..20_000) as usize,
                 false => self.chance.number(8..400) as usize,
             },
-            pause: self.chance.millis(2..20),
+            pause: self.chance.millis(2..20) * together as u32,
             handling: match self.chance.once_in(3) {
                 true => self.chance.millis(1..4),
                 false => Duration::ZERO,
@@ -98,9 +108,11 @@ impl Hardship {
 
     /// Messages that are sent and received in batches.
     pub(crate) fn batches(&mut self) -> Plan {
-        let plan = self.plan();
+        let (plan, together) = (self.plan(), self.number(20, 2..60) as usize);
         Plan {
-            together: self.number(20, 2..60) as usize,
+            together,
+            // Nobody is to be too slow for what is sent.
+            pause: Plan::SHORT.pause * together as u32,
             ..plan
         }
     }
@@ -121,7 +133,7 @@ pub(crate) async fn run<H: House>(
         return None;
     }
     let counted = Counted::new();
-    let (bare, wrapped) = house.sides(&counted).await;
+    let (bare, wrapped) = house.sides(&counted, hardship).await;
     let plan = hardship.plan();
     let told = side_by_side(plan, &counted, bare, wrapped, async |both| match case {
         "killed" => killed(house, hardship).await,

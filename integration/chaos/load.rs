@@ -172,12 +172,12 @@ impl Ledger {
         self.book.send_modify(write);
     }
 
-    /// A message is settled by this call, in time.
-    pub(crate) async fn settle<E>(
+    /// A message is settled by this call, in time: its answer, if it is no error.
+    pub(crate) async fn settle<T, E>(
         &self,
         kind: impl Fn(&E) -> String,
-        settling: impl Future<Output = Result<(), E>>,
-    ) -> bool {
+        settling: impl Future<Output = Result<T, E>>,
+    ) -> Option<T> {
         self.operation("settle", 1);
         let settled = self.in_time("settling", settling).await;
         if let Some(Err(error)) = &settled {
@@ -185,7 +185,7 @@ impl Ledger {
                 .send_modify(|book| count(&mut book.failed, "settle", 1));
             self.error(format!("settle {}", kind(error)));
         }
-        matches!(settled, Some(Ok(())))
+        settled.and_then(Result::ok)
     }
 
     /// An error that is no message's.
@@ -308,9 +308,8 @@ impl Load {
 
     /// Waits until a message was not settled that was handled.
     pub(crate) async fn fails_to_settle(&self) {
-        let failed = |book: &Book| book.failed.get("settle").copied();
-        let what = "failing to settle";
-        self.ledger.wait(what, |book| failed(book) > Some(0)).await;
+        let failed = |book: &Book| book.errors.keys().any(|error| error.starts_with("settle"));
+        self.ledger.wait("failing to settle", failed).await;
     }
 
     /// Waits until messages are handled again.

@@ -6,12 +6,14 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use integration::unique;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
+
+use crate::chance::Chance;
 
 /// For a server to be there, on a machine that has other things to do.
 const STARTS: Duration = Duration::from_secs(60);
@@ -159,12 +161,6 @@ impl Program {
 
     /// Starts it if it does not run, and waits until it is there.
     pub(crate) async fn start(&mut self, room: &Room) {
-        self.start_soon(room);
-        self.started().await;
-    }
-
-    /// The same without the wait.
-    pub(crate) fn start_soon(&mut self, room: &Room) {
         if let Some(running) = &mut self.running
             && running.try_wait().expect("a child").is_none()
         {
@@ -175,10 +171,6 @@ impl Program {
         let mut command = (self.make)(room, &self.ports);
         command.stdout(log.try_clone().expect("a file")).stderr(log);
         self.running = Some(command.spawn().expect("the program starts"));
-    }
-
-    /// Waits until it is there.
-    pub(crate) async fn started(&mut self) {
         self.has_written(self.ready).await;
     }
 
@@ -257,10 +249,13 @@ pub(crate) fn setting(name: &str) -> String {
 
 /// Below the ports that connections go out from: a client that waits for its server would connect to itself.
 pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 11_000) as u16;
+    static NEXT: OnceLock<Mutex<Chance>> = OnceLock::new();
+    let mut next = NEXT
+        .get_or_init(|| Mutex::new(Chance::new(0).of(&unique("ports"))))
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     loop {
-        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = next.number(20_000..32_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -24,7 +24,7 @@ impl Rabbit {
     /// It blocks the connections that publish, as long as it has too little memory.
     async fn memory_alarm(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
-        let (bare, wrapped) = self.sides(&counted).await;
+        let (bare, wrapped) = self.sides(&counted, hardship).await;
         let plan = hardship.plan();
         side_by_side(plan, &counted, bare, wrapped, async |both| {
             self.0.program.turn_the_page();
@@ -44,12 +44,12 @@ impl Rabbit {
     }
 
     /// A handler that takes too long: its channel is closed, and its messages come again.
-    async fn consumer_timeout(&mut self, _: &mut Hardship) -> Told {
+    async fn consumer_timeout(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         self.0
             .evaluate("application:set_env(rabbit, consumer_timeout, 400).")
             .await;
-        let (bare, wrapped) = self.sides(&counted).await;
+        let (bare, wrapped) = self.sides(&counted, hardship).await;
         let told = side_by_side(Plan::SHORT, &counted, bare, wrapped, async |both| {
             both.handle_in(Duration::from_secs(2));
             both.fail_to_settle().await;
@@ -65,7 +65,7 @@ impl Rabbit {
     /// The queues are deleted under their consumers, with what is in them.
     async fn queue_deleted(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
-        let (bare, wrapped) = self.sides(&counted).await;
+        let (bare, wrapped) = self.sides(&counted, hardship).await;
         let queues = [bare.queue(), wrapped.queue()];
         let plan = hardship.plan().destroying();
         side_by_side(plan, &counted, bare, wrapped, async |both| {
@@ -100,7 +100,7 @@ impl House for Rabbit {
         (&mut self.0.program, &self.0.proxy, &self.0.room)
     }
 
-    async fn sides(&self, counted: &Counted) -> (Self::Bare, Self::Wrapped) {
+    async fn sides(&self, counted: &Counted, _: &mut Hardship) -> (Self::Bare, Self::Wrapped) {
         clients(&self.0.url(), counted)
     }
 

@@ -85,9 +85,7 @@ impl<U> Clients<U> {
             return Ok(line);
         }
         let connection = connect(&self.url).await?;
-        let channel = confirming(&connection, &self.queue)
-            .await
-            .map_err(|error| kind(&error))?;
+        let channel = answered(confirming(&connection, &self.queue)).await?;
         let line = Arc::new(Line {
             producer: wrap(&connection, &channel),
             channel,
@@ -114,7 +112,7 @@ impl<U> Clients<U> {
     /// A consumer of the queue, over a connection of its own.
     async fn consumer(&self) -> Result<(Connection, Channel, Consumer), String> {
         let connection = connect(&self.url).await?;
-        let consuming = async {
+        let consuming = answered(async {
             let channel = confirming(&connection, &self.queue).await?;
             let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
             qos.await?;
@@ -125,18 +123,20 @@ impl<U> Clients<U> {
                 FieldTable::default(),
             );
             Ok((consumer.await?, channel))
-        };
-        let consuming: lapin::Result<_> = consuming.await;
-        let (consumer, channel) = consuming.map_err(|error| kind(&error))?;
+        });
+        let (consumer, channel) = consuming.await?;
         Ok((connection, channel, consumer))
     }
 }
 
 async fn connect(url: &str) -> Result<Connection, String> {
-    let connecting = Connection::connect(url, ConnectionProperties::default());
-    match timeout(PATIENCE / 3, connecting).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(kind(&error)),
+    answered(Connection::connect(url, ConnectionProperties::default())).await
+}
+
+/// What the broker answers before too long.
+async fn answered<T>(asking: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
+    match timeout(PATIENCE / 3, asking).await {
+        Ok(answer) => answer.map_err(|error| kind(&error)),
         Err(_) => Err("no answer".to_owned()),
     }
 }
@@ -233,8 +233,15 @@ fn ended(error: Option<Error>) -> String {
 }
 
 async fn settled(ledger: &Ledger, ack: impl Future<Output = lapin::Result<bool>>) -> bool {
-    let acked = async { ack.await.map(drop) };
-    ledger.settle(kind, acked).await
+    match ledger.settle(kind, ack).await {
+        Some(true) => true,
+        // What lapin says of a channel that is closed.
+        Some(false) => {
+            ledger.error("settle on a closed channel".to_owned());
+            false
+        }
+        None => false,
+    }
 }
 
 impl Side for Clients<Wrapped> {

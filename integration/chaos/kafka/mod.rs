@@ -18,8 +18,16 @@ use crate::sides::{Both, Told, side_by_side};
 pub(crate) struct Kafka(Server);
 
 impl Kafka {
-    fn config(&self) -> ClientConfig {
-        config(&self.0.servers())
+    /// By the newer protocol of groups, or by the classic one.
+    fn config(&self, hardship: &mut Hardship) -> ClientConfig {
+        let mut config = config(&self.0.servers());
+        if hardship.maybe() {
+            config.set("session.timeout.ms", "6000");
+            config.set("heartbeat.interval.ms", "500");
+        } else {
+            config.set("group.protocol", "consumer");
+        }
+        config
     }
 
     /// A topic for each side.
@@ -31,20 +39,12 @@ impl Kafka {
         topics
     }
 
-    fn clients(&self, counted: &Counted, [bare, wrapped]: &[String; 2]) -> (Bare, Wrapped) {
-        let config = self.config();
-        (
-            Bare::new(&config, bare),
-            Wrapped::new(counted, &config, wrapped),
-        )
-    }
-
     /// Others join the groups and leave them, all the time.
     async fn rebalances(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         let topics = self.topics(4, &[1]).await;
-        let (bare, wrapped) = self.clients(&counted, &topics);
-        let config = self.config();
+        let config = self.config(hardship);
+        let (bare, wrapped) = clients(&config, &counted, &topics);
         let stays: Vec<_> = (0..hardship.number(4, 3..12))
             .map(|_| hardship.millis(600, 100..4_000))
             .collect();
@@ -69,7 +69,8 @@ impl Kafka {
     async fn topic_deleted(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         let topics = self.topics(1, &[1]).await;
-        let (bare, wrapped) = self.clients(&counted, &topics);
+        let config = self.config(hardship);
+        let (bare, wrapped) = clients(&config, &counted, &topics);
         let plan = hardship.batches().destroying();
         side_by_side(plan, &counted, bare, wrapped, async |both| {
             for topic in &topics {
@@ -86,11 +87,12 @@ impl Kafka {
     }
 
     /// The node that leads is killed, another one leads, and the first comes back.
-    async fn leader_changed(&mut self, _: &mut Hardship) -> Told {
+    async fn leader_changed(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         let (mut second, _proxy) = self.0.second().await;
         let topics = self.topics(1, &[2, 1]).await;
-        let (bare, wrapped) = self.clients(&counted, &topics);
+        let config = self.config(hardship);
+        let (bare, wrapped) = clients(&config, &counted, &topics);
         let plan = crate::load::Plan::SHORT;
         let told = side_by_side(plan, &counted, bare, wrapped, async |both| {
             second.kill().await;
@@ -101,6 +103,17 @@ impl Kafka {
         second.kill().await;
         told
     }
+}
+
+fn clients(
+    config: &ClientConfig,
+    counted: &Counted,
+    [bare, wrapped]: &[String; 2],
+) -> (Bare, Wrapped) {
+    (
+        Bare::new(config, bare),
+        Wrapped::new(counted, config, wrapped),
+    )
 }
 
 impl House for Kafka {
@@ -117,9 +130,10 @@ impl House for Kafka {
         (&mut self.0.program, &self.0.proxy, &self.0.room)
     }
 
-    async fn sides(&self, counted: &Counted) -> (Bare, Wrapped) {
+    async fn sides(&self, counted: &Counted, hardship: &mut Hardship) -> (Bare, Wrapped) {
         let topics = self.topics(1, &[1]).await;
-        self.clients(counted, &topics)
+        let config = self.config(hardship);
+        clients(&config, counted, &topics)
     }
 
     /// A node that cannot write ends.

@@ -96,7 +96,7 @@ fn node(room: &Room, ports: &[u16], id: u8) -> Command {
     lines += &format!(
         "listeners={listeners}\nadvertised.listeners={advertised}\n\
         controller.quorum.voters=1@127.0.0.1:{controller}\nlog.dirs={}\n\
-        log.segment.bytes=4194304\nlog.index.size.max.bytes=65536\nlog.cleaner.dedupe.buffer.size=4194304\n\
+        auto.create.topics.enable=false\nlog.segment.bytes=4194304\nlog.index.size.max.bytes=65536\nlog.cleaner.dedupe.buffer.size=4194304\n\
         metadata.log.segment.bytes=8388608\ngroup.min.session.timeout.ms=1000\n\
         group.consumer.min.session.timeout.ms=1000\ngroup.consumer.session.timeout.ms=6000\n\
         group.consumer.min.heartbeat.interval.ms=200\ngroup.consumer.heartbeat.interval.ms=500\n\

@@ -50,9 +50,7 @@ pub(crate) fn config(servers: &str) -> ClientConfig {
         .set("topic.metadata.refresh.fast.interval.ms", "50")
         .set("topic.metadata.propagation.max.ms", "500")
         // What is logged is what is done to it.
-        .set("log_level", "0")
-        .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "500");
+        .set("log_level", "0");
     config
 }
 

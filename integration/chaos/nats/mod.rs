@@ -35,17 +35,21 @@ impl Nats {
         made.expect("a stream");
     }
 
+    /// The server drops its clients in the order in which they came, more or less: one or the other is the first.
     async fn clients(
         &self,
         counted: &Counted,
         [bare, wrapped]: [String; 2],
+        hardship: &mut Hardship,
     ) -> (Clients<Bare>, Clients<Wrapped>) {
         let url = self.0.url();
         let telemetry = counted.recorder.telemetry();
-        (
-            Clients::bare(&url, bare).await,
-            Clients::wrapped(&url, wrapped, telemetry).await,
-        )
+        if hardship.maybe() {
+            let wrapped = Clients::wrapped(&url, wrapped, telemetry).await;
+            return (Clients::bare(&url, bare).await, wrapped);
+        }
+        let bare = Clients::bare(&url, bare).await;
+        (bare, Clients::wrapped(&url, wrapped, telemetry).await)
     }
 
     async fn streams(&self) -> [String; 2] {
@@ -59,7 +63,7 @@ impl Nats {
     /// The server asks its clients to go, drops those who stay, and ends.
     async fn lame_duck(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
-        let (bare, wrapped) = self.sides(&counted).await;
+        let (bare, wrapped) = self.sides(&counted, hardship).await;
         let plan = hardship.plan();
         side_by_side(plan, &counted, bare, wrapped, async |_| {
             self.0.program.signal("USR2").await;
@@ -73,7 +77,7 @@ impl Nats {
     async fn stream_deleted(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         let streams = self.streams().await;
-        let (bare, wrapped) = self.clients(&counted, streams.clone()).await;
+        let (bare, wrapped) = self.clients(&counted, streams.clone(), hardship).await;
         let plan = hardship.batches().destroying();
         side_by_side(plan, &counted, bare, wrapped, async |both| {
             let context = self.context().await;
@@ -104,9 +108,13 @@ impl House for Nats {
         (&mut self.0.program, &self.0.proxy, &self.0.room)
     }
 
-    async fn sides(&self, counted: &Counted) -> (Self::Bare, Self::Wrapped) {
+    async fn sides(
+        &self,
+        counted: &Counted,
+        hardship: &mut Hardship,
+    ) -> (Self::Bare, Self::Wrapped) {
         let streams = self.streams().await;
-        self.clients(counted, streams).await
+        self.clients(counted, streams, hardship).await
     }
 
     /// Nothing is stored any more.
