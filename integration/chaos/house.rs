@@ -124,8 +124,13 @@ pub(crate) async fn run<H: House>(
     case: &str,
     hardship: &mut Hardship,
 ) -> Option<Told> {
-    let (program, _, room) = house.parts();
+    let (program, proxy, room) = house.parts();
     program.start(room).await;
+    // A case that failed may have left it as it was then.
+    program.signal("CONT").await;
+    proxy.slow_down(None);
+    proxy.hold(false);
+    room.make_place();
     if !ALL.contains(&case) {
         return Some(house.run(case, hardship).await);
     }
@@ -187,10 +192,10 @@ async fn cut(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
 async fn disk_full<H: House>(house: &mut H, both: &Both) {
     let (program, _, room) = house.parts();
     program.turn_the_page();
-    room.fill(true).await;
+    room.fill().await;
     house.met_the_end(both).await;
     let (program, _, room) = house.parts();
     program.turn_the_page();
-    room.fill(false).await;
+    room.make_place();
     house.go_on_with_place().await;
 }

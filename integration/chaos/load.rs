@@ -15,6 +15,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 /// Who has heard nothing for so long is not heard.
 const STALLED: Duration = Duration::from_millis(300);
 
+/// Before the next attempt to connect.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// How much there is to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -54,12 +57,18 @@ impl Plan {
 
 /// One producer and one consumer of a destination of their own.
 pub(crate) trait Side: Send + Sync + 'static {
+    /// After so long an application does not wait for an answer any more, where the client has no limit of its own.
+    const GIVES_UP: Option<Duration> = None;
+
     /// Sends messages under one call: what became of each. `Err` where there was no call, for want of a connection.
     fn send(&self, bodies: &[Vec<u8>]) -> impl Future<Output = Result<Vec<Sent>, String>> + Send;
 
     /// Receives, handles and acknowledges messages, until the book is [`finished`](Ledger::finished).
     fn consume(&self, ledger: &Ledger) -> impl Future<Output = ()> + Send;
 }
+
+/// The error of a message whose answer nobody waits for any more: its future was dropped.
+pub(crate) const GIVEN_UP: &str = "no answer";
 
 /// Whether a message was acknowledged, or the kind of the error.
 pub(crate) type Sent = Result<(), String>;
@@ -134,6 +143,7 @@ fn count<K: Ord>(of: &mut BTreeMap<K, u64>, what: K, times: u64) {
 pub(crate) struct Ledger {
     /// What all have to do.
     pub(crate) plan: Plan,
+    gives_up: Option<Duration>,
     /// Milliseconds that a handler takes now.
     handling: AtomicU64,
     book: watch::Sender<Book>,
@@ -149,7 +159,7 @@ impl Ledger {
 
     /// Waits a moment before the next attempt. Whether there is to be one.
     pub(crate) async fn again(&self) -> bool {
-        let finished = timeout(Duration::from_millis(20), self.finished()).await;
+        let finished = timeout(AGAIN, self.finished()).await;
         finished.is_err()
     }
 
@@ -179,7 +189,13 @@ impl Ledger {
         settling: impl Future<Output = Result<T, E>>,
     ) -> Option<T> {
         self.operation("settle", 1);
-        let settled = self.in_time("settling", settling).await;
+        let settled = match self.gives_up {
+            None => self.in_time("settling", settling).await,
+            Some(patience) => timeout(patience, settling).await.ok(),
+        };
+        if settled.is_none() {
+            self.error(format!("settle {GIVEN_UP}"));
+        }
         if let Some(Err(error)) = &settled {
             self.book
                 .send_modify(|book| count(&mut book.failed, "settle", 1));
@@ -232,7 +248,10 @@ impl Ledger {
                 .collect();
             match self.in_time("sending", side.send(&bodies)).await {
                 Some(Ok(sent)) => self.sent(&numbers, sent),
-                Some(Err(error)) => self.error(format!("connect {error}")),
+                Some(Err(error)) => {
+                    self.error(format!("connect {error}"));
+                    sleep(AGAIN).await;
+                }
                 // There is a span, if there was a call; that it hangs is bad enough.
                 None => {}
             }
@@ -247,7 +266,7 @@ impl Ledger {
                 count(&mut book.operations, "create", together);
             }
             count(&mut book.operations, "send", 1);
-            if sent.iter().any(Result::is_err) {
+            if sent.iter().any(is_failure) {
                 count(&mut book.failed, "send", 1);
             }
             for (number, sent) in numbers.iter().zip(sent) {
@@ -274,6 +293,7 @@ impl Load {
         let side = Arc::new(side);
         let ledger = Arc::new(Ledger {
             plan,
+            gives_up: S::GIVES_UP,
             handling: AtomicU64::new(plan.handling.as_millis() as u64),
             book: watch::Sender::new(Book::default()),
         });
@@ -373,6 +393,11 @@ impl Load {
         self.consumer.shutdown().await;
         self.ledger.book.send_replace(Book::default())
     }
+}
+
+/// What has an error on its span: not what nobody waits for any more.
+fn is_failure(sent: &Sent) -> bool {
+    sent.as_ref().is_err_and(|error| error != GIVEN_UP)
 }
 
 fn body(number: u64, size: usize) -> Vec<u8> {

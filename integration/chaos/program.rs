@@ -87,18 +87,23 @@ impl Room {
         command
     }
 
-    /// Fills it up to the last byte, or makes place again.
-    pub(crate) async fn fill(&self, full: bool) {
-        let filler = self.seen().join("filler");
-        if full {
-            let filled = tokio::task::spawn_blocking(|| -> io::Result<u64> {
-                io::copy(&mut io::repeat(1), &mut File::create(filler)?)
-            });
-            let error = filled.await.expect("a thread").expect_err("an end");
-            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        } else {
-            fs::remove_file(filler).expect("it was full");
-        }
+    /// Fills it up to the last byte.
+    pub(crate) async fn fill(&self) {
+        let filler = self.filler();
+        let filled = tokio::task::spawn_blocking(|| -> io::Result<u64> {
+            io::copy(&mut io::repeat(1), &mut File::create(filler)?)
+        });
+        let error = filled.await.expect("a thread").expect_err("an end");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+
+    /// Makes place again, if it was filled.
+    pub(crate) fn make_place(&self) {
+        let _ = fs::remove_file(self.filler());
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.seen().join("filler")
     }
 }
 

@@ -22,10 +22,13 @@ use otel_messaging::{Received, Telemetry};
 use tokio::sync::Mutex as Turn;
 use tokio::time::timeout;
 
-use crate::load::{Ledger, PATIENCE, Sent, Side};
+use crate::load::{GIVEN_UP, Ledger, PATIENCE, Sent, Side};
 
 /// How long a batch waits for more messages.
 const LINGER: Duration = Duration::from_millis(50);
+/// How long a confirm or an acknowledgement may take. lapin waits for ever: now and then for one over a connection that
+/// was lost just then.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Messages that a consumer has at a time.
 const PREFETCH: u16 = 20;
 
@@ -102,7 +105,17 @@ impl<U> Clients<U> {
         }
     }
 
-    fn outcomes(&self, line: &Arc<Line>, results: Vec<lapin::Result<Confirmation>>) -> Vec<Sent> {
+    /// What became of so many messages, as long as anybody waits for it.
+    async fn outcomes(
+        &self,
+        line: &Arc<Line>,
+        messages: usize,
+        publishing: impl Future<Output = Vec<lapin::Result<Confirmation>>>,
+    ) -> Vec<Sent> {
+        let Ok(results) = timeout(ANSWER, publishing).await else {
+            self.lost(line);
+            return vec![Err(GIVEN_UP.to_owned()); messages];
+        };
         if results.iter().any(Result::is_err) {
             self.lost(line);
         }
@@ -183,6 +196,8 @@ fn persistent() -> BasicProperties {
 }
 
 impl Side for Clients<Bare> {
+    const GIVES_UP: Option<Duration> = Some(ANSWER);
+
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
         let line = self.connected(|_, _| None).await?;
         let published = bodies.iter().map(async |body| {
@@ -191,7 +206,9 @@ impl Side for Clients<Bare> {
             let published = channel.basic_publish("".into(), queue, options(), body, persistent());
             published.await?.await
         });
-        Ok(self.outcomes(&line, join_all(published).await))
+        Ok(self
+            .outcomes(&line, bodies.len(), join_all(published))
+            .await)
     }
 
     async fn consume(&self, ledger: &Ledger) {
@@ -245,6 +262,8 @@ async fn settled(ledger: &Ledger, ack: impl Future<Output = lapin::Result<bool>>
 }
 
 impl Side for Clients<Wrapped> {
+    const GIVES_UP: Option<Duration> = Some(ANSWER);
+
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
         let wrap = |connection: &Connection, channel: &Channel| {
             let known = ConnectionInfo::of(connection).uri(&self.url);
@@ -256,13 +275,15 @@ impl Side for Clients<Wrapped> {
             let queue = self.queue.clone();
             let published = producer.basic_publish("".into(), queue, options(), body, persistent());
             let published = async { published.await?.await };
-            return Ok(self.outcomes(&line, vec![published.await]));
+            let published = async { vec![published.await] };
+            return Ok(self.outcomes(&line, 1, published).await);
         }
         let messages = bodies.iter().map(|body| {
             let message = Publish::new("", self.queue.as_str(), body);
             message.options(options()).properties(persistent())
         });
-        Ok(self.outcomes(&line, producer.publish_batch(messages).await))
+        let published = producer.publish_batch(messages);
+        Ok(self.outcomes(&line, bodies.len(), published).await)
     }
 
     async fn consume(&self, ledger: &Ledger) {

@@ -86,7 +86,7 @@ impl Kafka {
         .await
     }
 
-    /// The node that leads is killed, another one leads, and the first comes back.
+    /// The node that leads is killed, and another one leads; the first may come back.
     async fn leader_changed(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         let (mut second, _proxy) = self.0.second().await;
@@ -97,7 +97,10 @@ impl Kafka {
         let told = side_by_side(plan, &counted, bare, wrapped, async |both| {
             second.kill().await;
             both.go_on(10).await;
-            second.start(&self.0.room).await;
+            // Then the other one is to lead again.
+            if hardship.maybe() {
+                second.start(&self.0.room).await;
+            }
         });
         let told = told.await;
         second.kill().await;

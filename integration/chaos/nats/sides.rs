@@ -19,7 +19,7 @@ use crate::load::{Ledger, PATIENCE, Sent, Side};
 /// How long a batch waits for more messages.
 const LINGER: Duration = Duration::from_millis(50);
 /// How long a server may take to answer.
-const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A stream, and how a context is used: bare or wrapped.
 pub(crate) struct Clients<U> {
