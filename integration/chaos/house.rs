@@ -17,6 +17,8 @@ pub(crate) trait House: Sized {
     const NAME: &'static str;
     /// Cases that other brokers do not have.
     const OWN: &'static [&'static str];
+    /// Bytes that are left where its place is full.
+    const LEFT: u64 = 0;
     /// The bare clients.
     type Bare: Side;
     /// The wrapped ones.
@@ -178,7 +180,7 @@ async fn slow(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
 /// In the middle of whatever is sent: after each number of bytes up to some, or after any number.
 async fn cut(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
     let (_, proxy, _) = house.parts();
-    for number in 0..hardship.number(12, 10..30) {
+    for number in 0..hardship.number(12, 5..15) {
         let way = match number % 2 {
             0 => Way::There,
             _ => Way::Back,
@@ -192,7 +194,7 @@ async fn cut(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
 async fn disk_full<H: House>(house: &mut H, both: &Both) {
     let (program, _, room) = house.parts();
     program.turn_the_page();
-    room.fill().await;
+    room.fill(H::LEFT).await;
     house.met_the_end(both).await;
     let (program, _, room) = house.parts();
     program.turn_the_page();

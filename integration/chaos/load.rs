@@ -304,7 +304,12 @@ impl Load {
         }
         let mut consumer = JoinSet::new();
         let of_consumer = Arc::clone(&ledger);
-        consumer.spawn(async move { side.consume(&of_consumer).await });
+        consumer.spawn(async move {
+            side.consume(&of_consumer).await;
+            // A consumer of librdkafka blocks when it is dropped, until it has left its group.
+            let dropped = tokio::task::spawn_blocking(|| drop(side));
+            dropped.await.expect("it does not panic");
+        });
         Self {
             ledger,
             senders,

@@ -132,6 +132,13 @@ async fn suite(names: Vec<String>) -> bool {
     if until.is_some() {
         for (name, totals) in &outcome.totals {
             say(&format!("total {name}: {totals}"));
+            let only_wrapped = totals.only_wrapped();
+            if !only_wrapped.is_empty() {
+                outcome.failed += 1;
+                say(&format!(
+                    "    with the wrapped client alone: {only_wrapped:?}"
+                ));
+            }
         }
         remembered(&kept, &mut outcome);
     }

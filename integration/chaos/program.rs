@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -22,6 +22,7 @@ const STARTS: Duration = Duration::from_secs(60);
 /// such folder (it takes user namespaces, or root), an ordinary one.
 #[derive(Debug)]
 pub(crate) struct Room {
+    beside: PathBuf,
     folder: PathBuf,
     keeper: Option<Child>,
 }
@@ -29,7 +30,8 @@ pub(crate) struct Room {
 impl Room {
     /// Makes one of so many megabytes.
     pub(crate) async fn of_megabytes(size: u32) -> Self {
-        let folder = env::temp_dir().join(unique("chaos"));
+        let beside = env::temp_dir().join(unique("chaos"));
+        let folder = beside.join("data");
         fs::create_dir_all(&folder).expect("a folder");
         let keep = format!(
             "mount -t tmpfs -o size={size}m none {0} && mkdir {0}/there && exec setpriv --pdeathsig KILL sleep infinity",
@@ -50,7 +52,16 @@ impl Room {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        Self { folder, keeper }
+        Self {
+            beside,
+            folder,
+            keeper,
+        }
+    }
+
+    /// A folder outside, where there is place for a file whatever is full.
+    pub(crate) fn beside(&self) -> &Path {
+        &self.beside
     }
 
     /// Whether it has an end.
@@ -87,14 +98,31 @@ impl Room {
         command
     }
 
-    /// Fills it up to the last byte.
-    pub(crate) async fn fill(&self) {
+    /// Fills it up to these last bytes.
+    pub(crate) async fn fill(&self, left: u64) {
+        let asked = Command::new("df")
+            .args(["--output=avail", "--block-size=1"])
+            .arg(self.seen())
+            .output();
+        let told = asked.await.expect("a program").stdout;
+        let told = String::from_utf8_lossy(&told);
+        let free: u64 = told
+            .split_whitespace()
+            .last()
+            .and_then(|free| free.parse().ok())
+            .expect("a number");
+        let bytes = match left {
+            0 => u64::MAX,
+            left => free.saturating_sub(left),
+        };
         let filler = self.filler();
-        let filled = tokio::task::spawn_blocking(|| -> io::Result<u64> {
-            io::copy(&mut io::repeat(1), &mut File::create(filler)?)
+        let filled = tokio::task::spawn_blocking(move || -> io::Result<u64> {
+            let mut filler = File::create(filler)?;
+            io::copy(&mut io::repeat(1).take(bytes), &mut filler)
         });
-        let error = filled.await.expect("a thread").expect_err("an end");
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let filled = filled.await.expect("a thread");
+        let is_full = filled.is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        assert_eq!(is_full, left == 0);
     }
 
     /// Makes place again, if it was filled.
@@ -112,7 +140,7 @@ impl Drop for Room {
         if let Some(keeper) = &mut self.keeper {
             let _ = keeper.start_kill();
         }
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.beside);
     }
 }
 

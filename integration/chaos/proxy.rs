@@ -1,12 +1,14 @@
 //! A way to a broker that is slow, that stops, or that is cut after some byte.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -45,14 +47,15 @@ struct Link {
 
 impl Proxy {
     /// Lays a way to this port, which nobody has to listen on yet.
-    pub(crate) async fn to(target: u16) -> Self {
+    pub(crate) fn to(target: u16) -> Self {
         let port = free_port();
-        let listener = TcpListener::bind(("127.0.0.1", port)).await;
-        let listener = listener.expect("the port is free");
+        let listener = net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        listener.set_nonblocking(true).expect("a socket");
         let link = watch::Sender::new(Link::default());
         let cuts = watch::Sender::new(0);
         let (link_of_all, cuts_of_all) = (link.clone(), cuts.clone());
-        let listening = tokio::spawn(async move {
+        let listening = passing().spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener");
             while let Ok((client, _)) = listener.accept().await {
                 let (link, cuts) = (link_of_all.clone(), cuts_of_all.clone());
                 tokio::spawn(async move {
@@ -101,6 +104,16 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.listening.abort();
     }
+}
+
+/// Goes on whatever clients do with their threads.
+fn passing() -> &'static Runtime {
+    static PASSING: OnceLock<Runtime> = OnceLock::new();
+    PASSING.get_or_init(|| {
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all();
+        runtime.build().expect("a runtime")
+    })
 }
 
 async fn pass(

@@ -69,6 +69,21 @@ impl Totals {
     }
 }
 
+impl Totals {
+    /// Errors that the wrapped side had often, and the bare one never.
+    pub(crate) fn only_wrapped(&self) -> Vec<String> {
+        let [bare, wrapped] = &self.sides;
+        let errors = wrapped.errors.iter();
+        let only =
+            errors.filter(|(error, count)| **count >= OFTEN && !bare.errors.contains_key(*error));
+        only.map(|(error, count)| format!("{count} x {error}"))
+            .collect()
+    }
+}
+
+/// What happens so often with one of the clients should happen with the other one too.
+const OFTEN: u64 = 50;
+
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let recovery = self.recovery.as_secs_f32();

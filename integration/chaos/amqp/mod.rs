@@ -89,6 +89,8 @@ impl Rabbit {
 impl House for Rabbit {
     const NAME: &'static str = "rabbitmq";
     const OWN: &'static [&'static str] = &["memory_alarm", "consumer_timeout", "queue_deleted"];
+    // It lets nobody publish when less than 50 megabytes are left. Without any, it may end before it has looked.
+    const LEFT: u64 = 20 << 20;
     type Bare = Clients<Bare>;
     type Wrapped = Clients<Wrapped>;
 

@@ -25,7 +25,7 @@ impl Server {
     pub(crate) async fn start() -> Self {
         let [port, distribution, daemon_port] = [(); 3].map(|()| free_port());
         let room = Room::of_megabytes(192).await;
-        let proxy = Proxy::to(port).await;
+        let proxy = Proxy::to(port);
         let daemon = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", "epmd", "-port"])
             .arg(daemon_port.to_string())

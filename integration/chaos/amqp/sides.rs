@@ -200,15 +200,20 @@ impl Side for Clients<Bare> {
 
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
         let line = self.connected(|_, _| None).await?;
-        let published = bodies.iter().map(async |body| {
-            let queue = self.queue.clone();
-            let channel = &line.channel;
-            let published = channel.basic_publish("".into(), queue, options(), body, persistent());
-            published.await?.await
-        });
-        Ok(self
-            .outcomes(&line, bodies.len(), join_all(published))
-            .await)
+        // One after the other, and then all confirms, as the wrapped one does it under one call.
+        let published = async {
+            let mut confirms = Vec::new();
+            for body in bodies {
+                let (queue, options) = (self.queue.clone(), options());
+                let channel = &line.channel;
+                let published =
+                    channel.basic_publish("".into(), queue, options, body, persistent());
+                confirms.push(published.await);
+            }
+            let confirmed = confirms.into_iter().map(async |confirm| confirm?.await);
+            join_all(confirmed).await
+        };
+        Ok(self.outcomes(&line, bodies.len(), published).await)
     }
 
     async fn consume(&self, ledger: &Ledger) {

@@ -31,7 +31,7 @@ impl Server {
     pub(crate) async fn start() -> Self {
         let [direct, behind, controller] = [(); 3].map(|()| free_port());
         let room = Room::of_megabytes(192).await;
-        let proxy = Proxy::to(behind).await;
+        let proxy = Proxy::to(behind);
         let ports = vec![direct, behind, controller, proxy.port(), controller];
         let mut program = Program::new("kafka", READY, ports, |room, ports| node(room, ports, 1));
         program.start(&room).await;
@@ -47,7 +47,7 @@ impl Server {
     /// Starts another node in the same cluster, which is a broker alone.
     pub(crate) async fn second(&self) -> (Program, Proxy) {
         let [direct, behind] = [(); 2].map(|()| free_port());
-        let proxy = Proxy::to(behind).await;
+        let proxy = Proxy::to(behind);
         let controller = self.program.port(2);
         let ports = vec![direct, behind, 0, proxy.port(), controller];
         let mut program = Program::new("kafka-2", READY, ports, |room, ports| node(room, ports, 2));
@@ -82,7 +82,7 @@ fn node(room: &Room, ports: &[u16], id: u8) -> Command {
     let [direct, behind, own_controller, proxy, controller] = ports else {
         unreachable!("five ports");
     };
-    let properties = properties(room, id);
+    let properties = room.beside().join(format!("kafka-{id}.properties"));
     let data = room.folder().join(format!("kafka-{id}"));
     let mut lines = fs::read_to_string(integration("kafka/server.properties")).expect("a file");
     let mut listeners = format!("PLAINTEXT://127.0.0.1:{direct},NETWORK://127.0.0.1:{behind}");
@@ -117,20 +117,6 @@ fn node(room: &Room, ports: &[u16], id: u8) -> Command {
     let mut command = room.command("sh");
     command.args(["-c", &run]);
     command
-}
-
-/// Outside of the room, where there is place for it whatever is full.
-fn properties(room: &Room, id: u8) -> PathBuf {
-    room.folder()
-        .with_extension(format!("kafka-{id}.properties"))
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        for id in [1, 2] {
-            let _ = fs::remove_file(properties(&self.room, id));
-        }
-    }
 }
 
 /// A file of the suites.

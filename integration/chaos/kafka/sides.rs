@@ -12,6 +12,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::load::{Ledger, PATIENCE, Sent, Side};
 
@@ -99,26 +101,30 @@ pub(crate) async fn join_for(
     topic: &str,
 ) {
     let consumer = consumer(config, topic);
-    // Whatever it hears of, a message or an error, is of no interest.
-    let _ = match counted {
+    let wrapped = counted.map(|counted| counted.recorder.telemetry());
+    // Whatever it hears of, a message or an error, is of no interest. It blocks when it is dropped.
+    let dropped = match wrapped {
         None => {
-            tokio::time::timeout(stay, async {
+            let hears = async {
                 loop {
                     drop(consumer.recv().await);
                 }
-            })
-            .await
+            };
+            let _: Result<(), _> = timeout(stay, hears).await;
+            spawn_blocking(move || drop(consumer))
         }
-        Some(counted) => {
-            let consumer = kafka::Consumer::wrap(&counted.recorder.telemetry(), consumer);
-            tokio::time::timeout(stay, async {
+        Some(telemetry) => {
+            let consumer = kafka::Consumer::wrap(&telemetry, consumer);
+            let hears = async {
                 loop {
                     drop(consumer.recv().await);
                 }
-            })
-            .await
+            };
+            let _: Result<(), _> = timeout(stay, hears).await;
+            spawn_blocking(move || drop(consumer))
         }
     };
+    dropped.await.expect("it does not panic");
 }
 
 fn kind(error: &KafkaError) -> String {

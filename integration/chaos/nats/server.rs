@@ -24,9 +24,9 @@ impl Server {
     pub(crate) async fn start() -> Self {
         let port = free_port();
         let room = Room::of_megabytes(128).await;
-        let proxy = Proxy::to(port).await;
+        let proxy = Proxy::to(port);
         let mut program = Program::new("nats", "Server is ready", vec![port], |room, ports| {
-            let file = room.folder().with_extension("conf");
+            let file = room.beside().join("nats.conf");
             fs::write(&file, CONFIGURATION).expect("a file");
             let port = ports.first().expect("a port");
             let mut command = room.command(&setting("NATS_SERVER"));
@@ -50,11 +50,5 @@ impl Server {
     /// Where it is without the proxy.
     pub(crate) fn direct_url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.program.port(0))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.room.folder().with_extension("conf"));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 use async_nats::jetstream::consumer::pull::{self, MessagesError};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer};
-use async_nats::jetstream::context::{Context, ContextBuilder, PublishError};
+use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamErrorKind, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt as _;
@@ -93,7 +93,10 @@ impl<U> Clients<U> {
     async fn consumer(&self) -> Result<PullConsumer, String> {
         let looking = async {
             let stream = self.context.get_stream(&self.stream).await;
-            let stream = stream.map_err(|error| format!("{:?}", error.kind()))?;
+            let stream = stream.map_err(|error| match error.kind() {
+                GetStreamErrorKind::JetStream(error) => format!("{:?}", error.error_code()),
+                kind => format!("{kind:?}"),
+            })?;
             let config = pull::Config {
                 durable_name: Some("billing".to_owned()),
                 ack_policy: AckPolicy::Explicit,
@@ -135,10 +138,13 @@ macro_rules! asked {
 
 impl Side for Clients<Bare> {
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
-        let published = bodies.iter().map(async |body| {
+        // One after the other, and then all acknowledgements, as the wrapped one does it under one call.
+        let mut acks = Vec::new();
+        for body in bodies {
             let published = self.context.publish(self.subject(), body.clone().into());
-            published.await?.await.map(drop)
-        });
+            acks.push(published.await);
+        }
+        let published = acks.into_iter().map(async |ack| ack?.await.map(drop));
         let published = join_all(published).await;
         let outcomes = published.into_iter();
         let outcomes = outcomes.map(|sent| sent.map_err(|error: PublishError| kind(&error)));
