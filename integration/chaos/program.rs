@@ -100,17 +100,15 @@ impl Room {
 
     /// Fills it up to these last bytes.
     pub(crate) async fn fill(&self, left: u64) {
-        let asked = Command::new("df")
-            .args(["--output=avail", "--block-size=1"])
+        let asked = Command::new("stat")
+            .args(["--file-system", "--format=%a %S"])
             .arg(self.seen())
             .output();
         let told = asked.await.expect("a program").stdout;
         let told = String::from_utf8_lossy(&told);
-        let free: u64 = told
-            .split_whitespace()
-            .last()
-            .and_then(|free| free.parse().ok())
-            .expect("a number");
+        // Blocks that are free, and the bytes of one.
+        let numbers = told.split_whitespace().map(str::parse::<u64>);
+        let free: u64 = numbers.map(|number| number.expect("a number")).product();
         let bytes = match left {
             0 => u64::MAX,
             left => free.saturating_sub(left),

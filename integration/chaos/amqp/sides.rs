@@ -28,7 +28,7 @@ use crate::load::{GIVEN_UP, Ledger, PATIENCE, Sent, Side};
 const LINGER: Duration = Duration::from_millis(50);
 /// How long a confirm or an acknowledgement may take. lapin waits for ever: now and then for one over a connection that
 /// was lost just then.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(2);
 /// Messages that a consumer has at a time.
 const PREFETCH: u16 = 20;
 
