@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-/// SplitMix64.
+/// The generator that is called `SplitMix64`.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);
 

@@ -1,6 +1,5 @@
-//! A producer and a consumer under load, bare or wrapped, and the book of what they did.
+//! A producer and a consumer under load, bare or wrapped.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+use crate::book::{Book, count};
 
 /// Longest time for any one call; whoever waits longer hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
@@ -72,71 +73,6 @@ pub(crate) const GIVEN_UP: &str = "no answer";
 
 /// Whether a message was acknowledged, or the kind of the error.
 pub(crate) type Sent = Result<(), String>;
-
-/// What was done, and how it ended.
-#[derive(Debug, Default)]
-pub(crate) struct Book {
-    next: u64,
-    acknowledged: BTreeSet<u64>,
-    /// How often each was handled.
-    pub(crate) handled: BTreeMap<u64, u32>,
-    /// Messages that were not acknowledged, by the error.
-    pub(crate) refused: BTreeMap<String, u64>,
-    /// Other errors: of connecting, receiving and settling.
-    pub(crate) errors: BTreeMap<String, u64>,
-    /// Calls by the type of their operation, as many as there have to be spans.
-    pub(crate) operations: BTreeMap<&'static str, u64>,
-    /// Those that ended with an error.
-    pub(crate) failed: BTreeMap<&'static str, u64>,
-    /// Waits that were too long.
-    pub(crate) hangs: Vec<String>,
-    /// The first number that was sent after the disturbance.
-    after: Option<u64>,
-    /// Nothing more is sent.
-    stopped: bool,
-    /// Nothing more is received.
-    finished: bool,
-}
-
-impl Book {
-    /// How many messages were acknowledged.
-    pub(crate) fn acknowledged(&self) -> usize {
-        self.acknowledged.len()
-    }
-
-    /// How many messages have a number.
-    pub(crate) fn sent(&self) -> u64 {
-        self.next
-    }
-
-    /// Those that were acknowledged and not handled.
-    pub(crate) fn lost(&self) -> usize {
-        let lost = |number: &&u64| !self.handled.contains_key(*number);
-        self.acknowledged.iter().filter(lost).count()
-    }
-
-    /// The same of those that were sent after the disturbance.
-    fn missing_after(&self) -> bool {
-        let mut after = self.acknowledged.range(self.after.unwrap_or(u64::MAX)..);
-        after.any(|number| !self.handled.contains_key(number))
-    }
-
-    /// How often a message was handled once more.
-    pub(crate) fn again(&self) -> u64 {
-        let again = |times: &u32| u64::from(times - 1);
-        self.handled.values().map(again).sum()
-    }
-
-    fn goes_on(&self, messages: usize) -> bool {
-        let from = self.after.unwrap_or_default();
-        self.acknowledged.range(from..).count() >= messages
-            && self.handled.range(from..).count() >= messages
-    }
-}
-
-fn count<K: Ord>(of: &mut BTreeMap<K, u64>, what: K, times: u64) {
-    *of.entry(what).or_default() += times;
-}
 
 /// The book, open to those who write into it and those who wait for what is written.
 #[derive(Debug)]

@@ -10,6 +10,7 @@
 )]
 
 mod amqp;
+mod book;
 mod chance;
 mod house;
 mod kafka;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use integration::drops::Counted;
 use opentelemetry_sdk::trace::SpanData;
 
-use crate::load::{Book, Load, Plan, Side};
+use crate::book::Book;
+use crate::load::{Load, Plan, Side};
 
 /// Messages of each side that go all the way before the disturbance, and after it.
 const ENOUGH: usize = 60;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::load::Book;
+use crate::book::Book;
 use crate::sides::Told;
 
 /// Of one case.

@@ -5,7 +5,9 @@ equip_programs() {
   # It ends programs with whoever started them, and gives them a disk of their own to be full.
   need util-linux has setpriv unshare nsenter
   provide && kafka_prepare && rabbitmq_prepare && nats_prepare || return
-  settings+=("KAFKA_LIBS=$kafka_libs" "RABBITMQ_SERVER=$rabbitmq_server" "NATS_SERVER=$(command -v nats-server)")
+  # Folders that it has no time to remove are in ours.
+  settings+=("KAFKA_LIBS=$kafka_libs" "RABBITMQ_SERVER=$rabbitmq_server" "NATS_SERVER=$(command -v nats-server)"
+    "TMPDIR=$scratch")
   against="$(kafka_release), $(rabbitmq_release), $(nats-server --version | tr -d :), its own"
 }
 

@@ -10,8 +10,9 @@ use otel_messaging::nats;
 use tokio::time::timeout;
 
 use super::server::Server;
+use crate::book::Book;
 use crate::house::Hardship;
-use crate::load::{Book, PATIENCE};
+use crate::load::PATIENCE;
 use crate::sides::Told;
 
 /// A client with room for so many messages.
