@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::load::GIVEN_UP;
+
 /// What was done, and how it ended.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
@@ -42,6 +44,13 @@ impl Book {
     pub(crate) fn lost(&self) -> usize {
         let lost = |number: &&u64| !self.handled.contains_key(*number);
         self.acknowledged.iter().filter(lost).count()
+    }
+
+    /// How many waits were given up.
+    pub(crate) fn given_up(&self) -> u64 {
+        let all = self.refused.iter().chain(&self.errors);
+        let given_up = all.filter(|(error, _)| error.ends_with(GIVEN_UP));
+        given_up.map(|(_, count)| count).sum()
     }
 
     /// The same of those that were sent after the disturbance.

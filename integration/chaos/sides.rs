@@ -1,6 +1,6 @@
 //! Bare and wrapped side by side, through the same disturbance, and what is to be the same afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use integration::drops::Counted;
@@ -11,6 +11,9 @@ use crate::load::{Load, Plan, Side};
 
 /// Messages of each side that go all the way before the disturbance, and after it.
 const ENOUGH: usize = 60;
+
+/// Waits that are given up now and then, where the client itself waits for ever.
+const GIVEN_UP_BY_CHANCE: u64 = 20;
 
 /// Both of them at work.
 #[derive(Debug)]
@@ -85,7 +88,7 @@ pub(crate) async fn side_by_side(
     both.go_on(ENOUGH).await;
     let recovery = over.elapsed();
     let (bare, wrapped) = tokio::join!(both.bare.end(), both.wrapped.end());
-    let spans = counted.spans();
+    let spans = counted.recorder.spans();
     let mut complaints = Vec::new();
     for (side, book) in [("bare", &bare), ("wrapped", &wrapped)] {
         if book.lost() > 0 && !plan.destroys {
@@ -94,6 +97,10 @@ pub(crate) async fn side_by_side(
         if !book.hangs.is_empty() {
             complaints.push(format!("{side}: hangs in {:?}", book.hangs));
         }
+    }
+    let given_up = [&bare, &wrapped].map(Book::given_up);
+    if given_up[1] > 3 * given_up[0] + GIVEN_UP_BY_CHANCE {
+        complaints.push(format!("given up, bare and wrapped: {given_up:?}"));
     }
     complaints.extend(as_many_spans(&wrapped, &spans, counted));
     Told {
@@ -124,7 +131,7 @@ fn as_many_spans(book: &Book, spans: &[SpanData], counted: &Counted) -> Vec<Stri
     let mut compare =
         |what: &str, expected: BTreeMap<String, u64>, found: BTreeMap<String, u64>| {
             if expected != found {
-                complaints.push(format!("{what}: {expected:?} is to be {found:?}"));
+                complaints.push(format!("{what}: {expected:?}, and not {found:?}"));
             }
         };
     let owned = |counts: &BTreeMap<&str, u64>| {
@@ -133,10 +140,19 @@ fn as_many_spans(book: &Book, spans: &[SpanData], counted: &Counted) -> Vec<Stri
             .map(|(kind, count)| ((*kind).to_owned(), *count));
         owned.collect::<BTreeMap<_, _>>()
     };
+    let measured = |what: &str, count: u64| BTreeMap::from([(what.to_owned(), count)]);
+    let ids = spans.iter().map(|span| span.span_context.span_id());
+    let ids: HashSet<_> = ids.collect();
+    for (what, ended) in [("ended", spans.len()), ("different", ids.len())] {
+        compare(
+            "spans that were begun and that are there",
+            measured(what, counted.started() as u64),
+            measured(what, ended as u64),
+        );
+    }
     compare("operations and spans", owned(&book.operations), by_type);
     compare("errors and spans with one", owned(&book.failed), failed);
     let of = |kind: &str| book.operations.get(kind).copied().unwrap_or_default();
-    let measured = |what: &str, count: u64| BTreeMap::from([(what.to_owned(), count)]);
     compare(
         "operations and their durations",
         measured("all", of("send") + of("settle") + of("receive")),
