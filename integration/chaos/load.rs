@@ -307,6 +307,19 @@ impl Load {
             .send_modify(|book| book.after = Some(book.next));
     }
 
+    /// Waits until this holds, or nothing is handled any more: what is not there then is lost.
+    async fn drained(&self, drained: impl Fn(&Book) -> bool) {
+        let mut book = self.ledger.book.subscribe();
+        loop {
+            let handled = book.borrow().handled.len();
+            let more = book.wait_for(|book| drained(book) || book.handled.len() > handled);
+            match timeout(PATIENCE, more).await {
+                Ok(Ok(book)) if !drained(&book) => {}
+                _ => return,
+            }
+        }
+    }
+
     /// Ends: the book, once all that was acknowledged is handled, or never will be.
     pub(crate) async fn end(mut self) -> Book {
         self.ledger.book.send_modify(|book| book.stopped = true);
@@ -319,11 +332,9 @@ impl Load {
             true => !book.missing_after(),
             false => book.lost() == 0,
         };
-        let mut book = self.ledger.book.subscribe();
-        // What is not there then is lost.
-        let _ = timeout(PATIENCE, book.wait_for(drained)).await;
+        self.drained(drained).await;
         self.ledger.book.send_modify(|book| book.finished = true);
-        let ended = timeout(PATIENCE, self.consumer.join_next()).await;
+        let ended = timeout(2 * PATIENCE, self.consumer.join_next()).await;
         match ended {
             Ok(Some(ended)) => ended.expect("a consumer does not panic"),
             _ => self

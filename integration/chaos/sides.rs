@@ -62,6 +62,8 @@ impl Both {
 pub(crate) struct Told {
     /// What is not as it is to be.
     pub(crate) complaints: Vec<String>,
+    /// What is not as it is to be with the bare client either.
+    pub(crate) notes: Vec<String>,
     /// The books of the bare and of the wrapped side.
     pub(crate) books: [Book; 2],
     /// How many spans there were.
@@ -89,13 +91,20 @@ pub(crate) async fn side_by_side(
     let recovery = over.elapsed();
     let (bare, wrapped) = tokio::join!(both.bare.end(), both.wrapped.end());
     let spans = counted.recorder.spans();
-    let mut complaints = Vec::new();
-    for (side, book) in [("bare", &bare), ("wrapped", &wrapped)] {
+    let (mut complaints, mut notes) = (Vec::new(), Vec::new());
+    // What is so with the bare client too is the client's.
+    for (side, book, other) in [("bare", &bare, &wrapped), ("wrapped", &wrapped, &bare)] {
+        let mut say = |what: String, is_of_both: bool| match side == "bare" || is_of_both {
+            true => notes.push(format!("{side}: {what}")),
+            false => complaints.push(format!("{side}: {what}")),
+        };
         if book.lost() > 0 && !plan.destroys {
-            complaints.push(format!("{side}: {} messages lost", book.lost()));
+            let what = format!("{} acknowledged messages lost", book.lost());
+            say(what, other.lost() > 0);
         }
         if !book.hangs.is_empty() {
-            complaints.push(format!("{side}: hangs in {:?}", book.hangs));
+            let what = format!("hangs in {:?}", book.hangs);
+            say(what, !other.hangs.is_empty());
         }
     }
     let given_up = [&bare, &wrapped].map(Book::given_up);
@@ -105,6 +114,7 @@ pub(crate) async fn side_by_side(
     complaints.extend(as_many_spans(&wrapped, &spans, counted));
     Told {
         complaints,
+        notes,
         books: [bare, wrapped],
         spans: spans.len(),
         recovery,

@@ -78,6 +78,7 @@ pub(crate) async fn run(server: &Server, hardship: &mut Hardship) -> Told {
     }
     Told {
         complaints,
+        notes: Vec::new(),
         books: [Book::default(), Book::default()],
         spans,
         recovery: Duration::ZERO,
