@@ -167,7 +167,14 @@ impl Outcome {
 async fn started<H: House>(names: &[String]) -> Option<H> {
     let mut wanted = cases::<H>();
     let wanted = wanted.any(|(_, name)| is_wanted(names, &name));
-    if wanted { Some(H::start().await) } else { None }
+    if !wanted {
+        return None;
+    }
+    // Somebody else may have taken a port that was free a moment ago.
+    match AssertUnwindSafe(H::start()).catch_unwind().await {
+        Ok(house) => Some(house),
+        Err(_) => Some(H::start().await),
+    }
 }
 
 fn is_wanted(names: &[String], name: &str) -> bool {

@@ -1,7 +1,6 @@
 //! A node of Kafka, and one beside it for what moves from one to the other.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -11,6 +10,9 @@ use super::sides::config;
 use crate::load::PATIENCE;
 use crate::program::{Program, Room, free_port, setting};
 use crate::proxy::Proxy;
+
+/// What all nodes of the suites are set up with.
+const PROPERTIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/server.properties");
 
 /// What a node writes when it takes requests.
 const READY: &str = "Kafka Server started";
@@ -84,7 +86,7 @@ fn node(room: &Room, ports: &[u16], id: u8) -> Command {
     };
     let properties = room.beside().join(format!("kafka-{id}.properties"));
     let data = room.folder().join(format!("kafka-{id}"));
-    let mut lines = fs::read_to_string(integration("kafka/server.properties")).expect("a file");
+    let mut lines = fs::read_to_string(PROPERTIES).expect("a file");
     let mut listeners = format!("PLAINTEXT://127.0.0.1:{direct},NETWORK://127.0.0.1:{behind}");
     let advertised = format!("PLAINTEXT://127.0.0.1:{direct},NETWORK://127.0.0.1:{proxy}");
     if id == 1 {
@@ -93,16 +95,10 @@ fn node(room: &Room, ports: &[u16], id: u8) -> Command {
         lines = lines.replace("broker,controller", "broker");
     }
     lines = lines.replace("node.id=1", &format!("node.id={id}"));
+    lines += include_str!("node.properties");
     lines += &format!(
         "listeners={listeners}\nadvertised.listeners={advertised}\n\
-        controller.quorum.voters=1@127.0.0.1:{controller}\nlog.dirs={}\n\
-        auto.create.topics.enable=false\nlog.segment.bytes=4194304\nlog.index.size.max.bytes=65536\nlog.cleaner.dedupe.buffer.size=4194304\n\
-        metadata.log.segment.bytes=8388608\ngroup.min.session.timeout.ms=1000\n\
-        group.consumer.min.session.timeout.ms=1000\ngroup.consumer.session.timeout.ms=6000\n\
-        group.consumer.min.heartbeat.interval.ms=200\ngroup.consumer.heartbeat.interval.ms=500\n\
-        broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=300\n\
-        transaction.state.log.segment.bytes=4194304\noffsets.topic.segment.bytes=4194304\n\
-        log.segment.delete.delay.ms=1000\n",
+        controller.quorum.voters=1@127.0.0.1:{controller}\nlog.dirs={}\n",
         data.display()
     );
     fs::write(&properties, lines).expect("a file");
@@ -117,9 +113,4 @@ fn node(room: &Room, ports: &[u16], id: u8) -> Command {
     let mut command = room.command("sh");
     command.args(["-c", &run]);
     command
-}
-
-/// A file of the suites.
-pub(crate) fn integration(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures::future::join_all;
 use integration::drops::Counted;
 use integration::unique;
-use otel_messaging::kafka;
+use otel_messaging::{Received, kafka};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::task::spawn_blocking;
@@ -194,7 +194,7 @@ impl Side for Wrapped {
             match next {
                 Ok(message) => {
                     ledger.operation("process", 1);
-                    let handle = async |message: &kafka_message::Received<'_>| {
+                    let handle = async |message: &Received<BorrowedMessage<'_>>| {
                         ledger
                             .handle(&[message.payload().unwrap_or_default()])
                             .await;
@@ -208,10 +208,6 @@ impl Side for Wrapped {
             }
         }
     }
-}
-
-mod kafka_message {
-    pub(super) type Received<'a> = otel_messaging::Received<rdkafka::message::BorrowedMessage<'a>>;
 }
 
 impl Wrapped {
