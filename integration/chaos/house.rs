@@ -42,6 +42,9 @@ pub(crate) trait House: Sized {
     async fn run(&mut self, case: &str, hardship: &mut Hardship) -> Told;
 }
 
+/// Bytes that a side sends in a millisecond.
+const MOST: usize = 500;
+
 /// Cases of all brokers.
 pub(crate) const ALL: [&str; 5] = ["killed", "paused", "slow", "cut", "disk_full"];
 
@@ -92,14 +95,18 @@ impl Hardship {
             true => self.chance.number(2..60) as usize,
             false => 1,
         };
+        let senders = self.chance.number(1..9) as usize;
+        let size = match self.chance.once_in(4) {
+            true => self.chance.number(8..20_000) as usize,
+            false => self.chance.number(8..400) as usize,
+        };
+        // All that a case sends has to have a place on the small disks of the brokers.
+        let least = Duration::from_millis((senders * together * size / MOST) as u64);
         Plan {
-            senders: self.chance.number(1..9) as usize,
+            senders,
             together,
-            size: match self.chance.once_in(4) {
-                true => self.chance.number(8..20_000) as usize,
-                false => self.chance.number(8..400) as usize,
-            },
-            pause: self.chance.millis(2..20) * together as u32,
+            size,
+            pause: least.max(self.chance.millis(2..20) * together as u32),
             handling: match self.chance.once_in(3) {
                 true => self.chance.millis(1..4),
                 false => Duration::ZERO,
@@ -114,7 +121,7 @@ impl Hardship {
         Plan {
             together,
             // Nobody is to be too slow for what is sent.
-            pause: Plan::SHORT.pause * together as u32,
+            pause: plan.pause.max(Plan::SHORT.pause) * together as u32,
             ..plan
         }
     }
@@ -145,12 +152,15 @@ pub(crate) async fn run<H: House>(
     let told = side_by_side(plan, &counted, bare, wrapped, async |both| match case {
         "killed" => killed(house, hardship).await,
         "paused" => paused(house, hardship).await,
-        "slow" => slow(house, both, hardship).await,
+        "slow" => slow(house, both, hardship, plan).await,
         "cut" => cut(house, both, hardship).await,
         _ => disk_full(house, both).await,
     });
     Some(told.await)
 }
+
+/// Bytes that a message has beside its own, no more than that.
+const HEADERS: usize = 500;
 
 async fn killed(house: &mut impl House, hardship: &mut Hardship) {
     let (program, _, room) = house.parts();
@@ -166,9 +176,12 @@ async fn paused(house: &mut impl House, hardship: &mut Hardship) {
     program.signal("CONT").await;
 }
 
-async fn slow(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
+async fn slow(house: &mut impl House, both: &Both, hardship: &mut Hardship, plan: Plan) {
     let (_, proxy, _) = house.parts();
-    proxy.slow_down(Some(hardship.number(20_000, 8_000..60_000) as u32));
+    // What all send at a time passes in half a second: who is not answered in a second sends again.
+    let at_a_time = plan.senders * plan.together * (plan.size + HEADERS);
+    let rate = hardship.number(20_000, 8_000..60_000) as u32;
+    proxy.slow_down(Some(rate.max(2 * at_a_time as u32)));
     both.go_on(10).await;
     proxy.slow_down(None);
     // And one that is not there for a while, though its connections stay.

@@ -30,8 +30,9 @@ impl Kafka {
         config
     }
 
-    /// A topic for each side.
+    /// A topic for each side. Those of other cases would fill the place that there is.
     async fn topics(&self, partitions: i32, nodes: &[i32]) -> [String; 2] {
+        self.0.delete_all_topics().await;
         let topics = ["bare", "wrapped"].map(topic_of);
         for topic in &topics {
             self.0.make_topic(topic, partitions, nodes).await;

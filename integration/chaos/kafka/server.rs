@@ -6,7 +6,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use tokio::process::Command;
 
-use super::sides::config;
+use super::sides::{PREFIX, config};
 use crate::load::PATIENCE;
 use crate::program::{Program, Room, free_port, setting};
 use crate::proxy::Proxy;
@@ -69,6 +69,16 @@ impl Server {
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let made = self.admin.create_topics([&new], &options).await;
         assert_eq!(made.expect("an answer"), [Ok(topic.to_owned())]);
+    }
+
+    /// Deletes what there is of others.
+    pub(crate) async fn delete_all_topics(&self) {
+        let metadata = self.admin.inner().fetch_metadata(None, PATIENCE);
+        let metadata = metadata.expect("an answer");
+        let names = metadata.topics().iter().map(|topic| topic.name());
+        for name in names.filter(|name| name.starts_with(PREFIX)) {
+            self.delete_topic(name).await;
+        }
     }
 
     /// Deletes it with all that it has.

@@ -17,6 +17,9 @@ use tokio::time::timeout;
 
 use crate::load::{Ledger, PATIENCE, Sent, Side};
 
+/// What the names of all topics begin with.
+pub(crate) const PREFIX: &str = "orders-";
+
 /// How long a batch waits for more messages.
 pub(crate) const LINGER: Duration = Duration::from_millis(50);
 
@@ -242,5 +245,5 @@ impl Wrapped {
 
 /// A name that no other topic has.
 pub(crate) fn topic_of(side: &str) -> String {
-    unique(&format!("orders-{side}"))
+    unique(&format!("{PREFIX}{side}"))
 }

@@ -6,6 +6,7 @@ mod slow_consumer;
 
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, StorageType};
+use futures::StreamExt as _;
 use integration::drops::Counted;
 use integration::unique;
 
@@ -52,7 +53,13 @@ impl Nats {
         (bare, Clients::wrapped(&url, wrapped, telemetry).await)
     }
 
+    /// A stream for each side. Those of other cases would fill the place that there is.
     async fn streams(&self) -> [String; 2] {
+        let context = self.context().await;
+        let mut names = context.stream_names();
+        while let Some(Ok(name)) = names.next().await {
+            context.delete_stream(name).await.expect("an answer");
+        }
         let streams = ["bare", "wrapped"].map(|side| unique(&format!("orders-{side}")));
         for stream in &streams {
             self.make_stream(stream).await;
