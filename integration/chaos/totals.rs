@@ -73,6 +73,10 @@ impl Totals {
     /// Errors that the wrapped side had often, and the bare one never.
     pub(crate) fn only_wrapped(&self) -> Vec<String> {
         let [bare, wrapped] = &self.sides;
+        // A server may treat two destinations differently once.
+        if self.rounds < 3 {
+            return Vec::new();
+        }
         let errors = wrapped.errors.iter();
         let only =
             errors.filter(|(error, count)| **count >= OFTEN && !bare.errors.contains_key(*error));
