@@ -60,10 +60,12 @@ kafka_answers() {
   [[ $bytes == *' 00 00 00 07 00 00' ]]
 }
 
+kafka_release() { echo "Kafka $(kafka_java kafka.Kafka --version 2>/dev/null)"; }
+
 # The protocol does not tell a broker's release, but the jars of ours do.
 kafka_version() {
   case ${origin[kafka]} in
-    native) echo "Kafka $(kafka_java kafka.Kafka --version 2>/dev/null)" ;;
+    native) kafka_release ;;
     compose*) compose_kafka_version ;;
     *) false ;;
   esac

@@ -95,6 +95,11 @@ impl Counted {
         self.recorder.telemetry().policy(policy)
     }
 
+    /// How many spans were started that [`spans`](Self::spans) has not given.
+    pub fn started(&self) -> usize {
+        self.sampler.0.load(Ordering::Relaxed)
+    }
+
     /// The spans since the last call. All that were started have ended.
     pub fn spans(&self) -> Vec<SpanData> {
         let spans = self.recorder.spans();

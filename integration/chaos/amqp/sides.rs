@@ -1,0 +1,378 @@
+//! lapin's channel and consumer, bare and wrapped. A connection that is lost is followed by another one, as lapin leaves
+//! to its users.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use integration::drops::Counted;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, Error,
+    ErrorKind,
+};
+use otel_messaging::amqp::{self, ConnectionInfo, Publish};
+use otel_messaging::{Received, Telemetry};
+use tokio::sync::Mutex as Turn;
+use tokio::time::timeout;
+
+use crate::load::{GIVEN_UP, Ledger, PATIENCE, Sent, Side};
+
+/// How long a batch waits for more messages.
+const LINGER: Duration = Duration::from_millis(50);
+/// How long a confirm or an acknowledgement may take. lapin waits for ever: now and then for one over a connection that
+/// was lost just then.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Messages that a consumer has at a time.
+const PREFETCH: u16 = 20;
+
+/// A queue, by what way, and how a channel is used: bare or wrapped.
+pub(crate) struct Clients<U> {
+    url: String,
+    queue: ShortString,
+    usage: U,
+    /// One at a time makes a connection.
+    turn: Turn<()>,
+    line: Mutex<Option<Arc<Line>>>,
+}
+
+/// A connection for sending.
+struct Line {
+    /// It is closed when it is dropped.
+    _connection: Connection,
+    channel: Channel,
+    /// Where it is wrapped.
+    producer: Option<amqp::Producer>,
+}
+
+/// The bare client.
+pub(crate) struct Bare;
+
+/// The wrapped one.
+pub(crate) struct Wrapped(pub(crate) Telemetry);
+
+impl<U> Clients<U> {
+    /// Clients for a queue of theirs.
+    pub(crate) fn new(url: String, queue: ShortString, usage: U) -> Self {
+        Self {
+            url,
+            queue,
+            usage,
+            turn: Turn::new(()),
+            line: Mutex::new(None),
+        }
+    }
+
+    fn line(&self) -> Option<Arc<Line>> {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.clone()
+    }
+
+    fn set_line(&self, line: Option<Arc<Line>>) {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = line;
+    }
+
+    /// The connection that there is, or another one.
+    async fn connected(
+        &self,
+        wrap: impl Fn(&Connection, &Channel) -> Option<amqp::Producer>,
+    ) -> Result<Arc<Line>, String> {
+        let _turn = self.turn.lock().await;
+        if let Some(line) = self.line() {
+            return Ok(line);
+        }
+        let connection = connect(&self.url).await?;
+        let channel = answered(confirming(&connection, &self.queue)).await?;
+        let line = Arc::new(Line {
+            producer: wrap(&connection, &channel),
+            channel,
+            _connection: connection,
+        });
+        self.set_line(Some(Arc::clone(&line)));
+        Ok(line)
+    }
+
+    /// This one is of no use any more.
+    fn lost(&self, line: &Arc<Line>) {
+        if self.line().is_some_and(|now| Arc::ptr_eq(&now, line)) {
+            self.set_line(None);
+        }
+    }
+
+    /// What became of so many messages, as long as anybody waits for it.
+    async fn outcomes(
+        &self,
+        line: &Arc<Line>,
+        messages: usize,
+        publishing: impl Future<Output = Vec<lapin::Result<Confirmation>>>,
+    ) -> Vec<Sent> {
+        let Ok(results) = timeout(ANSWER, publishing).await else {
+            self.lost(line);
+            return vec![Err(GIVEN_UP.to_owned()); messages];
+        };
+        if results.iter().any(Result::is_err) {
+            self.lost(line);
+        }
+        results.into_iter().map(sent).collect()
+    }
+
+    /// A consumer of the queue, over a connection of its own.
+    async fn consumer(&self) -> Result<(Connection, Channel, Consumer), String> {
+        let connection = connect(&self.url).await?;
+        let consuming = answered(async {
+            let channel = confirming(&connection, &self.queue).await?;
+            let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
+            qos.await?;
+            let consumer = channel.basic_consume(
+                self.queue.clone(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            );
+            Ok((consumer.await?, channel))
+        });
+        let (consumer, channel) = consuming.await?;
+        Ok((connection, channel, consumer))
+    }
+}
+
+async fn connect(url: &str) -> Result<Connection, String> {
+    answered(Connection::connect(url, ConnectionProperties::default())).await
+}
+
+/// What the broker answers before too long.
+async fn answered<T>(asking: impl Future<Output = lapin::Result<T>>) -> Result<T, String> {
+    match timeout(PATIENCE / 3, asking).await {
+        Ok(answer) => answer.map_err(|error| kind(&error)),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}
+
+/// A channel that confirms, and the queue, which is made where it is not there.
+async fn confirming(connection: &Connection, queue: &ShortString) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    confirms.await?;
+    let options = QueueDeclareOptions::durable();
+    let declared = channel.queue_declare(queue.clone(), options, FieldTable::default());
+    declared.await?;
+    Ok(channel)
+}
+
+/// The kind of an error, without what differs from one to the next.
+pub(crate) fn kind(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => format!("ProtocolError {}", error.get_id()),
+        ErrorKind::IOError(error) => format!("IOError {:?}", error.kind()),
+        kind => format!("{kind:?}"),
+    }
+}
+
+fn sent(result: lapin::Result<Confirmation>) -> Sent {
+    match result {
+        Ok(Confirmation::Ack(None)) => Ok(()),
+        Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Err("returned".to_owned()),
+        Ok(Confirmation::Nack(None)) => Err("nack".to_owned()),
+        Ok(Confirmation::NotRequested) => Err("not confirmed".to_owned()),
+        Err(error) => Err(kind(&error)),
+    }
+}
+
+fn options() -> BasicPublishOptions {
+    BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    }
+}
+
+fn persistent() -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2)
+}
+
+impl Side for Clients<Bare> {
+    const GIVES_UP: Option<Duration> = Some(ANSWER);
+
+    async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
+        let line = self.connected(|_, _| None).await?;
+        // One after the other, and then all confirms, as the wrapped one does it under one call.
+        let published = async {
+            let mut confirms = Vec::new();
+            for body in bodies {
+                let (queue, options) = (self.queue.clone(), options());
+                let channel = &line.channel;
+                let published =
+                    channel.basic_publish("".into(), queue, options, body, persistent());
+                confirms.push(published.await);
+            }
+            let confirmed = confirms.into_iter().map(async |confirm| confirm?.await);
+            join_all(confirmed).await
+        };
+        Ok(self.outcomes(&line, bodies.len(), published).await)
+    }
+
+    async fn consume(&self, ledger: &Ledger) {
+        while ledger.again().await {
+            let connected = self.consumer().await;
+            let (_connection, _channel, mut consumer) = match connected {
+                Ok(connected) => connected,
+                Err(error) => {
+                    ledger.error(format!("connect {error}"));
+                    continue;
+                }
+            };
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    () = ledger.finished() => return,
+                    next = consumer.next() => next,
+                };
+                let delivery = match next {
+                    Some(Ok(delivery)) => delivery,
+                    other => {
+                        ledger.error(ended(other.and_then(Result::err)));
+                        break;
+                    }
+                };
+                ledger.handle(&[&delivery.data]).await;
+                if !settled(ledger, delivery.ack(BasicAckOptions::default())).await {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// How a consumer ends.
+fn ended(error: Option<Error>) -> String {
+    let how = error.map_or_else(|| "end".to_owned(), |error| kind(&error));
+    format!("receive {how}")
+}
+
+async fn settled(ledger: &Ledger, ack: impl Future<Output = lapin::Result<bool>>) -> bool {
+    match ledger.settle(kind, ack).await {
+        Some(true) => true,
+        // What lapin says of a channel that is closed.
+        Some(false) => {
+            ledger.error("settle on a closed channel".to_owned());
+            false
+        }
+        None => false,
+    }
+}
+
+impl Side for Clients<Wrapped> {
+    const GIVES_UP: Option<Duration> = Some(ANSWER);
+
+    async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
+        let wrap = |connection: &Connection, channel: &Channel| {
+            let known = ConnectionInfo::of(connection).uri(&self.url);
+            Some(amqp::Producer::wrap(&self.usage.0, known, channel.clone()))
+        };
+        let line = self.connected(wrap).await?;
+        let producer = line.producer.as_ref().expect("it is wrapped");
+        if let [body] = bodies {
+            let queue = self.queue.clone();
+            let published = producer.basic_publish("".into(), queue, options(), body, persistent());
+            let published = async { published.await?.await };
+            let published = async { vec![published.await] };
+            return Ok(self.outcomes(&line, 1, published).await);
+        }
+        let messages = bodies.iter().map(|body| {
+            let message = Publish::new("", self.queue.as_str(), body);
+            message.options(options()).properties(persistent())
+        });
+        let published = producer.publish_batch(messages);
+        Ok(self.outcomes(&line, bodies.len(), published).await)
+    }
+
+    async fn consume(&self, ledger: &Ledger) {
+        while ledger.again().await {
+            let (connection, _channel, consumer) = match self.consumer().await {
+                Ok(connected) => connected,
+                Err(error) => {
+                    ledger.error(format!("connect {error}"));
+                    continue;
+                }
+            };
+            let known = ConnectionInfo::of(&connection).uri(&self.url);
+            let consumer = amqp::Consumer::wrap(&self.usage.0, known, consumer);
+            if ledger.plan.together > 1 {
+                batches(ledger, consumer).await;
+            } else {
+                one_by_one(ledger, consumer).await;
+            }
+        }
+    }
+}
+
+async fn one_by_one(ledger: &Ledger, mut consumer: amqp::Consumer) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = ledger.finished() => return,
+            next = consumer.next() => next,
+        };
+        let delivery = match next {
+            Some(Ok(delivery)) => delivery,
+            other => return ledger.error(ended(other.and_then(Result::err))),
+        };
+        ledger.operation("process", 1);
+        let handle = async |delivery: &Received<Delivery>| ledger.handle(&[&delivery.data]).await;
+        delivery.process(handle).await;
+        if !settled(ledger, delivery.ack(BasicAckOptions::default())).await {
+            return;
+        }
+    }
+}
+
+async fn batches(ledger: &Ledger, consumer: amqp::Consumer) {
+    let mut batches = consumer.batches(ledger.plan.together, LINGER);
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = ledger.finished() => return,
+            next = batches.recv() => next,
+        };
+        if next.is_some() {
+            ledger.operation("receive", 1);
+        }
+        let batch = match next {
+            Some(Ok(batch)) => batch,
+            other => return ledger.error(ended(other.and_then(Result::err))),
+        };
+        ledger.operation("process", 1);
+        batch
+            .process(async |batch| {
+                let bodies: Vec<_> = batch.iter().map(|one| one.data.as_slice()).collect();
+                ledger.handle(&bodies).await;
+            })
+            .await;
+        for delivery in &batch {
+            if !settled(ledger, delivery.ack(BasicAckOptions::default())).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Both, each with a queue of its own.
+pub(crate) fn clients(url: &str, counted: &Counted) -> (Clients<Bare>, Clients<Wrapped>) {
+    let queue = |side: &str| ShortString::from(integration::unique(&format!("orders-{side}")));
+    let telemetry = counted.recorder.telemetry();
+    let bare = Clients::new(url.to_owned(), queue("bare"), Bare);
+    let wrapped = Clients::new(url.to_owned(), queue("wrapped"), Wrapped(telemetry));
+    (bare, wrapped)
+}
+
+impl<U> Clients<U> {
+    /// The queue.
+    pub(crate) fn queue(&self) -> ShortString {
+        self.queue.clone()
+    }
+}

@@ -1,0 +1,78 @@
+//! The book of what a side did.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::load::GIVEN_UP;
+
+/// What was done, and how it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) next: u64,
+    pub(crate) acknowledged: BTreeSet<u64>,
+    /// How often each was handled.
+    pub(crate) handled: BTreeMap<u64, u32>,
+    /// Messages that were not acknowledged, by the error.
+    pub(crate) refused: BTreeMap<String, u64>,
+    /// Other errors: of connecting, receiving and settling.
+    pub(crate) errors: BTreeMap<String, u64>,
+    /// Calls by the type of their operation, as many as there have to be spans.
+    pub(crate) operations: BTreeMap<&'static str, u64>,
+    /// Those that ended with an error.
+    pub(crate) failed: BTreeMap<&'static str, u64>,
+    /// Waits that were too long.
+    pub(crate) hangs: Vec<String>,
+    /// The first number that was sent after the disturbance.
+    pub(crate) after: Option<u64>,
+    /// Nothing more is sent.
+    pub(crate) stopped: bool,
+    /// Nothing more is received.
+    pub(crate) finished: bool,
+}
+
+impl Book {
+    /// How many messages were acknowledged.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// How many messages have a number.
+    pub(crate) fn sent(&self) -> u64 {
+        self.next
+    }
+
+    /// Those that were acknowledged and not handled.
+    pub(crate) fn lost(&self) -> usize {
+        let lost = |number: &&u64| !self.handled.contains_key(*number);
+        self.acknowledged.iter().filter(lost).count()
+    }
+
+    /// How many waits were given up.
+    pub(crate) fn given_up(&self) -> u64 {
+        let all = self.refused.iter().chain(&self.errors);
+        let given_up = all.filter(|(error, _)| error.ends_with(GIVEN_UP));
+        given_up.map(|(_, count)| count).sum()
+    }
+
+    /// The same of those that were sent after the disturbance.
+    pub(crate) fn missing_after(&self) -> bool {
+        let mut after = self.acknowledged.range(self.after.unwrap_or(u64::MAX)..);
+        after.any(|number| !self.handled.contains_key(number))
+    }
+
+    /// How often a message was handled once more.
+    pub(crate) fn again(&self) -> u64 {
+        let again = |times: &u32| u64::from(times - 1);
+        self.handled.values().map(again).sum()
+    }
+
+    pub(crate) fn goes_on(&self, messages: usize) -> bool {
+        let from = self.after.unwrap_or_default();
+        self.acknowledged.range(from..).count() >= messages
+            && self.handled.range(from..).count() >= messages
+    }
+}
+
+/// Counts something so many times.
+pub(crate) fn count<K: Ord>(of: &mut BTreeMap<K, u64>, what: K, times: u64) {
+    *of.entry(what).or_default() += times;
+}
