@@ -129,7 +129,7 @@ pub(super) async fn scenes() -> Vec<Scene> {
     scenes.push(fetched(jetstream).await);
     scenes.push(stored(jetstream).await);
     scenes.push(duplicate(jetstream).await);
-    scenes.extend(nats_more::scenes(core, jetstream).await);
+    scenes.extend(Box::pin(nats_more::scenes(core, jetstream)).await);
     scenes.extend(nats_failures::scenes(core, jetstream).await);
     scenes
 }
