@@ -1,6 +1,6 @@
 //! Kafka: partitions are assigned with offsets, so that no group is joined, and nothing is committed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use otel_messaging::kafka::internal::{diagnose, raw_headers};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{Consumer as _, ConsumerContext, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Timestamp};
 use rdkafka::{ClientContext, Message as _, Offset, TopicPartitionList};
 use tokio::task::block_in_place;
@@ -24,6 +24,9 @@ use crate::seen::{Place, Seen};
 /// How long a broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long nothing has to come before nothing is expected any more.
+const QUIET: Duration = Duration::from_secs(2);
+
 type Client = StreamConsumer<Complaints>;
 
 /// Topics that are there, with the number of their partitions.
@@ -37,8 +40,11 @@ impl Source {
     pub(super) fn open(patterns: &[String], wish: &Wish) -> Result<Self, Failure> {
         let client = connect(&wish.access)?;
         let metadata = block_in_place(|| client.fetch_metadata(None, PATIENCE));
-        let metadata =
-            metadata.map_err(|error| client.context().failure("cannot ask for topics", &error))?;
+        let metadata = metadata.map_err(|error| {
+            client
+                .context()
+                .failure("kafka: cannot ask for topics", &error)
+        })?;
         let mut topics = Vec::new();
         for pattern in patterns {
             let matches = WildMatch::new(pattern);
@@ -73,33 +79,25 @@ impl Source {
     }
 
     pub(super) async fn read(self, sink: Sink) -> Result<(), Failure> {
-        if self.wish.end == End::Never {
-            let mut all = Vec::new();
-            for (topic, partitions) in &self.topics {
-                for span in block_in_place(|| self.spans(topic, partitions))? {
-                    all.push((topic.as_str(), span));
-                }
-            }
-            return self.follow(&all, None, &sink).await;
-        }
-        // One after the other: the client does not say of which topic an end of a partition is.
+        let mut spans = Vec::new();
         for (topic, partitions) in &self.topics {
-            let spans = block_in_place(|| self.spans(topic, partitions))?;
-            let spans = spans.into_iter().filter(|span| span.from < span.to);
-            let spans: Vec<_> = spans.map(|span| (topic.as_str(), span)).collect();
-            let open: HashMap<i32, i64> = spans
-                .iter()
-                .map(|(_, span)| (span.partition, span.to))
-                .collect();
-            if !open.is_empty() && !sink.sender.is_closed() {
-                self.follow(&spans, Some(open), &sink).await?;
-            }
+            spans.extend(block_in_place(|| self.spans(topic, partitions))?);
         }
-        Ok(())
+        let open = match self.wish.end {
+            End::Never => None,
+            End::OfWhatIsThere => {
+                spans.retain(|span| span.from < span.to);
+                let open = spans
+                    .iter()
+                    .map(|span| ((span.topic, span.partition), span.to));
+                Some(open.collect())
+            }
+        };
+        self.follow(&spans, open, &sink).await
     }
 
     /// From where to where each partition is read.
-    fn spans(&self, topic: &str, partitions: &[i32]) -> Result<Vec<Span>, Failure> {
+    fn spans<'a>(&self, topic: &'a str, partitions: &[i32]) -> Result<Vec<Span<'a>>, Failure> {
         let failed = |error: KafkaError| {
             let what = format!("kafka:{topic}: cannot ask for offsets");
             self.client.context().failure(&what, &error)
@@ -139,6 +137,7 @@ impl Source {
                 }
             };
             spans.push(Span {
+                topic,
                 partition,
                 from,
                 to: high,
@@ -150,57 +149,79 @@ impl Source {
     /// Reads these, until all that is open is closed.
     async fn follow(
         &self,
-        spans: &[(&str, Span)],
-        mut open: Option<HashMap<i32, i64>>,
+        spans: &[Span<'_>],
+        mut open: Option<HashMap<(&str, i32), i64>>,
         sink: &Sink,
     ) -> Result<(), Failure> {
+        if open.as_ref().is_some_and(HashMap::is_empty) {
+            return Ok(());
+        }
         let failed =
             |error: KafkaError| self.client.context().failure("kafka: cannot read", &error);
         let mut assigned = TopicPartitionList::new();
-        for (topic, span) in spans {
+        let mut sharing: HashMap<i32, usize> = HashMap::new();
+        for span in spans {
             let offset = Offset::Offset(span.from);
-            assigned
-                .add_partition_offset(topic, span.partition, offset)
-                .map_err(failed)?;
+            let added = assigned.add_partition_offset(span.topic, span.partition, offset);
+            added.map_err(failed)?;
+            *sharing.entry(span.partition).or_default() += 1;
         }
         self.client.assign(&assigned).map_err(failed)?;
         let names: HashMap<&str, Arc<str>> = spans
             .iter()
-            .map(|(topic, _)| (*topic, name(topic)))
+            .map(|span| (span.topic, name(span.topic)))
             .collect();
+        let mut ended = HashSet::new();
         let mut closed = pin!(sink.closed());
         while open.as_ref().is_none_or(|open| !open.is_empty()) {
+            // The last offsets of a partition may be no messages. The client says when it is at an end, but not of which
+            // topic: where several have such a partition, it is over when nothing more comes.
+            let may_be_over = open
+                .as_ref()
+                .is_some_and(|open| open.keys().all(|(_, partition)| ended.contains(partition)));
+            let quiet = async {
+                match may_be_over {
+                    true => tokio::time::sleep(QUIET).await,
+                    false => std::future::pending().await,
+                }
+            };
             let next = tokio::select! {
+                biased;
                 () = &mut closed => break,
                 next = self.client.recv() => next,
+                () = quiet => break,
             };
             match next {
                 Ok(message) => {
                     let (partition, offset) = (message.partition(), message.offset());
-                    let to = open.as_ref().map(|open| open.get(&partition).copied());
-                    // Behind what was the end, or of a partition that is done.
-                    if let Some(to) = to
-                        && to.is_none_or(|to| offset >= to)
-                    {
+                    let Some((topic, destination)) = names.get_key_value(message.topic()) else {
+                        continue;
+                    };
+                    let key = (*topic, partition);
+                    let to = open.as_ref().map(|open| open.get(&key).copied());
+                    // Behind what was the end.
+                    if to.is_some_and(|to| to.is_none_or(|to| offset >= to)) {
                         if let Some(open) = &mut open {
-                            open.remove(&partition);
+                            open.remove(&key);
                         }
                         continue;
                     }
-                    let destination = names.get(message.topic()).cloned();
-                    let destination = destination.unwrap_or_else(|| name(message.topic()));
+                    let destination = Arc::clone(destination);
                     if !sink.give(seen(&message, destination, &sink.judge)).await {
                         break;
                     }
                     if let Some(open) = &mut open
                         && to == Some(Some(offset + 1))
                     {
-                        open.remove(&partition);
+                        open.remove(&key);
                     }
                 }
                 Err(KafkaError::PartitionEOF(partition)) => {
-                    if let Some(open) = &mut open {
-                        open.remove(&partition);
+                    ended.insert(partition);
+                    if let Some(open) = &mut open
+                        && sharing.get(&partition) == Some(&1)
+                    {
+                        open.retain(|(_, of_open), _| *of_open != partition);
                     }
                 }
                 Err(error) => return Err(failed(error)),
@@ -212,7 +233,8 @@ impl Source {
 
 /// What is read of a partition.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct Span<'a> {
+    topic: &'a str,
     partition: i32,
     from: i64,
     to: i64,
@@ -293,6 +315,7 @@ fn connect(access: &Access) -> Result<Client, Failure> {
         )
         .set("client.id", "otel-messaging")
         .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.wait.max.ms", "100")
         .set_log_level(RDKafkaLogLevel::Emerg);
     if let Some(brokers) = &access.brokers {
         config.set("bootstrap.servers", brokers);
@@ -319,21 +342,36 @@ fn connect(access: &Access) -> Result<Client, Failure> {
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("allow.auto.create.topics", "false");
-    let client = Client::from_config_and_context(&config, Complaints::default());
+    let complaints = Complaints {
+        brokers: config
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned(),
+        told: Mutex::default(),
+    };
+    let client = Client::from_config_and_context(&config, complaints);
     client.map_err(|error| Failure::because("kafka", error))
 }
 
 /// What the client has complained about last: its errors are codes, and say less.
-#[derive(Debug, Default)]
-struct Complaints(Mutex<Option<String>>);
+#[derive(Debug)]
+struct Complaints {
+    brokers: String,
+    told: Mutex<Option<String>>,
+}
 
 impl Complaints {
     fn failure(&self, what: &str, error: &KafkaError) -> Failure {
-        let told = self.0.lock().ok().and_then(|told| told.clone());
-        match told {
-            Some(told) => Failure::new(format!("{what}: {told}")),
-            None => Failure::because(what, error),
-        }
+        let told = self.told.lock().ok().and_then(|told| told.clone());
+        let told = told.map_or_else(String::new, |told| format!(" ({told})"));
+        let code = error.rdkafka_error_code();
+        Failure::new(match code {
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+                format!("{what}: no broker of {} answers{told}", self.brokers)
+            }
+            Some(code) => format!("{what}: {code}{told}"),
+            None => format!("{what}: {error}{told}"),
+        })
     }
 }
 
@@ -341,7 +379,7 @@ impl ClientContext for Complaints {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, _: KafkaError, reason: &str) {
-        if let Ok(mut told) = self.0.lock() {
+        if let Ok(mut told) = self.told.lock() {
             *told = Some(reason.to_owned());
         }
     }

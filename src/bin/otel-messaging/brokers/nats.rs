@@ -38,8 +38,10 @@ impl Source {
     }
 
     pub(super) fn destinations(&self) -> impl Iterator<Item = Arc<str>> {
-        // A pattern is none: each of its subjects is one.
-        let is_name = |one: &&Destination| !one.to_string().contains(['*', '>']);
+        // A pattern is none, nor a stream: each of their subjects is one.
+        let is_name = |one: &&Destination| {
+            !one.to_string().contains(['*', '>']) && !matches!(one, Destination::JetStream(_, None))
+        };
         let names = self.destinations.iter().filter(is_name);
         names.map(|one| one.to_string().into())
     }
