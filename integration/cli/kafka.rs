@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use integration::kafka::{admin, config, raw_headers, topic};
+use integration::kafka::{PATIENCE, admin, config, raw_headers, topic};
 use integration::unique;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -13,9 +13,8 @@ use serde_json::Value;
 
 use crate::command::{command, ended, expected, json, remarks, run, summary};
 use crate::faults::{WITH_CONTEXT, faults, traceparent};
-use integration::kafka::PATIENCE;
 
-fn producer() -> FutureProducer {
+pub(crate) fn producer() -> FutureProducer {
     config().create().expect("a producer")
 }
 
@@ -27,7 +26,7 @@ fn headers(headers: &[(&str, &[u8])]) -> Option<OwnedHeaders> {
     raw_headers(&raw)
 }
 
-async fn send(producer: &FutureProducer, topic: &str, of: &[(&str, &[u8])]) {
+pub(crate) async fn send(producer: &FutureProducer, topic: &str, of: &[(&str, &[u8])]) {
     send_at(producer, topic, of, None).await;
 }
 
@@ -42,7 +41,7 @@ async fn send_at(producer: &FutureProducer, topic: &str, of: &[(&str, &[u8])], t
         .expect("it is sent");
 }
 
-fn scanned_name(topic: &str) -> String {
+pub(crate) fn scanned_name(topic: &str) -> String {
     format!("kafka:{topic}")
 }
 
@@ -138,102 +137,6 @@ async fn faults_of_headers_are_found_and_named() {
         !text.contains("acme") && !text.contains("two books"),
         "{text}"
     );
-}
-
-#[tokio::test]
-async fn a_trace_that_breaks_between_topics_is_seen() {
-    let (orders, payments, invoices) = (
-        topic("orders").await,
-        topic("payments").await,
-        topic("invoices").await,
-    );
-    let producer = producer();
-    let [own, other] = [11, 12].map(traceparent);
-    let unsampled = format!("{}00", &traceparent(13)[..53]);
-    let lost = format!("00-{}-00000000000000aa-01", &traceparent(13)[3..35]);
-    let order: [(&str, &[u8]); 3] = [
-        ("traceparent", own.as_bytes()),
-        ("message-id", b"order-7"),
-        ("ce_source", b"shop"),
-    ];
-    send(&producer, &orders, &order).await;
-    send(&producer, &orders, &[("traceparent", unsampled.as_bytes())]).await;
-    // The headers as they were; and what begins again.
-    send(&producer, &payments, &[("traceparent", own.as_bytes())]).await;
-    send(&producer, &payments, &[("traceparent", lost.as_bytes())]).await;
-    let restarted: [(&str, &[u8]); 2] = [
-        ("traceparent", other.as_bytes()),
-        ("message-id", b"order-7"),
-    ];
-    send(&producer, &invoices, &restarted).await;
-
-    let names = [&orders, &payments, &invoices].map(|topic| scanned_name(topic));
-    let names = names.each_ref().map(String::as_str);
-    let [of_orders, of_payments, of_invoices] = names;
-    let scanned = json(&["scan", "--json", of_orders, of_payments, of_invoices]).await;
-
-    assert_eq!(remarks(&scanned, of_orders), []);
-    let both = expected(&[("stale", 1), ("sampled_changed", 1)]);
-    assert_eq!(remarks(&scanned, of_payments), both);
-    assert_eq!(
-        remarks(&scanned, of_invoices),
-        expected(&[("restarted", 1)])
-    );
-    assert_eq!(
-        summary(&scanned, of_orders)["writers"],
-        serde_json::json!({"shop": 1})
-    );
-
-    let place = format!("{orders}/0/0");
-    let drawn = [
-        "trace",
-        &place,
-        "--format",
-        "json",
-        of_orders,
-        of_payments,
-        of_invoices,
-    ];
-    let drawn = json(&drawn).await;
-    assert_eq!(drawn["trace_id"], own[3..35]);
-    let hops = drawn["hops"].as_array().expect("hops");
-    let hops: Vec<_> = hops
-        .iter()
-        .map(|hop| {
-            (
-                hop["destination"].as_str().expect("a name"),
-                hop["breaks"] == true,
-            )
-        })
-        .collect();
-    assert_eq!(
-        hops,
-        [
-            (of_orders, false),
-            (of_payments, false),
-            (of_invoices, true)
-        ]
-    );
-
-    for (format, begin) in [
-        ("text", "trace "),
-        ("mermaid", "sequenceDiagram"),
-        ("dot", "digraph"),
-    ] {
-        let drawn = [
-            "trace",
-            &own[3..35],
-            "--format",
-            format,
-            of_orders,
-            of_payments,
-            of_invoices,
-        ];
-        let (code, drawn, _) = ended(&drawn).await;
-        assert_eq!(code, Some(0));
-        assert!(drawn.starts_with(begin), "{drawn}");
-        assert!(drawn.contains(of_invoices), "{drawn}");
-    }
 }
 
 /// Groups of the cluster, and what this one has committed.

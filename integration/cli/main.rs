@@ -12,3 +12,4 @@ mod failures;
 mod faults;
 mod kafka;
 mod nats;
+mod traces;

@@ -22,7 +22,8 @@ const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it is not (--fail-under, 
 
 const AFTER: &str = "Destinations:
   kafka:TOPIC                      topics, as a name or a pattern with * and ?
-  rabbitmq:EXCHANGE[/ROUTING-KEY]  what is published from now on, by an exclusive queue that is bound meanwhile
+  rabbitmq:EXCHANGE[/ROUTING-KEY]  what is published from now on, by an exclusive queue that is bound meanwhile; an
+                                   auto-delete exchange that has no other binding would be deleted at the end
   rabbitmq-stream:NAME             what a stream of RabbitMQ holds
   rabbitmq-queue:NAME              an existing queue, with --peek
   nats:SUBJECT                     what is published from now on, wildcards as in NATS
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Tap(Tap),
     /// Shows the messages of one trace over all given destinations, in order, and where it breaks.
     Trace(Trace),
+    /// Draws who sends to whom, as far as headers tell, and where context is lost.
+    Graph(Graph),
 }
 
 #[derive(Args, Debug)]
@@ -105,11 +108,20 @@ pub(crate) struct Trace {
     pub(crate) format: Drawing,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Graph {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// How it is drawn.
+    #[arg(long, value_enum, default_value_t = Drawing::Text)]
+    pub(crate) format: Drawing,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Drawing {
     /// Lines for the terminal.
     Text,
-    /// A sequence diagram of Mermaid.
+    /// A diagram of Mermaid.
     Mermaid,
     /// A graph of Graphviz.
     Dot,

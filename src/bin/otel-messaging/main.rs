@@ -10,6 +10,7 @@ mod compared;
 mod destination;
 mod facts;
 mod failure;
+mod graph;
 mod output;
 mod quantiles;
 mod scan;
@@ -60,6 +61,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
             Command::Scan(scan) => scan::run(&scan).await,
             Command::Tap(tap) => tap::run(&tap).await,
             Command::Trace(trace) => trace::run(&trace).await,
+            Command::Graph(graph) => graph::run(&graph).await,
         }
     });
     // A client that does not answer keeps nobody waiting.

@@ -55,6 +55,11 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// The same, for a name in a drawing.
+pub(crate) fn safe(name: &str) -> String {
+    plain(name).replace(['"', ';', '\\', '#'], "'")
+}
+
 /// A number of bytes as people read it.
 pub(crate) fn bytes(count: usize) -> String {
     match count {

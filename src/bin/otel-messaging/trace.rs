@@ -10,7 +10,7 @@ use crate::arguments::{Drawing, Trace};
 use crate::brokers::{End, Reader, kafka};
 use crate::compared::{Clash, Compared};
 use crate::failure::Failure;
-use crate::output::{self, Colour, coloured, duration, plain, time};
+use crate::output::{self, Colour, coloured, duration, plain, safe, time};
 use crate::scan::colour;
 use crate::seen::Seen;
 use crate::summary::{Limits, Remark, remarks};
@@ -207,10 +207,6 @@ fn label(hop: &Hop) -> String {
         parts.push("the trace breaks".to_owned());
     }
     parts.join(", ").replace(['"', ';', '\\'], "'")
-}
-
-fn safe(name: &str) -> String {
-    plain(name).replace(['"', ';', '\\', '#'], "'")
 }
 
 fn mermaid(hops: &[Hop]) -> String {
