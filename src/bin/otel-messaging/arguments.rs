@@ -1,4 +1,8 @@
 //! The command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "help is shown as it stands, without Markdown"
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;

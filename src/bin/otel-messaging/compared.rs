@@ -1,7 +1,7 @@
 //! What no message says alone: whether its context is that of another one.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use opentelemetry::trace::{SpanId, TraceId};
 use crate::seen::{Place, Seen};
 
 /// What two messages have together that they should not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Clash {
     /// It carries the context of a message in another destination.
     Stale,
@@ -35,6 +35,8 @@ pub(crate) struct Compared {
     spans: HashMap<(TraceId, SpanId), Spot>,
     sampled: HashMap<TraceId, (bool, Spot)>,
     traces: HashMap<String, (TraceId, Spot)>,
+    /// What was found already: a message may clash with several.
+    blamed: HashSet<(Clash, Arc<str>, Place)>,
     is_full: bool,
 }
 
@@ -82,6 +84,12 @@ impl Compared {
                 found.push((Clash::Restarted, later(&own, first)));
             }
         }
+        found.retain(|(clash, spot)| {
+            self.blamed.len() >= MOST
+                || self
+                    .blamed
+                    .insert((*clash, Arc::clone(&spot.destination), spot.place))
+        });
         found
     }
 

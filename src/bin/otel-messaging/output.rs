@@ -73,7 +73,8 @@ pub(crate) fn bytes(count: usize) -> String {
 pub(crate) fn duration(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     match milliseconds {
-        0..=9_999 => format!("{milliseconds} ms"),
+        0..=999 => format!("{milliseconds} ms"),
+        1_000..=9_999 => format!("{:.1} s", duration.as_secs_f64()),
         10_000..=599_999 => format!("{} s", milliseconds / 1_000),
         600_000..=35_999_999 => format!("{} min", milliseconds / 60_000),
         36_000_000..=863_999_999 => format!("{} h", milliseconds / 3_600_000),

@@ -25,7 +25,7 @@ pub(crate) struct Seen {
 }
 
 /// Which message of its destination it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Offset {
         partition: i32,

@@ -231,7 +231,10 @@ impl Diagnosis {
                 self.add(Fault::OtherCase, field.name());
             }
             if value.trim_ascii().is_empty() {
-                self.add(Fault::Empty, field.name());
+                // An empty list says nothing, and takes nothing away.
+                if field == Field::Traceparent {
+                    self.add(Fault::Empty, TRACEPARENT);
+                }
             } else if str::from_utf8(value).is_err() {
                 self.add(Fault::NotUtf8, field.name());
             }

@@ -69,8 +69,9 @@ impl Source {
             .iter()
             .map(|one| self.read_one(one, &sink));
         try_join_all(all).await?;
-        let closed = self.connection.close(200, "read".into()).await;
-        closed.map_err(|error| Failure::because("rabbitmq: cannot close", error))
+        // What was to be read was read, however the broker takes that it is over.
+        let _ = self.connection.close(200, "read".into()).await;
+        Ok(())
     }
 
     async fn read_one(&self, destination: &Destination, sink: &Sink) -> Result<(), Failure> {
@@ -198,7 +199,8 @@ impl Reading<'_> {
                 break;
             }
         }
-        self.channel.close(200, "read".into()).await
+        let _ = self.channel.close(200, "read".into()).await;
+        Ok(())
     }
 
     async fn queue(mut self, queue: &str, wish: &Wish) -> lapin::Result<()> {
@@ -235,7 +237,8 @@ impl Reading<'_> {
             };
             self.channel.basic_nack(last, back).await?;
         }
-        self.channel.close(200, "read".into()).await
+        let _ = self.channel.close(200, "read".into()).await;
+        Ok(())
     }
 
     fn seen(&mut self, delivery: &Delivery) -> Seen {
@@ -313,7 +316,9 @@ fn died(facts: &mut Facts, deaths: &[AMQPValue]) {
         let times = part("count").and_then(|text| str::from_utf8(&text).ok()?.parse().ok());
         count += times.unwrap_or(1);
     }
-    facts.attempts = facts.attempts.or((count > 0).then_some(count));
+    if count > 0 {
+        facts.attempts.get_or_insert(count);
+    }
 }
 
 fn text(value: &AMQPValue) -> Option<Vec<u8>> {
