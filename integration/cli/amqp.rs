@@ -1,5 +1,8 @@
 //! Exchanges, streams and queues.
 
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use integration::amqp::{channel, publish, queue, queue_with};
 use integration::unique;
 use lapin::options::{
@@ -79,7 +82,7 @@ async fn faults_in_what_is_published_are_found_by_a_queue_of_its_own() {
     let exchange = exchange(&channel).await;
     let name = format!("rabbitmq:{exchange}");
     let (messages, mut said) = faults();
-    let count = (messages.len() + 4).to_string();
+    let count = (messages.len() + 6).to_string();
     let mut tap = command(&["tap", "--json", "--max", &count, &name])
         .spawn()
         .expect("it starts");
@@ -117,6 +120,22 @@ async fn faults_in_what_is_published_are_found_by_a_queue_of_its_own() {
         )
         .await
     );
+    // Of two spellings the exact one counts, and the other is a second context.
+    let other = traceparent(9);
+    let both = [
+        ("Traceparent", other.as_bytes()),
+        ("traceparent", good.as_bytes()),
+    ];
+    assert!(reaches(&channel, &exchange, texts(&both)).await);
+    let broken = [
+        ("traceparent", good.as_bytes()),
+        ("baggage", b"tenant=\xff".as_slice()),
+    ];
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a time after 1970");
+    let ahead = texts(&broken).with_timestamp(now.as_secs() + 3_600);
+    assert!(reaches(&channel, &exchange, ahead).await);
     let mut death = FieldTable::default();
     death.insert("queue".into(), long(b"orders"));
     death.insert("reason".into(), long(b"rejected"));
@@ -129,7 +148,7 @@ async fn faults_in_what_is_published_are_found_by_a_queue_of_its_own() {
     assert!(reaches(&channel, &exchange, properties(dead)).await);
 
     let mut lines = BufReader::new(tap.stdout.take().expect("its output")).lines();
-    let mut found: std::collections::BTreeMap<String, u64> = Default::default();
+    let mut found: BTreeMap<String, u64> = Default::default();
     let mut with_context = 0;
     while let Some(line) = lines.next_line().await.expect("a line") {
         let line: Value = serde_json::from_str(&line).expect("JSON");
@@ -141,20 +160,21 @@ async fn faults_in_what_is_published_are_found_by_a_queue_of_its_own() {
         }
     }
     assert!(tap.wait().await.expect("an end").success());
-    for (name, count) in &mut said {
-        if *name == "missing traceparent" {
-            *count += 1;
-        }
-    }
     said.extend([
         ("byte_array traceparent", 1),
+        ("clock_skew", 1),
+        ("conflicting traceparent", 1),
+        ("malformed baggage", 1),
+        ("not_utf8 baggage", 1),
+        ("other_case traceparent", 1),
         ("not_text traceparent", 1),
         ("dead_letter", 1),
+        ("missing traceparent", 1),
         ("retried", 1),
     ]);
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected(&said));
-    // And the first one, the bytes and the dead letter.
-    assert_eq!(with_context, WITH_CONTEXT + 3);
+    // And the first one, the bytes, the two spellings, the broken baggage and the dead letter.
+    assert_eq!(with_context, WITH_CONTEXT + 5);
     // Its queue went with it.
     while reaches(&channel, &exchange, texts(&[])).await {}
     let deleted =

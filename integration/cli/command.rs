@@ -1,5 +1,6 @@
 //! The command as a program.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::OnceLock;
@@ -93,12 +94,11 @@ pub(crate) fn summary<'a>(scanned: &'a Value, destination: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {destination} in {scanned:#}"))
 }
 
-/// The remarks that are expected, sorted.
+/// The remarks that are expected, sorted; those of one name are added up.
 pub(crate) fn expected(remarks: &[(&str, u64)]) -> Vec<(String, u64)> {
-    let mut expected: Vec<_> = remarks
-        .iter()
-        .map(|(name, count)| ((*name).to_owned(), *count))
-        .collect();
-    expected.sort();
-    expected
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for (name, count) in remarks {
+        *expected.entry((*name).to_owned()).or_default() += count;
+    }
+    expected.into_iter().collect()
 }

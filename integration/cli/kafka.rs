@@ -109,15 +109,12 @@ async fn faults_of_headers_are_found_and_named() {
     let arguments = ["scan", "--json", "--max-bytes", "4000", &name];
     let scanned = json(&arguments).await;
 
-    for (name, count) in &mut said {
-        if *name == "missing traceparent" || *name == "of_another_trace tracestate" {
-            *count += 1;
-        }
-    }
     said.extend([
         ("conflicting traceparent", 1),
         ("duplicated traceparent", 1),
-        ("malformed baggage", 2),
+        ("malformed baggage", 1),
+        ("missing traceparent", 1),
+        ("of_another_trace tracestate", 1),
         ("not_utf8 baggage", 1),
         ("not_text traceparent", 1),
         ("clock_skew", 1),
@@ -125,8 +122,6 @@ async fn faults_of_headers_are_found_and_named() {
         ("dead_letter", 1),
         ("retried", 1),
     ]);
-    let position = said.iter().position(|one| *one == ("malformed baggage", 1));
-    said.remove(position.expect("one of two"));
     assert_eq!(remarks(&scanned, &name), expected(&said));
     let summary = summary(&scanned, &name);
     assert_eq!(summary["messages"], messages.len() + 7);

@@ -76,6 +76,55 @@ async fn faults_in_a_stream_are_found_and_no_consumer_is_left() {
     assert_eq!(state(&mut orders).await, before);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_that_breaks_between_subjects_is_seen() {
+    let client = client().await;
+    let context = jetstream::new(client);
+    let orders = stream(&context, "orders").await;
+    let stream_name = orders.cached_info().config.name.clone();
+    let [new, paid] = ["new", "paid"].map(|part| format!("{stream_name}.{part}"));
+    let [own, other] = [21, 22].map(traceparent);
+    let unsampled = format!("{}00", &traceparent(23)[..53]);
+    let lost = format!("00-{}-00000000000000aa-01", &traceparent(23)[3..35]);
+    let large = "x".repeat(5_000);
+    let sent = [
+        (&new, header_map(&[("traceparent", &own), ("ce-id", "7")])),
+        (&new, header_map(&[("traceparent", &unsampled)])),
+        (&paid, header_map(&[("traceparent", &own)])),
+        (
+            &paid,
+            header_map(&[("traceparent", &lost), ("note", &large)]),
+        ),
+        (
+            &paid,
+            header_map(&[("traceparent", &other), ("ce-id", "7")]),
+        ),
+    ];
+    for (subject, headers) in sent {
+        let sent = context.publish_with_headers(subject.clone(), headers, "two books".into());
+        sent.await
+            .expect("a publish")
+            .await
+            .expect("an acknowledgement");
+    }
+
+    let stream = format!("jetstream:{stream_name}");
+    let scanned = json(&["scan", "--json", "--max-bytes", "4000", &stream]).await;
+    let [of_new, of_paid] = [&new, &paid].map(|subject| format!("{stream}/{subject}"));
+    assert_eq!(remarks(&scanned, &of_new), []);
+    let said = [
+        ("oversized", 1),
+        ("restarted", 1),
+        ("sampled_changed", 1),
+        ("stale", 1),
+    ];
+    assert_eq!(remarks(&scanned, &of_paid), expected(&said));
+    let drawn = json(&["trace", &own[3..35], "--format", "json", &stream]).await;
+    let breaks = drawn["hops"].as_array().expect("hops").iter();
+    let breaks: Vec<_> = breaks.map(|hop| hop["breaks"] == true).collect();
+    assert_eq!(breaks, [false, false, true]);
+}
+
 /// Messages of a stream; its consumers, what they have delivered, and what they wait to be acknowledged.
 async fn state(stream: &mut jetstream::stream::Stream) -> (u64, Vec<(String, u64, usize)>) {
     let messages = stream.info().await.expect("an answer").state.messages;
