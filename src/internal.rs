@@ -1,8 +1,8 @@
 //! Parts of what is done for a message, each as a function: the benchmarks in `benches/` measure them
-//! alone.
+//! alone, and the command in `src/bin/` tells what they find.
 //!
 //! Nothing here is for users. The feature `__internal` brings it, here and in the module `internal` of
-//! each client, and any release may change it. What can be measured through the public API is not here.
+//! each client, and any release may change it. What can be done through the public API is not here.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -91,7 +91,8 @@ pub(crate) fn remarks(scanned: &Value, destination: &str) -> Vec<(String, u64)> 
 pub(crate) fn summary<'a>(scanned: &'a Value, destination: &str) -> &'a Value {
     let all = scanned["destinations"].as_array().expect("destinations");
     let found = all.iter().find(|one| one["destination"] == destination);
-    found.unwrap_or_else(|| panic!("no {destination} in {scanned:#}"))
+    assert!(found.is_some(), "no {destination} in {scanned:#}");
+    found.expect("a destination")
 }
 
 /// The remarks that are expected, sorted; those of one name are added up.
