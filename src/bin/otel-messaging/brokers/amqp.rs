@@ -1,6 +1,7 @@
 //! RabbitMQ. What is published is read by a queue of our own, which nobody else has and which goes with the connection;
 //! a stream as a stream, from which nothing is ever taken; an existing queue by messages that are got and put back.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use lapin::options::{
     QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
 use otel_messaging::amqp::internal::diagnose;
 
 use super::{End, Judge, Sink, Start, Wish};
@@ -124,8 +125,10 @@ impl Reading<'_> {
             FieldTable::default(),
         );
         bound.await?;
-        self.consume(queue.as_str(), FieldTable::default(), None, false)
-            .await
+        self.channel
+            .basic_qos(UNDER_WAY, BasicQosOptions::default())
+            .await?;
+        self.consume(queue.as_str(), None, None).await
     }
 
     async fn stream(mut self, stream: &str, wish: &Wish) -> lapin::Result<()> {
@@ -148,50 +151,89 @@ impl Reading<'_> {
                 AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
             }
         };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-stream-offset".into(), offset);
-        let is_over_when_quiet = wish.end == End::OfWhatIsThere;
-        if is_over_when_quiet && count == 0 {
-            return Ok(());
-        }
-        let most = is_over_when_quiet.then_some(count);
-        self.consume(stream, arguments, most, is_over_when_quiet)
-            .await
-    }
-
-    async fn consume(
-        &mut self,
-        queue: &str,
-        arguments: FieldTable,
-        most: Option<u64>,
-        is_over_when_quiet: bool,
-    ) -> lapin::Result<()> {
         self.channel
             .basic_qos(UNDER_WAY, BasicQosOptions::default())
             .await?;
+        // The number of messages that a broker tells of a stream is one of some seconds ago. The first message that
+        // comes from now on tells where the end was.
+        let end = match wish.end {
+            End::OfWhatIsThere => {
+                let next = AMQPValue::LongString("next".into());
+                Some(
+                    self.consumer(stream, "otel-messaging-end", Some(next))
+                        .await?,
+                )
+            }
+            End::Never => None,
+        };
+        self.consume(stream, Some(offset), end).await
+    }
+
+    async fn consumer(
+        &self,
+        queue: &str,
+        tag: &str,
+        offset: Option<AMQPValue>,
+    ) -> lapin::Result<Consumer> {
+        let mut arguments = FieldTable::default();
+        if let Some(offset) = offset {
+            arguments.insert("x-stream-offset".into(), offset);
+        }
         let options = BasicConsumeOptions::default();
-        let tag = "otel-messaging".into();
-        let consumer = self
-            .channel
-            .basic_consume(queue.into(), tag, options, arguments);
-        let mut consumer = consumer.await?;
+        self.channel
+            .basic_consume(queue.into(), tag.into(), options, arguments)
+            .await
+    }
+
+    /// Reads until it is over: of what is stored at the end, which `end` tells, or when nothing more comes.
+    async fn consume(
+        &mut self,
+        queue: &str,
+        offset: Option<AMQPValue>,
+        mut end: Option<Consumer>,
+    ) -> lapin::Result<()> {
+        let has_end = end.is_some();
+        let mut end_offset = None;
+        let mut consumer = self.consumer(queue, "otel-messaging", offset).await?;
         let sink = self.sink;
-        let mut over = pin!(sink.over());
-        while most.is_none_or(|most| self.count < most) {
+        let mut over = pin!(async {
+            match has_end {
+                true => sink.closed().await,
+                false => sink.over().await,
+            }
+        });
+        loop {
             let quiet = async {
-                match is_over_when_quiet {
+                match has_end {
                     true => tokio::time::sleep(QUIET).await,
-                    false => std::future::pending().await,
+                    false => pending().await,
+                }
+            };
+            let behind_end = async {
+                match &mut end {
+                    Some(end) => end.next().await,
+                    None => pending().await,
                 }
             };
             let delivery = tokio::select! {
                 () = &mut over => break,
                 () = quiet => break,
+                next = behind_end => {
+                    if let Some(Ok(delivery)) = next {
+                        end_offset = stream_offset(&delivery.properties);
+                    }
+                    end = None;
+                    continue;
+                }
                 next = consumer.next() => match next {
                     Some(delivery) => delivery?,
                     None => break,
                 },
             };
+            let offset = stream_offset(&delivery.properties);
+            if end_offset.is_some() && offset >= end_offset {
+                break;
+            }
             let seen = self.seen(&delivery);
             // For a stream, and for a queue of our own: it makes room for more.
             delivery.acker.ack(BasicAckOptions::default()).await?;
@@ -246,13 +288,9 @@ impl Reading<'_> {
         let properties = &delivery.properties;
         let judge: &Judge = &self.sink.judge;
         let diagnosis = diagnose(&judge.telemetry, properties, &judge.formats());
-        let offset = properties.headers().as_ref();
-        let offset = offset.and_then(|headers| headers.inner().get("x-stream-offset"));
-        let place = match offset {
-            Some(AMQPValue::LongLongInt(offset)) => {
-                Place::Sequence(u64::try_from(*offset).unwrap_or_default())
-            }
-            _ => Place::Number(self.count),
+        let place = match stream_offset(properties) {
+            Some(offset) => Place::Sequence(offset),
+            None => Place::Number(self.count),
         };
         let time = properties.timestamp().map(Duration::from_secs);
         Seen {
@@ -272,6 +310,15 @@ fn name(destination: &Destination) -> Arc<str> {
     match destination {
         Destination::Exchange(exchange, _) => format!("rabbitmq:{exchange}").into(),
         other => other.to_string().into(),
+    }
+}
+
+/// Where in a stream it is.
+fn stream_offset(properties: &BasicProperties) -> Option<u64> {
+    let headers = properties.headers().as_ref()?;
+    match headers.inner().get("x-stream-offset")? {
+        AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),
+        _ => None,
     }
 }
 
