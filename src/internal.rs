@@ -1,19 +1,22 @@
 //! Parts of what is done for a message, each as a function: the benchmarks in `benches/` measure them
-//! alone.
+//! alone, and the command in `src/bin/` tells what they find.
 //!
 //! Nothing here is for users. The feature `__internal` brings it, here and in the module `internal` of
-//! each client, and any release may change it. What can be measured through the public API is not here.
+//! each client, and any release may change it. What can be done through the public API is not here.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Link, SpanContext, TraceState};
 
 use crate::engine::client::Client;
 use crate::engine::destination::{Destination, Name};
 use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
+use crate::engine::propagation::Headers;
+pub use crate::engine::propagation::{Diagnosis, Fault, Finding};
 use crate::engine::span::StartedOperation;
 use crate::semconv::operation_type::OperationType;
 use crate::telemetry::Telemetry;
@@ -41,6 +44,32 @@ pub fn parse_traceparent(value: &[u8]) -> Option<SpanContext> {
         true,
         TraceState::NONE,
     ))
+}
+
+/// What headers say that are of no client: names and values, in their order.
+#[must_use]
+pub fn diagnose(
+    telemetry: &Telemetry,
+    headers: &[(Vec<u8>, Option<Vec<u8>>)],
+    formats: &[(&'static str, &dyn TextMapPropagator)],
+) -> Diagnosis {
+    let mut diagnosis = Diagnosis::of(telemetry, Some(&Listed(headers)), formats);
+    for (name, _) in headers.iter().filter(|(_, value)| value.is_none()) {
+        diagnosis.add_about(Fault::NotText, name);
+    }
+    diagnosis
+}
+
+struct Listed<'a>(&'a [(Vec<u8>, Option<Vec<u8>>)]);
+
+impl Headers for Listed<'_> {
+    fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        for (name, value) in self.0 {
+            if let Some(value) = value {
+                visit(name, value);
+            }
+        }
+    }
 }
 
 /// A wrapped client, which sends to one destination and receives from it.

@@ -189,5 +189,5 @@ fn is_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
 }
 
-const MAX_MEMBERS: usize = 64;
-const MAX_BYTES: usize = 8192;
+pub(crate) const MAX_MEMBERS: usize = 64;
+pub(crate) const MAX_BYTES: usize = 8192;

@@ -43,8 +43,12 @@ mod tracestate;
 mod tests;
 
 pub(crate) use baggage::percent_decode;
+#[cfg(feature = "__internal")]
+pub(crate) use baggage::{MAX_BYTES as MAX_BAGGAGE_BYTES, MAX_MEMBERS as MAX_BAGGAGE_MEMBERS};
 pub use propagator::Propagator;
 pub(crate) use propagator::{Incoming, Outgoing, Read, span_onto};
+#[cfg(feature = "__internal")]
+pub(crate) use tracestate::MAX_MEMBERS as MAX_TRACESTATE_MEMBERS;
 
 pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const TRACESTATE: &str = "tracestate";

@@ -105,4 +105,4 @@ fn is_value(value: &str) -> bool {
             .all(|byte| matches!(byte, b' '..=b'~') && byte != b',' && byte != b'=')
 }
 
-const MAX_MEMBERS: usize = 32;
+pub(crate) const MAX_MEMBERS: usize = 32;

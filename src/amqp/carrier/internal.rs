@@ -1,11 +1,12 @@
 //! What wrapped clients do with the headers of a message, as functions: see `src/internal.rs`.
 
 use lapin::BasicProperties;
-use lapin::types::{FieldTable, FrameSize};
+use lapin::types::{AMQPValue, FieldTable, FrameSize};
 use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
 
-use super::MessageHeaders;
-use crate::engine::propagation::CarriedHeaders;
+use super::{MessageHeaders, text};
+use crate::engine::propagation::{CarriedHeaders, Diagnosis, Fault};
 use crate::telemetry::Telemetry;
 
 /// The headers that take the place of those that the properties have, if any do.
@@ -29,6 +30,26 @@ pub fn extract(telemetry: &Telemetry, properties: &BasicProperties) -> Context {
     let headers = properties.headers().as_ref();
     let extracted = telemetry.extract(&Context::new(), headers, |_| true);
     extracted.context
+}
+
+/// What a received message says, and what is remarkable about its headers.
+#[must_use]
+pub fn diagnose(
+    telemetry: &Telemetry,
+    properties: &BasicProperties,
+    formats: &[(&'static str, &dyn TextMapPropagator)],
+) -> Diagnosis {
+    let headers = properties.headers().as_ref();
+    let mut diagnosis = Diagnosis::of(telemetry, headers, formats);
+    for (name, value) in headers.into_iter().flatten() {
+        let fault = match value {
+            AMQPValue::ByteArray(_) => Fault::ByteArray,
+            _ if text(value).is_none() => Fault::NotText,
+            _ => continue,
+        };
+        diagnosis.add_about(fault, name.as_str().as_bytes());
+    }
+    diagnosis
 }
 
 /// What becomes of headers that are sent on.

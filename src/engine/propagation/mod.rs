@@ -3,6 +3,8 @@
 //! The rules for names, duplicates and size are the same for every broker and stand here; a broker's
 //! carrier only says how its headers are walked, removed and appended.
 
+#[cfg(feature = "__internal")]
+mod examined;
 mod fallback;
 mod problem;
 mod received;
@@ -15,6 +17,8 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _};
 
+#[cfg(feature = "__internal")]
+pub use self::examined::{Diagnosis, Fault, Finding};
 pub(crate) use self::problem::Problem;
 use self::received::{ContextHeaders, HeaderExtractor};
 pub(super) use self::written::InjectedFields;

@@ -3,11 +3,12 @@
 use std::ffi::CStr;
 
 use opentelemetry::Context;
+use opentelemetry::propagation::TextMapPropagator;
 use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
 
 use super::super::native::{self, RawHeader};
 use super::RecordHeaders;
-use crate::engine::propagation::CarriedHeaders;
+use crate::engine::propagation::{CarriedHeaders, Diagnosis, Fault};
 use crate::telemetry::Telemetry;
 
 /// What a record that has these headers is sent with.
@@ -41,6 +42,26 @@ pub fn forward(
     write(telemetry, context, &mut headers);
     let (sent, given) = headers.into_parts();
     given.restored(sent)
+}
+
+/// What a received record says, and what is remarkable about its headers.
+#[must_use]
+pub fn diagnose(
+    telemetry: &Telemetry,
+    headers: Option<&BorrowedHeaders>,
+    formats: &[(&'static str, &dyn TextMapPropagator)],
+) -> Diagnosis {
+    let mut diagnosis = Diagnosis::of(telemetry, headers, formats);
+    let all = headers.into_iter().flat_map(native::headers);
+    for null in all.filter(|header| header.value.is_none()) {
+        diagnosis.add_about(Fault::NotText, null.name.to_bytes());
+    }
+    diagnosis
+}
+
+/// The headers of a record, whatever bytes they hold.
+pub fn raw_headers(headers: &BorrowedHeaders) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    native::headers(headers).map(|header| (header.name.to_bytes(), header.value))
 }
 
 /// A list of headers of any bytes.

@@ -120,14 +120,14 @@ impl<'a> ContextHeaders<'a> {
 
 /// A header of W3C.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Field {
+pub(super) enum Field {
     Traceparent,
     Tracestate,
     Baggage,
 }
 
 impl Field {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Traceparent => TRACEPARENT,
             Self::Tracestate => TRACESTATE,
@@ -136,7 +136,7 @@ impl Field {
     }
 
     /// The one of this name, in whatever case, and whether that is the exact one.
-    fn named(name: &[u8]) -> Option<(Self, bool)> {
+    pub(super) fn named(name: &[u8]) -> Option<(Self, bool)> {
         // For each header of anybody's: nearly all are told by their begin and length, and need no call.
         const TRACEPARENT_LEN: usize = TRACEPARENT.len();
         const TRACESTATE_LEN: usize = TRACESTATE.len();

@@ -1,0 +1,238 @@
+//! The command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "help is shown as it stands, without Markdown"
+)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::destination::Destination;
+
+/// Where does the trace break? Told from the messages on live topics, queues, streams and subjects.
+///
+/// It reads and changes nothing: no consumer group is joined, nothing is committed, nothing is taken from a queue.
+#[derive(Debug, Parser)]
+#[command(name = "otel-messaging", version, after_help = EXIT_CODES, after_long_help = AFTER)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it is not (--fail-under, check); 2 wrong arguments, \
+                          or something cannot be read";
+
+const AFTER: &str = "Destinations:
+  kafka:TOPIC                      topics, as a name or a pattern with * and ?
+  rabbitmq:EXCHANGE[/ROUTING-KEY]  what is published from now on, by an exclusive queue that is bound meanwhile; an
+                                   auto-delete exchange that has no other binding would be deleted at the end
+  rabbitmq-stream:NAME             what a stream of RabbitMQ holds
+  rabbitmq-queue:NAME              an existing queue, with --peek
+  nats:SUBJECT                     what is published from now on, wildcards as in NATS
+  jetstream:STREAM[/SUBJECT]       what a stream of JetStream holds
+
+Exit codes:
+  0  all is well, also if Ctrl-C or a closed pipe ended it
+  1  it is not: fewer messages with context than --fail-under, or headers with a problem for check
+  2  wrong arguments, or something cannot be read: a file, a connection, a topic that is not there";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Judges headers: what a wrapped consumer makes of them, and what other readers do.
+    Check(Check),
+    /// Counts what is right and what is wrong with the contexts in destinations.
+    Scan(Scan),
+    /// Prints a line for each message, from now on.
+    Tap(Tap),
+    /// Shows the messages of one trace over all given destinations, in order, and where it breaks.
+    Trace(Trace),
+    /// Draws who sends to whom, as far as headers tell, and where context is lost.
+    Graph(Graph),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// A file of JSON, or - for standard input: an object of names and values, a list of [name, value], or a message
+    /// as kcat -J prints it. A value is a text, null, or {"hex": "…"}.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Shows the values of baggage.
+    #[arg(long)]
+    pub(crate) values: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scan {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Counts messages as old whose age is above this, such as 10m.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) max_age: Option<Duration>,
+    /// Counts messages as oversized that have more bytes than this, headers and payload.
+    #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
+    pub(crate) max_bytes: usize,
+    /// Ends with exit code 1 if fewer messages than this share have a context, in percent, in any destination, or if
+    /// there is no message at all.
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) fail_under: Option<f64>,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tap {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// Shows the values of baggage, and not its names alone.
+    #[arg(long)]
+    pub(crate) values: bool,
+    /// Adds a link to the trace: an address with {trace_id} in it.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) link: Option<String>,
+    /// Prints one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Trace {
+    /// A trace id of 32 hexadecimal digits, or a Kafka message as TOPIC/PARTITION/OFFSET.
+    #[arg(value_name = "ID|TOPIC/PARTITION/OFFSET")]
+    pub(crate) trace: String,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// How it is drawn.
+    #[arg(long, value_enum, default_value_t = Drawing::Text)]
+    pub(crate) format: Drawing,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Graph {
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+    /// How it is drawn.
+    #[arg(long, value_enum, default_value_t = Drawing::Text)]
+    pub(crate) format: Drawing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// Lines for the terminal.
+    Text,
+    /// A diagram of Mermaid.
+    Mermaid,
+    /// A graph of Graphviz.
+    Dot,
+    /// JSON.
+    Json,
+}
+
+/// What is read, how much of it, and from where.
+#[derive(Args, Debug)]
+pub(crate) struct Reading {
+    /// What to read; --help lists the forms.
+    #[arg(value_name = "DESTINATION", required = true)]
+    pub(crate) destinations: Vec<Destination>,
+    /// Reads the last so many messages of each partition or stream; tap begins with new ones where this is not given.
+    #[arg(long, value_name = "N", conflicts_with_all = ["all", "since"])]
+    pub(crate) last: Option<u64>,
+    /// Reads all that partitions and streams hold.
+    #[arg(long, conflicts_with = "since")]
+    pub(crate) all: bool,
+    /// Reads what is not older than this, such as 30m.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
+    /// Ends after this time; for what is published from now on, 10 seconds unless told otherwise. tap has no end.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+    /// Ends after so many messages.
+    #[arg(long, value_name = "N")]
+    pub(crate) max: Option<u64>,
+    /// Allows to read rabbitmq-queue:NAME: its messages are got, held and put back. Meanwhile no consumer has them, and
+    /// then they are marked as redelivered; a quorum queue counts a delivery, and may dead-letter them by its limit.
+    #[arg(long)]
+    pub(crate) peek: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
+}
+
+/// How the brokers are reached.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct Access {
+    /// Kafka's bootstrap servers.
+    #[arg(long, value_name = "HOST:PORT,…", env = "KAFKA_BROKERS")]
+    pub(crate) brokers: Option<String>,
+    /// A property of librdkafka, such as security.protocol=SASL_SSL.
+    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property)]
+    pub(crate) properties: Vec<(String, String)>,
+    /// A file of such properties, one a line, as kcat has them.
+    #[arg(long, short = 'F', value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// RabbitMQ's address, amqp:// or amqps://.
+    #[arg(long, value_name = "URL", env = "AMQP_URL", hide_env_values = true)]
+    pub(crate) amqp_url: Option<String>,
+    /// NATS's address, nats:// or tls://; several are separated by commas.
+    #[arg(long, value_name = "URL", env = "NATS_URL", hide_env_values = true)]
+    pub(crate) nats_url: Option<String>,
+    /// A file of NATS credentials.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// A file with an NKey seed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nats_nkey: Option<PathBuf>,
+    /// Certificates of authorities that NATS is trusted by, as PEM.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nats_ca: Option<PathBuf>,
+    /// The client's certificate for NATS, as PEM.
+    #[arg(long, value_name = "FILE", requires = "nats_key")]
+    pub(crate) nats_cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "nats_cert")]
+    pub(crate) nats_key: Option<PathBuf>,
+}
+
+/// A whole number with a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" | "" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("a duration is a number with ms, s, m, h or d".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a duration is a number with ms, s, m, h or d".to_owned())?;
+    let whole = number.checked_mul(milliseconds);
+    whole
+        .map(Duration::from_millis)
+        .ok_or_else(|| "that is too long".to_owned())
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("a property is KEY=VALUE".to_owned()),
+    }
+}
+
+/// The properties in the text of a file: one a line, `#` begins a comment.
+pub(crate) fn properties(text: &str) -> Result<Vec<(String, String)>, String> {
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| property(line).map_err(|error| format!("{line:?}: {error}")))
+        .collect()
+}

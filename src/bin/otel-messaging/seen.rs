@@ -1,0 +1,73 @@
+//! A message that was looked at, whatever broker it is on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use otel_messaging::internal::Diagnosis;
+
+use crate::facts::Facts;
+
+/// A message that was looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// Where it is, such as `kafka:orders`.
+    pub(crate) destination: Arc<str>,
+    pub(crate) place: Place,
+    /// When it was written, as the broker or its writer says.
+    pub(crate) time: Option<SystemTime>,
+    /// When it was looked at.
+    pub(crate) now: SystemTime,
+    /// Bytes of headers and payload.
+    pub(crate) bytes: usize,
+    pub(crate) diagnosis: Diagnosis,
+    pub(crate) facts: Facts,
+}
+
+/// Which message of its destination it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Offset {
+        partition: i32,
+        offset: i64,
+    },
+    /// How many came before it while this was looking.
+    Number(u64),
+    /// Of a stream.
+    Sequence(u64),
+}
+
+impl Seen {
+    /// How old it is; `None` where it has no time.
+    pub(crate) fn age(&self) -> Option<Age> {
+        let time = self.time?;
+        Some(match self.now.duration_since(time) {
+            Ok(age) => Age::Past(age),
+            Err(error) => Age::Future(error.duration()),
+        })
+    }
+
+    /// The id of its trace, where it has one.
+    pub(crate) fn trace_id(&self) -> Option<String> {
+        let creation = self.diagnosis.creation.as_ref()?;
+        Some(creation.trace_id().to_string())
+    }
+}
+
+/// How old a message is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Age {
+    Past(Duration),
+    /// Somebody's clock is wrong.
+    Future(Duration),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offset { partition, offset } => write!(f, "{partition}/{offset}"),
+            Self::Number(number) => write!(f, "#{number}"),
+            Self::Sequence(sequence) => write!(f, "{sequence}"),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! `trace`: the messages of one trace over all destinations, in order.
+
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::TraceId;
+use serde_json::json;
+
+use crate::WELL;
+use crate::arguments::{Drawing, Trace};
+use crate::brokers::{End, Reader, kafka};
+use crate::compared::{Clash, Compared};
+use crate::failure::Failure;
+use crate::output::{self, Colour, coloured, duration, plain, safe, time};
+use crate::scan::colour;
+use crate::seen::Seen;
+use crate::summary::{Limits, Remark, remarks};
+
+/// Messages of the trace, and messages with an id that may turn out to be that of one of them.
+const MOST: usize = 100_000;
+
+const LIMITS: Limits = Limits {
+    max_age: None,
+    max_bytes: usize::MAX,
+};
+
+/// A message that the trace went by, or should have.
+struct Hop {
+    seen: Seen,
+    remarks: Vec<Remark>,
+    /// It is of another trace, or of none, though its id is that of a message of this one.
+    is_outside: bool,
+}
+
+impl Hop {
+    fn time(&self) -> SystemTime {
+        self.seen.time.unwrap_or(self.seen.now)
+    }
+}
+
+pub(crate) async fn run(trace: &Trace) -> Result<u8, Failure> {
+    let id = id(trace).await?;
+    let mut reader = Reader::open(&trace.reading, End::OfWhatIsThere).await?;
+    let (mut hops, mut others) = (Vec::new(), Vec::new());
+    let mut failure = None;
+    while let Some(next) = reader.next().await {
+        let seen = match next {
+            Ok(seen) => seen,
+            Err(error) => {
+                failure = Some(error);
+                break;
+            }
+        };
+        if hops.len() + others.len() >= MOST {
+            output::complain("there were too many messages to look at all of them");
+            break;
+        }
+        let spans = [&seen.diagnosis.creation, &seen.diagnosis.conflicting];
+        if spans
+            .into_iter()
+            .flatten()
+            .any(|span| span.trace_id() == id)
+        {
+            hops.push(seen);
+        } else if seen.facts.identity.is_some() {
+            others.push(seen);
+        }
+    }
+    let was_interrupted = reader.was_interrupted();
+    reader.close().await;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    if was_interrupted {
+        output::complain("interrupted: this is what was seen until then");
+    }
+    let hops = in_order(hops, others);
+    output::print(&match trace.format {
+        Drawing::Text => text(id, &hops),
+        Drawing::Mermaid => mermaid(&hops),
+        Drawing::Dot => dot(&hops),
+        Drawing::Json => json(id, &hops),
+    })?;
+    Ok(WELL)
+}
+
+/// The trace that is meant.
+async fn id(trace: &Trace) -> Result<TraceId, Failure> {
+    let wanted = trace.trace.as_str();
+    if let [topic, partition, offset] = *wanted.split('/').collect::<Vec<_>>() {
+        let place = partition.parse().ok().zip(offset.parse().ok());
+        let (partition, offset) = place.ok_or_else(|| {
+            Failure::new(format!(
+                "{wanted}: a message is TOPIC/PARTITION/OFFSET, with numbers"
+            ))
+        })?;
+        let topic = topic.strip_prefix("kafka:").unwrap_or(topic);
+        let seen = kafka::one(&trace.reading.access, topic, partition, offset).await?;
+        let creation = seen.diagnosis.creation.map(|span| span.trace_id());
+        return creation
+            .ok_or_else(|| Failure::new(format!("{wanted}: the message has no context")));
+    }
+    let is_id = wanted.len() == 32 && wanted.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let id = TraceId::from_hex(wanted)
+        .ok()
+        .filter(|id| is_id && *id != TraceId::INVALID);
+    id.ok_or_else(|| {
+        Failure::new(format!(
+            "{wanted:?} is no trace id: 32 hexadecimal digits, not all zero; or TOPIC/PARTITION/OFFSET"
+        ))
+    })
+}
+
+fn in_order(hops: Vec<Seen>, others: Vec<Seen>) -> Vec<Hop> {
+    let ids: Vec<_> = hops
+        .iter()
+        .filter_map(|seen| seen.facts.identity.clone())
+        .collect();
+    let outside = others.into_iter();
+    let outside = outside.filter(|seen| {
+        seen.facts
+            .identity
+            .as_ref()
+            .is_some_and(|id| ids.contains(id))
+    });
+    let inside = hops.into_iter().map(|seen| (seen, false));
+    let all = inside.chain(outside.map(|seen| (seen, true)));
+    let mut hops: Vec<_> = all
+        .map(|(seen, is_outside)| Hop {
+            remarks: remarks(&seen, LIMITS),
+            seen,
+            is_outside,
+        })
+        .collect();
+    hops.sort_by_key(Hop::time);
+    // Compared in the order of time, so that the later one is to blame.
+    let mut compared = Compared::default();
+    for hop in &mut hops {
+        let clashes = compared.look_at(&hop.seen).into_iter();
+        hop.remarks
+            .extend(clashes.map(|(clash, _): (Clash, _)| Remark::from(clash)));
+    }
+    hops
+}
+
+/// The time since the message before.
+fn pauses(hops: &[Hop]) -> impl Iterator<Item = Option<Duration>> {
+    let before = hops.iter().map(|hop| hop.seen.time);
+    let before = std::iter::once(None).chain(before);
+    let pairs = before.zip(hops.iter().map(|hop| hop.seen.time));
+    pairs.map(|(before, own)| own?.duration_since(before?).ok())
+}
+
+fn text(id: TraceId, hops: &[Hop]) -> String {
+    let inside = hops.iter().filter(|hop| !hop.is_outside).count();
+    let mut lines = vec![format!("trace {id}: {inside} messages")];
+    if hops.is_empty() {
+        lines.push("in none of these destinations, as far as they were read".to_owned());
+    }
+    for (hop, pause) in hops.iter().zip(pauses(hops)) {
+        if let Some(pause) = pause {
+            lines.push(format!("  | {} later", duration(pause)));
+        }
+        let seen = &hop.seen;
+        let mut line = format!(
+            "  {}  {} {}",
+            time(hop.time()),
+            plain(&seen.destination),
+            seen.place
+        );
+        match &seen.diagnosis.creation {
+            Some(span) if hop.is_outside => line += &format!("  trace {}", span.trace_id()),
+            Some(span) => {
+                let sampled = if span.is_sampled() {
+                    ""
+                } else {
+                    ", not sampled"
+                };
+                line += &format!("  span {}{sampled}", span.span_id());
+            }
+            None => {}
+        }
+        if let Some(writer) = &seen.facts.writer {
+            line += &format!("  by {}", plain(writer));
+        }
+        if let Some(died_in) = &seen.facts.died_in {
+            line += &format!("  from {}", plain(died_in));
+        }
+        if hop.is_outside {
+            let broken = "here the trace breaks: the id is that of a message above";
+            line += &format!("  {}", coloured(broken, Colour::Red));
+        }
+        lines.push(line);
+        for remark in &hop.remarks {
+            let said = format!("      {}: {}", remark.text(), remark.meaning);
+            lines.push(coloured(&said, colour(remark)));
+        }
+    }
+    lines.join("\n")
+}
+
+/// What a message is called in a drawing.
+fn label(hop: &Hop) -> String {
+    let remarks = hop.remarks.iter().map(Remark::text);
+    let mut parts = vec![hop.seen.place.to_string()];
+    parts.extend(remarks);
+    if hop.is_outside {
+        parts.push("the trace breaks".to_owned());
+    }
+    parts.join(", ").replace(['"', ';', '\\'], "'")
+}
+
+fn mermaid(hops: &[Hop]) -> String {
+    let mut lines = vec!["sequenceDiagram".to_owned()];
+    let mut names: Vec<&str> = Vec::new();
+    for hop in hops {
+        if !names.contains(&&*hop.seen.destination) {
+            names.push(&hop.seen.destination);
+            let number = names.len();
+            lines.push(format!(
+                "    participant d{number} as {}",
+                safe(&hop.seen.destination)
+            ));
+        }
+    }
+    let number = |hop: &Hop| {
+        let place = names
+            .iter()
+            .position(|name| **name == *hop.seen.destination);
+        place.unwrap_or_default() + 1
+    };
+    let mut before = None;
+    for (hop, pause) in hops.iter().zip(pauses(hops)) {
+        let own = number(hop);
+        let arrow = if hop.is_outside { "--x" } else { "->>" };
+        let later = pause.map_or_else(String::new, |pause| format!(" +{}", duration(pause)));
+        let from = before.unwrap_or(own);
+        lines.push(format!(
+            "    d{from}{arrow}d{own}: {}{later}",
+            label(hop).replace('#', "no ")
+        ));
+        before = Some(own);
+    }
+    lines.join("\n")
+}
+
+fn dot(hops: &[Hop]) -> String {
+    let mut lines = vec!["digraph trace {".to_owned(), "    rankdir=LR;".to_owned()];
+    for (place, hop) in hops.iter().enumerate() {
+        let colour = if hop.is_outside { ", color=red" } else { "" };
+        let name = safe(&hop.seen.destination);
+        lines.push(format!(
+            "    m{place} [shape=box, label=\"{name}\\n{}\"{colour}];",
+            label(hop)
+        ));
+    }
+    for (place, (hop, pause)) in hops.iter().zip(pauses(hops)).enumerate().skip(1) {
+        let label = pause.map(duration).unwrap_or_default();
+        let style = if hop.is_outside {
+            ", style=dashed, color=red"
+        } else {
+            ""
+        };
+        lines.push(format!(
+            "    m{} -> m{place} [label=\"{label}\"{style}];",
+            place - 1
+        ));
+    }
+    lines.push("}".to_owned());
+    lines.join("\n")
+}
+
+fn json(id: TraceId, hops: &[Hop]) -> String {
+    let hops = hops.iter().zip(pauses(hops)).map(|(hop, pause)| {
+        let seen = &hop.seen;
+        let span = seen.diagnosis.creation.as_ref();
+        json!({
+            "destination": &*seen.destination,
+            "place": seen.place.to_string(),
+            "time": seen.time.map(time),
+            "after_ms": pause.map(|pause| pause.as_millis() as u64),
+            "trace_id": seen.trace_id(),
+            "span_id": span.map(|span| span.span_id().to_string()),
+            "sampled": span.map(|span| span.is_sampled()),
+            "writer": seen.facts.writer,
+            "breaks": hop.is_outside,
+            "remarks": hop.remarks.iter().map(Remark::text).collect::<Vec<_>>(),
+        })
+    });
+    let told = json!({ "trace_id": id.to_string(), "hops": hops.collect::<Vec<_>>() });
+    format!("{told:#}")
+}
