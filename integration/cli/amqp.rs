@@ -210,6 +210,19 @@ async fn a_stream_is_read_as_a_stream_and_keeps_what_it_has() {
         assert_eq!(summary["messages"], messages.len());
         assert_eq!(summary["with_context"], WITH_CONTEXT);
     }
+    // It ends where the end was, also if more comes all the time.
+    let publishing = async {
+        loop {
+            publish(&channel, &stream.as_str().into(), texts(&[])).await;
+        }
+    };
+    let arguments = ["scan", "--json", &name];
+    let scanned = tokio::select! {
+        scanned = json(&arguments) => scanned,
+        () = publishing => Value::Null,
+    };
+    let read = summary(&scanned, &name)["messages"].as_u64();
+    assert!(read >= Some(messages.len() as u64), "{scanned:#}");
     assert_eq!(depth(&channel, &stream).await.1, 0);
     let deleted = channel.queue_delete(stream.as_str().into(), QueueDeleteOptions::default());
     deleted.await.expect("an answer");

@@ -79,6 +79,7 @@ impl Source {
         let failed = |error: lapin::Error| Failure::because(&destination.to_string(), error);
         let channel = self.connection.create_channel().await.map_err(failed)?;
         let reading = Reading {
+            connection: &self.connection,
             channel,
             name: name(destination),
             sink,
@@ -96,6 +97,7 @@ impl Source {
 
 /// One destination, by a channel of its own.
 struct Reading<'a> {
+    connection: &'a Connection,
     channel: Channel,
     name: Arc<str>,
     sink: &'a Sink,
@@ -125,9 +127,6 @@ impl Reading<'_> {
             FieldTable::default(),
         );
         bound.await?;
-        self.channel
-            .basic_qos(UNDER_WAY, BasicQosOptions::default())
-            .await?;
         self.consume(queue.as_str(), None, None).await
     }
 
@@ -151,38 +150,19 @@ impl Reading<'_> {
                 AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
             }
         };
-        self.channel
-            .basic_qos(UNDER_WAY, BasicQosOptions::default())
-            .await?;
         // The number of messages that a broker tells of a stream is one of some seconds ago. The first message that
-        // comes from now on tells where the end was.
+        // comes from now on tells where the end was. On a channel of its own: with both on one, the second consumer
+        // of a busy stream has been seen to begin later than it was told to.
         let end = match wish.end {
             End::OfWhatIsThere => {
+                let channel = self.connection.create_channel().await?;
                 let next = AMQPValue::LongString("next".into());
-                Some(
-                    self.consumer(stream, "otel-messaging-end", Some(next))
-                        .await?,
-                )
+                let end = consumer(&channel, stream, Some(next)).await?;
+                Some((channel, end))
             }
             End::Never => None,
         };
         self.consume(stream, Some(offset), end).await
-    }
-
-    async fn consumer(
-        &self,
-        queue: &str,
-        tag: &str,
-        offset: Option<AMQPValue>,
-    ) -> lapin::Result<Consumer> {
-        let mut arguments = FieldTable::default();
-        if let Some(offset) = offset {
-            arguments.insert("x-stream-offset".into(), offset);
-        }
-        let options = BasicConsumeOptions::default();
-        self.channel
-            .basic_consume(queue.into(), tag.into(), options, arguments)
-            .await
     }
 
     /// Reads until it is over: of what is stored at the end, which `end` tells, or when nothing more comes.
@@ -190,11 +170,11 @@ impl Reading<'_> {
         &mut self,
         queue: &str,
         offset: Option<AMQPValue>,
-        mut end: Option<Consumer>,
+        mut end: Option<(Channel, Consumer)>,
     ) -> lapin::Result<()> {
         let has_end = end.is_some();
         let mut end_offset = None;
-        let mut consumer = self.consumer(queue, "otel-messaging", offset).await?;
+        let mut consumer = consumer(&self.channel, queue, offset).await?;
         let sink = self.sink;
         let mut over = pin!(async {
             match has_end {
@@ -211,7 +191,7 @@ impl Reading<'_> {
             };
             let behind_end = async {
                 match &mut end {
-                    Some(end) => end.next().await,
+                    Some((_, end)) => end.next().await,
                     None => pending().await,
                 }
             };
@@ -303,6 +283,24 @@ impl Reading<'_> {
             facts: facts(properties),
         }
     }
+}
+
+async fn consumer(
+    channel: &Channel,
+    queue: &str,
+    offset: Option<AMQPValue>,
+) -> lapin::Result<Consumer> {
+    channel
+        .basic_qos(UNDER_WAY, BasicQosOptions::default())
+        .await?;
+    let mut arguments = FieldTable::default();
+    if let Some(offset) = offset {
+        arguments.insert("x-stream-offset".into(), offset);
+    }
+    let options = BasicConsumeOptions::default();
+    channel
+        .basic_consume(queue.into(), "otel-messaging".into(), options, arguments)
+        .await
 }
 
 /// Its name in output; all routing keys of an exchange are one.
