@@ -14,7 +14,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use async_nats::client::{FlushError, PublishError, RequestError};
+use async_nats::client::{FlushError, PublishError, RequestError, RequestErrorKind};
 use async_nats::{Client, HeaderMap, Message, Request, ToSubject};
 use bytes::Bytes;
 use opentelemetry::{Context, KeyValue};
@@ -331,7 +331,7 @@ impl<'a> Outgoing for OutgoingMessage<'a> {
 /// Waits for the answer to a request, and ends its span with the client's result and with what is in it.
 ///
 /// The client does not say when it has taken a request. It has where the answer is not there at once, but
-/// for one that finds no room.
+/// for one that finds no room; and where the server says that nobody is there, or nobody answers, however soon.
 pub(super) async fn answered(
     mut sending: Sending,
     request: impl Future<Output = Result<Message, RequestError>>,
@@ -345,6 +345,14 @@ pub(super) async fn answered(
         answer
     });
     let result = answer.await;
+    if let Err(error) = &result
+        && matches!(
+            error.kind(),
+            RequestErrorKind::NoResponders | RequestErrorKind::TimedOut
+        )
+    {
+        sending.handed_over();
+    }
     if let Ok(answer) = &result
         && let Some((error_type, text)) = of_answer(answer.headers.as_ref())
     {

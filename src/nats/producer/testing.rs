@@ -165,9 +165,12 @@ pub(in crate::nats) async fn closed_client() -> Client {
 mod tests {
     #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-    use opentelemetry::KeyValue;
+    use async_nats::HeaderMap;
+    use async_nats::client::{RequestError, RequestErrorKind};
     use opentelemetry::trace::SpanKind;
+    use opentelemetry::{Context, KeyValue};
 
+    use super::super::{REQUEST, answered};
     use super::*;
     use crate::testing::{ExpectedMetric, ExpectedSpan, Recorder};
 
@@ -209,5 +212,30 @@ mod tests {
         ExpectedMetric::counter("messaging.client.sent.messages", "{message}")
             .of(to_orders, 1)
             .assert(&recorder);
+    }
+
+    #[tokio::test]
+    async fn a_request_counts_as_sent_by_what_came_of_it_however_soon_that_is() {
+        for (kind, error_type, is_sent) in [
+            (RequestErrorKind::NoResponders, "no_responders", true),
+            (RequestErrorKind::TimedOut, "timeout", true),
+            (RequestErrorKind::InvalidSubject, "invalid_subject", false),
+        ] {
+            let recorder = Recorder::new();
+            let producer = TestProducer::new(&recorder.telemetry()).await.producer;
+            let mut headers = HeaderMap::new();
+            let sending = producer.start(REQUEST, Context::new(), "stock", &mut headers, 0);
+
+            // The answer is there before anybody waits for it.
+            let request = async { Err(RequestError::from(kind)) };
+            let ended = answered(sending, request).await;
+
+            assert_eq!(ended.map_err(|error| error.kind()).map(drop), Err(kind));
+            ExpectedSpan::new("request stock", SpanKind::Producer)
+                .error(error_type)
+                .assert(&recorder.span("request stock"));
+            let sent = recorder.counter_total("messaging.client.sent.messages");
+            assert_eq!(sent, u64::from(is_sent), "{error_type}");
+        }
     }
 }

@@ -61,7 +61,7 @@ async fn nobody_answers(place: &Place) -> Scene {
         .await
         .expect("a subscription");
     subscribed(&silent).await;
-    let soon = Request::new().timeout(Some(Duration::from_millis(100)));
+    let soon = Request::new().timeout(Some(Duration::from_millis(1)));
     let late = producer.send_request(subject, soon).await;
     let facts = facts.refused(End::failure(late.expect_err("nobody answers")));
     drop(producer);
