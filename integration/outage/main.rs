@@ -237,9 +237,10 @@ async fn an_outage_costs_no_message<B: Acknowledged>(outage: Outage, in_flight: 
         }
     }
     let growth = memory().saturating_sub(before);
+    let mut said = Told::lines().clone();
     let (healthily, ended) = (good.end(), bad.end());
-    // What a short run could not export yet fails at its end.
-    let said = Told::lines().clone();
+    // What a short run has not tried to export yet fails at its end.
+    said.extend_from_slice(&Told::lines());
 
     let pairs = with_collector.iter().zip(&without);
     let throughput = pairs.map(|(up, out)| 100.0 * up.as_secs_f64() / out.as_secs_f64());
