@@ -30,7 +30,8 @@ use crate::exporting::{Ended, Exporting, TO_SHUT_DOWN, Told};
 /// The SDK's own: of the queue, and of a batch on its way out of it.
 const QUEUE: usize = 2_048;
 const BATCH: usize = 512;
-const SMALL_QUEUE: usize = 32;
+/// An export is a quarter of it: one span, which takes longer than the next one is away on any broker.
+const SMALL_QUEUE: usize = 4;
 /// Longest that any number of messages may take that should take a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How much a process may grow once the queue of spans is full. Keeping all spans would be more.
