@@ -297,3 +297,53 @@ async fn a_hundred_thousand_messages_are_scanned() {
     println!("100,000 messages took {:?}", began.elapsed());
     assert_eq!(summary(&scanned, &name)["messages"], 100_000);
 }
+
+#[tokio::test]
+async fn a_broker_that_does_not_answer_is_no_end_where_another_does() {
+    let topic = topic("orders").await;
+    let producer = producer();
+    for _ in 0..10 {
+        send(&producer, &topic, &[]).await;
+    }
+    let brokers = config()
+        .get("bootstrap.servers")
+        .expect("addresses")
+        .to_owned();
+    let brokers = format!("127.0.0.1:1,{brokers}");
+    let name = scanned_name(&topic);
+    // Which one is asked first is by chance.
+    for _ in 0..5 {
+        let scanned = json(&["scan", "--json", "--brokers", &brokers, &name]).await;
+        assert_eq!(summary(&scanned, &name)["messages"], 10);
+    }
+}
+
+#[tokio::test]
+async fn topics_are_read_to_their_ends_also_where_these_are_no_messages() {
+    let topics = [topic("orders").await, topic("payments").await];
+    let producer: FutureProducer = config()
+        .set("transactional.id", unique("sender"))
+        .create()
+        .expect("a producer");
+    producer.init_transactions(PATIENCE).expect("transactions");
+    for topic in &topics {
+        producer.begin_transaction().expect("a transaction");
+        for _ in 0..10 {
+            send(&producer, topic, &[]).await;
+        }
+        // The last record of the partition says so, and is no message.
+        producer.commit_transaction(PATIENCE).expect("a commit");
+    }
+    let names = topics.each_ref().map(|topic| scanned_name(topic));
+    let [orders, payments] = names.each_ref().map(String::as_str);
+    let scanned = json(&["scan", "--json", orders, payments]).await;
+    for name in [orders, payments] {
+        assert_eq!(summary(&scanned, name)["messages"], 10, "{scanned:#}");
+    }
+    let partition = producer.client().fetch_watermarks(&topics[0], 0, PATIENCE);
+    let (_, end) = partition.expect("offsets");
+    let place = format!("{}/0/{}", topics[0], end - 1);
+    let (code, _, error) = ended(&["trace", &place, orders]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("there is no message"), "{error}");
+}

@@ -230,9 +230,10 @@ fn property(text: &str) -> Result<(String, String), String> {
 
 /// The properties in the text of a file: one a line, `#` begins a comment.
 pub(crate) fn properties(text: &str) -> Result<Vec<(String, String)>, String> {
-    let lines = text.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text.lines().map(str::trim).zip(1..);
+    let lines = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#'));
+    // Not what it says, which may be a password.
     lines
-        .map(|line| property(line).map_err(|error| format!("{line:?}: {error}")))
+        .map(|(line, number)| property(line).map_err(|error| format!("line {number}: {error}")))
         .collect()
 }

@@ -1,0 +1,128 @@
+//! The client of Kafka: set up so that it only reads, and what it complains about.
+
+use std::fs;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::consumer::{ConsumerContext, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::arguments::{Access, properties};
+use crate::failure::Failure;
+
+pub(super) type Client = StreamConsumer<Complaints>;
+
+/// Whether it is about a broker, of which there may be others, and which may come back.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+        )
+    )
+}
+
+pub(super) fn connect(access: &Access) -> Result<Client, Failure> {
+    let mut config = ClientConfig::new();
+    let unique = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    config
+        // librdkafka wants a name before it lets partitions be assigned; no broker hears it as long as nothing is
+        // joined or committed.
+        .set(
+            "group.id",
+            format!("otel-messaging-{}-{unique}", std::process::id()),
+        )
+        .set("client.id", "otel-messaging")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.wait.max.ms", "100")
+        .set_log_level(RDKafkaLogLevel::Emerg);
+    if let Some(brokers) = &access.brokers {
+        config.set("bootstrap.servers", brokers);
+    }
+    if let Some(path) = &access.config {
+        let shown = path.display().to_string();
+        let text = fs::read_to_string(path).map_err(|error| Failure::because(&shown, error))?;
+        let properties = properties(&text).map_err(|error| Failure::because(&shown, error))?;
+        for (key, value) in properties {
+            config.set(key, value);
+        }
+    }
+    for (key, value) in &access.properties {
+        config.set(key, value);
+    }
+    if config.get("bootstrap.servers").is_none() {
+        return Err(Failure::new(
+            "kafka: which brokers? Give --brokers or KAFKA_BROKERS",
+        ));
+    }
+    // What makes it read alone is not for anybody to set.
+    config
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        // Where what was asked for has been deleted meanwhile.
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false");
+    let complaints = Complaints {
+        brokers: config
+            .get("bootstrap.servers")
+            .unwrap_or_default()
+            .to_owned(),
+        told: Mutex::default(),
+    };
+    let client = Client::from_config_and_context(&config, complaints);
+    client.map_err(|error| match error {
+        // Its value may be a password.
+        KafkaError::ClientConfig(_, text, key, _) => Failure::new(format!("kafka: {key}: {text}")),
+        error => Failure::because("kafka", error),
+    })
+}
+
+/// What the client has complained about last: its errors are codes, and say less.
+#[derive(Debug)]
+pub(super) struct Complaints {
+    brokers: String,
+    told: Mutex<Option<String>>,
+}
+
+impl Complaints {
+    pub(super) fn failure(&self, what: &str, error: &KafkaError) -> Failure {
+        let code = error.rdkafka_error_code();
+        self.told(match code {
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+                format!("{what}: no broker of {} answers", self.brokers)
+            }
+            Some(code) => format!("{what}: {code}"),
+            None => format!("{what}: {error}"),
+        })
+    }
+
+    /// With what the client has said last.
+    pub(super) fn told(&self, text: String) -> Failure {
+        let told = self.told.lock().ok().and_then(|told| told.clone());
+        Failure::new(match told {
+            Some(told) => format!("{text} ({told})"),
+            None => text,
+        })
+    }
+}
+
+impl ClientContext for Complaints {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, _: KafkaError, reason: &str) {
+        if let Ok(mut told) = self.told.lock() {
+            *told = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Complaints {}
