@@ -215,6 +215,10 @@ async fn without_brokers_and_without_an_engine_it_says_what_to_set_or_to_install
     for variable in ["KAFKA_BROKERS", "AMQP_URL", "NATS_URL"] {
         shop.env_remove(variable);
     }
+    // Of brokers that Docker Compose has started for the tests.
+    for variable in ["KAFKA_PORT", "AMQP_PORT", "NATS_PORT"] {
+        shop.env_remove(variable);
+    }
     // Where no program is.
     let output = run(shop.env("PATH", "/nonexistent")).await;
 
