@@ -174,7 +174,7 @@ async fn an_error_ends_the_batch_and_is_the_next_item() {
         }
     }
     assert!(batches.recv().now_or_never().is_none(), "there may be more");
-    cable.cut();
+    cable.cut().await;
     let batch = next(&mut batches).await;
     let error = next(&mut batches).await;
     let end = timeout(PATIENCE, batches.recv()).await;

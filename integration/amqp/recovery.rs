@@ -71,7 +71,7 @@ async fn a_consumer_goes_on_after_its_connection_was_lost() {
     amqp::inject(&w3c::Propagator::new(), &trace, &mut properties);
     publish(&publishing, &orders, properties).await;
     let lost = next().await;
-    cable.cut();
+    cable.cut().await;
     let again = next().await;
     let late = lost.ack(BasicAckOptions::default()).await;
     let acked = again.ack(BasicAckOptions::default()).await;
@@ -109,7 +109,7 @@ async fn a_publisher_goes_on_after_its_connection_was_lost() {
     let orders = queue(&channel, "orders").await;
     let producer = Producer::wrap(&recorder.telemetry(), &known, channel);
 
-    cable.cut();
+    cable.cut().await;
     let error = send(&producer, &orders).await;
     let error = error.expect_err("the connection is gone");
     let error_type = match error.kind() {
@@ -143,7 +143,7 @@ async fn without_recovery_the_error_is_an_item_and_the_last() {
     let consumer = consume(&channel, &orders).await;
     let mut consumer = Consumer::wrap(&recorder.telemetry(), &known, consumer);
 
-    cable.cut();
+    cable.cut().await;
     let mut items = Vec::new();
     while let Some(item) = tokio::time::timeout(PATIENCE, consumer.next())
         .await

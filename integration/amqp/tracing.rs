@@ -117,7 +117,7 @@ async fn whatever_else_a_delegate_is_told_it_is_told_in_no_trace() {
         .instrument(info_span!("refuse"))
         .await
         .expect("an answer");
-    cable.cut();
+    cable.cut().await;
 
     for expected in ["dropped", "error", "cancelled"] {
         let told = tokio::time::timeout(PATIENCE, all.next()).await;

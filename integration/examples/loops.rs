@@ -198,7 +198,7 @@ async fn that_of_rabbitmq_waits_for_its_queue_tries_again_and_goes_on_over_anoth
         declared.await.expect("a queue");
         publish("bad").await;
         let dead = amqp::next(&mut dead).await;
-        cable.cut();
+        cable.cut().await;
         publish("last").await;
         dead
     };

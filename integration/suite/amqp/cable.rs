@@ -1,6 +1,8 @@
 //! A way to the broker that can be cut, or that is narrower than the client is told.
 
+use std::mem;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use lapin::types::FrameSize;
 use lapin::uri::AMQPUri;
@@ -8,6 +10,7 @@ use tokio::io::{self, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::url;
 
@@ -15,7 +18,7 @@ use super::url;
 #[derive(Debug)]
 pub struct Cable {
     address: SocketAddr,
-    cuts: watch::Sender<()>,
+    connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
     nacks: watch::Sender<bool>,
 }
 
@@ -41,16 +44,15 @@ impl Cable {
         let broker = (uri.authority.host, uri.authority.port);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("the port just bound");
-        let cuts = watch::Sender::new(());
-        let until = cuts.clone();
+        let connections = Arc::<Mutex<Vec<JoinHandle<()>>>>::default();
+        let made = Arc::clone(&connections);
         let nacks = watch::Sender::new(false);
         let nacked = nacks.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let mut cut = until.subscribe();
                 let broker = broker.clone();
                 let nacked = nacked.clone();
-                tokio::spawn(async move {
+                let connection = tokio::spawn(async move {
                     let server = TcpStream::connect(broker).await.expect("the broker");
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
@@ -67,16 +69,14 @@ impl Cable {
                         }
                         to_client.shutdown().await
                     };
-                    tokio::select! {
-                        _ = async { tokio::join!(there, back) } => {}
-                        _ = cut.changed() => {}
-                    }
+                    let _: (io::Result<()>, io::Result<()>) = tokio::join!(there, back);
                 });
+                made.lock().expect("nobody panics").push(connection);
             }
         });
         Self {
             address,
-            cuts,
+            connections,
             nacks,
         }
     }
@@ -95,9 +95,14 @@ impl Cable {
         nacks.wait_for(|nacked| *nacked).await.expect("a cable");
     }
 
-    /// Cuts all connections; new ones can be made.
-    pub fn cut(&self) {
-        self.cuts.send_replace(());
+    /// Cuts all connections, which are gone when it returns; new ones can be made.
+    pub async fn cut(&self) {
+        let connections = mem::take(&mut *self.connections.lock().expect("nobody panics"));
+        for connection in connections {
+            connection.abort();
+            // It was cut, or has ended before.
+            let _ = connection.await;
+        }
     }
 }
 
