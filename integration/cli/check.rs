@@ -81,6 +81,19 @@ async fn what_the_stock_propagator_takes_is_still_no_context() {
 }
 
 #[tokio::test]
+async fn only_what_can_be_read_is_there_twice() {
+    let with = |other: &str| json!([["traceparent", other], ["traceparent", traceparent(1)]]);
+
+    let (code, told) = checked(&with(&traceparent(1))).await;
+    assert_eq!(code, Some(0));
+    assert_eq!(names(&told), ["duplicated traceparent"]);
+    let (code, told) = checked(&with("broken")).await;
+    assert_eq!(code, Some(0));
+    assert_eq!(told["creation"]["trace_id"], traceparent(1)[3..35]);
+    assert_eq!(names(&told), [""; 0]);
+}
+
+#[tokio::test]
 async fn bytes_and_null_are_told_apart() {
     let headers = json!([
         ["traceparent", traceparent(1)],

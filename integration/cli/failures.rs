@@ -55,6 +55,15 @@ async fn what_was_wrong_is_named() {
             "Connection refused",
         ),
         (
+            vec![
+                "scan",
+                "--amqp-url",
+                "amqp:shop:hunter2@localhost",
+                "rabbitmq:orders",
+            ],
+            "the address is no URL of AMQP",
+        ),
+        (
             vec!["scan", "--brokers", "127.0.0.1:1", "kafka:orders"],
             "no broker of 127.0.0.1:1 answers",
         ),

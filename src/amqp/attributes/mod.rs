@@ -10,7 +10,7 @@ mod destination;
 mod error_type;
 mod made_up;
 mod message;
-mod sent_at;
+pub(super) mod sent_at;
 
 pub(super) use self::connection::ConnectionInfo;
 pub(super) use self::error_type::{answer, error_type, is_for_size, is_returned_for_size};

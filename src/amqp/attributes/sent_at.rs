@@ -15,7 +15,7 @@ const END: Duration = Duration::from_secs(253_402_300_800);
 ///
 /// Headers are forwarded with a message, properties are set anew: one of another second is the time
 /// of an earlier hop.
-pub(super) fn sent_at(properties: &BasicProperties) -> Option<SystemTime> {
+pub(in crate::amqp) fn sent_at(properties: &BasicProperties) -> Option<SystemTime> {
     let headers = properties.headers().as_ref();
     let header = headers.and_then(|headers| milliseconds(headers.inner().get(MILLISECONDS)?));
     let precise = header.map(Duration::from_millis).filter(is_time);

@@ -1,11 +1,14 @@
 //! What wrapped clients do with the headers of a message, as functions: see `src/internal.rs`.
 
+use std::time::SystemTime;
+
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, FrameSize};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 
 use super::{MessageHeaders, text};
+use crate::amqp::attributes;
 use crate::engine::propagation::{CarriedHeaders, Diagnosis, Fault};
 use crate::telemetry::Telemetry;
 
@@ -50,6 +53,12 @@ pub fn diagnose(
         diagnosis.add_about(fault, name.as_str().as_bytes());
     }
     diagnosis
+}
+
+/// When a message was sent, as far as its producer or the broker tells.
+#[must_use]
+pub fn sent_at(properties: &BasicProperties) -> Option<SystemTime> {
+    attributes::sent_at::sent_at(properties)
 }
 
 /// What becomes of headers that are sent on.

@@ -13,7 +13,8 @@ use crate::destination::Destination;
 
 /// Where does the trace break? Told from the messages on live topics, queues, streams and subjects.
 ///
-/// It reads and changes nothing: no consumer group is joined, nothing is committed, nothing is taken from a queue.
+/// It reads: no consumer group is joined, nothing is committed, nothing is taken from a queue of others. What it listens
+/// to, it is one more listener of; see below.
 #[derive(Debug, Parser)]
 #[command(name = "otel-messaging", version, after_help = EXIT_CODES, after_long_help = AFTER)]
 pub(crate) struct Arguments {
@@ -26,16 +27,20 @@ const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it is not (--fail-under, 
 
 const AFTER: &str = "Destinations:
   kafka:TOPIC                      topics, as a name or a pattern with * and ?
-  rabbitmq:EXCHANGE[/ROUTING-KEY]  what is published from now on, by an exclusive queue that is bound meanwhile; an
-                                   auto-delete exchange that has no other binding would be deleted at the end
+  rabbitmq:EXCHANGE[/ROUTING-KEY]  what is published from now on, by an exclusive queue that is bound meanwhile. All
+                                   keys where none is given, but of a direct exchange, which needs its key. What no
+                                   other queue takes is not returned, nor goes to an alternate exchange, meanwhile;
+                                   an exchange that deals out messages deals to it too; and an auto-delete exchange
+                                   that has no other binding would be deleted at the end
   rabbitmq-stream:NAME             what a stream of RabbitMQ holds
   rabbitmq-queue:NAME              an existing queue, with --peek
-  nats:SUBJECT                     what is published from now on, wildcards as in NATS
+  nats:SUBJECT                     what is published from now on, wildcards as in NATS. A request that nobody else
+                                   answers waits for its time meanwhile: there is somebody who listens
   jetstream:STREAM[/SUBJECT]       what a stream of JetStream holds
 
 Exit codes:
-  0  all is well, also if Ctrl-C or a closed pipe ended it
-  1  it is not: fewer messages with context than --fail-under, or headers with a problem for check
+  0  all is well, as far as it was read when Ctrl-C or a closed pipe ended it
+  1  it is not: fewer messages with context than --fail-under, or for check headers by which context is lost
   2  wrong arguments, or something cannot be read: a file, a connection, a topic that is not there";
 
 #[derive(Debug, Subcommand)]
@@ -139,7 +144,8 @@ pub(crate) struct Reading {
     /// What to read; --help lists the forms.
     #[arg(value_name = "DESTINATION", required = true)]
     pub(crate) destinations: Vec<Destination>,
-    /// Reads the last so many messages of each partition or stream; tap begins with new ones where this is not given.
+    /// Reads the last so many messages of each partition or stream, where nothing is given 10000, and of a queue 1000; tap
+    /// begins with new ones where this is not given.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "since"])]
     pub(crate) last: Option<u64>,
     /// Reads all that partitions and streams hold.

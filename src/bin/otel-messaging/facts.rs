@@ -9,8 +9,6 @@ pub(crate) struct Facts {
     pub(crate) writer: Option<String>,
     /// Where it died before it came here.
     pub(crate) died_in: Option<String>,
-    /// Why.
-    pub(crate) reason: Option<String>,
     /// How often it was tried, as far as is told.
     pub(crate) attempts: Option<u64>,
     /// The broker has delivered it before.
@@ -47,13 +45,6 @@ const DIED_IN: [&str; 5] = [
     "x-first-death-queue",
     "x-original-topic",
 ];
-const REASONS: [&str; 5] = [
-    "__connect.errors.exception.class.name",
-    "kafka_dlt-exception-fqcn",
-    "x-dead-letter-reason",
-    "x-exception",
-    "x-first-death-reason",
-];
 /// Spring writes a number of four bytes, others digits.
 const ATTEMPTS: [&str; 5] = [
     "kafka_deliveryattempt",
@@ -62,6 +53,9 @@ const ATTEMPTS: [&str; 5] = [
     "x-delivery-count",
     "x-retry-count",
 ];
+
+/// Characters that are kept of a text.
+const MOST: usize = 256;
 
 impl Facts {
     /// Takes what a header says; of the same kind, the first one counts.
@@ -72,7 +66,8 @@ impl Facts {
         };
         let text = || {
             let text = str::from_utf8(value).ok()?.trim();
-            (!text.is_empty()).then(|| text.to_owned())
+            // What strangers send may be of any length, and many are kept.
+            (!text.is_empty()).then(|| text.chars().take(MOST).collect())
         };
         if is_one(&IDENTITIES) {
             self.identity = self.identity.take().or_else(text);
@@ -80,8 +75,6 @@ impl Facts {
             self.writer = self.writer.take().or_else(text);
         } else if is_one(&DIED_IN) {
             self.died_in = self.died_in.take().or_else(text);
-        } else if is_one(&REASONS) {
-            self.reason = self.reason.take().or_else(text);
         } else if is_one(&ATTEMPTS) {
             self.attempts = self.attempts.or_else(|| number(value));
         }
@@ -96,4 +89,18 @@ fn number(value: &[u8]) -> Option<u64> {
         Ok(four) => u64::try_from(i32::from_be_bytes(four)).ok(),
         Err(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_text_of_any_length_the_begin_is_kept() {
+        let mut facts = Facts::default();
+
+        facts.look_at(b"Message-Id", "ü".repeat(1_000_000).as_bytes());
+
+        assert_eq!(facts.identity, Some("ü".repeat(MOST)));
+    }
 }

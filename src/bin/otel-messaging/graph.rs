@@ -63,11 +63,7 @@ pub(crate) async fn run(graph: &Graph) -> Result<u8, Failure> {
             }
         }
     }
-    let was_interrupted = reader.was_interrupted();
-    reader.close().await;
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
+    let was_interrupted = reader.close(failure).await?;
     if was_interrupted {
         output::complain("interrupted: this is what was seen until then");
     }

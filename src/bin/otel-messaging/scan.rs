@@ -56,11 +56,7 @@ pub(crate) async fn run(scan: &Scan) -> Result<u8, Failure> {
         }
     }
     progress.finish_and_clear();
-    let was_interrupted = reader.was_interrupted();
-    reader.close().await;
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
+    let was_interrupted = reader.close(failure).await?;
 
     if scan.json {
         let all = summaries.iter().map(|(name, summary)| summary.json(name));

@@ -36,8 +36,8 @@ pub(crate) async fn run(tap: &Tap) -> Result<u8, Failure> {
             break;
         }
     }
-    reader.close().await;
-    told.map(|()| WELL)
+    reader.close(told.err()).await?;
+    Ok(WELL)
 }
 
 fn line(seen: &Seen, tap: &Tap) -> String {

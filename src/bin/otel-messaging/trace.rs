@@ -1,5 +1,6 @@
 //! `trace`: the messages of one trace over all destinations, in order.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::TraceId;
@@ -15,7 +16,7 @@ use crate::scan::colour;
 use crate::seen::Seen;
 use crate::summary::{Limits, Remark, remarks};
 
-/// Messages of the trace, and messages with an id that may turn out to be that of one of them.
+/// Messages of the trace, and as many with an id that may turn out to be that of one of them.
 const MOST: usize = 100_000;
 
 const LIMITS: Limits = Limits {
@@ -41,7 +42,7 @@ pub(crate) async fn run(trace: &Trace) -> Result<u8, Failure> {
     let id = id(trace).await?;
     let mut reader = Reader::open(&trace.reading, End::OfWhatIsThere).await?;
     let (mut hops, mut others) = (Vec::new(), Vec::new());
-    let mut failure = None;
+    let (mut failure, mut is_full) = (None, false);
     while let Some(next) = reader.next().await {
         let seen = match next {
             Ok(seen) => seen,
@@ -50,26 +51,29 @@ pub(crate) async fn run(trace: &Trace) -> Result<u8, Failure> {
                 break;
             }
         };
-        if hops.len() + others.len() >= MOST {
-            output::complain("there were too many messages to look at all of them");
-            break;
-        }
         let spans = [&seen.diagnosis.creation, &seen.diagnosis.conflicting];
         if spans
             .into_iter()
             .flatten()
             .any(|span| span.trace_id() == id)
         {
-            hops.push(seen);
+            if hops.len() < MOST {
+                hops.push(seen);
+            } else {
+                is_full = true;
+            }
         } else if seen.facts.identity.is_some() {
-            others.push(seen);
+            if others.len() < MOST {
+                others.push(seen);
+            } else {
+                is_full = true;
+            }
         }
     }
-    let was_interrupted = reader.was_interrupted();
-    reader.close().await;
-    if let Some(failure) = failure {
-        return Err(failure);
+    if is_full {
+        output::complain("there were too many messages to look at all of them");
     }
+    let was_interrupted = reader.close(failure).await?;
     if was_interrupted {
         output::complain("interrupted: this is what was seen until then");
     }
@@ -111,7 +115,7 @@ async fn id(trace: &Trace) -> Result<TraceId, Failure> {
 }
 
 fn in_order(hops: Vec<Seen>, others: Vec<Seen>) -> Vec<Hop> {
-    let ids: Vec<_> = hops
+    let ids: HashSet<_> = hops
         .iter()
         .filter_map(|seen| seen.facts.identity.clone())
         .collect();

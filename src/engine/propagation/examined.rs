@@ -241,8 +241,7 @@ impl Diagnosis {
             let in_list = value.split(|byte| *byte == b',').count();
             match field {
                 Field::Traceparent => {
-                    traceparents += 1;
-                    self.look_at_traceparent(value);
+                    traceparents += usize::from(self.look_at_traceparent(value));
                 }
                 Field::Tracestate => {
                     tracestates += 1;
@@ -269,8 +268,8 @@ impl Diagnosis {
         }
     }
 
-    /// Why it is none, by what would have to be different for it to be one; else what it has beside.
-    fn look_at_traceparent(&mut self, value: &[u8]) {
+    /// Why it is none, by what would have to be different for it to be one; else what it has beside. Whether it is one.
+    fn look_at_traceparent(&mut self, value: &[u8]) -> bool {
         let text = value.trim_ascii();
         let Some(parsed) = TraceParent::parse(value) else {
             // Whatever is right of it is a part of this one.
@@ -284,7 +283,7 @@ impl Diagnosis {
             {
                 self.add(Fault::Truncated, TRACEPARENT);
             }
-            return;
+            return false;
         };
         let written = parsed.write();
         if text.get(..2) != written.get(..2) {
@@ -293,5 +292,6 @@ impl Diagnosis {
         if text.get(53..55) != written.get(53..55) {
             self.add(Fault::ReservedFlags, TRACEPARENT);
         }
+        true
     }
 }

@@ -1,6 +1,7 @@
 //! RabbitMQ. What is published is read by a queue of our own, which nobody else has and which goes with the connection;
 //! a stream as a stream, from which nothing is ever taken; an existing queue by messages that are got and put back.
 
+use std::fmt::Display;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use lapin::options::{
     QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
-use otel_messaging::amqp::internal::diagnose;
+use otel_messaging::amqp::internal::{diagnose, sent_at};
+use tokio::time::timeout;
 
 use super::{End, Judge, Sink, Start, Wish};
 use crate::destination::Destination;
@@ -31,6 +34,9 @@ const OWN_QUEUE: i32 = 10_000;
 
 /// Messages of a queue that are held at a time, where nothing else is said.
 const HELD: u64 = 1_000;
+
+/// How long a broker may take to let the command in.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the end of a stream is waited for: the broker does not say where it is.
 const QUIET: Duration = Duration::from_secs(2);
@@ -50,9 +56,14 @@ impl Source {
         };
         let properties =
             ConnectionProperties::default().with_connection_name("otel-messaging".into());
-        let connection = Connection::connect(url, properties).await;
-        let connection =
-            connection.map_err(|error| Failure::because("rabbitmq: cannot connect", error))?;
+        // Its error would show the address, with the password in it.
+        let address: AMQPUri = url
+            .parse()
+            .map_err(|_| Failure::new("rabbitmq: the address is no URL of AMQP"))?;
+        let failed = |error: &dyn Display| Failure::because("rabbitmq: cannot connect", error);
+        let connection = timeout(PATIENCE, Connection::connect_uri(address, properties)).await;
+        let connection = connection.map_err(|error| failed(&error))?;
+        let connection = connection.map_err(|error| failed(&error))?;
         Ok(Self {
             connection,
             destinations,
@@ -272,11 +283,10 @@ impl Reading<'_> {
             Some(offset) => Place::Sequence(offset),
             None => Place::Number(self.count),
         };
-        let time = properties.timestamp().map(Duration::from_secs);
         Seen {
             destination: Arc::clone(&self.name),
             place,
-            time: time.and_then(|time| UNIX_EPOCH.checked_add(time)),
+            time: sent_at(properties),
             now: SystemTime::now(),
             bytes: diagnosis.header_bytes + delivery.data.len(),
             diagnosis,
@@ -352,12 +362,7 @@ fn died(facts: &mut Facts, deaths: &[AMQPValue]) {
             continue;
         };
         let part = |name: &str| death.inner().get(name).and_then(text);
-        for (name, part) in [
-            ("x-first-death-queue", part("queue")),
-            ("x-first-death-reason", part("reason")),
-        ] {
-            facts.look_at(name.as_bytes(), &part.unwrap_or_default());
-        }
+        facts.look_at(b"x-first-death-queue", &part("queue").unwrap_or_default());
         let times = part("count").and_then(|text| str::from_utf8(&text).ok()?.parse().ok());
         count += times.unwrap_or(1);
     }

@@ -238,24 +238,32 @@ impl Reader {
         next
     }
 
-    /// The user ended it.
-    pub(crate) const fn was_interrupted(&self) -> bool {
-        self.was_interrupted
-    }
-
     /// Those that are known from the beginning.
     pub(crate) fn destinations(&self) -> Vec<Arc<str>> {
         self.destinations.clone()
     }
 
-    /// Ends all, and lets brokers take away what was theirs for the time of reading.
-    pub(crate) async fn close(mut self) {
+    /// Ends all, lets brokers take away what was theirs for the time of reading, and says whether the user ended it.
+    ///
+    /// Fails with what has failed before, or else what ends in a way that it should not.
+    pub(crate) async fn close(mut self, failed: Option<Failure>) -> Result<bool, Failure> {
         self.receiver.close();
         // What is on its way makes room, so that nobody waits for it.
         while self.receiver.try_recv().is_ok() {}
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let mut failed = failed;
+        let ended = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                let error = ended.err();
+                let failure = error.map(|error| Failure::because("cannot read", error));
+                failed = failed.take().or(failure);
+            }
+        };
         // Brokers take away by themselves what a closed connection has left.
         let _ = timeout(CLEAN_UP, ended).await;
+        match failed {
+            Some(failure) => Err(failure),
+            None => Ok(self.was_interrupted),
+        }
     }
 }
 
