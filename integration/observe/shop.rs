@@ -3,13 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use integration::programs::program;
 use integration::unique;
-use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::{JoinHandle, JoinSet};
@@ -38,17 +35,14 @@ impl Run {
     /// Starts it, with its spans sent as this variable says.
     async fn start(variable: &str, endpoint: String) -> Self {
         let suffix = unique("run");
-        let mut command = Command::new(program());
+        let mut command = program("shop");
         for (name, _) in env::vars().filter(|(name, _)| name.starts_with("OTEL_")) {
             command.env_remove(name);
         }
         command
             .args(["--suffix", &suffix])
             .env(variable, endpoint)
-            .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .env("OTEL_METRIC_EXPORT_INTERVAL", "1000");
         let mut running = command.spawn().expect("it starts");
         let output = running.stdout.take().expect("its output");
         let mut errors = running.stderr.take().expect("its errors");
@@ -368,31 +362,4 @@ fn sum(query: &str) -> f64 {
 /// The kind of order that a trace is about.
 fn kind(order: &Trace) -> &str {
     &order.span("POST /orders").tags["shop.order.kind"]
-}
-
-/// The example, which cargo builds once.
-fn program() -> &'static PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = integration::cargo()
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "examples",
-                "--all-features",
-            ])
-            .args(["--example", "shop", "--message-format", "json"])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("cargo");
-        assert!(output.status.success(), "the shop compiles");
-        let lines = String::from_utf8(output.stdout).expect("text");
-        let messages = lines
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let mut programs =
-            messages.filter_map(|message| Some(message["executable"].as_str()?.into()));
-        programs.next_back().expect("a program")
-    })
 }

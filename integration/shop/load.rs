@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use integration::otlp::Receiver;
 use integration::programs::{program, run, text};
-use integration::unique;
+use integration::{amqp, unique};
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use serde_json::json;
 use tokio::process::Command;
 
 use crate::ends::left;
@@ -225,6 +229,56 @@ fn assert_logs(receiver: &Receiver, spans: &[Exported]) {
         let told: BTreeSet<_> = told.into_iter().map(|(_, trace)| trace).collect();
         assert_eq!(told, traces_of(kinds), "{text}");
     }
+}
+
+/// Orders that another run with this suffix has not come to.
+async fn left_over(suffix: &str, count: usize) {
+    let channel = amqp::channel().await;
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-dead-letter-exchange", String::new()),
+        (
+            "x-dead-letter-routing-key",
+            format!("shop.dead-letters-{suffix}"),
+        ),
+    ] {
+        arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
+    let queue = format!("shop.shipments-{suffix}");
+    let options = QueueDeclareOptions::durable();
+    let declared = channel.queue_declare(queue.as_str().into(), options, arguments);
+    declared.await.expect("a queue");
+    for number in 0..count {
+        let order = json!({"id": format!("left-{number}"), "kind": "ordinary", "item": "a book", "sent_at": 0});
+        let body = order.to_string();
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        let published = channel.basic_publish(
+            "".into(),
+            queue.as_str().into(),
+            options,
+            body.as_bytes(),
+            properties,
+        );
+        published
+            .await
+            .expect("it is sent")
+            .await
+            .expect("it is taken");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_run_has_left_is_shipped_and_not_counted() {
+    let suffix = unique("t");
+    left_over(&suffix, 30).await;
+
+    let sums = Sums::of(&said(
+        run(&mut shop(&suffix, "--load 20 --failing 2")).await,
+    ));
+
+    assert_eq!((sums.number("sent"), sums.number("processed")), (20, 20));
+    assert_eq!(sums.line("processed"), "20 orders: 18 shipped, 2 failed");
+    assert_eq!(left(&suffix).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,7 +33,7 @@ pub(super) async fn drive(address: &str, load: &Load, tally: &watch::Sender<Tall
         let answers = requests.buffer_unordered(CUSTOMERS);
         let answers = answers.try_for_each(async |taken| {
             tally.send_modify(|tally| {
-                tally.sent += 1;
+                tally.sent(taken.order);
                 tally.sampled += usize::from(taken.is_sampled);
                 if taken.is_sampled && !tally.drawing.is_begun() {
                     tally.drawing.begin(taken.trace);

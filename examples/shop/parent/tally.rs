@@ -17,10 +17,15 @@ pub(super) struct Tally {
     is_kept: bool,
     ready: HashSet<Role>,
     pub(super) address: Option<String>,
-    pub(super) sent: usize,
+    sent: usize,
     pub(super) sampled: usize,
-    /// Orders that are done with, and whether each was shipped. One may be told twice: brokers deliver at least once.
-    done: HashMap<String, bool>,
+    /// Orders that were sent and are not done with.
+    open: HashSet<String>,
+    /// Whether each was shipped that is not known to be of those: its sending may be told later, another run may have
+    /// left it, and brokers deliver at least once.
+    others: HashMap<String, bool>,
+    shipped: usize,
+    failed: usize,
     waits: HashMap<Broker, Vec<u64>>,
     counts: Counts,
     pub(super) drawing: Drawing,
@@ -41,7 +46,11 @@ impl Tally {
                 self.address = address.or_else(|| self.address.take());
             }
             Report::Done { order, is_shipped } if self.is_kept => {
-                self.done.insert(order, is_shipped);
+                if self.open.remove(&order) {
+                    self.count(is_shipped);
+                } else {
+                    self.others.insert(order, is_shipped);
+                }
             }
             Report::Waited { broker, micros } if self.is_kept => {
                 self.waits.entry(broker).or_default().push(micros);
@@ -60,24 +69,33 @@ impl Tally {
         self.ready.contains(&role)
     }
 
-    pub(super) fn done(&self) -> usize {
-        self.done.len()
+    /// An order of this run is taken.
+    pub(super) fn sent(&mut self, order: String) {
+        self.sent += 1;
+        match self.others.remove(&order) {
+            Some(is_shipped) => self.count(is_shipped),
+            None => drop(self.open.insert(order)),
+        }
     }
 
-    fn failed(&self) -> usize {
-        self.done
-            .values()
-            .filter(|is_shipped| !**is_shipped)
-            .count()
+    const fn count(&mut self, is_shipped: bool) {
+        match is_shipped {
+            true => self.shipped += 1,
+            false => self.failed += 1,
+        }
     }
 
-    pub(super) fn has_all(&self, load: &Load) -> bool {
-        self.sent == load.orders && self.done() == load.orders && self.failed() == load.failing
+    pub(super) const fn done(&self) -> usize {
+        self.shipped + self.failed
+    }
+
+    pub(super) const fn has_all(&self, load: &Load) -> bool {
+        self.sent == load.orders && self.done() == load.orders && self.failed == load.failing
     }
 
     pub(super) fn sums(&self, load: &Load) -> String {
         let Load { failing, slow, .. } = load;
-        let (done, failed) = (self.done(), self.failed());
+        let (done, shipped, failed) = (self.done(), self.shipped, self.failed);
         let Counts {
             recorded,
             sampled,
@@ -94,14 +112,13 @@ impl Tally {
         let mut sums = format!(
             "\
 sent       {:>7} orders: {failing} that fail, {slow} that are slow
-processed  {done:>7} orders: {} shipped, {failed} failed
+processed  {done:>7} orders: {shipped} shipped, {failed} failed
 recorded   {recorded:>7} spans
 sampled    {sampled:>7} spans, in the traces of {} orders
 exported   {exported:>7} spans{note}
 dropped    {:>7} spans
 ",
             self.sent,
-            done - failed,
             self.sampled,
             self.counts.dropped(),
         );
