@@ -5,8 +5,6 @@ use std::time::Duration;
 use async_nats::jetstream;
 use futures::TryStreamExt as _;
 use integration::{amqp, kafka, nats};
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
@@ -88,23 +86,8 @@ async fn left(broker: &str, run: &str) -> Vec<String> {
 }
 
 async fn queues_left(run: &str) -> Vec<String> {
-    let connection = amqp::connection().await;
-    let mut left = Vec::new();
-    for queue in ["orders", "payments", "dead-letters", "stock"] {
-        let queue = format!("{queue}-{run}");
-        // The broker closes the channel over one that is not there.
-        let channel = connection.create_channel().await.expect("a channel");
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let name = queue.as_str().into();
-        let looked = channel.queue_declare(name, options, FieldTable::default());
-        if looked.await.is_ok() {
-            left.push(queue);
-        }
-    }
-    left
+    let queues = ["orders", "payments", "dead-letters", "stock"];
+    amqp::those_there(queues.map(|queue| format!("{queue}-{run}"))).await
 }
 
 async fn streams_left(run: &str) -> Vec<String> {

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use integration::programs::{program, run, text};
 use integration::{amqp, kafka, unique};
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -122,22 +120,8 @@ async fn no_service_goes_on(suffix: &str) {
 /// What the brokers still have of a run.
 pub(crate) async fn left(suffix: &str) -> Vec<String> {
     let suffix = format!("-{suffix}");
-    let mut left = Vec::new();
-    let connection = amqp::connection().await;
-    for queue in ["shop.shipments", "shop.dead-letters"] {
-        let queue = format!("{queue}{suffix}");
-        // The broker closes the channel over one that is not there.
-        let channel = connection.create_channel().await.expect("a channel");
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let name = queue.as_str().into();
-        let looked = channel.queue_declare(name, options, FieldTable::default());
-        if looked.await.is_ok() {
-            left.push(queue);
-        }
-    }
+    let queues = ["shop.shipments", "shop.dead-letters"];
+    let mut left = amqp::those_there(queues.map(|queue| format!("{queue}{suffix}"))).await;
     let client: BaseConsumer = kafka::config().create().expect("a client");
     let gone = async {
         // What is deleted stays in the metadata for a moment.

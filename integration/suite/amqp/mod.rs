@@ -87,6 +87,23 @@ pub async fn queue_with(channel: &Channel, name: &str, mut arguments: FieldTable
     name
 }
 
+/// Those of these queues that the broker has.
+pub async fn those_there(queues: impl IntoIterator<Item = String>) -> Vec<String> {
+    let connection = connection().await;
+    let mut there = Vec::new();
+    for queue in queues {
+        // The broker closes the channel over one that is not there.
+        let channel = connection.create_channel().await.expect("a channel");
+        let options = QueueDeclareOptions::default().passive();
+        let name = queue.as_str().into();
+        let looked = channel.queue_declare(name, options, FieldTable::default());
+        if looked.await.is_ok() {
+            there.push(queue);
+        }
+    }
+    there
+}
+
 /// Publishes to a queue by the bare client, and waits until the broker has the message.
 pub async fn publish(channel: &Channel, queue: &ShortString, properties: BasicProperties) {
     let published = channel.basic_publish(
