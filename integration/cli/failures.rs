@@ -30,8 +30,8 @@ async fn what_was_wrong_is_named() {
             "a property is KEY=VALUE",
         ),
         (
-            vec!["scan", "-X", "sasl.pasword=hunter2", "kafka:orders"],
-            "sasl.pasword: No such configuration property",
+            vec!["scan", "-X", "sasl.pass=hunter2", "kafka:orders"],
+            "sasl.pass: No such configuration property",
         ),
         (
             vec!["scan", &format!("kafka:{missing}")],
