@@ -188,16 +188,16 @@ pub(crate) fn text(value: &[u8]) -> Option<String> {
 
 /// Digits; Spring writes numbers of four bytes or eight.
 fn number(value: &[u8]) -> Option<u64> {
-    let digits = str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    digits.or_else(|| {
-        let four = value
-            .try_into()
-            .map(|four| i64::from(i32::from_be_bytes(four)));
-        let eight = || value.try_into().map(i64::from_be_bytes);
-        u64::try_from(four.or_else(|_| eight()).ok()?).ok()
-    })
+    // As a number, these would be above all that is counted.
+    if value.iter().all(u8::is_ascii_graphic) {
+        return str::from_utf8(value).ok()?.parse().ok();
+    }
+    let number = match *value {
+        [a, b, c, d] => i32::from_be_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f, g, h] => i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        _ => return str::from_utf8(value).ok()?.trim().parse().ok(),
+    };
+    u64::try_from(number).ok()
 }
 
 #[cfg(test)]
