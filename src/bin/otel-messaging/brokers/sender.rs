@@ -83,7 +83,10 @@ impl Sender {
     /// Sends it, where that is wanted, and waits until the broker has it.
     pub(crate) async fn send(&mut self, seen: &Seen) -> Result<Outcome, Failure> {
         let Some(original) = &seen.original else {
-            return Ok(Outcome::LeftOut("it is not there any more"));
+            return Ok(Outcome::LeftOut(match seen.facts.is_gone {
+                true => "it is not there any more",
+                false => "its headers cannot be read",
+            }));
         };
         if let Destination::JetStream(stream, _) = &self.to {
             let shown = seen

@@ -1,17 +1,18 @@
 //! What a server says of messages that a consumer of JetStream gives up: which one of which stream. It says so once, and
 //! keeps it nowhere but in a stream that has its subject.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_nats::Message;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use otel_messaging::internal::Diagnosis;
 use serde_json::Value;
 
 use super::Sink;
+use super::stored::{self, Stored};
 use crate::facts::{self, Facts};
 use crate::failure::Failure;
 use crate::output;
@@ -102,19 +103,15 @@ impl Advisories {
         };
         let shown = format!("jetstream:{}", told.stream);
         let place = Place::Sequence(told.sequence);
-        let found = match self.context.get_stream_no_info(&told.stream).await {
-            Ok(stream) => stream.get_raw_message(told.sequence).await,
-            // Nobody could have made it.
-            Err(_) => return Ok(None),
-        };
-        let seen = match found {
-            Ok(message) => {
+        let failed = |error: &dyn Display| Failure::because(&format!("{shown} {place}"), error);
+        let found = stored::get(&self.context, &told.stream, told.sequence).await;
+        let seen = match found.map_err(|error| failed(&error))? {
+            Stored::Whole(message, time) => {
                 let destination = format!("{shown}/{}", message.subject).into();
-                let time = Some(SystemTime::from(message.time));
-                super::seen(&as_delivered(message), destination, place, time, sink)
+                super::seen(&message, destination, place, Some(time), sink)
             }
-            Err(error) if is_gone(error.kind()) => gone(shown.into(), place),
-            Err(error) => return Err(Failure::because(&format!("{shown} {place}"), error)),
+            Stored::Unreadable => without_message(shown.into(), place, false),
+            Stored::Gone => without_message(shown.into(), place, true),
         };
         Ok(Some(Seen {
             facts: of(told, seen.facts),
@@ -137,17 +134,7 @@ fn of(told: Advisory, facts: Facts) -> Facts {
     }
 }
 
-/// The message or its stream is not there any more.
-fn is_gone(kind: RawMessageErrorKind) -> bool {
-    use async_nats::jetstream::ErrorCode;
-    match kind {
-        RawMessageErrorKind::NoMessageFound => true,
-        RawMessageErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
-        _ => false,
-    }
-}
-
-fn gone(destination: Arc<str>, place: Place) -> Seen {
+fn without_message(destination: Arc<str>, place: Place, is_gone: bool) -> Seen {
     Seen {
         destination,
         place,
@@ -156,22 +143,10 @@ fn gone(destination: Arc<str>, place: Place) -> Seen {
         bytes: 0,
         diagnosis: Diagnosis::default(),
         facts: Facts {
-            is_gone: true,
+            is_gone,
             ..Facts::default()
         },
         original: None,
-    }
-}
-
-fn as_delivered(message: async_nats::jetstream::message::StreamMessage) -> Message {
-    Message {
-        subject: message.subject,
-        reply: None,
-        length: message.payload.len(),
-        headers: Some(message.headers).filter(|headers| !headers.is_empty()),
-        payload: message.payload,
-        status: None,
-        description: None,
     }
 }
 

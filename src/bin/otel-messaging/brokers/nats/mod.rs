@@ -5,6 +5,7 @@ mod advisories;
 mod connection;
 mod pattern;
 mod send;
+mod stored;
 
 use std::pin::pin;
 use std::sync::Arc;
