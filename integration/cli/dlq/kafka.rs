@@ -153,8 +153,8 @@ async fn dead_records_are_named_and_go_back_as_they_were() {
         json!({
             "dead": 2, "unmarked": 1, "redrive": null, "was_interrupted": false,
             "kinds": [
-                {"reason": "java.lang.IllegalStateException", "died_in": orders, "messages": 1, "first": "0/0"},
-                {"reason": "org.apache.kafka.connect.errors.DataException", "died_in": "invoices", "messages": 1, "first": "0/1"},
+                {"reason": "java.lang.IllegalStateException", "died_in": orders, "messages": 1, "first": format!("{from} 0/0")},
+                {"reason": "org.apache.kafka.connect.errors.DataException", "died_in": "invoices", "messages": 1, "first": format!("{from} 0/1")},
             ],
         })
     );

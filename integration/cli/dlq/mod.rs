@@ -4,11 +4,15 @@ mod jetstream;
 mod kafka;
 mod rabbitmq;
 
-use opentelemetry::trace::{SpanContext, SpanId};
+use std::time::Duration;
+
+use integration::unique;
 use opentelemetry_sdk::trace::SpanData;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::command::ended;
+use crate::command::{command, ended};
+use crate::failures::interrupt;
 use crate::faults::traceparent;
 
 /// Exit code, and what `dlq --json` says of each message and in the end.
@@ -36,26 +40,14 @@ fn origin(number: u8) -> (String, String) {
     (text[3..35].to_owned(), text[36..52].to_owned())
 }
 
-/// Trace, parent and links of a span.
-fn relations(span: &SpanData) -> (String, SpanId, Vec<SpanContext>) {
-    let links = span.links.iter().map(|link| link.span_context.clone());
-    let trace = span.span_context.trace_id().to_string();
-    (trace, span.parent_span_id, links.collect())
-}
-
 /// That the span goes on with the trace of [`traceparent`] and is linked to it alone.
 fn assert_goes_on(span: &SpanData, number: u8) {
-    let (trace, parent) = origin(number);
-    let (found, found_parent, links) = relations(span);
-    assert_eq!(
-        (found, found_parent.to_string()),
-        (trace.clone(), parent.clone())
-    );
-    let links = links.iter();
-    let links: Vec<_> = links
-        .map(|link| (link.trace_id().to_string(), link.span_id().to_string()))
-        .collect();
-    assert_eq!(links, [(trace, parent)]);
+    let origin = origin(number);
+    let trace = span.span_context.trace_id().to_string();
+    assert_eq!((trace, span.parent_span_id.to_string()), origin);
+    let links = span.links.iter().map(|link| &link.span_context);
+    let links = links.map(|link| (link.trace_id().to_string(), link.span_id().to_string()));
+    assert_eq!(links.collect::<Vec<_>>(), [origin]);
 }
 
 #[tokio::test]
@@ -102,6 +94,36 @@ async fn what_cannot_be_sent_again_is_said_before_anything_is_read() {
         );
         assert!(error.contains(part), "no {part:?} in {error:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_known_is_summed_up_at_an_interrupt() {
+    let subject = unique("dead");
+    let name = format!("nats:{subject}");
+    let mut command = command(&["dlq", "--json", "--unmarked", "--for", "60s", &name]);
+    let mut program = command.spawn().expect("it starts");
+    let mut lines = BufReader::new(program.stdout.take().expect("its output")).lines();
+    let client = integration::nats::client().await;
+    // Until it listens.
+    let publishing = async {
+        loop {
+            let sent = client.publish(subject.clone(), "two books".into());
+            sent.await.expect("a publish");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        line = lines.next_line() => assert!(line.expect("a line").is_some()),
+        () = publishing => {}
+    }
+    interrupt(&program);
+    let mut summary = Value::Null;
+    while let Some(line) = lines.next_line().await.expect("a line") {
+        summary = serde_json::from_str(&line).expect("JSON");
+    }
+    assert_eq!(summary["summary"]["was_interrupted"], true);
+    assert!(summary["summary"]["dead"].as_u64() > Some(0), "{summary}");
+    assert!(program.wait().await.expect("an end").success());
 }
 
 fn redriven(to: &str, is_to_write: bool, sent: u64, left_out: u64) -> Value {

@@ -45,28 +45,34 @@ Exit codes:
   2  wrong arguments, or something cannot be read or sent: a file, a connection, a topic that is not there";
 
 const AFTER_DLQ: &str = "What is known as dead, by its headers or by what a server says:
-  kafka:TOPIC           records that Spring, Kafka Connect, Kafka Streams or SmallRye gave up
+  kafka:TOPIC             records that Spring, Kafka Connect, Kafka Streams or SmallRye gave up
   rabbitmq-queue:NAME, rabbitmq-stream:NAME, rabbitmq:EXCHANGE
-                        messages with x-death, or that Spring has published again
-  jetstream:STREAM      messages of the stream that consumers gave up, if any stream keeps the advisories of the server
-                        ($JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.> and MSG_TERMINATED.>); where STREAM is that one,
-                        the messages of all streams that it tells of. They are where they were, and are looked up there
-  nats:SUBJECT          the same from now on: nats:'$JS.EVENT.ADVISORY.CONSUMER.*.STREAM.>'
+                          messages with x-death, or that Spring has published again
+  jetstream:STREAM        messages of the stream that consumers gave up, if any stream keeps what
+                          the server says of that, on the subjects
+                          $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.> and MSG_TERMINATED.>;
+                          of the stream that keeps it, the messages of all streams that it is about.
+                          They are still in their streams, and are looked up there
+  nats:SUBJECT            the same from now on: nats:'$JS.EVENT.ADVISORY.CONSUMER.*.STREAM.>'
 
 --redrive TO, of the same system:
-  kafka:TOPIC                      a record that died in this topic goes to its partition there, any other by its key:
-                                   as librdkafka does it, or as Java with -X partitioner=murmur2_random
-  rabbitmq:EXCHANGE[/ROUTING-KEY]  where no key is given, each by the one that it had when it died first
+  kafka:TOPIC             a record that died in this topic goes back to its partition, any other by
+                          its key: as librdkafka does it, or with -X partitioner=murmur2_random
+                          as Java does it
+  rabbitmq:EXCHANGE[/ROUTING-KEY]
+                          where no key is given, each by the one that it had when it died first
   rabbitmq-queue:NAME, rabbitmq-stream:NAME
-  jetstream:STREAM[/SUBJECT]       where no subject is given, each by its own
+  jetstream:STREAM[/SUBJECT]
+                          where no subject is given, each by its own
 
-Headers, key and payload are sent as they are, so that whoever handles the message goes on with the trace that it comes
-from. Left out are what a queue of RabbitMQ adds for its reader (x-delivery-count, x-stream-offset), and headers of NATS that
-tell the server what to do (Nats-...). A record of Kafka has a new time. A CC header of RabbitMQ is obeyed again.
+Headers, key and payload are sent as they are, so that whoever handles the message goes on with
+the trace that it comes from. Left out are what a queue of RabbitMQ adds for its reader
+(x-delivery-count, x-stream-offset), and headers of NATS that tell the server what to do (Nats-...).
+A record of Kafka has a new time. A CC header of RabbitMQ is obeyed again.
 
-A message counts as sent when the broker says that it has it. The first error ends all; what was sent until then is said,
-and an error after a message was on its way may mean that it has arrived. Nothing is removed from where it was: not from a
-queue either, so that whoever runs this again sends again.";
+A message counts as sent when the broker says that it has it. The first error ends all, and what
+was sent until then is said; the message that it is about may have arrived. Nothing is removed from
+where it was, nor taken from a queue: who runs this again sends again.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -157,8 +163,6 @@ pub(crate) struct Graph {
 
 #[derive(Args, Debug)]
 pub(crate) struct Dlq {
-    #[command(flatten)]
-    pub(crate) reading: Reading,
     /// Takes all messages for dead, also those that say nothing of it: for destinations that have no others.
     #[arg(long)]
     pub(crate) unmarked: bool,
@@ -174,6 +178,8 @@ pub(crate) struct Dlq {
     /// Prints one JSON object a line, the last of which sums up.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

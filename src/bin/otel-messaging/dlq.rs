@@ -11,7 +11,7 @@ use crate::facts::{Death, Facts};
 use crate::failure::Failure;
 use crate::output::{self, Colour, coloured, duration, plain, time};
 use crate::scan::colour;
-use crate::seen::{Age, Place, Seen};
+use crate::seen::{Age, Seen};
 use crate::summary::{Limits, Remark, remarks};
 use crate::{NOT_WELL, WELL};
 
@@ -35,7 +35,7 @@ struct Totals {
     dead: u64,
     unmarked: u64,
     /// By reason and where they died: how many, and the first one.
-    kinds: BTreeMap<(String, String), (u64, Place)>,
+    kinds: BTreeMap<(String, String), (u64, String)>,
     sent: u64,
     left_out: u64,
 }
@@ -121,7 +121,8 @@ impl Totals {
             true => (OTHERS.to_owned(), OTHERS.to_owned()),
             false => kind,
         };
-        self.kinds.entry(kind).or_insert((0, seen.place)).0 += 1;
+        let first = || (0, format!("{} {}", seen.destination, seen.place));
+        self.kinds.entry(kind).or_insert_with(first).0 += 1;
     }
 
     fn text(&self, dlq: &Dlq) -> String {
@@ -132,7 +133,8 @@ impl Totals {
             lines.push(format!(
                 "  {count}  {} in {}  first {first}",
                 plain(reason),
-                plain(died_in)
+                plain(died_in),
+                first = plain(first)
             ));
         }
         if self.unmarked > 0 {
@@ -173,7 +175,7 @@ impl Totals {
                     "reason": (reason != UNKNOWN).then_some(reason),
                     "died_in": (died_in != UNKNOWN).then_some(died_in),
                     "messages": count,
-                    "first": first.to_string(),
+                    "first": first,
                 })
             });
         json!({
@@ -290,9 +292,15 @@ fn death(facts: &Facts) -> String {
             .as_ref()
             .map(|by| format!("given up by {}", plain(by))),
     );
+    // Then the broker says that it was more than once, and no more.
+    let is_limit = |death: &Death| death.reason == "delivery_limit";
+    let least = match facts.deaths.iter().any(is_limit) {
+        true => "at least ",
+        false => "",
+    };
     parts.extend(facts.attempts.map(|attempts| match attempts {
-        1 => "1 attempt".to_owned(),
-        attempts => format!("{attempts} attempts"),
+        1 => format!("{least}1 attempt"),
+        attempts => format!("{least}{attempts} attempts"),
     }));
     match parts.is_empty() {
         true => "says nothing of its death".to_owned(),
