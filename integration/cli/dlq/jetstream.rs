@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::stream::{Config, Stream};
+use async_nats::jetstream::stream::{Config, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, AckKind};
 use futures::StreamExt as _;
 use integration::nats::{client, header_map, in_time, received_headers, stream, stream_of};
@@ -29,9 +29,14 @@ const GIVEN_UP_BY: &str = "billing";
 
 impl Shop {
     /// Of three messages the first is terminated, and the second fails in all its attempts.
-    async fn open() -> Self {
+    async fn open(retention: RetentionPolicy) -> Self {
         let context = jetstream::new(client().await);
-        let orders = stream(&context, "orders").await;
+        let config = Config {
+            name: unique("orders"),
+            retention,
+            ..Config::default()
+        };
+        let orders = stream_of(&context, config).await;
         let name = orders.cached_info().config.name.clone();
         let kept = ["MAX_DELIVERIES", "MSG_TERMINATED"];
         let kept = kept.map(|kind| format!("$JS.EVENT.ADVISORY.CONSUMER.{kind}.{name}.>"));
@@ -135,7 +140,7 @@ fn by_place(mut found: Vec<Value>) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_were_given_up_are_found_where_they_are_and_sent_again() {
-    let mut shop = Shop::open().await;
+    let mut shop = Shop::open(RetentionPolicy::Limits).await;
     let name = shop.name().to_owned();
     let kept = shop.advisories.cached_info().config.name.clone();
     let (orders, kept) = (format!("jetstream:{name}"), format!("jetstream:{kept}"));
@@ -234,9 +239,9 @@ async fn messages_that_were_given_up_are_found_where_they_are_and_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_gone_is_said_and_left_out() {
-    let shop = Shop::open().await;
+    // What is terminated is deleted there, and only workers may consume.
+    let shop = Shop::open(RetentionPolicy::WorkQueue).await;
     let orders = format!("jetstream:{}", shop.name());
-    shop.orders.delete_message(1).await.expect("an answer");
 
     let (code, found, summary) = dlq(&["--redrive", &orders, "--write", &orders]).await;
 

@@ -1,10 +1,15 @@
 //! Messages that are published again.
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
+
+use tokio::time::timeout;
 
 use super::connection::connect;
 use crate::arguments::Access;
@@ -13,6 +18,9 @@ use crate::failure::Failure;
 
 /// What a queue adds to a message for who reads it there.
 const ADDED: [&str; 2] = ["x-delivery-count", "x-stream-offset"];
+
+/// How long the broker may take to confirm.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Publishes to one exchange.
 pub(crate) struct Sender {
@@ -83,7 +91,7 @@ impl Sender {
     ) -> Result<(), Failure> {
         let target = self.target(own_key);
         let failed =
-            |error: lapin::Error| Failure::because(&format!("{target}: not confirmed"), error);
+            |error: &dyn Display| Failure::because(&format!("{target}: not confirmed"), error);
         let options = BasicPublishOptions {
             mandatory: true,
             ..BasicPublishOptions::default()
@@ -96,7 +104,10 @@ impl Sender {
             payload,
             as_published(properties),
         );
-        let confirmation = confirm.await.map_err(failed)?.await.map_err(failed)?;
+        // A broker that is short of room takes messages, and answers when it has some.
+        let confirmed = timeout(PATIENCE, async { confirm.await?.await }).await;
+        let confirmed = confirmed.map_err(|error| failed(&error))?;
+        let confirmation = confirmed.map_err(|error| failed(&error))?;
         match confirmation {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(returned)) => Err(Failure::new(format!(

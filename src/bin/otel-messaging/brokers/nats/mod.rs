@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::stream::RetentionPolicy;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, HeaderMap, Message};
 use futures::StreamExt as _;
@@ -27,6 +28,7 @@ use crate::destination::Destination;
 use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::original::Original;
+use crate::output;
 use crate::seen::{Place, Seen};
 
 pub(super) struct Source {
@@ -139,6 +141,13 @@ impl Source {
         let found = found.map_err(|error| failed(error.to_string()))?;
         let state = &found.cached_info().state;
         let (first, last) = (state.first_sequence, state.last_sequence);
+        let retention = found.cached_info().config.retention;
+        if self.wish.is_for_dead && retention == RetentionPolicy::WorkQueue {
+            output::complain(&format!(
+                "{shown}: it lets its workers alone consume; of its messages, those are known that advisories name"
+            ));
+            return Ok(());
+        }
         let is_over_at_end = self.wish.end == End::OfWhatIsThere;
         if is_over_at_end && state.messages == 0 {
             return Ok(());
