@@ -86,7 +86,6 @@ impl Shop {
         let config = pull::Config {
             durable_name: Some(GIVEN_UP_BY.to_owned()),
             max_deliver: 2,
-            ack_wait: Duration::from_millis(200),
             ..pull::Config::default()
         };
         let consumer = self

@@ -92,10 +92,11 @@ impl Advisories {
         Self { context }
     }
 
-    /// The dead message, where it is about one.
+    /// The dead message, where it is about one. The advisory is of this time.
     pub(super) async fn look_up(
         &self,
         advisory: &Message,
+        time: SystemTime,
         sink: &Sink,
     ) -> Result<Option<Seen>, Failure> {
         let Some(told) = Advisory::read(&advisory.subject, &advisory.payload) else {
@@ -114,7 +115,10 @@ impl Advisories {
             Stored::Gone => without_message(shown.into(), place, true),
         };
         Ok(Some(Seen {
-            facts: of(told, seen.facts),
+            facts: Facts {
+                died_at: Some(time),
+                ..of(told, seen.facts)
+            },
             ..seen
         }))
     }

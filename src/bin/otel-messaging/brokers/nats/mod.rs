@@ -114,7 +114,11 @@ impl Source {
             count += 1;
             let destination = format!("nats:{}", message.subject).into();
             let seen = match self.wish.is_for_dead && is_advisory(&message.subject) {
-                true => advisories.look_up(&message, sink).await?,
+                true => {
+                    advisories
+                        .look_up(&message, SystemTime::now(), sink)
+                        .await?
+                }
                 false => Some(seen(
                     &message,
                     destination,
@@ -200,7 +204,7 @@ impl Source {
                 let place = Place::Sequence(sequence);
                 let seen = match self.wish.is_for_dead && is_advisory(&message.subject) {
                     true => {
-                        let found = advisories.look_up(&message, sink).await?;
+                        let found = advisories.look_up(&message, time, sink).await?;
                         found.filter(|seen| reading.wants(seen))
                     }
                     false if reading.about.is_some() => None,
