@@ -17,11 +17,11 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::command::{command, ended, expected, json, remarks, summary};
 use crate::faults::{WITH_CONTEXT, faults, traceparent};
 
-fn long(text: &[u8]) -> AMQPValue {
+pub(crate) fn long(text: &[u8]) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
-fn properties(headers: Vec<(&str, AMQPValue)>) -> BasicProperties {
+pub(crate) fn properties(headers: Vec<(&str, AMQPValue)>) -> BasicProperties {
     let mut table = FieldTable::default();
     for (name, value) in headers {
         table.insert(name.into(), value);
@@ -39,7 +39,7 @@ fn texts(headers: &[(&str, &[u8])]) -> BasicProperties {
 }
 
 /// An exchange that did not exist.
-async fn exchange(channel: &Channel) -> String {
+pub(crate) async fn exchange(channel: &Channel) -> String {
     let name = unique("exchange");
     let options = ExchangeDeclareOptions::default();
     let kind = ExchangeKind::Topic;
@@ -50,7 +50,7 @@ async fn exchange(channel: &Channel) -> String {
 }
 
 /// How many messages and consumers a queue has.
-async fn depth(channel: &Channel, queue: &str) -> (u32, u32) {
+pub(crate) async fn depth(channel: &Channel, queue: &str) -> (u32, u32) {
     let there = QueueDeclareOptions::default().passive();
     let there = channel
         .queue_declare(queue.into(), there, FieldTable::default())

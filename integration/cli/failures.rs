@@ -110,7 +110,7 @@ async fn addresses_come_from_nowhere_else() {
 }
 
 /// As the terminal does it.
-fn interrupt(program: &Child) {
+pub(crate) fn interrupt(program: &Child) {
     let id = program.id().expect("it runs").to_string();
     let sent = std::process::Command::new("kill")
         .args(["-INT", &id])
@@ -162,11 +162,13 @@ async fn what_is_known_is_printed_at_an_interrupt() {
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_error() {
     let topic = topic("orders").await;
-    let mut command = command(&["scan", &format!("kafka:{topic}")]);
-    let mut program = command.stdout(Stdio::piped()).spawn().expect("it starts");
-    drop(program.stdout.take());
-    let output = timeout(Duration::from_secs(30), program.wait_with_output()).await;
-    let output = output.expect("in time").expect("an end");
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(String::from_utf8(output.stderr).expect("text"), "");
+    for subcommand in ["scan", "dlq"] {
+        let mut command = command(&[subcommand, &format!("kafka:{topic}")]);
+        let mut program = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        drop(program.stdout.take());
+        let output = timeout(Duration::from_secs(30), program.wait_with_output()).await;
+        let output = output.expect("in time").expect("an end");
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(String::from_utf8(output.stderr).expect("text"), "");
+    }
 }

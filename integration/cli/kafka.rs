@@ -135,7 +135,7 @@ async fn faults_of_headers_are_found_and_named() {
 }
 
 /// Groups of the cluster, and what this one has committed.
-fn groups(group: &str, topic: &str) -> (Vec<String>, Option<Offset>) {
+pub(crate) fn groups(group: &str, topic: &str) -> (Vec<String>, Option<Offset>) {
     let groups = admin()
         .inner()
         .fetch_group_list(None, PATIENCE)

@@ -8,6 +8,7 @@
 mod amqp;
 mod check;
 mod command;
+mod dlq;
 mod failures;
 mod faults;
 mod kafka;

@@ -126,7 +126,9 @@ async fn a_trace_that_breaks_between_subjects_is_seen() {
 }
 
 /// Messages of a stream; its consumers, what they have delivered, and what they wait to be acknowledged.
-async fn state(stream: &mut jetstream::stream::Stream) -> (u64, Vec<(String, u64, usize)>) {
+pub(crate) async fn state(
+    stream: &mut jetstream::stream::Stream,
+) -> (u64, Vec<(String, u64, usize)>) {
     let messages = stream.info().await.expect("an answer").state.messages;
     let consumers: Vec<_> = stream.consumers().try_collect().await.expect("consumers");
     let consumers = consumers.into_iter();

@@ -26,7 +26,8 @@ pub(super) fn attempt(delivery: &Delivery) -> i64 {
         .saturating_add(1)
 }
 
-fn deaths_after_delivery(headers: &FieldTable) -> i64 {
+/// How often the message was delivered by queues that it died in.
+pub(in crate::amqp) fn deaths_after_delivery(headers: &FieldTable) -> i64 {
     let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get(DEATHS) else {
         return 0;
     };

@@ -4,7 +4,7 @@
 //!
 //! [RabbitMQ § RabbitMQ spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/rabbitmq.md#rabbitmq-spans
 
-mod attempt;
+pub(super) mod attempt;
 pub(super) mod connection;
 mod destination;
 mod error_type;

@@ -61,6 +61,13 @@ pub fn sent_at(properties: &BasicProperties) -> Option<SystemTime> {
     attributes::sent_at::sent_at(properties)
 }
 
+/// How often a message was delivered by queues that it died in, as far as the broker tells.
+#[must_use]
+pub fn deliveries_elsewhere(properties: &BasicProperties) -> i64 {
+    let headers = properties.headers().as_ref();
+    headers.map_or(0, attributes::attempt::deaths_after_delivery)
+}
+
 /// What becomes of headers that are sent on.
 #[must_use]
 pub fn forward(

@@ -14,7 +14,7 @@ use crate::destination::Destination;
 /// Where does the trace break? Told from the messages on live topics, queues, streams and subjects.
 ///
 /// It reads: no consumer group is joined, nothing is committed, nothing is taken from a queue of others. What it listens
-/// to, it is one more listener of; see below.
+/// to, it is one more listener of; see below. Only dlq --redrive --write writes.
 #[derive(Debug, Parser)]
 #[command(name = "otel-messaging", version, after_help = EXIT_CODES, after_long_help = AFTER)]
 pub(crate) struct Arguments {
@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it is not (--fail-under, check); 2 wrong arguments, \
-                          or something cannot be read";
+const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it is not (--fail-under, check, --redrive); 2 wrong arguments, \
+                          or something cannot be read or sent";
 
 const AFTER: &str = "Destinations:
   kafka:TOPIC                      topics, as a name or a pattern with * and ?
@@ -40,8 +40,39 @@ const AFTER: &str = "Destinations:
 
 Exit codes:
   0  all is well, as far as it was read when Ctrl-C or a closed pipe ended it
-  1  it is not: fewer messages with context than --fail-under, or for check headers by which context is lost
-  2  wrong arguments, or something cannot be read: a file, a connection, a topic that is not there";
+  1  it is not: fewer messages with context than --fail-under, for check headers by which context is lost, or with
+     --redrive dead messages that are left out
+  2  wrong arguments, or something cannot be read or sent: a file, a connection, a topic that is not there";
+
+const AFTER_DLQ: &str = "What is known as dead, by its headers or by what a server says:
+  kafka:TOPIC             records that Spring, Kafka Connect, Kafka Streams or SmallRye gave up
+  rabbitmq-queue:NAME, rabbitmq-stream:NAME, rabbitmq:EXCHANGE
+                          messages with x-death, or that Spring has published again
+  jetstream:STREAM        messages of the stream that consumers gave up, if any stream keeps what
+                          the server says of that, on the subjects
+                          $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.> and MSG_TERMINATED.>;
+                          of the stream that keeps it, the messages of all streams that it is about.
+                          They are still in their streams, and are looked up there
+  nats:SUBJECT            the same from now on: nats:'$JS.EVENT.ADVISORY.CONSUMER.*.STREAM.>'
+
+--redrive TO, of the same system:
+  kafka:TOPIC             a record that died in this topic goes back to its partition, any other by
+                          its key: as librdkafka does it, or with -X partitioner=murmur2_random
+                          as Java does it
+  rabbitmq:EXCHANGE[/ROUTING-KEY]
+                          where no key is given, each by the one that it had when it died first
+  rabbitmq-queue:NAME, rabbitmq-stream:NAME
+  jetstream:STREAM[/SUBJECT]
+                          where no subject is given, each by its own
+
+Headers, key and payload are sent as they are, so that whoever handles the message goes on with
+the trace that it comes from. Left out are what a queue of RabbitMQ adds for its reader
+(x-delivery-count, x-stream-offset), and headers of NATS that tell the server what to do (Nats-...).
+A record of Kafka has a new time. A CC header of RabbitMQ is obeyed again.
+
+A message counts as sent when the broker says that it has it. The first error ends all, and what
+was sent until then is said; the message that it is about may have arrived. Nothing is removed from
+where it was, nor taken from a queue: who runs this again sends again.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -55,6 +86,10 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Draws who sends to whom, as far as headers tell, and where context is lost.
     Graph(Graph),
+    /// Lists dead messages: the trace they come from, where and why they died, how often they were tried; and sends them
+    /// again.
+    #[command(after_long_help = AFTER_DLQ)]
+    Dlq(Dlq),
 }
 
 #[derive(Args, Debug)]
@@ -124,6 +159,27 @@ pub(crate) struct Graph {
     /// How it is drawn.
     #[arg(long, value_enum, default_value_t = Drawing::Text)]
     pub(crate) format: Drawing,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Dlq {
+    /// Takes all messages for dead, also those that say nothing of it: for destinations that have no others.
+    #[arg(long)]
+    pub(crate) unmarked: bool,
+    /// Shows what exceptions say, which may hold parts of messages.
+    #[arg(long)]
+    pub(crate) values: bool,
+    /// Says what would be sent to this destination.
+    #[arg(long, value_name = "TO")]
+    pub(crate) redrive: Option<Destination>,
+    /// Sends it. Nothing is removed from where it was.
+    #[arg(long, requires = "redrive")]
+    pub(crate) write: bool,
+    /// Prints one JSON object a line, the last of which sums up.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,6 @@
 //! `otel-messaging`: where a trace breaks, told from the messages themselves.
 //!
-//! It reads topics, queues, streams and subjects, and takes nothing from them. What it says of a message is what a
+//! It reads topics, queues, streams and subjects, and takes nothing from them; it writes only where `dlq` is told to. What it says of a message is what a
 //! wrapped consumer makes of its headers: it has no codec of its own.
 
 mod arguments;
@@ -8,9 +8,11 @@ mod brokers;
 mod check;
 mod compared;
 mod destination;
+mod dlq;
 mod facts;
 mod failure;
 mod graph;
+mod original;
 mod output;
 mod quantiles;
 mod scan;
@@ -29,8 +31,8 @@ use self::failure::Failure;
 
 /// All is well, as far as was asked.
 const WELL: u8 = 0;
-/// What was looked at is not as it should be: fewer messages with context than `--fail-under`, or for `check` a
-/// problem.
+/// What was looked at is not as it should be: fewer messages with context than `--fail-under`, for `check` a
+/// problem, or a dead message that cannot be sent again.
 const NOT_WELL: u8 = 1;
 /// It could not be looked at: arguments, a file, a connection.
 const NOT_DONE: u8 = 2;
@@ -62,6 +64,7 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
             Command::Tap(tap) => tap::run(&tap).await,
             Command::Trace(trace) => trace::run(&trace).await,
             Command::Graph(graph) => graph::run(&graph).await,
+            Command::Dlq(dlq) => dlq::run(&dlq).await,
         }
     });
     // A client that does not answer keeps nobody waiting.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use otel_messaging::internal::Diagnosis;
 
 use crate::facts::Facts;
+use crate::original::Original;
 
 /// A message that was looked at.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Seen {
     pub(crate) bytes: usize,
     pub(crate) diagnosis: Diagnosis,
     pub(crate) facts: Facts,
+    /// The message itself, where it is to be sent again.
+    pub(crate) original: Option<Original>,
 }
 
 /// Which message of its destination it is.

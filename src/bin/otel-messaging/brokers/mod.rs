@@ -1,10 +1,11 @@
 //! Reading of all that was named, from whatever brokers, as one stream of messages.
 //!
-//! Nothing here changes what it reads: see each broker for how.
+//! Nothing here changes what it reads: see each broker for how. What is sent again goes by a connection of its own.
 
 mod amqp;
 pub(crate) mod kafka;
 mod nats;
+mod sender;
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(crate) use self::sender::{Outcome, Sender};
 use crate::arguments::{Access, Reading};
 use crate::destination::Destination;
 use crate::failure::Failure;
@@ -48,6 +50,8 @@ struct Wish {
     start: Start,
     end: End,
     access: Arc<Access>,
+    /// Where something says that a message is dead, that message is meant.
+    is_for_dead: bool,
 }
 
 /// Where a broker puts what it has read. Full, it makes the broker wait; closed, nobody wants any more.
@@ -57,6 +61,8 @@ struct Sink {
     /// When waiting for what is published meanwhile is over.
     until: Option<Instant>,
     judge: Arc<Judge>,
+    /// Messages are to be sent again.
+    is_whole: bool,
 }
 
 impl Sink {
@@ -127,6 +133,9 @@ pub(crate) struct Reader {
 /// Messages that wait to be looked at.
 const ROOM: usize = 1_024;
 
+/// The same of whole messages, each of which can be large.
+const ROOM_OF_WHOLE: usize = 16;
+
 /// How long what is published meanwhile is waited for, where nothing else is said.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -138,6 +147,20 @@ const LAST: u64 = 10_000;
 
 impl Reader {
     pub(crate) async fn open(reading: &Reading, end: End) -> Result<Self, Failure> {
+        Self::begin(reading, end, false, false).await
+    }
+
+    /// Reads dead messages, whole where they are to be sent again.
+    pub(crate) async fn open_dead(reading: &Reading, is_whole: bool) -> Result<Self, Failure> {
+        Self::begin(reading, End::OfWhatIsThere, true, is_whole).await
+    }
+
+    async fn begin(
+        reading: &Reading,
+        end: End,
+        is_for_dead: bool,
+        is_whole: bool,
+    ) -> Result<Self, Failure> {
         let now = SystemTime::now();
         let start = match (reading.last, reading.since) {
             (Some(last), _) => Start::Last(last),
@@ -150,16 +173,18 @@ impl Reader {
             start,
             end,
             access: Arc::new(reading.access.clone()),
+            is_for_dead,
         };
         let until = match (reading.time, end) {
             (None, End::OfWhatIsThere) => Some(Instant::now() + WAIT),
             _ => None,
         };
-        let (sender, receiver) = mpsc::channel(ROOM);
+        let (sender, receiver) = mpsc::channel(if is_whole { ROOM_OF_WHOLE } else { ROOM });
         let sink = Sink {
             sender,
             until,
             judge: Arc::new(Judge::new()),
+            is_whole,
         };
 
         let (mut topics, mut queues, mut subjects) = (Vec::new(), Vec::new(), Vec::new());

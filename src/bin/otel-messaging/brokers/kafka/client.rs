@@ -1,13 +1,15 @@
-//! The client of Kafka: set up so that it only reads, and what it complains about.
+//! Clients of Kafka: one that is set up so that it only reads, one that sends what is to be sent again, and what they
+//! complain about.
 
 use std::fs;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::FutureProducer;
 
 use crate::arguments::{Access, properties};
 use crate::failure::Failure;
@@ -28,22 +30,60 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
 }
 
 pub(super) fn connect(access: &Access) -> Result<Client, Failure> {
-    let mut config = ClientConfig::new();
     let unique = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_nanos();
+    // librdkafka wants a name before it lets partitions be assigned; no broker hears it as long as nothing is
+    // joined or committed.
+    let group = format!("otel-messaging-{}-{unique}", std::process::id());
+    let mut config = config(
+        access,
+        &[
+            ("group.id", &group),
+            ("queued.max.messages.kbytes", "16384"),
+            ("fetch.wait.max.ms", "100"),
+        ],
+    )?;
+    // What makes it read alone is not for anybody to set.
     config
-        // librdkafka wants a name before it lets partitions be assigned; no broker hears it as long as nothing is
-        // joined or committed.
-        .set(
-            "group.id",
-            format!("otel-messaging-{}-{unique}", std::process::id()),
-        )
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        // Where what was asked for has been deleted meanwhile.
+        .set("auto.offset.reset", "earliest")
+        .set("allow.auto.create.topics", "false");
+    let client = Client::from_config_and_context(&config, complaints(&config));
+    client.map_err(refused)
+}
+
+/// A client that sends one record after the other, and each once.
+pub(super) fn producer(
+    access: &Access,
+) -> Result<(FutureProducer<Complaints>, Complaints), Failure> {
+    let config = config(
+        access,
+        &[
+            ("enable.idempotence", "true"),
+            ("linger.ms", "0"),
+            ("message.timeout.ms", "30000"),
+        ],
+    )?;
+    let complaints = complaints(&config);
+    // Its own is out of reach.
+    let producer = FutureProducer::from_config_and_context(&config, complaints.clone());
+    Ok((producer.map_err(refused)?, complaints))
+}
+
+/// What the user has set goes before these defaults.
+fn config(access: &Access, defaults: &[(&str, &str)]) -> Result<ClientConfig, Failure> {
+    let mut config = ClientConfig::new();
+    config
         .set("client.id", "otel-messaging")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.wait.max.ms", "100")
         .set_log_level(RDKafkaLogLevel::Emerg);
+    for (key, value) in defaults {
+        config.set(*key, *value);
+    }
     if let Some(brokers) = &access.brokers {
         config.set("bootstrap.servers", brokers);
     }
@@ -58,39 +98,35 @@ pub(super) fn connect(access: &Access) -> Result<Client, Failure> {
     for (key, value) in &access.properties {
         config.set(key, value);
     }
-    if config.get("bootstrap.servers").is_none() {
-        return Err(Failure::new(
+    match config.get("bootstrap.servers") {
+        Some(_) => Ok(config),
+        None => Err(Failure::new(
             "kafka: which brokers? Give --brokers or KAFKA_BROKERS",
-        ));
+        )),
     }
-    // What makes it read alone is not for anybody to set.
-    config
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        // Where what was asked for has been deleted meanwhile.
-        .set("auto.offset.reset", "earliest")
-        .set("allow.auto.create.topics", "false");
-    let complaints = Complaints {
-        brokers: config
-            .get("bootstrap.servers")
-            .unwrap_or_default()
-            .to_owned(),
-        told: Mutex::default(),
-    };
-    let client = Client::from_config_and_context(&config, complaints);
-    client.map_err(|error| match error {
+}
+
+fn complaints(config: &ClientConfig) -> Complaints {
+    let brokers = config.get("bootstrap.servers").unwrap_or_default();
+    Complaints {
+        brokers: brokers.to_owned(),
+        told: Arc::default(),
+    }
+}
+
+fn refused(error: KafkaError) -> Failure {
+    match error {
         // Its value may be a password.
         KafkaError::ClientConfig(_, text, key, _) => Failure::new(format!("kafka: {key}: {text}")),
         error => Failure::because("kafka", error),
-    })
+    }
 }
 
 /// What the client has complained about last: its errors are codes, and say less.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Complaints {
     brokers: String,
-    told: Mutex<Option<String>>,
+    told: Arc<Mutex<Option<String>>>,
 }
 
 impl Complaints {

@@ -1,6 +1,7 @@
 //! Kafka: partitions are assigned with offsets, so that no group is joined, and nothing is committed.
 
 mod client;
+mod send;
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -10,17 +11,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use otel_messaging::kafka::internal::{diagnose, raw_headers};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Timestamp};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Timestamp};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 use wildmatch::WildMatch;
 
 use self::client::{Client, connect, is_passing};
+pub(crate) use self::send::Sender;
 use super::{End, Judge, Sink, Start, Wish};
 use crate::arguments::Access;
 use crate::facts::Facts;
 use crate::failure::Failure;
+use crate::original::Original;
 use crate::output;
 use crate::seen::{Place, Seen};
 
@@ -173,7 +176,7 @@ impl Source {
                         open.remove(&partition);
                     }
                     let destination = Arc::clone(&destination);
-                    if offset < to && !sink.give(seen(&message, destination, &sink.judge)).await {
+                    if offset < to && !sink.give(given(&message, destination, sink)).await {
                         return Ok(false);
                     }
                 }
@@ -215,7 +218,7 @@ impl Source {
                         continue;
                     };
                     let destination = Arc::clone(destination);
-                    if !sink.give(seen(&message, destination, &sink.judge)).await {
+                    if !sink.give(given(&message, destination, sink)).await {
                         return Ok(());
                     }
                 }
@@ -324,5 +327,18 @@ fn seen(message: &BorrowedMessage<'_>, destination: Arc<str>, judge: &Judge) -> 
         bytes: diagnosis.header_bytes + size(message.key()) + size(message.payload()),
         diagnosis,
         facts,
+        original: None,
+    }
+}
+
+fn given(message: &BorrowedMessage<'_>, destination: Arc<str>, sink: &Sink) -> Seen {
+    let original = sink.is_whole.then(|| Original::Kafka {
+        key: message.key().map(<[u8]>::to_vec),
+        payload: message.payload().map(<[u8]>::to_vec),
+        headers: message.headers().map(BorrowedHeaders::detach),
+    });
+    Seen {
+        original,
+        ..seen(message, destination, &sink.judge)
     }
 }

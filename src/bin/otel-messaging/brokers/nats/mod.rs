@@ -1,24 +1,34 @@
 //! NATS: plain subscriptions, in no queue group, to what is published; for what JetStream holds, ordered consumers, which
 //! the server forgets and which acknowledge nothing.
 
-use std::fs;
-use std::path::Path;
+mod advisories;
+mod connection;
+mod pattern;
+mod send;
+mod stored;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::stream::RetentionPolicy;
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, Message};
+use async_nats::{Client, HeaderMap, Message};
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use otel_messaging::nats::internal::diagnose;
 
-use super::{End, Judge, Sink, Start, Wish};
-use crate::arguments::Access;
+use self::advisories::{Advisories, is_advisory};
+use self::connection::connect;
+use self::pattern::matches;
+pub(crate) use self::send::Sender;
+use super::{End, Sink, Start, Wish};
 use crate::destination::Destination;
 use crate::facts::Facts;
 use crate::failure::Failure;
+use crate::original::Original;
+use crate::output;
 use crate::seen::{Place, Seen};
 
 pub(super) struct Source {
@@ -59,7 +69,28 @@ impl Source {
             Destination::Subject(subject) => self.subject(subject, sink).await,
             Destination::JetStream(stream, subject) => {
                 let shown = destination.to_string();
-                self.stream(stream, subject.as_deref(), &shown, sink).await
+                let subject = subject.as_deref();
+                let own = Reading {
+                    stream,
+                    filter: subject.unwrap_or_default(),
+                    shown: &shown,
+                    about: None,
+                };
+                self.stream(own, sink).await?;
+                if self.wish.is_for_dead {
+                    // What is dead in a stream is not told there, but by the server, to whoever keeps it.
+                    let context = jetstream::new(self.client.clone());
+                    for keeper in advisories::keepers(&context, stream).await {
+                        let told = Reading {
+                            stream: &keeper,
+                            filter: "",
+                            shown: &format!("jetstream:{keeper}"),
+                            about: Some((stream, subject)),
+                        };
+                        self.stream(told, sink).await?;
+                    }
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -69,6 +100,7 @@ impl Source {
         let failed = |error: String| Failure::new(format!("nats:{subject}: {error}"));
         let messages = self.client.subscribe(subject.to_owned()).await;
         let mut messages = messages.map_err(|error| failed(error.to_string()))?;
+        let advisories = Advisories::new(jetstream::new(self.client.clone()));
         let mut over = pin!(sink.over());
         let mut count = 0;
         loop {
@@ -81,14 +113,23 @@ impl Source {
             };
             count += 1;
             let destination = format!("nats:{}", message.subject).into();
-            let seen = seen(
-                &message,
-                destination,
-                Place::Number(count),
-                None,
-                &sink.judge,
-            );
-            if !sink.give(seen).await {
+            let seen = match self.wish.is_for_dead && is_advisory(&message.subject) {
+                true => {
+                    advisories
+                        .look_up(&message, SystemTime::now(), sink)
+                        .await?
+                }
+                false => Some(seen(
+                    &message,
+                    destination,
+                    Place::Number(count),
+                    None,
+                    sink,
+                )),
+            };
+            if let Some(seen) = seen
+                && !sink.give(seen).await
+            {
                 break;
             }
         }
@@ -96,19 +137,21 @@ impl Source {
         ended.map_err(|error| failed(error.to_string()))
     }
 
-    async fn stream(
-        &self,
-        stream: &str,
-        subject: Option<&str>,
-        shown: &str,
-        sink: &Sink,
-    ) -> Result<(), Failure> {
+    async fn stream(&self, reading: Reading<'_>, sink: &Sink) -> Result<(), Failure> {
+        let Reading { stream, shown, .. } = reading;
         let failed = |error: String| Failure::new(format!("{shown}: {error}"));
         let context = jetstream::new(self.client.clone());
         let found = context.get_stream(stream).await;
         let found = found.map_err(|error| failed(error.to_string()))?;
         let state = &found.cached_info().state;
         let (first, last) = (state.first_sequence, state.last_sequence);
+        let retention = found.cached_info().config.retention;
+        if self.wish.is_for_dead && retention == RetentionPolicy::WorkQueue {
+            output::complain(&format!(
+                "{shown}: it lets its workers alone consume; of its messages, those are known that advisories name"
+            ));
+            return Ok(());
+        }
         let is_over_at_end = self.wish.end == End::OfWhatIsThere;
         if is_over_at_end && state.messages == 0 {
             return Ok(());
@@ -124,7 +167,7 @@ impl Source {
                     start_time: time.into(),
                 },
             },
-            filter_subject: subject.unwrap_or_default().to_owned(),
+            filter_subject: reading.filter.to_owned(),
             description: Some("otel-messaging".to_owned()),
             ..pull::OrderedConfig::default()
         };
@@ -132,6 +175,7 @@ impl Source {
         let consumer = consumer.map_err(|error| failed(error.to_string()))?;
         let mut own = consumer.cached_info().name.clone();
         let is_empty = consumer.cached_info().num_pending == 0;
+        let advisories = Advisories::new(context.clone());
         let read = async {
             if is_over_at_end && is_empty {
                 return Ok(());
@@ -139,17 +183,17 @@ impl Source {
             let mut messages = consumer
                 .messages()
                 .await
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| failed(error.to_string()))?;
             let mut closed = pin!(sink.closed());
             loop {
                 let message = tokio::select! {
                     () = &mut closed => break,
                     next = messages.next() => match next {
-                        Some(message) => message.map_err(|error| error.to_string())?,
+                        Some(message) => message.map_err(|error| failed(error.to_string()))?,
                         None => break,
                     },
                 };
-                let info = message.info().map_err(|error| error.to_string())?;
+                let info = message.info().map_err(|error| failed(error.to_string()))?;
                 if info.consumer != own {
                     // It was made again after a pause in the connection.
                     info.consumer.clone_into(&mut own);
@@ -158,17 +202,56 @@ impl Source {
                 let time = SystemTime::from(info.published);
                 let destination = format!("jetstream:{stream}/{}", message.subject).into();
                 let place = Place::Sequence(sequence);
-                let seen = seen(&message, destination, place, Some(time), &sink.judge);
+                let seen = match self.wish.is_for_dead && is_advisory(&message.subject) {
+                    true => {
+                        let found = advisories.look_up(&message, time, sink).await?;
+                        found.filter(|seen| reading.wants(seen))
+                    }
+                    false if reading.about.is_some() => None,
+                    false => Some(seen(&message, destination, place, Some(time), sink)),
+                };
                 let is_end = is_over_at_end && (pending == 0 || sequence >= last);
-                if !sink.give(seen).await || is_end {
+                let is_wanted = match seen {
+                    Some(seen) => sink.give(seen).await,
+                    None => true,
+                };
+                if !is_wanted || is_end {
                     break;
                 }
             }
             Ok(())
         };
-        let read: Result<(), String> = read.await;
+        let read: Result<(), Failure> = read.await;
         forget(&context, &own, stream).await;
-        read.map_err(failed)
+        read
+    }
+}
+
+/// What is read of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Reading<'a> {
+    stream: &'a str,
+    /// Subjects; all, where it is empty.
+    filter: &'a str,
+    /// Its name in an error.
+    shown: &'a str,
+    /// Of what it says about others, that about these subjects of this stream alone.
+    about: Option<(&'a str, Option<&'a str>)>,
+}
+
+impl Reading<'_> {
+    fn wants(&self, seen: &Seen) -> bool {
+        let Some((stream, pattern)) = self.about else {
+            return true;
+        };
+        let mut name = seen.destination.splitn(2, [':', '/']).skip(1);
+        let Some((found, subject)) = name
+            .next()
+            .map(|name| name.split_once('/').unwrap_or((name, "")))
+        else {
+            return false;
+        };
+        found == stream && pattern.is_none_or(|pattern| matches(pattern, subject))
     }
 }
 
@@ -182,16 +265,11 @@ fn seen(
     destination: Arc<str>,
     place: Place,
     time: Option<SystemTime>,
-    judge: &Judge,
+    sink: &Sink,
 ) -> Seen {
     let headers = message.headers.as_ref();
+    let judge = &sink.judge;
     let diagnosis = diagnose(&judge.telemetry, headers, &judge.formats());
-    let mut facts = Facts::default();
-    for (name, values) in headers.into_iter().flat_map(|headers| headers.iter()) {
-        for value in values {
-            facts.look_at(name.as_ref(), value.as_ref());
-        }
-    }
     Seen {
         destination,
         place,
@@ -199,36 +277,21 @@ fn seen(
         now: SystemTime::now(),
         bytes: diagnosis.header_bytes + message.payload.len(),
         diagnosis,
-        facts,
+        facts: facts(headers),
+        original: sink.is_whole.then(|| Original::Nats {
+            subject: message.subject.to_string(),
+            headers: headers.cloned(),
+            payload: message.payload.clone(),
+        }),
     }
 }
 
-async fn connect(access: &Access) -> Result<Client, Failure> {
-    let Some(url) = &access.nats_url else {
-        return Err(Failure::new(
-            "nats: which server? Give --nats-url or NATS_URL",
-        ));
-    };
-    let mut options = ConnectOptions::new().name("otel-messaging").no_echo();
-    let read = |path: &Path| {
-        let text = fs::read_to_string(path);
-        text.map_err(|error| Failure::because(&path.display().to_string(), error))
-    };
-    if let Some(path) = &access.nats_creds {
-        let credentials = options.credentials(&read(path)?);
-        options =
-            credentials.map_err(|error| Failure::because(&path.display().to_string(), error))?;
+fn facts(headers: Option<&HeaderMap>) -> Facts {
+    let mut facts = Facts::default();
+    for (name, values) in headers.into_iter().flat_map(|headers| headers.iter()) {
+        for value in values {
+            facts.look_at(name.as_ref(), value.as_ref());
+        }
     }
-    if let Some(path) = &access.nats_nkey {
-        options = options.nkey(read(path)?.trim().to_owned());
-    }
-    if let Some(path) = &access.nats_ca {
-        options = options.add_root_certificates(path.clone());
-    }
-    if let (Some(certificate), Some(key)) = (&access.nats_cert, &access.nats_key) {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    let servers: Vec<&str> = url.split(',').map(str::trim).collect();
-    let client = options.connect(servers).await;
-    client.map_err(|error| Failure::because("nats: cannot connect", error))
+    facts
 }

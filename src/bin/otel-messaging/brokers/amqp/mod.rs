@@ -1,7 +1,10 @@
 //! RabbitMQ. What is published is read by a queue of our own, which nobody else has and which goes with the connection;
 //! a stream as a stream, from which nothing is ever taken; an existing queue by messages that are got and put back.
 
-use std::fmt::Display;
+mod connection;
+mod facts;
+mod send;
+
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,15 +18,16 @@ use lapin::options::{
     QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
+use lapin::{BasicProperties, Channel, Connection, Consumer};
 use otel_messaging::amqp::internal::{diagnose, sent_at};
-use tokio::time::timeout;
 
+use self::connection::connect;
+use self::facts::facts;
+pub(crate) use self::send::Sender;
 use super::{End, Judge, Sink, Start, Wish};
 use crate::destination::Destination;
-use crate::facts::Facts;
 use crate::failure::Failure;
+use crate::original::Original;
 use crate::seen::{Place, Seen};
 
 /// Messages that are under way at a time.
@@ -34,9 +38,6 @@ const OWN_QUEUE: i32 = 10_000;
 
 /// Messages of a queue that are held at a time, where nothing else is said.
 const HELD: u64 = 1_000;
-
-/// How long a broker may take to let the command in.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the end of a stream is waited for: the broker does not say where it is.
 const QUIET: Duration = Duration::from_secs(2);
@@ -49,21 +50,7 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) async fn open(destinations: Vec<Destination>, wish: Wish) -> Result<Self, Failure> {
-        let Some(url) = &wish.access.amqp_url else {
-            return Err(Failure::new(
-                "rabbitmq: which broker? Give --amqp-url or AMQP_URL",
-            ));
-        };
-        let properties =
-            ConnectionProperties::default().with_connection_name("otel-messaging".into());
-        // Its error would show the address, with the password in it.
-        let address: AMQPUri = url
-            .parse()
-            .map_err(|_| Failure::new("rabbitmq: the address is no URL of AMQP"))?;
-        let failed = |error: &dyn Display| Failure::because("rabbitmq: cannot connect", error);
-        let connection = timeout(PATIENCE, Connection::connect_uri(address, properties)).await;
-        let connection = connection.map_err(|error| failed(&error))?;
-        let connection = connection.map_err(|error| failed(&error))?;
+        let connection = connect(&wish.access).await?;
         Ok(Self {
             connection,
             destinations,
@@ -290,8 +277,17 @@ impl Reading<'_> {
             now: SystemTime::now(),
             bytes: diagnosis.header_bytes + delivery.data.len(),
             diagnosis,
+            original: self.sink.is_whole.then(|| original(delivery)),
             facts: facts(properties),
         }
+    }
+}
+
+fn original(delivery: &Delivery) -> Original {
+    Original::RabbitMq {
+        routing_key: delivery.routing_key.to_string(),
+        properties: Box::new(delivery.properties.clone()),
+        payload: delivery.data.clone(),
     }
 }
 
@@ -328,59 +324,4 @@ fn stream_offset(properties: &BasicProperties) -> Option<u64> {
         AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),
         _ => None,
     }
-}
-
-fn facts(properties: &BasicProperties) -> Facts {
-    let mut facts = Facts::default();
-    for id in [properties.message_id(), properties.correlation_id()]
-        .into_iter()
-        .flatten()
-    {
-        facts.look_at(b"message-id", id.as_str().as_bytes());
-    }
-    if let Some(application) = properties.app_id() {
-        facts.look_at(b"app-id", application.as_str().as_bytes());
-    }
-    for (name, value) in properties.headers().iter().flatten() {
-        match (name.as_str(), value) {
-            ("x-death", AMQPValue::FieldArray(deaths)) => died(&mut facts, deaths.as_slice()),
-            (name, value) => {
-                if let Some(text) = text(value) {
-                    facts.look_at(name.as_bytes(), &text);
-                }
-            }
-        }
-    }
-    facts
-}
-
-/// The latest death comes first; each queue and reason is there once, with a count.
-fn died(facts: &mut Facts, deaths: &[AMQPValue]) {
-    let mut count = 0;
-    for death in deaths {
-        let AMQPValue::FieldTable(death) = death else {
-            continue;
-        };
-        let part = |name: &str| death.inner().get(name).and_then(text);
-        facts.look_at(b"x-first-death-queue", &part("queue").unwrap_or_default());
-        let times = part("count").and_then(|text| str::from_utf8(&text).ok()?.parse().ok());
-        count += times.unwrap_or(1);
-    }
-    if count > 0 {
-        facts.attempts.get_or_insert(count);
-    }
-}
-
-fn text(value: &AMQPValue) -> Option<Vec<u8>> {
-    Some(match value {
-        AMQPValue::LongString(text) => text.as_bytes().to_vec(),
-        AMQPValue::ShortString(text) => text.as_str().as_bytes().to_vec(),
-        AMQPValue::ByteArray(bytes) => bytes.as_slice().to_vec(),
-        AMQPValue::ShortShortInt(number) => number.to_string().into_bytes(),
-        AMQPValue::ShortInt(number) => number.to_string().into_bytes(),
-        AMQPValue::LongInt(number) => number.to_string().into_bytes(),
-        AMQPValue::LongLongInt(number) => number.to_string().into_bytes(),
-        AMQPValue::LongUInt(number) => number.to_string().into_bytes(),
-        _ => return None,
-    })
 }
