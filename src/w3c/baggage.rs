@@ -32,7 +32,7 @@ pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Receive
             is_malformed = true;
             continue;
         };
-        for member in value.split(',').map(|member| member.trim_matches(OWS)) {
+        for member in members(value) {
             let comma = usize::from(!baggage.is_empty());
             let left = room.checked_sub(member.len() + comma);
             match (left, parse_member(member)) {
@@ -87,21 +87,47 @@ pub(super) fn write(baggage: &Baggage) -> Option<String> {
     (!header.is_empty()).then_some(header)
 }
 
+/// What is between the commas.
+fn members(value: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(value);
+    std::iter::from_fn(move || {
+        let list = rest?;
+        let (member, after) = cut(list, b',').map_or((list, None), |(one, rest)| (one, Some(rest)));
+        rest = after;
+        Some(trim(member))
+    })
+}
+
 /// Name, decoded value, and the properties as they came: only their user can decode them.
 fn parse_member(member: &str) -> Option<(&str, String, &str)> {
-    let (pair, properties) = member.split_once(';').unwrap_or((member, ""));
-    let (key, value) = pair.split_once('=')?;
-    let (key, value) = (key.trim_matches(OWS), value.trim_matches(OWS));
+    let (pair, properties) = cut(member, b';').unwrap_or((member, ""));
+    let (key, value) = cut(pair, b'=')?;
+    let (key, value) = (trim(key), trim(value));
 
-    let is_control = |c: char| c.is_control() && c != '\t';
-    let is_usable =
-        is_token(key) && !value.contains(char::is_control) && !properties.contains(is_control);
+    let has_control = |text: &str, allowed: &str| {
+        has(text, CONTROL) && text.contains(|c: char| c.is_control() && !allowed.contains(c))
+    };
+    let is_usable = is_token(key) && !has_control(value, "") && !has_control(properties, "\t");
     is_usable.then(|| (key, percent_decode(value), properties))
+}
+
+/// What is before and after the first such byte, of ASCII. Of texts as short as these, that is faster than to search for
+/// a character.
+fn cut(text: &str, separator: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == separator)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => text.trim_matches(OWS),
+        _ => text,
+    }
 }
 
 /// `+` stands for itself, a `%` without two hex digits too. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn percent_decode(value: &str) -> String {
-    if !value.contains('%') {
+    if !has(value, PERCENT) {
         return value.to_owned();
     }
     let mut bytes = Vec::with_capacity(value.len());
@@ -115,9 +141,12 @@ pub(crate) fn percent_decode(value: &str) -> String {
 }
 
 fn write_value(header: &mut String, value: &str) {
+    if !has(value, ENCODED) {
+        header.push_str(value);
+        return;
+    }
     for byte in value.bytes() {
-        // Legal bare, but some readers take `+` for a space and end the value at a second `=`.
-        if is_octet(byte) && !b"%+=".contains(&byte) {
+        if kind(byte) & ENCODED == 0 {
             header.push(char::from(byte));
         } else {
             percent_encode(header, byte);
@@ -126,6 +155,9 @@ fn write_value(header: &mut String, value: &str) {
 }
 
 fn write_properties(header: &mut String, properties: &str) {
+    if properties.is_empty() {
+        return;
+    }
     for property in properties.split(';') {
         let (key, value) = match property.split_once('=') {
             Some((key, value)) => (key, Some(value.trim_matches(OWS))),
@@ -175,19 +207,62 @@ fn percent_encode(header: &mut String, byte: u8) {
 ///
 /// [RFC 7230 § 3.2.6]: https://www.rfc-editor.org/rfc/rfc7230#section-3.2.6
 fn is_token(key: &str) -> bool {
-    let is_special = |byte| b"!#$%&'*+-.^_`|~".contains(&byte);
-    !key.is_empty()
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || is_special(byte))
+    !key.is_empty() && !has(key, NO_TOKEN)
 }
 
 /// Spec: [Baggage § Definition], `baggage-octet`.
 ///
 /// [Baggage § Definition]: https://www.w3.org/TR/2024/CR-baggage-20240530/#definition
-fn is_octet(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
+const fn is_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
+
+/// Whether a text has a byte of one of these kinds.
+fn has(text: &str, kinds: u8) -> bool {
+    let all = text.bytes().fold(0, |all, byte| all | kind(byte));
+    all & kinds != 0
+}
+
+fn kind(byte: u8) -> u8 {
+    KINDS.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// The kinds of each byte.
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let is_special = matches!(
+            byte,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        );
+        // Legal bare, but some readers take `+` for a space and end the value at a second `=`.
+        let is_plain = is_octet(byte) && !matches!(byte, b'%' | b'+' | b'=');
+        kinds[byte as usize] = if byte.is_ascii_alphanumeric() || is_special {
+            0
+        } else {
+            NO_TOKEN
+        } | if byte.is_ascii_control() || !byte.is_ascii() {
+            CONTROL
+        } else {
+            0
+        } | if byte == b'%' { PERCENT } else { 0 }
+            | if is_plain { 0 } else { ENCODED };
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
+
+/// It cannot be in a token.
+const NO_TOKEN: u8 = 1;
+/// It is a control character, or may be part of one.
+const CONTROL: u8 = 2;
+/// It may begin an encoded byte.
+const PERCENT: u8 = 4;
+/// It is written encoded in a value.
+const ENCODED: u8 = 8;
 
 pub(crate) const MAX_MEMBERS: usize = 64;
 pub(crate) const MAX_BYTES: usize = 8192;

@@ -4,7 +4,6 @@ mod process;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,8 @@ use crate::telemetry::{Component, Moment, StartedSpan, Telemetry};
 
 /// An operation that has begun: its span, where it has one, and what its metrics need.
 ///
-/// Dropping it ends both. Span and metrics have the same pair of timestamps.
+/// Dropping it ends both. Span and metrics have the same pair of timestamps. It is moved from hand to hand with what is
+/// sent or handled, so that what few have is boxed.
 pub(crate) struct StartedOperation {
     client: Arc<Client>,
     destination: Option<Arc<Destination>>,
@@ -42,7 +42,7 @@ pub(crate) struct StartedOperation {
     partition: Option<i32>,
     batch: Option<usize>,
     baggage: Option<Arc<ShownBaggage>>,
-    fan_back: FanBack,
+    fan_back: Option<Box<FanBack>>,
     context: Context,
     /// A span was asked for, whatever came of that.
     wants_span: bool,
@@ -50,7 +50,7 @@ pub(crate) struct StartedOperation {
     has_span: bool,
     /// It is, and it is recorded.
     recording: bool,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
     /// It is about one message, which the client has taken to send it.
     is_handed_over: bool,
     started: Moment,
@@ -134,7 +134,7 @@ impl StartedOperation {
             partition: operation.partition,
             batch: operation.batch,
             baggage: operation.baggage.cloned(),
-            fan_back: FanBack::default(),
+            fan_back: None,
             wants_span,
             has_span: span.is_ours,
             recording: span.is_recording,
@@ -170,17 +170,16 @@ impl StartedOperation {
         if fan_back.left_out > 0 {
             self.record(|| [count(FAN_BACK_LEFT_OUT, fan_back.left_out)]);
         }
-        self.fan_back = fan_back;
+        self.fan_back = (!fan_back.origins.is_empty()).then(|| Box::new(fan_back));
     }
 
     /// Makes a span in each trace that a batch's messages are from, as long as the batch took. It is
     /// no operation, which the batch is: it links to that, and to each of the trace's messages as far
     /// as it may.
     fn fan_back(&mut self, elapsed: Duration) {
-        let origins = mem::take(&mut self.fan_back.origins);
-        if origins.is_empty() {
+        let Some(fan_back) = self.fan_back.take() else {
             return;
-        }
+        };
         let operation = Operation {
             operation_name: "batch",
             ..self.operation()
@@ -188,7 +187,7 @@ impl StartedOperation {
         let limit = self.telemetry().max_links;
         let batch = self.context.span().span_context().clone();
         let failure = self.failure.as_ref();
-        for origin in origins {
+        for origin in fan_back.origins {
             let messages = count(FAN_BACK_MESSAGE_COUNT, origin.links.len());
             let error = failure.map(|failure| of_error(failure.error_type.clone()));
             let (own, _) = within_limit(origin.links, limit.saturating_sub(1));
@@ -308,7 +307,7 @@ impl StartedOperation {
         let error_type = error_type.into();
         let telemetry = self.telemetry();
         let is_logged = self.wants_span && telemetry.logs_exceptions(self.operation_type);
-        let is_told = self.recording || is_logged || !self.fan_back.origins.is_empty();
+        let is_told = self.recording || is_logged || self.fan_back.is_some();
         let details = is_told.then(|| telemetry.caught(Component::Outcome, details));
         let details = details.flatten().unwrap_or_default();
         let description = details.description();
@@ -319,10 +318,10 @@ impl StartedOperation {
         if let ErrorDetails::Exception(exception) = &details {
             self.record_exception(exception, is_logged);
         }
-        self.failure = Some(Failure {
+        self.failure = Some(Box::new(Failure {
             error_type,
             description,
-        });
+        }));
     }
 
     /// Records an exception, as an event of the span, as a log record, or as both.

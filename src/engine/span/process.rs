@@ -117,7 +117,7 @@ impl ProcessSpan {
     }
 
     fn end_with(&mut self, outcome: &impl Outcome) {
-        let Some(mut started) = self.started.take() else {
+        let Some(started) = &mut self.started else {
             return;
         };
         // Before anything else: resolving a backtrace can take longer than the handler did.
@@ -130,6 +130,7 @@ impl ProcessSpan {
         {
             started.fail(error_type, || error.details(client.known_error));
         }
+        self.started = None;
     }
 
     fn end_with_panic(&mut self, payload: &(dyn Any + Send)) {

@@ -103,6 +103,7 @@ where
             Ok(message) => sending.delivered(message.partition(), message.offset()),
             Err((error, message)) => sending.give_back_lent(error, message),
         }
+        drop(sending);
         let _current = context.map(Context::attach);
         self.0.delivery(result, opaque);
     }
@@ -216,7 +217,10 @@ where
     let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));
     queue(record).map_err(|(error, record)| {
         let (mut record, traced) = with_opaque(record, ());
-        let TracedOpaque { sending, opaque } = *traced;
+        let TracedOpaque {
+            mut sending,
+            opaque,
+        } = *traced;
         record.headers = sending.give_back(&error, record.headers);
         (error, with_opaque(record, opaque).0)
     })

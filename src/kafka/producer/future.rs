@@ -64,7 +64,7 @@ where
                 Err(refused) => Err(refused),
             };
             self.info.learn_cluster_id(self.client.client());
-            end(sending, result)
+            end(&mut sending, result)
         }
     }
 
@@ -166,10 +166,12 @@ impl Future for DeliveryFuture {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         let delivered = ready!(Pin::new(&mut self.delivery).poll(task));
-        Poll::Ready(match self.sending.take() {
+        let ended = match &mut self.sending {
             Some(sending) => delivered.map(|result| end(sending, result)),
             None => delivered,
-        })
+        };
+        self.sending = None;
+        Poll::Ready(ended)
     }
 }
 
@@ -196,7 +198,7 @@ where
 }
 
 /// Ends the span with the delivery report.
-fn end(sending: SendingRecord, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
+fn end(sending: &mut SendingRecord, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
     match result {
         Ok(delivery) => {
             sending.delivered(delivery.partition, delivery.offset);

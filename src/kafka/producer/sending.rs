@@ -119,15 +119,15 @@ impl SendingRecord {
         self.sending.handed_over();
     }
 
-    /// Ends the span with where the record is now.
-    pub(super) fn delivered(mut self, partition: i32, at: i64) {
+    /// The broker has it, and told where.
+    pub(super) fn delivered(&mut self, partition: i32, at: i64) {
         self.sending.in_partition(partition);
         self.sending.record(|| [offset(at)]);
     }
 
-    /// Ends the span of a record that comes back, and gives it the headers that it had.
+    /// Fails the span of a record that comes back, and gives it the headers that it had.
     pub(super) fn give_back(
-        mut self,
+        &mut self,
         error: &KafkaError,
         sent: Option<OwnedHeaders>,
     ) -> Option<OwnedHeaders> {
@@ -135,7 +135,7 @@ impl SendingRecord {
     }
 
     /// As [`give_back`](Self::give_back), for a message that the client only lends.
-    pub(super) fn give_back_lent(mut self, error: &KafkaError, message: &BorrowedMessage<'_>) {
+    pub(super) fn give_back_lent(&mut self, error: &KafkaError, message: &BorrowedMessage<'_>) {
         self.fail(error).restore(message);
     }
 
