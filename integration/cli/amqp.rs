@@ -29,7 +29,7 @@ pub(crate) fn properties(headers: Vec<(&str, AMQPValue)>) -> BasicProperties {
     BasicProperties::default().with_headers(table)
 }
 
-fn texts(headers: &[(&str, &[u8])]) -> BasicProperties {
+pub(crate) fn texts(headers: &[(&str, &[u8])]) -> BasicProperties {
     properties(
         headers
             .iter()
@@ -61,13 +61,23 @@ pub(crate) async fn depth(channel: &Channel, queue: &str) -> (u32, u32) {
 
 /// Publishes to an exchange, and says whether anybody had it.
 async fn reaches(channel: &Channel, exchange: &str, properties: BasicProperties) -> bool {
+    reaches_by(channel, exchange, "orders.new", properties).await
+}
+
+/// The same, with this routing key.
+pub(crate) async fn reaches_by(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    properties: BasicProperties,
+) -> bool {
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
     };
     let sent = channel.basic_publish(
         exchange.into(),
-        "orders.new".into(),
+        key.into(),
         options,
         b"two books",
         properties,

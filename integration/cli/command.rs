@@ -1,9 +1,7 @@
 //! The command as a program.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::{Output, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,7 +10,7 @@ use tokio::time::timeout;
 
 /// The command with these arguments, ready to be run in the environment of this process.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(built());
+    let mut command = Command::new(integration::programs::tool());
     command
         .args(arguments)
         .stdin(Stdio::null())
@@ -24,7 +22,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 
 /// Runs it to its end.
 pub(crate) async fn run(command: &mut Command) -> Output {
-    let output = timeout(Duration::from_secs(60), command.output()).await;
+    let output = timeout(Duration::from_secs(120), command.output()).await;
     output.expect("it ends in time").expect("it starts")
 }
 
@@ -44,29 +42,6 @@ pub(crate) async fn ended(arguments: &[&str]) -> (Option<i32>, String, String) {
         text(output.stdout),
         text(output.stderr),
     )
-}
-
-/// The program, which cargo builds once.
-fn built() -> &'static PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = integration::cargo()
-            .args(["build", "--quiet", "--package", "otel-messaging"])
-            .args(["--bin", "otel-messaging", "--features", "cli"])
-            .args(["--message-format", "json"])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("cargo");
-        assert!(output.status.success(), "the command compiles");
-        let lines = String::from_utf8(output.stdout).expect("text");
-        let messages = lines.lines().map(serde_json::from_str::<Value>);
-        let mut messages = messages.map(|message| message.expect("JSON"));
-        let program = messages.find_map(|message| {
-            let path = message.get("executable")?.as_str()?;
-            Some(PathBuf::from(path))
-        });
-        program.expect("a program")
-    })
 }
 
 /// The remarks on a destination: name and header, and on how many messages.

@@ -221,6 +221,10 @@ async fn less_context_than_is_asked_for_fails() {
         "{out}"
     );
     assert!(!out.contains('\x1b'), "colours are for terminals");
+    // Also where another has enough.
+    let empty = scanned_name(&integration::kafka::topic("payments").await);
+    let both = ["scan", "--fail-under", "75", &name, &empty];
+    assert_eq!(ended(&both).await.0, Some(1));
     // Of the last three, two have it.
     let last = json(&["scan", "--json", "--last", "3", &name]).await;
     assert_eq!(summary(&last, &name)["with_context"], 2);

@@ -8,9 +8,12 @@
 mod amqp;
 mod check;
 mod command;
+mod deliveries;
 mod dlq;
 mod failures;
 mod faults;
+mod jetstream;
 mod kafka;
 mod nats;
+mod spans;
 mod traces;

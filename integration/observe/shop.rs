@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::time::Duration;
 
-use integration::programs::program;
+use integration::programs::{program, tool};
 use integration::unique;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::{JoinHandle, JoinSet};
@@ -167,6 +168,7 @@ async fn an_order_is_one_tree_over_three_brokers_and_a_call_on_each_edge() {
         (spans == expected).then_some(())
     })
     .await;
+    assert_joined(&run, &jaeger).await;
     run.end().await;
     let orders = run.orders(&jaeger);
     assert_eq!(orders.len(), ORDERS);
@@ -205,6 +207,32 @@ async fn an_order_is_one_tree_over_three_brokers_and_a_call_on_each_edge() {
         ("shipping", "stock", ORDERS + FAILING),
     ];
     assert_eq!(called, expected);
+}
+
+/// The command has the message of an order between the span that sent it and the service that billed it.
+async fn assert_joined(run: &Run, jaeger: &str) {
+    let topic = format!("kafka:shop.orders-{}", run.suffix);
+    let orders = run.orders(jaeger);
+    let order = orders.first().expect("an order");
+    let sent = order.span("send shop.orders");
+    let trace = [
+        "trace", &sent.id.0, "--spans", jaeger, "--format", "json", &topic,
+    ];
+    let mut command = Command::new(tool());
+    let output = timeout(PATIENCE, command.args(trace).output()).await;
+    let output = output.expect("in time").expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    let drawn: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let message = &drawn["hops"][0];
+    assert_eq!(message["destination"], topic, "{drawn:#}");
+    assert_eq!(message["below"]["span_id"], sent.id.1, "{drawn:#}");
+    let spans = drawn["spans"].as_array().expect("spans");
+    assert_eq!(spans.len(), order.spans.len(), "{drawn:#}");
+    let below = |span: &&Value| span["below"]["destination"] == topic;
+    let below: Vec<_> = spans.iter().filter(below).collect();
+    assert_eq!(below.len(), 1, "{drawn:#}");
+    assert_eq!(below[0]["service"], "billing", "{drawn:#}");
+    assert!(below[0]["waited_ms"].is_u64(), "{drawn:#}");
 }
 
 /// Each service tells what it is, and each run of it is an instance of its own.

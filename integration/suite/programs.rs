@@ -1,4 +1,4 @@
-//! The examples as programs.
+//! The examples, and the command, as programs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,5 +59,28 @@ pub fn built() -> &'static BTreeMap<String, PathBuf> {
             Some((name, path))
         });
         programs.collect()
+    })
+}
+
+/// The command `otel-messaging`, which cargo builds once.
+pub fn tool() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let output = crate::cargo()
+            .args(["build", "--quiet", "--package", "otel-messaging"])
+            .args(["--bin", "otel-messaging", "--features", "cli"])
+            .args(["--message-format", "json"])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("cargo");
+        assert!(output.status.success(), "the command compiles");
+        let lines = text(output.stdout);
+        let messages = lines.lines().map(serde_json::from_str::<Value>);
+        let mut messages = messages.map(|message| message.expect("JSON"));
+        let program = messages.find_map(|message| {
+            let path = message.get("executable")?.as_str()?;
+            Some(PathBuf::from(path))
+        });
+        program.expect("a program")
     })
 }

@@ -1,8 +1,10 @@
-//! A way to the broker that can be cut, or that is narrower than the client is told.
+//! A way to the broker that can be cut, or that is narrower than the client is told, or slow.
 
+use std::collections::HashSet;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lapin::types::FrameSize;
 use lapin::uri::AMQPUri;
@@ -25,21 +27,26 @@ pub struct Cable {
 impl Cable {
     /// Lays a cable to the broker of `AMQP_URL`.
     pub async fn lay() -> Self {
-        Self::with(None, false).await
+        Self::with(None, Back::All).await
     }
 
     /// Lays one over which nothing comes back of what the broker confirms by an `ack`.
     pub async fn without_acks() -> Self {
-        Self::with(None, true).await
+        Self::with(None, Back::WithoutAcks).await
+    }
+
+    /// Lays one over which the first delivery of each channel takes so long.
+    pub async fn slow(pause: Duration) -> Self {
+        Self::with(None, Back::Slow(pause)).await
     }
 
     /// Lays one over which the broker takes no larger frames than these, though the client does not
     /// learn of it, as with a proxy between two that agree on frames with it one by one.
     pub async fn narrow(frame_max: FrameSize) -> Self {
-        Self::with(Some(frame_max), false).await
+        Self::with(Some(frame_max), Back::All).await
     }
 
-    async fn with(frame_max: Option<FrameSize>, loses_acks: bool) -> Self {
+    async fn with(frame_max: Option<FrameSize>, what_comes: Back) -> Self {
         let uri: AMQPUri = url().parse().expect("a URI");
         let broker = (uri.authority.host, uri.authority.port);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -62,10 +69,11 @@ impl Cable {
                         to_server.shutdown().await
                     };
                     let back = async {
-                        if loses_acks {
-                            pass_back(&mut from_server, &mut to_client, &nacked).await?;
-                        } else {
+                        if let Back::All = what_comes {
                             io::copy(&mut from_server, &mut to_client).await?;
+                        } else {
+                            pass_back(&mut from_server, &mut to_client, what_comes, &nacked)
+                                .await?;
                         }
                         to_client.shutdown().await
                     };
@@ -106,16 +114,28 @@ impl Cable {
     }
 }
 
+/// What comes back from the broker.
+#[derive(Clone, Copy, Debug)]
+enum Back {
+    All,
+    WithoutAcks,
+    Slow(Duration),
+}
+
+/// Class and method of what the broker delivers.
+const DELIVER: [u8; 4] = [0, 60, 0, 60];
 /// Class and method of the broker's answers to what was published.
 const ACK: [u8; 4] = [0, 60, 0, 80];
 const NACK: [u8; 4] = [0, 60, 0, 120];
 
-/// Passes on what the broker says, frame by frame, but for its acks.
+/// Passes on what the broker says, frame by frame.
 async fn pass_back(
     server: &mut OwnedReadHalf,
     client: &mut OwnedWriteHalf,
+    what_comes: Back,
     nacked: &watch::Sender<bool>,
 ) -> io::Result<()> {
+    let mut channels = HashSet::new();
     loop {
         // Type, channel and size.
         let mut frame = vec![0; 7];
@@ -128,9 +148,17 @@ async fn pass_back(
             .read_exact(frame.get_mut(7..).unwrap_or_default())
             .await?;
         let method = frame.get(7..11).unwrap_or_default();
-        if method != ACK {
-            client.write_all(&frame).await?;
+        match what_comes {
+            Back::WithoutAcks if method == ACK => continue,
+            Back::Slow(pause) if method == DELIVER => {
+                let channel = frame.get(1..3).unwrap_or_default().to_vec();
+                if channels.insert(channel) {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+            _ => {}
         }
+        client.write_all(&frame).await?;
         if method == NACK {
             nacked.send_replace(true);
         }

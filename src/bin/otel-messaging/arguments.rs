@@ -32,11 +32,15 @@ const AFTER: &str = "Destinations:
                                    other queue takes is not returned, nor goes to an alternate exchange, meanwhile;
                                    an exchange that deals out messages deals to it too; and an auto-delete exchange
                                    that has no other binding would be deleted at the end
-  rabbitmq-stream:NAME             what a stream of RabbitMQ holds
+  rabbitmq-stream:NAME             what a stream of RabbitMQ holds; --since goes by the times of its messages, where they
+                                   have any
   rabbitmq-queue:NAME              an existing queue, with --peek
+  rabbitmq-firehose:KEY            what is published and delivered while the broker traces, with --firehose: as
+                                   publish.EXCHANGE or deliver.QUEUE, wildcards * and # as in bindings
   nats:SUBJECT                     what is published from now on, wildcards as in NATS. A request that nobody else
                                    answers waits for its time meanwhile: there is somebody who listens
-  jetstream:STREAM[/SUBJECT]       what a stream of JetStream holds
+  jetstream:STREAM[/SUBJECT]       what a stream of JetStream holds. One that loses what is consumed, by work queue or
+                                   interest, is read message by message without a consumer
 
 Exit codes:
   0  all is well, as far as it was read when Ctrl-C or a closed pipe ended it
@@ -82,7 +86,8 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Prints a line for each message, from now on.
     Tap(Tap),
-    /// Shows the messages of one trace over all given destinations, in order, and where it breaks.
+    /// Shows the messages of one trace over all given destinations, in order, and where it breaks; with --spans who sent
+    /// and took them.
     Trace(Trace),
     /// Draws who sends to whom, as far as headers tell, and where context is lost.
     Graph(Graph),
@@ -117,7 +122,7 @@ pub(crate) struct Scan {
     #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
     pub(crate) max_bytes: usize,
     /// Ends with exit code 1 if fewer messages than this share have a context, in percent, in any destination, or if
-    /// there is no message at all.
+    /// in one that was asked for there is no message at all.
     #[arg(long, value_name = "PERCENT")]
     pub(crate) fail_under: Option<f64>,
     /// Prints JSON.
@@ -141,12 +146,17 @@ pub(crate) struct Tap {
 }
 
 #[derive(Args, Debug)]
+#[command(mut_arg("destinations", |destinations| destinations.required_unless_present("spans").required(false)))]
 pub(crate) struct Trace {
     /// A trace id of 32 hexadecimal digits, or a Kafka message as TOPIC/PARTITION/OFFSET.
     #[arg(value_name = "ID|TOPIC/PARTITION/OFFSET")]
     pub(crate) trace: String,
     #[command(flatten)]
     pub(crate) reading: Reading,
+    /// Draws spans beside the messages, or alone where no destination is given: of a file of OTLP as JSON, as the
+    /// Collector's file exporter writes it, or from Jaeger, such as http://localhost:16686.
+    #[arg(long, value_name = "FILE|URL")]
+    pub(crate) spans: Option<String>,
     /// How it is drawn.
     #[arg(long, value_enum, default_value_t = Drawing::Text)]
     pub(crate) format: Drawing,
@@ -220,6 +230,11 @@ pub(crate) struct Reading {
     /// then they are marked as redelivered; a quorum queue counts a delivery, and may dead-letter them by its limit.
     #[arg(long)]
     pub(crate) peek: bool,
+    /// Allows to read rabbitmq-firehose:KEY. A broker has it while it traces: it copies each message of a virtual host when
+    /// it is published and again at each delivery, which makes all of them slower. Whoever runs the broker switches that on
+    /// and off, by rabbitmqctl trace_on and trace_off; this command never does.
+    #[arg(long)]
+    pub(crate) firehose: bool,
     #[command(flatten)]
     pub(crate) access: Access,
 }

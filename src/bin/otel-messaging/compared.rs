@@ -8,12 +8,12 @@ use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanId, TraceId};
 
-use crate::seen::{Place, Seen};
+use crate::seen::{Place, Publication, Seen};
 
 /// What two messages have together that they should not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Clash {
-    /// It carries the context of a message in another destination.
+    /// It carries the context of another message in another destination.
     Stale,
     /// Another message of its trace has the other flag of sampling.
     SampledChanged,
@@ -26,6 +26,7 @@ pub(crate) enum Clash {
 pub(crate) struct Spot {
     pub(crate) destination: Arc<str>,
     pub(crate) place: Place,
+    publication: Publication,
     time: Option<SystemTime>,
 }
 
@@ -53,6 +54,7 @@ impl Compared {
         let own = Spot {
             destination: Arc::clone(&seen.destination),
             place: seen.place,
+            publication: seen.publication,
             time: seen.time,
         };
         let (trace, span) = (creation.trace_id(), creation.span_id());
@@ -60,6 +62,7 @@ impl Compared {
         if seen.facts.died_in.is_none()
             && let Some(first) = first(&mut self.spans, (trace, span), &own, &mut self.is_full)
             && first.destination != own.destination
+            && first.publication != own.publication
         {
             found.push((Clash::Stale, later(&own, first)));
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use wildmatch::WildMatch;
+
 /// What is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
@@ -10,6 +12,8 @@ pub(crate) enum Destination {
     Kafka(String),
     /// What is published to an exchange from now on, with a routing key that matches.
     Exchange(String, String),
+    /// What a broker that traces tells of messages, by keys that match.
+    Firehose(String),
     /// An existing queue; its messages are put back.
     Queue(String),
     /// A stream of RabbitMQ.
@@ -20,8 +24,12 @@ pub(crate) enum Destination {
     JetStream(String, Option<String>),
 }
 
+/// A key of a topic exchange that all others match.
+const ALL_KEYS: &str = "#";
+
 /// The forms, for who wrote another.
 const FORMS: &str = "kafka:TOPIC, rabbitmq:EXCHANGE[/ROUTING-KEY], rabbitmq-queue:NAME, rabbitmq-stream:NAME, \
+                     rabbitmq-firehose:KEY, \
                      nats:SUBJECT, jetstream:STREAM[/SUBJECT]";
 
 impl FromStr for Destination {
@@ -40,8 +48,12 @@ impl FromStr for Destination {
             "kafka" => Self::Kafka(name),
             "rabbitmq" => {
                 let (exchange, key) = parts();
-                Self::Exchange(exchange, key.unwrap_or_else(|| "#".to_owned()))
+                if exchange == "amq.rabbitmq.trace" {
+                    return Err("the firehose is rabbitmq-firehose:KEY".to_owned());
+                }
+                Self::Exchange(exchange, key.unwrap_or_else(|| ALL_KEYS.to_owned()))
             }
+            "rabbitmq-firehose" => Self::Firehose(name),
             "rabbitmq-queue" => Self::Queue(name),
             "rabbitmq-stream" => Self::RabbitStream(name),
             "nats" => Self::Subject(name),
@@ -58,16 +70,131 @@ impl FromStr for Destination {
     }
 }
 
+impl Destination {
+    /// Whether what is told under this name was read for it.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        let of = |system: &str| name.strip_prefix(system);
+        match self {
+            Self::Kafka(pattern) => {
+                of("kafka:").is_some_and(|topic| WildMatch::new(pattern).matches(topic))
+            }
+            Self::Firehose(pattern) => of("rabbitmq-firehose:").is_some_and(|key| {
+                let words = |text: &'_ str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+                is_key_of(&words(pattern), &words(key))
+            }),
+            Self::Subject(pattern) => {
+                of("nats:").is_some_and(|subject| is_subject_of(pattern, subject))
+            }
+            Self::JetStream(stream, pattern) => {
+                let subject = of("jetstream:").and_then(|name| name.strip_prefix(stream.as_str()));
+                let subject = subject.and_then(|name| name.strip_prefix('/'));
+                subject.is_some_and(|subject| {
+                    let pattern = pattern.as_deref();
+                    pattern.is_none_or(|pattern| is_subject_of(pattern, subject))
+                })
+            }
+            other => other.to_string() == name,
+        }
+    }
+}
+
+/// As NATS has it: `*` is one token, `>` is all that are left.
+fn is_subject_of(pattern: &str, subject: &str) -> bool {
+    let (mut wanted, mut tokens) = (pattern.split('.'), subject.split('.'));
+    loop {
+        match (wanted.next(), tokens.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
+    }
+}
+
+/// As RabbitMQ has it: `*` is one word, `#` are any number.
+fn is_key_of(pattern: &[String], key: &[String]) -> bool {
+    match (pattern.split_first(), key.split_first()) {
+        (None, None) => true,
+        (Some((wanted, after)), _) if wanted == "#" => (0..=key.len())
+            .any(|skipped| key.get(skipped..).is_some_and(|key| is_key_of(after, key))),
+        (Some((wanted, after)), Some((word, words))) => {
+            (wanted == "*" || wanted == word) && is_key_of(after, words)
+        }
+        _ => false,
+    }
+}
+
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kafka(name) => write!(f, "kafka:{name}"),
+            Self::Exchange(name, key) if key == ALL_KEYS => write!(f, "rabbitmq:{name}"),
             Self::Exchange(name, key) => write!(f, "rabbitmq:{name}/{key}"),
+            Self::Firehose(key) => write!(f, "rabbitmq-firehose:{key}"),
             Self::Queue(name) => write!(f, "rabbitmq-queue:{name}"),
             Self::RabbitStream(name) => write!(f, "rabbitmq-stream:{name}"),
             Self::Subject(name) => write!(f, "nats:{name}"),
             Self::JetStream(name, None) => write!(f, "jetstream:{name}"),
             Self::JetStream(name, Some(subject)) => write!(f, "jetstream:{name}/{subject}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_covered_by_what_was_asked_for() {
+        for (asked, name, is_covered) in [
+            ("kafka:orders", "kafka:orders", true),
+            ("kafka:orders*", "kafka:orders-retry", true),
+            ("kafka:orders", "kafka:orders-retry", false),
+            ("rabbitmq:shop", "rabbitmq:shop", true),
+            ("rabbitmq:shop/#", "rabbitmq:shop", true),
+            ("rabbitmq:shop/new", "rabbitmq:shop/new", true),
+            ("rabbitmq:shop/new", "rabbitmq:shop/paid", false),
+            ("rabbitmq-firehose:#", "rabbitmq-firehose:publish.a.b", true),
+            (
+                "rabbitmq-firehose:publish.#",
+                "rabbitmq-firehose:publish.a.b",
+                true,
+            ),
+            (
+                "rabbitmq-firehose:publish.*",
+                "rabbitmq-firehose:publish.a.b",
+                false,
+            ),
+            (
+                "rabbitmq-firehose:*.#.b",
+                "rabbitmq-firehose:publish.a.b",
+                true,
+            ),
+            (
+                "rabbitmq-firehose:deliver.#",
+                "rabbitmq-firehose:publish.a",
+                false,
+            ),
+            ("nats:orders.*", "nats:orders.new", true),
+            ("nats:orders.*", "nats:orders.new.eu", false),
+            ("nats:orders.>", "nats:orders.new.eu", true),
+            ("nats:orders.>", "nats:orders", false),
+            ("jetstream:ORDERS", "jetstream:ORDERS/orders.new", true),
+            (
+                "jetstream:ORDERS/orders.*",
+                "jetstream:ORDERS/orders.new",
+                true,
+            ),
+            (
+                "jetstream:ORDERS/orders.paid",
+                "jetstream:ORDERS/orders.new",
+                false,
+            ),
+            ("jetstream:ORDER", "jetstream:ORDERS/orders.new", false),
+        ] {
+            let asked_for: Result<Destination, _> = asked.parse();
+            let found = asked_for.map(|destination| destination.covers(name));
+            assert_eq!(found, Ok(is_covered), "{asked} and {name}");
         }
     }
 }

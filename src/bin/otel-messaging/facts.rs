@@ -128,13 +128,13 @@ const MESSAGES: [&str; 6] = [
     "kafka_exception-message",
     "x-exception-message",
 ];
-const ATTEMPTS: [&str; 5] = [
+const ATTEMPTS: [&str; 3] = [
     "kafka_deliveryattempt",
     "retry_topic-attempts",
     "x-attempts",
-    "x-delivery-count",
-    "x-retry-count",
 ];
+/// How often it was tried before; a quorum queue of RabbitMQ counts so.
+const RETRIES: [&str; 2] = ["x-delivery-count", "x-retry-count"];
 
 /// Characters that are kept of a text.
 const MOST: usize = 256;
@@ -171,6 +171,10 @@ impl Facts {
                 *fact = fact.or_else(|| number(value));
                 return;
             }
+        }
+        if is_one(&RETRIES) {
+            let before = || number(value)?.checked_add(1);
+            self.attempts = self.attempts.or_else(before);
         }
     }
 
@@ -294,5 +298,21 @@ mod tests {
 
         assert_eq!(facts, Facts::default());
         assert!(!facts.is_dead());
+    }
+
+    #[test]
+    fn deliveries_before_this_one_are_told_from_all() {
+        for (name, value, attempts) in [
+            ("x-delivery-count", "0", 1),
+            ("x-delivery-count", "1", 2),
+            ("X-Retry-Count", "2", 3),
+            ("x-attempts", "2", 2),
+        ] {
+            let mut facts = Facts::default();
+
+            facts.look_at(name.as_bytes(), value.as_bytes());
+
+            assert_eq!(facts.attempts, Some(attempts), "{name}: {value}");
+        }
     }
 }

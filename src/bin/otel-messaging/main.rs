@@ -17,6 +17,7 @@ mod output;
 mod quantiles;
 mod scan;
 mod seen;
+mod spans;
 mod stock;
 mod summary;
 mod tap;

@@ -4,6 +4,8 @@ use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
+
 use crate::failure::Failure;
 
 /// A colour, on terminals.
@@ -58,6 +60,14 @@ pub(crate) fn plain(text: &str) -> String {
 /// The same, for a name in a drawing.
 pub(crate) fn safe(name: &str) -> String {
     plain(name).replace(['"', ';', '\\', '#'], "'")
+}
+
+/// The object with these members too.
+pub(crate) fn with<const N: usize>(mut object: Value, more: [(&str, Value); N]) -> Value {
+    if let Value::Object(members) = &mut object {
+        members.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    object
 }
 
 /// A number of bytes as people read it.

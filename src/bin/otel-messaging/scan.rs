@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::arguments::Scan;
 use crate::brokers::{End, Reader};
 use crate::compared::Compared;
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::output::{self, Colour, bytes, coloured, duration, plain};
 use crate::summary::{Limits, Remark, Summary};
@@ -78,7 +79,11 @@ pub(crate) async fn run(scan: &Scan) -> Result<u8, Failure> {
     }
     let is_under = scan.fail_under.is_some_and(|least| {
         let is_enough = |summary: &Summary| summary.share().is_none_or(|share| share >= least);
-        count == 0 || !summaries.values().all(is_enough)
+        let is_empty = |asked: &Destination| {
+            let mut read = summaries.iter().filter(|(_, summary)| summary.messages > 0);
+            !read.any(|(name, _)| &**name == OTHERS || asked.covers(name))
+        };
+        scan.reading.destinations.iter().any(is_empty) || !summaries.values().all(is_enough)
     });
     Ok(if is_under { NOT_WELL } else { WELL })
 }

@@ -1,6 +1,7 @@
 //! A message that was looked at, whatever broker it is on.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,7 @@ pub(crate) struct Seen {
     /// Where it is, such as `kafka:orders`.
     pub(crate) destination: Arc<str>,
     pub(crate) place: Place,
+    pub(crate) publication: Publication,
     /// When it was written, as the broker or its writer says.
     pub(crate) time: Option<SystemTime>,
     /// When it was looked at.
@@ -25,6 +27,20 @@ pub(crate) struct Seen {
     pub(crate) facts: Facts,
     /// The message itself, where it is to be sent again.
     pub(crate) original: Option<Original>,
+}
+
+/// What is the same for all copies of what was published once: to several queues, or to subscribers and a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Publication(u64);
+
+impl Publication {
+    /// By where it was published to, and what.
+    pub(crate) fn of(address: impl Hash, payload: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        payload.hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// Which message of its destination it is.

@@ -3,8 +3,10 @@
 //! Nothing here changes what it reads: see each broker for how. What is sent again goes by a connection of its own.
 
 mod amqp;
+mod firehose;
 pub(crate) mod kafka;
 mod nats;
+mod rabbitmq_stream;
 mod sender;
 
 use std::future::{Future, pending};
@@ -196,7 +198,13 @@ impl Reader {
                         "{destination}: an existing queue is read with --peek alone; --help says what that does"
                     )));
                 }
+                Destination::Firehose(_) if !reading.firehose => {
+                    return Err(Failure::new(format!(
+                        "{destination}: the firehose is read with --firehose alone; --help says what that costs"
+                    )));
+                }
                 Destination::Exchange(..)
+                | Destination::Firehose(_)
                 | Destination::Queue(_)
                 | Destination::RabbitStream(_) => queues.push(destination.clone()),
                 Destination::Subject(_) | Destination::JetStream(..) => {

@@ -71,6 +71,9 @@ impl Sender {
                 Way::JetStream(sender.await?)
             }
             Destination::Subject(_) => return Err(no_confirm(to)),
+            Destination::Firehose(_) => {
+                return Err(Failure::new(format!("--redrive {to}: it can only be read")));
+            }
         };
         Ok(Self {
             way,

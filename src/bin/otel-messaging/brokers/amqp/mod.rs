@@ -5,10 +5,9 @@ mod connection;
 mod facts;
 mod send;
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use futures::future::try_join_all;
@@ -24,11 +23,12 @@ use otel_messaging::amqp::internal::{diagnose, sent_at};
 use self::connection::connect;
 use self::facts::facts;
 pub(crate) use self::send::Sender;
-use super::{End, Judge, Sink, Start, Wish};
+use super::{Judge, Sink, Start, Wish, firehose};
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::original::Original;
-use crate::seen::{Place, Seen};
+use crate::output;
+use crate::seen::{Place, Publication, Seen};
 
 /// Messages that are under way at a time.
 const UNDER_WAY: u16 = 500;
@@ -39,8 +39,8 @@ const OWN_QUEUE: i32 = 10_000;
 /// Messages of a queue that are held at a time, where nothing else is said.
 const HELD: u64 = 1_000;
 
-/// How long the end of a stream is waited for: the broker does not say where it is.
-const QUIET: Duration = Duration::from_secs(2);
+/// How long a broker may take to send what it has.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Source {
     connection: Connection,
@@ -59,7 +59,10 @@ impl Source {
     }
 
     pub(super) fn destinations(&self) -> impl Iterator<Item = Arc<str>> {
-        self.destinations.iter().map(name)
+        // Of the firehose each key is one.
+        let is_name = |one: &&Destination| !matches!(one, Destination::Firehose(_));
+        let names = self.destinations.iter().filter(is_name);
+        names.map(|one| one.to_string().into())
     }
 
     pub(super) async fn read(self, sink: Sink) -> Result<(), Failure> {
@@ -74,36 +77,58 @@ impl Source {
     }
 
     async fn read_one(&self, destination: &Destination, sink: &Sink) -> Result<(), Failure> {
-        let failed = |error: lapin::Error| Failure::because(&destination.to_string(), error);
-        let channel = self.connection.create_channel().await.map_err(failed)?;
-        let reading = Reading {
+        let failed = |error: Failure| match error {
+            Failure::Told(text) => Failure::because(&destination.to_string(), text),
+            other => other,
+        };
+        let channel = self.connection.create_channel().await;
+        let channel = channel.map_err(|error| failed(error.into()))?;
+        let mut reading = Reading {
             connection: &self.connection,
             channel,
-            name: name(destination),
+            name: destination.to_string().into(),
             sink,
             count: 0,
         };
         let read = match destination {
-            Destination::Exchange(exchange, key) => reading.exchange(exchange, key).await,
+            Destination::Exchange(exchange, key) => {
+                reading.exchange(exchange, key).await.map_err(Failure::from)
+            }
+            Destination::Firehose(key) => reading.firehose(key).await.map_err(Failure::from),
             Destination::RabbitStream(stream) => reading.stream(stream, &self.wish).await,
-            Destination::Queue(queue) => reading.queue(queue, &self.wish).await,
+            Destination::Queue(queue) => reading
+                .queue(queue, &self.wish)
+                .await
+                .map_err(Failure::from),
             _ => Ok(()),
         };
+        let _ = reading.channel.close(200, "read".into()).await;
         read.map_err(failed)
     }
 }
 
 /// One destination, by a channel of its own.
-struct Reading<'a> {
-    connection: &'a Connection,
-    channel: Channel,
-    name: Arc<str>,
-    sink: &'a Sink,
+pub(super) struct Reading<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) channel: Channel,
+    pub(super) name: Arc<str>,
+    pub(super) sink: &'a Sink,
     count: u64,
 }
 
 impl Reading<'_> {
-    async fn exchange(mut self, exchange: &str, key: &str) -> lapin::Result<()> {
+    async fn firehose(&mut self, key: &str) -> lapin::Result<()> {
+        self.exchange(firehose::EXCHANGE, key).await?;
+        if self.count == 0 {
+            let name = &self.name;
+            output::complain(&format!(
+                "{name}: nothing came; the broker has to trace, by rabbitmqctl trace_on"
+            ));
+        }
+        Ok(())
+    }
+
+    async fn exchange(&mut self, exchange: &str, key: &str) -> lapin::Result<()> {
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
@@ -125,105 +150,31 @@ impl Reading<'_> {
             FieldTable::default(),
         );
         bound.await?;
-        self.consume(queue.as_str(), None, None).await
-    }
-
-    async fn stream(mut self, stream: &str, wish: &Wish) -> lapin::Result<()> {
-        let there = QueueDeclareOptions::default().passive();
-        let there = self
-            .channel
-            .queue_declare(stream.into(), there, FieldTable::default())
-            .await?;
-        let count = u64::from(there.message_count());
-        let offset = match wish.start {
-            Start::All => AMQPValue::LongString("first".into()),
-            Start::Now => AMQPValue::LongString("next".into()),
-            Start::Since(time) => {
-                let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-                AMQPValue::Timestamp(time.as_secs())
-            }
-            // The first ones may be gone: then it is more than was asked for.
-            Start::Last(last) => {
-                let offset = count.saturating_sub(last);
-                AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
-            }
-        };
-        // The number of messages that a broker tells of a stream is one of some seconds ago. The first message that
-        // comes from now on tells where the end was. On a channel of its own: with both on one, the second consumer
-        // of a busy stream has been seen to begin later than it was told to.
-        let end = match wish.end {
-            End::OfWhatIsThere => {
-                let channel = self.connection.create_channel().await?;
-                let next = AMQPValue::LongString("next".into());
-                let end = consumer(&channel, stream, Some(next)).await?;
-                Some((channel, end))
-            }
-            End::Never => None,
-        };
-        self.consume(stream, Some(offset), end).await
-    }
-
-    /// Reads until it is over: of what is stored at the end, which `end` tells, or when nothing more comes.
-    async fn consume(
-        &mut self,
-        queue: &str,
-        offset: Option<AMQPValue>,
-        mut end: Option<(Channel, Consumer)>,
-    ) -> lapin::Result<()> {
-        let has_end = end.is_some();
-        let mut end_offset = None;
-        let mut consumer = consumer(&self.channel, queue, offset).await?;
+        let mut consumer = consumer(&self.channel, queue.as_str(), None).await?;
         let sink = self.sink;
-        let mut over = pin!(async {
-            match has_end {
-                true => sink.closed().await,
-                false => sink.over().await,
-            }
-        });
+        let mut over = pin!(sink.over());
         loop {
-            let quiet = async {
-                match has_end {
-                    true => tokio::time::sleep(QUIET).await,
-                    false => pending().await,
-                }
-            };
-            let behind_end = async {
-                match &mut end {
-                    Some((_, end)) => end.next().await,
-                    None => pending().await,
-                }
-            };
             let delivery = tokio::select! {
                 () = &mut over => break,
-                () = quiet => break,
-                next = behind_end => {
-                    if let Some(Ok(delivery)) = next {
-                        end_offset = stream_offset(&delivery.properties);
-                    }
-                    end = None;
-                    continue;
-                }
                 next = consumer.next() => match next {
                     Some(delivery) => delivery?,
                     None => break,
                 },
             };
-            let offset = stream_offset(&delivery.properties);
-            if end_offset.is_some() && offset >= end_offset {
-                break;
-            }
-            let seen = self.seen(&delivery);
-            // For a stream, and for a queue of our own: it makes room for more.
+            let seen = match exchange {
+                firehose::EXCHANGE => self.traced(&delivery),
+                _ => self.seen(&delivery),
+            };
+            // It makes room for more.
             delivery.acker.ack(BasicAckOptions::default()).await?;
             if !sink.give(seen).await {
                 break;
             }
         }
-        let _ = self.channel.close(200, "read".into()).await;
         Ok(())
     }
 
-    async fn queue(mut self, queue: &str, wish: &Wish) -> lapin::Result<()> {
+    async fn queue(&mut self, queue: &str, wish: &Wish) -> lapin::Result<()> {
         let there = QueueDeclareOptions::default().passive();
         let there = self
             .channel
@@ -257,13 +208,35 @@ impl Reading<'_> {
             };
             self.channel.basic_nack(last, back).await?;
         }
-        let _ = self.channel.close(200, "read".into()).await;
         Ok(())
     }
 
-    fn seen(&mut self, delivery: &Delivery) -> Seen {
+    /// The message that the broker tells of.
+    fn traced(&mut self, delivery: &Delivery) -> Seen {
+        let traced = firehose::traced(delivery);
+        let name = format!("rabbitmq-firehose:{}", delivery.routing_key).into();
+        let published = (traced.exchange.as_str(), traced.key.as_str());
+        let mut seen = self.look(name, published, &traced.properties, &delivery.data);
+        seen.facts.is_redelivered = traced.is_redelivered;
+        seen
+    }
+
+    pub(super) fn seen(&mut self, delivery: &Delivery) -> Seen {
+        let name = Arc::clone(&self.name);
+        let published = (delivery.exchange.as_str(), delivery.routing_key.as_str());
+        let mut seen = self.look(name, published, &delivery.properties, &delivery.data);
+        seen.original = self.sink.is_whole.then(|| original(delivery));
+        seen
+    }
+
+    fn look(
+        &mut self,
+        destination: Arc<str>,
+        published: (&str, &str),
+        properties: &BasicProperties,
+        payload: &[u8],
+    ) -> Seen {
         self.count += 1;
-        let properties = &delivery.properties;
         let judge: &Judge = &self.sink.judge;
         let diagnosis = diagnose(&judge.telemetry, properties, &judge.formats());
         let place = match stream_offset(properties) {
@@ -271,13 +244,14 @@ impl Reading<'_> {
             None => Place::Number(self.count),
         };
         Seen {
-            destination: Arc::clone(&self.name),
+            destination,
             place,
+            publication: Publication::of(published, payload),
             time: sent_at(properties),
             now: SystemTime::now(),
-            bytes: diagnosis.header_bytes + delivery.data.len(),
+            bytes: diagnosis.header_bytes + payload.len(),
             diagnosis,
-            original: self.sink.is_whole.then(|| original(delivery)),
+            original: None,
             facts: facts(properties),
         }
     }
@@ -291,7 +265,7 @@ fn original(delivery: &Delivery) -> Original {
     }
 }
 
-async fn consumer(
+pub(super) async fn consumer(
     channel: &Channel,
     queue: &str,
     offset: Option<AMQPValue>,
@@ -309,16 +283,14 @@ async fn consumer(
         .await
 }
 
-/// Its name in output; all routing keys of an exchange are one.
-fn name(destination: &Destination) -> Arc<str> {
-    match destination {
-        Destination::Exchange(exchange, _) => format!("rabbitmq:{exchange}").into(),
-        other => other.to_string().into(),
+impl From<lapin::Error> for Failure {
+    fn from(error: lapin::Error) -> Self {
+        Self::new(error.to_string())
     }
 }
 
 /// Where in a stream it is.
-fn stream_offset(properties: &BasicProperties) -> Option<u64> {
+pub(super) fn stream_offset(properties: &BasicProperties) -> Option<u64> {
     let headers = properties.headers().as_ref()?;
     match headers.inner().get("x-stream-offset")? {
         AMQPValue::LongLongInt(offset) => u64::try_from(*offset).ok(),

@@ -25,7 +25,7 @@ use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::original::Original;
 use crate::output;
-use crate::seen::{Place, Seen};
+use crate::seen::{Place, Publication, Seen};
 
 /// How long a broker may take to answer, and what was stored to come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -317,6 +317,8 @@ fn seen(message: &BorrowedMessage<'_>, destination: Arc<str>, judge: &Judge) -> 
     };
     let size = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
     Seen {
+        // A record is in one topic; a copy of it in another was sent by somebody.
+        publication: Publication::of(&*destination, &[]),
         destination,
         place: Place::Offset {
             partition: message.partition(),

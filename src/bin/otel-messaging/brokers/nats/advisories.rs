@@ -16,7 +16,7 @@ use super::stored::{self, Stored};
 use crate::facts::{self, Facts};
 use crate::failure::Failure;
 use crate::output;
-use crate::seen::{Place, Seen};
+use crate::seen::{Place, Publication, Seen};
 
 /// Subjects of all advisories.
 const ALL: &str = "$JS.EVENT.ADVISORY.";
@@ -140,6 +140,7 @@ fn of(told: Advisory, facts: Facts) -> Facts {
 
 fn without_message(destination: Arc<str>, place: Place, is_gone: bool) -> Seen {
     Seen {
+        publication: Publication::of((&*destination, place), &[]),
         destination,
         place,
         time: None,

@@ -14,7 +14,7 @@ use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{HeaderMap, HeaderValue, Message};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What there is of it.
 #[derive(Debug)]
@@ -33,24 +33,44 @@ struct Answer {
 }
 
 pub(super) async fn get(context: &Context, stream: &str, sequence: u64) -> Result<Stored, String> {
+    let answered = ask(context, stream, &json!({ "seq": sequence })).await?;
+    Ok(answered.map_or(Stored::Gone, |(_, stored)| stored))
+}
+
+/// The first one from there on with a subject that matches, and its number.
+pub(super) async fn next(
+    context: &Context,
+    stream: &str,
+    subject: &str,
+    sequence: u64,
+) -> Result<Option<(u64, Stored)>, String> {
+    let wanted = json!({ "seq": sequence, "next_by_subj": subject });
+    ask(context, stream, &wanted).await
+}
+
+async fn ask(
+    context: &Context,
+    stream: &str,
+    wanted: &Value,
+) -> Result<Option<(u64, Stored)>, String> {
     let asked = format!("STREAM.MSG.GET.{stream}");
-    let answer = context.request(asked, &json!({ "seq": sequence })).await;
+    let answer = context.request(asked, wanted).await;
     let mut message = match answer.map_err(|error: RequestError| error.to_string())? {
         Response::Ok(Answer { message }) => message,
         Response::Err { error } => {
             let is_gone = [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::STREAM_NOT_FOUND];
             return match is_gone.contains(&error.error_code()) {
-                true => Ok(Stored::Gone),
+                true => Ok(None),
                 false => Err(error.to_string()),
             };
         }
     };
-    let time = SystemTime::from(message.time);
+    let (sequence, time) = (message.sequence, SystemTime::from(message.time));
     let headers = match message.headers.take() {
         None => None,
         Some(encoded) => match decoded(encoded, &message).as_deref().and_then(headers) {
             Some(headers) => Some(headers),
-            None => return Ok(Stored::Unreadable),
+            None => return Ok(Some((sequence, Stored::Unreadable))),
         },
     };
     let message = StreamMessage::try_from(message).map_err(|error| error.to_string())?;
@@ -63,7 +83,7 @@ pub(super) async fn get(context: &Context, stream: &str, sequence: u64) -> Resul
         status: None,
         description: None,
     };
-    Ok(Stored::Whole(Box::new(message), time))
+    Ok(Some((sequence, Stored::Whole(Box::new(message), time))))
 }
 
 /// Headers are encoded as payloads are, which the client decodes.

@@ -1,10 +1,14 @@
-//! `trace`: the messages of one trace over all destinations, in order.
+//! `trace`: the messages of one trace over all destinations, in order, and spans beside them.
+
+mod drawn;
+mod joined;
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::TraceId;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::WELL;
 use crate::arguments::{Drawing, Trace};
@@ -14,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::{self, Colour, coloured, duration, plain, safe, time};
 use crate::scan::colour;
 use crate::seen::Seen;
+use crate::spans::{self, Id, Spans};
 use crate::summary::{Limits, Remark, remarks};
 
 /// Messages of the trace, and as many with an id that may turn out to be that of one of them.
@@ -35,6 +40,12 @@ struct Hop {
 impl Hop {
     fn time(&self) -> SystemTime {
         self.seen.time.unwrap_or(self.seen.now)
+    }
+
+    /// The context that was made for it.
+    fn creation(&self) -> Option<Id> {
+        let span = self.seen.diagnosis.creation.as_ref()?;
+        Some((span.trace_id(), span.span_id()))
     }
 }
 
@@ -78,6 +89,12 @@ pub(crate) async fn run(trace: &Trace) -> Result<u8, Failure> {
         output::complain("interrupted: this is what was seen until then");
     }
     let hops = in_order(hops, others);
+    if let Some(source) = &trace.spans {
+        let spans = with(source, id, &hops).await?;
+        let tree = joined::joined(&hops, &spans.all);
+        output::print(&drawn::drawn(id, &tree, trace.format))?;
+        return Ok(WELL);
+    }
     output::print(&match trace.format {
         Drawing::Text => text(id, &hops),
         Drawing::Mermaid => mermaid(&hops),
@@ -85,6 +102,39 @@ pub(crate) async fn run(trace: &Trace) -> Result<u8, Failure> {
         Drawing::Json => json(id, &hops),
     })?;
     Ok(WELL)
+}
+
+/// Other traces whose spans are wanted too: those in which messages go on that should be of this one.
+const MOST_OTHERS: usize = 16;
+
+/// The spans of the trace, and of those in which it goes on.
+async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure> {
+    let mut traces = HashSet::from([id]);
+    for (trace, _) in hops.iter().filter_map(Hop::creation) {
+        if traces.len() <= MOST_OTHERS {
+            traces.insert(trace);
+        }
+    }
+    let shown = plain(source);
+    let source = source.to_owned();
+    let read = spawn_blocking(move || spans::read(&source, traces));
+    let spans = tokio::select! {
+        read = read => read.map_err(|error| Failure::because("cannot read spans", error))??,
+        _ = tokio::signal::ctrl_c() => {
+            output::complain("interrupted: there are no spans in it");
+            Spans::default()
+        }
+    };
+    if spans.all.is_empty() {
+        output::complain(&match shown.starts_with("http://") {
+            true => "Jaeger has no span of this trace".to_owned(),
+            false => format!("{shown}: there is no span of this trace"),
+        });
+    }
+    if spans.is_full {
+        output::complain("there were too many spans to draw all of them");
+    }
+    Ok(spans)
 }
 
 /// The trace that is meant.
@@ -275,21 +325,25 @@ fn dot(hops: &[Hop]) -> String {
 
 fn json(id: TraceId, hops: &[Hop]) -> String {
     let hops = hops.iter().zip(pauses(hops)).map(|(hop, pause)| {
-        let seen = &hop.seen;
-        let span = seen.diagnosis.creation.as_ref();
-        json!({
-            "destination": &*seen.destination,
-            "place": seen.place.to_string(),
-            "time": seen.time.map(time),
-            "after_ms": pause.map(|pause| pause.as_millis() as u64),
-            "trace_id": seen.trace_id(),
-            "span_id": span.map(|span| span.span_id().to_string()),
-            "sampled": span.map(|span| span.is_sampled()),
-            "writer": seen.facts.writer,
-            "breaks": hop.is_outside,
-            "remarks": hop.remarks.iter().map(Remark::text).collect::<Vec<_>>(),
-        })
+        let after = pause.map(|pause| pause.as_millis() as u64);
+        output::with(hop_in_json(hop), [("after_ms", json!(after))])
     });
     let told = json!({ "trace_id": id.to_string(), "hops": hops.collect::<Vec<_>>() });
     format!("{told:#}")
+}
+
+fn hop_in_json(hop: &Hop) -> Value {
+    let seen = &hop.seen;
+    let span = seen.diagnosis.creation.as_ref();
+    json!({
+        "destination": &*seen.destination,
+        "place": seen.place.to_string(),
+        "time": seen.time.map(time),
+        "trace_id": seen.trace_id(),
+        "span_id": span.map(|span| span.span_id().to_string()),
+        "sampled": span.map(|span| span.is_sampled()),
+        "writer": seen.facts.writer,
+        "breaks": hop.is_outside,
+        "remarks": hop.remarks.iter().map(Remark::text).collect::<Vec<_>>(),
+    })
 }
