@@ -12,10 +12,13 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use otel_messaging::{Received, amqp};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Before a message is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// For the client to write an acknowledgement. A connection that is lost may leave it waiting for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Handles up to `limit` messages at a time, each in a task of its own, until `stop` is ready.
 ///
@@ -74,21 +77,24 @@ where
 async fn settle<E: fmt::Display>(
     message: &Received<Delivery>,
     handled: Result<(), E>,
-) -> lapin::Result<bool> {
-    let Err(error) = handled else {
-        return message.ack(BasicAckOptions::default()).await;
+) -> anyhow::Result<()> {
+    let settled = match handled {
+        Ok(()) => timeout(PATIENCE, message.ack(BasicAckOptions::default())).await,
+        Err(error) => {
+            eprintln!("{}: {error:#}", message.routing_key);
+            sleep(PAUSE).await;
+            let options = BasicNackOptions {
+                requeue: !message.redelivered,
+                ..BasicNackOptions::default()
+            };
+            timeout(PATIENCE, message.nack(options)).await
+        }
     };
-    eprintln!("{}: {error:#}", message.routing_key);
-    sleep(PAUSE).await;
-    let options = BasicNackOptions {
-        requeue: !message.redelivered,
-        ..BasicNackOptions::default()
-    };
-    message.nack(options).await
+    settled.context("the connection takes no acknowledgement")??;
+    Ok(())
 }
 
 /// A panic of the handler goes on here, as it does where the handler is not a task.
-fn joined(settled: Result<lapin::Result<bool>, JoinError>) -> anyhow::Result<()> {
-    let settled = settled.unwrap_or_else(|error| resume_unwind(error.into_panic()));
-    Ok(settled.map(drop)?)
+fn joined(settled: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    settled.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }

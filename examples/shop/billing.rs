@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use examples::amqp::connect;
 use examples::stop::Stop;
 use lapin::options::BasicPublishOptions;
@@ -17,7 +17,7 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use crate::names::{self, Queues};
@@ -31,6 +31,9 @@ const WITHIN: Duration = Duration::from_millis(100);
 
 /// Before a batch is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// For a channel, and for the confirms of a batch. A connection that is lost may leave the client waiting for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Billing {
     consumer: kafka::Consumer<StreamConsumer<Joined>>,
@@ -137,7 +140,10 @@ impl Billing {
     ) -> Result<()> {
         let connected = match producer.take() {
             Some(connected) => connected,
-            None => self.producer(service).await?,
+            None => {
+                let connecting = timeout(PATIENCE, self.producer(service));
+                connecting.await.context("no channel")??
+            }
         };
         let billed = batch.process(async |batch| self.publish(&connected, batch).await);
         billed.await?;
@@ -170,7 +176,9 @@ impl Billing {
             });
             (context.clone(), message.properties(sent_now()))
         });
-        for confirmation in producer.publish_batch_with_contexts(messages).await {
+        let published = producer.publish_batch_with_contexts(messages);
+        let confirmations = timeout(PATIENCE, published).await.context("no confirm")?;
+        for confirmation in confirmations {
             let confirmation = confirmation?;
             ensure!(
                 confirmation == Confirmation::Ack(None),
@@ -183,7 +191,7 @@ impl Billing {
     fn tell_waits(&self, batch: &Batch<BorrowedMessage<'_>>) {
         for record in batch.iter() {
             if let Ok(order) = Order::read(record.payload().unwrap_or_default()) {
-                self.reports.waited(Broker::Kafka, order.waited());
+                self.reports.waited(Broker::Kafka, &order);
             }
         }
     }

@@ -10,16 +10,17 @@
 //! `orders` takes orders over HTTP and sends them to Kafka. `billing` takes them from there in batches, and publishes
 //! each to RabbitMQ in the trace of its request. `shipping` handles it, and asks `stock` over NATS.
 //!
-//! Without the name of a service, this program starts all four (`parent/`). The brokers are those that `KAFKA_BROKERS`,
-//! `AMQP_URL` and `NATS_URL` name; one that is not named is started with `docker compose up --wait`. With
-//! `OTEL_EXPORTER_OTLP_ENDPOINT` set, spans, metrics and log records go there over OTLP/HTTP.
+//! Given the name of a service, this program is that service. Without, it starts all four and stops them (`parent/`). The
+//! brokers are those that `KAFKA_BROKERS`, `AMQP_URL` and `NATS_URL` name; when it starts all four, a broker that is not named
+//! is started with `docker compose up --wait`. With `OTEL_EXPORTER_OTLP_ENDPOINT` set, spans, metrics and log records go there
+//! over OTLP/HTTP.
 //!
 //! | option | what it does |
 //! |---|---|
 //! | `--load N` | makes N orders, waits until all are done with, stops and tells how it went |
-//! | `--failing F`, `--slow S` | so many of them have an address that nobody knows, or take over a second |
+//! | `--failing F`, `--slow S` | F of these have an address that nobody knows, S take over a second |
 //! | `--listen ADDRESS` | where orders are taken; unset, at a free port of 127.0.0.1 |
-//! | `--suffix TEXT` | of the names of topics, queues and subjects: `shop.orders-TEXT`. What all four make there with a suffix is deleted at the end |
+//! | `--suffix TEXT` | ends the names of topics, queues and subjects: `shop.orders-TEXT`. What was made under such names is deleted at the end, where all four were started together |
 
 mod arguments;
 mod billing;

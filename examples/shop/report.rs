@@ -1,11 +1,11 @@
 //! What a service tells the program that has started it: lines of JSON, on its standard output.
 
 use std::io::{self, Write as _};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
+use crate::order::Order;
 use crate::span::Span;
 
 /// One line.
@@ -14,8 +14,12 @@ use crate::span::Span;
 pub(crate) enum Report {
     /// It works now; for one that takes requests, where.
     Ready { address: Option<String> },
-    /// So long a message was in a queue.
-    Waited { broker: Broker, micros: u64 },
+    /// So long the message of an order was in a queue.
+    Waited {
+        order: String,
+        broker: Broker,
+        micros: u64,
+    },
     /// An order is done with: it was shipped, or has failed for good.
     Done { order: String, is_shipped: bool },
     /// Spans until now, at the end of the service.
@@ -50,8 +54,12 @@ impl Reports {
         }
     }
 
-    pub(crate) fn waited(self, broker: Broker, waited: Duration) {
-        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-        self.tell(&Report::Waited { broker, micros });
+    /// The message of this order is taken from its queue.
+    pub(crate) fn waited(self, broker: Broker, order: &Order) {
+        self.tell(&Report::Waited {
+            order: order.id.clone(),
+            broker,
+            micros: u64::try_from(order.waited().as_micros()).unwrap_or(u64::MAX),
+        });
     }
 }

@@ -12,7 +12,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use otel_messaging::{Received, amqp, nats};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use crate::names::{self, Queues};
@@ -25,6 +25,9 @@ const LIMIT: u16 = 20;
 
 /// Before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// For a channel. A connection that is lost may leave the client waiting for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Shipping {
     producer: nats::Producer,
@@ -74,7 +77,10 @@ async fn ship_orders(
 ) -> Result<()> {
     let (messages, channel) = match connected {
         Some(connected) => connected,
-        None => deliveries(service, queues).await?,
+        None => {
+            let connecting = timeout(PATIENCE, deliveries(service, queues));
+            connecting.await.context("no channel")??
+        }
     };
     let shipping = Arc::clone(shipping);
     let handle = move |message: Arc<Received<Delivery>>| {
@@ -111,7 +117,7 @@ impl Shipping {
     async fn handle(&self, message: &Received<Delivery>) -> Result<()> {
         let order = Order::read(&message.data).context("not an order")?;
         if !message.redelivered {
-            self.reports.waited(Broker::RabbitMq, order.waited());
+            self.reports.waited(Broker::RabbitMq, &order);
         }
         let shipped = self.ship(&order).await;
         if shipped.is_ok() || message.redelivered {

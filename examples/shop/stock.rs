@@ -33,7 +33,7 @@ pub(crate) async fn run(service: Service) -> Result<()> {
 
     let answer = async |question: &Message| -> Result<()> {
         let order = Order::read(&question.payload).context("not an order")?;
-        service.reports.waited(Broker::Nats, order.waited());
+        service.reports.waited(Broker::Nats, &order);
         let asking = question.reply.clone().context("nobody asks")?;
         producer.publish(asking, "in stock".into()).await?;
         info!(order = order.id, item = order.item, "in stock");

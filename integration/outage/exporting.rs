@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter,
-    SpanProcessor,
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracer, SdkTracerProvider, Span, SpanData,
+    SpanExporter, SpanProcessor,
 };
 use otel_messaging::Telemetry;
 use tokio::task::block_in_place;
@@ -76,6 +77,11 @@ impl Exporting {
 
     pub(crate) fn telemetry(&self) -> Telemetry {
         Telemetry::new().tracer_provider(self.provider.clone())
+    }
+
+    /// For spans that are written by hand.
+    pub(crate) fn tracer(&self) -> SdkTracer {
+        self.provider.tracer("outage")
     }
 
     /// Shuts it down, as a service does at its end.

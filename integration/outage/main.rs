@@ -1,39 +1,32 @@
 //! Exporters that cannot export: what becomes of messages, of spans, of memory and of the end of a service, with real
 //! brokers and a real Collector.
 //!
-//! `OUTAGE_MESSAGES` and `OUTAGE_ROUNDS` are for measuring, with `--nocapture`, and make it longer.
+//! `OUTAGE_MESSAGES` and `OUTAGE_ROUNDS` are for measuring, with `--nocapture`, and make it longer. With so many rounds, runs
+//! whose spans are written by hand take turns with those of the wrapped clients.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 mod collector;
 mod exporting;
+mod service;
 
 use std::env;
 use std::fs;
-use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream;
 use integration::amqp::Rabbit;
 use integration::kafka::Kafka;
 use integration::nats::broker::{Core, JetStream};
-use integration::{Broker, Message};
-use opentelemetry::Context;
-use opentelemetry::context::FutureExt as _;
-use otel_messaging::{Received, Telemetry};
 use tokio::sync::{Mutex, watch};
-use tokio::time::timeout;
 
 use crate::collector::{Collector, free_port};
 use crate::exporting::{Ended, Exporting, TO_SHUT_DOWN, Told};
+use crate::service::{Acknowledged, Service, Spans};
 
 /// The SDK's own: of the queue, and of a batch on its way out of it.
 const QUEUE: usize = 2_048;
 const BATCH: usize = 512;
 /// An export is a quarter of it: one span, which takes longer than the next one is away on any broker.
 const SMALL_QUEUE: usize = 4;
-/// Longest that any number of messages may take that should take a second.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How much a process may grow once the queue of spans is full. Keeping all spans would be more.
 const GROWTH: usize = 6 << 20;
 
@@ -66,100 +59,15 @@ fn memory() -> usize {
     size.expect("a size").parse::<usize>().expect("a number") << 10
 }
 
-/// A broker whose messages can be done with: what is not acknowledged comes again.
-trait Acknowledged: Broker {
-    /// Acknowledges a message by the bare client, where receiving it has not.
-    async fn done(received: &Received<Self::Message>);
-}
-
-impl Acknowledged for Kafka {
-    async fn done(_: &Received<Self::Message>) {}
-}
-
-impl Acknowledged for Rabbit {
-    async fn done(_: &Received<Self::Message>) {}
-}
-
-impl Acknowledged for Core {
-    async fn done(_: &Received<Self::Message>) {}
-}
-
-impl Acknowledged for JetStream {
-    async fn done(received: &Received<Self::Message>) {
-        let message: &async_nats::jetstream::Message = received;
-        message.ack().await.expect("an acknowledgement");
-    }
-}
-
-/// Wrapped clients of a service, and where its messages go.
-struct Service<B> {
-    broker: B,
-    orders: String,
-    /// How many messages are on their way to the broker at a time.
-    in_flight: usize,
-    sent: usize,
-}
-
-impl<B: Acknowledged> Service<B> {
-    async fn start(telemetry: &Telemetry, in_flight: usize) -> Self {
-        let broker = B::connect(telemetry).await;
-        let orders = broker.declare("orders").await;
-        let mut service = Self {
-            broker,
-            orders,
-            in_flight,
-            sent: 0,
-        };
-        // Connections and groups are there when it is measured.
-        let (received, _) = watch::channel(0);
-        service.run(1, &received).await;
-        service
-    }
-
-    /// Sends so many messages and processes each; asserts that each comes once, in the order in which it was sent, and
-    /// says how long it took.
-    async fn run(&mut self, count: usize, received: &watch::Sender<usize>) -> Duration {
-        let numbers = self.sent..self.sent + count;
-        self.sent += count;
-        let started = Instant::now();
-        let exchanging = async {
-            let sending = self.send(numbers.clone());
-            let receiving = self.receive(count, received);
-            futures::join!(sending, receiving).1
-        };
-        let came = timeout(PATIENCE, exchanging).await;
-        let took = started.elapsed();
-        assert_eq!(came.expect("nothing waits"), numbers.collect::<Vec<_>>());
-        took
-    }
-
-    async fn send(&self, numbers: Range<usize>) {
-        let sending = stream::iter(numbers).map(async |number| {
-            let message = Message {
-                headers: vec![(b"number".to_vec(), Some(number.to_string().into_bytes()))],
-                ..Message::new("order")
-            };
-            self.broker.send(&self.orders, &message).await;
-        });
-        let sent = sending.buffered(self.in_flight);
-        sent.for_each(async |()| ()).await;
-    }
-
-    async fn receive(&self, count: usize, so_far: &watch::Sender<usize>) -> Vec<usize> {
-        let mut came = Vec::with_capacity(count);
-        for _ in 0..count {
-            let received = self.broker.receive(&self.orders).await;
-            let headers = self.broker.headers(&received);
-            let number = headers.into_iter().find(|(name, _)| name == b"number");
-            let number = number.and_then(|(_, value)| String::from_utf8(value?).ok());
-            let number = number.and_then(|number| number.parse().ok());
-            received.process(async |_| ()).await;
-            B::done(&received).await;
-            came.push(number.expect("a number"));
-            so_far.send_replace(came.len());
-        }
-        came
-    }
+/// For how long threads of this process have had a processor: others may take one away, but not add to this.
+fn processor() -> Duration {
+    let threads = fs::read_dir("/proc/self/task").expect("Linux");
+    let times = threads.filter_map(|thread| {
+        // One that has ended meanwhile has none.
+        let times = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        times.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(times.sum())
 }
 
 /// The same messages once more, while the way to the Collector is as it is in this outage.
@@ -189,9 +97,85 @@ async fn run_in<B: Acknowledged>(
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The value that so many quarters of all are below.
+fn quantile(mut values: Vec<f64>, quarters: usize) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().expect("a value")
+    let rank = (values.len() * quarters / 4).min(values.len() - 1);
+    values.get(rank).copied().expect("a value")
+}
+
+/// A service whose spans come to a Collector, and one whose spans meet the outage.
+struct Pair<B> {
+    spans: Spans,
+    exporting: [Exporting; 2],
+    services: [Service<B>; 2],
+    /// How long each run of these two took, and of the processor.
+    took: [Vec<(Duration, Duration)>; 2],
+}
+
+impl<B: Acknowledged> Pair<B> {
+    async fn start(spans: Spans, exporting: [Exporting; 2], in_flight: usize) -> Self {
+        let [undisturbed, disturbed] = &exporting;
+        Self {
+            spans,
+            services: [
+                Service::start(undisturbed, spans, in_flight).await,
+                Service::start(disturbed, spans, in_flight).await,
+            ],
+            exporting,
+            took: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// A run of each, of whom either is first by turns: what the run before has left to do is no cost of an outage.
+    async fn run(
+        &mut self,
+        outage: Outage,
+        collectors: [Option<&mut Collector>; 2],
+        messages: usize,
+    ) {
+        let is_turn = self.took.iter().map(Vec::len).sum::<usize>() % 4 == 2;
+        let services = self.services.iter_mut().zip(collectors);
+        let mut runs: Vec<_> = services.zip(&mut self.took).collect();
+        if is_turn {
+            runs.reverse();
+        }
+        for ((service, collector), took) in runs {
+            let before = processor();
+            let run = run_in(outage, collector, service, messages).await;
+            took.push((run, processor().saturating_sub(before)));
+        }
+    }
+
+    /// Seconds: the median with the Collector, and the fastest without.
+    fn seconds(&self) -> (f64, f64) {
+        let [up, out] = &self.took;
+        let fastest = out.iter().map(|(run, _)| run.as_secs_f64());
+        (
+            quantile(up.iter().map(|(run, _)| run.as_secs_f64()).collect(), 2),
+            fastest.fold(f64::INFINITY, f64::min),
+        )
+    }
+
+    /// In percent of that with the Collector: the median of the pairs of runs, and the quartiles.
+    fn throughput(&self) -> [f64; 3] {
+        self.percent(|(up, _), (out, _)| up.as_secs_f64() / out.as_secs_f64())
+    }
+
+    /// The same of the processor time.
+    fn processor(&self) -> [f64; 3] {
+        self.percent(|(_, up), (_, out)| out.as_secs_f64() / up.as_secs_f64())
+    }
+
+    fn percent(
+        &self,
+        ratio: impl Fn((Duration, Duration), (Duration, Duration)) -> f64,
+    ) -> [f64; 3] {
+        let [up, out] = &self.took;
+        let pairs = up.iter().zip(out);
+        let ratios: Vec<_> = pairs.map(|(up, out)| 100.0 * ratio(*up, *out)).collect();
+        [2, 1, 3].map(|quarters| quantile(ratios.clone(), quarters))
+    }
 }
 
 async fn an_outage_costs_no_message<B: Acknowledged>(outage: Outage, in_flight: usize) {
@@ -214,63 +198,67 @@ async fn an_outage_costs_no_message<B: Acknowledged>(outage: Outage, in_flight: 
     };
     let port = ill.as_ref().map_or_else(free_port, Collector::port);
     let queue = (outage == Outage::Overrun).then_some(SMALL_QUEUE);
-    let (good, bad) = (
-        Exporting::to(healthy.port(), None),
-        Exporting::to(port, queue),
-    );
-    let mut undisturbed = Service::<B>::start(&good.telemetry(), in_flight).await;
-    let mut disturbed = Service::<B>::start(&bad.telemetry(), in_flight).await;
-    let (received, _) = watch::channel(0);
-
-    // As if nobody recorded anything, for the order of messages.
-    let bare = Context::new().with_telemetry_suppressed();
-    let bare = disturbed.run(messages, &received).with_context(bare).await;
+    let kinds = match env::var_os("OUTAGE_ROUNDS") {
+        Some(_) => &[Spans::Ours, Spans::ByHand][..],
+        None => &[Spans::Ours],
+    };
+    let mut pairs = Vec::new();
+    for spans in kinds {
+        let exporting = [
+            Exporting::to(healthy.port(), None),
+            Exporting::to(port, queue),
+        ];
+        pairs.push(Pair::<B>::start(*spans, exporting, in_flight).await);
+    }
     if let (Outage::Held, Some(collector)) = (outage, &ill) {
         collector.hold().await;
     }
-    let (mut with_collector, mut without) = (Vec::new(), Vec::new());
     let mut before = 0;
     for round in 0..rounds {
-        with_collector.push(run_in(outage, bystander.as_mut(), &mut undisturbed, messages).await);
-        without.push(run_in(outage, ill.as_mut(), &mut disturbed, messages).await);
+        for pair in &mut pairs {
+            let collectors = [bystander.as_mut(), ill.as_mut()];
+            pair.run(outage, collectors, messages).await;
+        }
         if round == rounds / 4 {
             before = memory();
         }
     }
     let growth = memory().saturating_sub(before);
     let mut said = Told::lines().clone();
-    let (healthily, ended) = (good.end(), bad.end());
-    // What a short run has not tried to export yet fails at its end.
-    said.extend_from_slice(&Told::lines());
-
-    let pairs = with_collector.iter().zip(&without);
-    let throughput = pairs.map(|(up, out)| 100.0 * up.as_secs_f64() / out.as_secs_f64());
-    let up = median(with_collector.iter().map(Duration::as_secs_f64).collect());
-    let fastest = without.iter().map(Duration::as_secs_f64);
-    let fastest = fastest.fold(f64::INFINITY, f64::min);
-    println!(
-        "{outage:?}, {}: {messages} messages took {bare:?} unrecorded, {up:.3} s with the Collector; throughput without \
-         {:.1} %; memory grew by {} KiB; {ended:?}; with the Collector {healthily:?}",
-        std::any::type_name::<B>(),
-        median(throughput.collect()),
-        growth >> 10,
-    );
-    // No claim about speed, for others have the processor too: what waits for a Collector takes seconds.
-    assert!(fastest < 3.0 * up, "{fastest} s, with the Collector {up} s");
+    let (mut came, mut exported) = (0, 0);
+    for pair in pairs {
+        let (up, fastest) = pair.seconds();
+        let ([throughput, low, high], [processor, less, more]) =
+            (pair.throughput(), pair.processor());
+        let [healthily, ended] = pair.exporting.map(Exporting::end);
+        // What a short run has not tried to export yet fails at its end.
+        said.extend_from_slice(&Told::lines());
+        println!(
+            "{outage:?}, {}, spans {:?}: {messages} messages took {up:.3} s with the Collector; throughput without \
+             {throughput:.1} % ({low:.1} to {high:.1}), processor time {processor:.1} % ({less:.1} to {more:.1}); {ended:?}; with the Collector {healthily:?}",
+            std::any::type_name::<B>(),
+            pair.spans,
+        );
+        // No claim about speed, for others have the processor too: what waits for a Collector takes seconds.
+        assert!(fastest < 3.0 * up, "{fastest} s, with the Collector {up} s");
+        assert!(healthily.result.is_ok(), "{healthily:?}");
+        assert_eq!(healthily.recorded, healthily.exported + healthily.dropped);
+        // Both spans of each message, and of the first one.
+        assert_eq!(ended.recorded, 2 * (rounds * messages + 1), "{ended:?}");
+        assert!(ended.took < 2 * TO_SHUT_DOWN, "{ended:?}");
+        assert_told(outage, &ended, &said);
+        came += healthily.exported;
+        exported += ended.exported;
+    }
+    println!("{outage:?}: memory grew by {} KiB", growth >> 10);
     assert!(growth < GROWTH, "it grew by {} KiB", growth >> 10);
-    assert!(healthily.result.is_ok(), "{healthily:?}");
-    assert_eq!(healthily.recorded, healthily.exported + healthily.dropped);
-    healthy.has(healthily.exported).await;
-    // Both spans of each message, and of the first one.
-    assert_eq!(ended.recorded, 2 * (rounds * messages + 1), "{ended:?}");
-    assert!(ended.took < 2 * TO_SHUT_DOWN, "{ended:?}");
-    assert_told(outage, &ended, &said);
+    healthy.has(came).await;
     match (outage, &ill) {
         (Outage::Overrun, Some(collector)) => {
-            collector.has(ended.exported).await;
-            assert_eq!(collector.spans(), ended.exported);
+            collector.has(exported).await;
+            assert_eq!(collector.spans(), exported);
         }
-        (Outage::Restarted, Some(collector)) => collector.has(ended.exported).await,
+        (Outage::Restarted, Some(collector)) => collector.has(exported).await,
         _ => {}
     }
 }

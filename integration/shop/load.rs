@@ -152,7 +152,11 @@ fn assert_traces(spans: &[Exported], suffix: &str) {
         let name = format!("process shop.shipments-{suffix}");
         for Exported { span, .. } in trace.iter().filter(|exported| exported.span.name == name) {
             let lasted = Duration::from_nanos(span.end_time_unix_nano - span.start_time_unix_nano);
-            assert_eq!(lasted > Duration::from_secs(1), kind == "slow", "{span:?}");
+            // A machine that is busy makes others slow too.
+            assert!(
+                lasted > Duration::from_secs(1) || kind != "slow",
+                "{span:?}"
+            );
             let status = span.status.clone().unwrap_or_default();
             let is_failed = status.code() == StatusCode::Error;
             assert_eq!(is_failed, kind == "failing", "{span:?}");
@@ -272,12 +276,14 @@ async fn what_another_run_has_left_is_shipped_and_not_counted() {
     let suffix = unique("t");
     left_over(&suffix, 30).await;
 
-    let sums = Sums::of(&said(
-        run(&mut shop(&suffix, "--load 20 --failing 2")).await,
-    ));
+    let said = said(run(&mut shop(&suffix, "--load 20 --failing 2")).await);
+    let sums = Sums::of(&said);
 
     assert_eq!((sums.number("sent"), sums.number("processed")), (20, 20));
     assert_eq!(sums.line("processed"), "20 orders: 18 shipped, 2 failed");
+    // What was left says that it was sent in 1970.
+    let an_hour = 3.6e6;
+    assert!(in_the_queue_of(&said, "RabbitMQ") < an_hour, "{said}");
     assert_eq!(left(&suffix).await, [""; 0]);
 }
 

@@ -17,7 +17,6 @@ pub(super) struct Tally {
     is_kept: bool,
     ready: HashSet<Role>,
     pub(super) address: Option<String>,
-    sent: usize,
     pub(super) sampled: usize,
     /// Orders that were sent and are not done with.
     open: HashSet<String>,
@@ -26,7 +25,10 @@ pub(super) struct Tally {
     others: HashMap<String, bool>,
     shipped: usize,
     failed: usize,
-    waits: HashMap<Broker, Vec<u64>>,
+    /// Orders of this run.
+    sent: HashSet<String>,
+    /// Each with its order, which may be another run's.
+    waits: HashMap<Broker, Vec<(String, u64)>>,
     counts: Counts,
     pub(super) drawing: Drawing,
 }
@@ -52,8 +54,12 @@ impl Tally {
                     self.others.insert(order, is_shipped);
                 }
             }
-            Report::Waited { broker, micros } if self.is_kept => {
-                self.waits.entry(broker).or_default().push(micros);
+            Report::Waited {
+                order,
+                broker,
+                micros,
+            } if self.is_kept => {
+                self.waits.entry(broker).or_default().push((order, micros));
             }
             Report::Done { order, is_shipped } => match is_shipped {
                 true => println!("  order {order} shipped"),
@@ -71,11 +77,11 @@ impl Tally {
 
     /// An order of this run is taken.
     pub(super) fn sent(&mut self, order: String) {
-        self.sent += 1;
         match self.others.remove(&order) {
             Some(is_shipped) => self.count(is_shipped),
-            None => drop(self.open.insert(order)),
+            None => drop(self.open.insert(order.clone())),
         }
+        self.sent.insert(order);
     }
 
     const fn count(&mut self, is_shipped: bool) {
@@ -89,8 +95,8 @@ impl Tally {
         self.shipped + self.failed
     }
 
-    pub(super) const fn has_all(&self, load: &Load) -> bool {
-        self.sent == load.orders && self.done() == load.orders && self.failed == load.failing
+    pub(super) fn has_all(&self, load: &Load) -> bool {
+        self.sent.len() == load.orders && self.done() == load.orders && self.failed == load.failing
     }
 
     pub(super) fn sums(&self, load: &Load) -> String {
@@ -118,7 +124,7 @@ sampled    {sampled:>7} spans, in the traces of {} orders
 exported   {exported:>7} spans{note}
 dropped    {:>7} spans
 ",
-            self.sent,
+            self.sent.len(),
             self.sampled,
             self.counts.dropped(),
         );
@@ -127,22 +133,29 @@ dropped    {:>7} spans
             ("RabbitMQ", Broker::RabbitMq),
             ("NATS", Broker::Nats),
         ] {
-            let waits = self.waits.get(&broker).map_or(&[][..], Vec::as_slice);
+            let waits = self.waits_in_order(broker);
             let _ = writeln!(
                 sums,
                 "in the queue of {name:<8}  p50 {:>9.3} ms  p99 {:>9.3} ms",
-                percentile(waits, 50),
-                percentile(waits, 99),
+                percentile(&waits, 50),
+                percentile(&waits, 99),
             );
         }
         sums
     }
+
+    /// How long orders of this run were in the queue of a broker, in microseconds, the shortest first.
+    fn waits_in_order(&self, broker: Broker) -> Vec<u64> {
+        let waits = self.waits.get(&broker).into_iter().flatten();
+        let own = waits.filter(|(order, _)| self.sent.contains(order));
+        let mut own: Vec<_> = own.map(|(_, micros)| *micros).collect();
+        own.sort_unstable();
+        own
+    }
 }
 
 /// Milliseconds that so many of a hundred waited, at most.
-fn percentile(micros: &[u64], percent: usize) -> f64 {
-    let mut sorted = micros.to_vec();
-    sorted.sort_unstable();
+fn percentile(sorted: &[u64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     let micros = sorted.get(rank.saturating_sub(1)).copied();
     micros.unwrap_or_default() as f64 / 1000.0
