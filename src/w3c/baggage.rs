@@ -228,6 +228,7 @@ fn kind(byte: u8) -> u8 {
 }
 
 /// The kinds of each byte.
+#[expect(clippy::indexing_slicing, reason = "the compiler does it, once")]
 static KINDS: [u8; 256] = {
     let mut kinds = [0; 256];
     let mut byte = 0_u8;
