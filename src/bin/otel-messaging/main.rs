@@ -10,6 +10,7 @@ mod compared;
 mod destination;
 mod facts;
 mod failure;
+mod given;
 mod graph;
 mod output;
 mod quantiles;
