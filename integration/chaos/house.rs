@@ -42,8 +42,10 @@ pub(crate) trait House: Sized {
     async fn run(&mut self, case: &str, hardship: &mut Hardship) -> Told;
 }
 
-/// Bytes that a side sends in a millisecond.
-const MOST: usize = 500;
+/// Bytes that a side sends in a millisecond, and at a time: all that a case sends has to have a place on the small disks
+/// of the brokers, and no case waits long for what is sent next.
+const MOST: usize = 200;
+const AT_A_TIME: usize = 200_000;
 
 /// Cases of all brokers.
 pub(crate) const ALL: [&str; 5] = ["killed", "paused", "slow", "cut", "disk_full"];
@@ -100,29 +102,43 @@ impl Hardship {
             true => self.chance.number(8..20_000) as usize,
             false => self.chance.number(8..400) as usize,
         };
-        // All that a case sends has to have a place on the small disks of the brokers.
-        let least = Duration::from_millis((senders * together * size / MOST) as u64);
-        Plan {
+        let pause = self.chance.millis(2..20) * together as u32;
+        let plan = Plan {
             senders,
             together,
             size,
-            pause: least.max(self.chance.millis(2..20) * together as u32),
+            pause,
             handling: match self.chance.once_in(3) {
                 true => self.chance.millis(1..4),
                 false => Duration::ZERO,
             },
             destroys: false,
-        }
+        };
+        plan.bounded()
     }
 
     /// Messages that are sent and received in batches.
     pub(crate) fn batches(&mut self) -> Plan {
         let (plan, together) = (self.plan(), self.number(20, 2..60) as usize);
-        Plan {
+        let plan = Plan {
             together,
             // Nobody is to be too slow for what is sent.
-            pause: plan.pause.max(Plan::SHORT.pause) * together as u32,
+            pause: Plan::SHORT.pause * together as u32,
             ..plan
+        };
+        plan.bounded()
+    }
+}
+
+impl Plan {
+    fn bounded(self) -> Self {
+        let messages = self.senders * self.together;
+        let size = self.size.min(AT_A_TIME / messages);
+        let least = Duration::from_millis((messages * size / MOST) as u64);
+        Self {
+            size,
+            pause: self.pause.max(least),
+            ..self
         }
     }
 }

@@ -126,7 +126,11 @@ async fn suite(names: Vec<String>) -> bool {
         for ran in [ran.0, ran.1, ran.2] {
             outcome.add(ran);
         }
-        kept.push(Kept::now(began.elapsed()));
+        let now = Kept::now(began.elapsed());
+        kept.push(now);
+        if until.is_some() {
+            say(&format!("memory after round {}: {now}", kept.len()));
+        }
         if until.is_none_or(|until| Instant::now() > until) {
             break;
         }
@@ -235,9 +239,6 @@ async fn all_of<H: House>(
 
 /// Nothing more is kept after many rounds than after two.
 fn remembered(kept: &[Kept], outcome: &mut Outcome) {
-    for (round, kept) in kept.iter().enumerate() {
-        say(&format!("memory after round {}: {kept}", round + 1));
-    }
     match Kept::has_grown(kept) {
         None => say("too few rounds to see whether memory grows"),
         Some(false) => {}
