@@ -67,8 +67,9 @@ impl Book {
 
     pub(crate) fn goes_on(&self, messages: usize) -> bool {
         let from = self.after.unwrap_or_default();
-        self.acknowledged.range(from..).count() >= messages
-            && self.handled.range(from..).count() >= messages
+        // It is asked after each message.
+        self.acknowledged.range(from..).take(messages).count() == messages
+            && self.handled.range(from..).take(messages).count() == messages
     }
 }
 

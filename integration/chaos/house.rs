@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use integration::drops::Counted;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::load::{Plan, Side};
@@ -46,6 +46,9 @@ pub(crate) trait House: Sized {
 /// of the brokers, and no case waits long for what is sent next.
 const MOST: usize = 200;
 const AT_A_TIME: usize = 200_000;
+
+/// After so long, what was cut until then is enough.
+const CUTTING: Duration = Duration::from_secs(60);
 
 /// Cases of all brokers.
 pub(crate) const ALL: [&str; 5] = ["killed", "paused", "slow", "cut", "disk_full"];
@@ -209,7 +212,12 @@ async fn slow(house: &mut impl House, both: &Both, hardship: &mut Hardship, plan
 /// In the middle of whatever is sent: after each number of bytes up to some, or after any number.
 async fn cut(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
     let (_, proxy, _) = house.parts();
+    let began = Instant::now();
     for number in 0..hardship.number(12, 5..15) {
+        // A consumer may have to wait out its own session after each.
+        if began.elapsed() > CUTTING {
+            break;
+        }
         let way = match number % 2 {
             0 => Way::There,
             _ => Way::Back,

@@ -45,12 +45,16 @@ fn header(name: &str, value: &Value) -> Result<Header, String> {
         Value::String(text) => Some(text.clone().into_bytes()),
         Value::Object(one) => match one.get("hex").and_then(Value::as_str).map(bytes) {
             Some(Some(bytes)) => Some(bytes),
-            _ => return Err(format!("{name}: bytes are given as {{\"hex\": \"00ff\"}}")),
+            _ => {
+                return Err(format!(
+                    "{name:?}: bytes are given as {{\"hex\": \"00ff\"}}"
+                ));
+            }
         },
         Value::Number(number) => Some(number.to_string().into_bytes()),
         _ => {
             return Err(format!(
-                "{name}: a value is a text, null, or {{\"hex\": \"00ff\"}}"
+                "{name:?}: a value is a text, null, or {{\"hex\": \"00ff\"}}"
             ));
         }
     };
@@ -63,4 +67,24 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
         u8::from_str_radix(pair, 16).ok()
     });
     pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_header_without_what_a_terminal_would_obey() {
+        let given = [
+            r#"{"a\u001b[2J": {"hex": "0"}}"#,
+            r#"[["a\u001b[2J", true]]"#,
+        ];
+        let told = given.map(|text| headers(text).err().unwrap_or_default());
+
+        let expected = [
+            r#""a\u{1b}[2J": bytes are given as {"hex": "00ff"}"#,
+            r#""a\u{1b}[2J": a value is a text, null, or {"hex": "00ff"}"#,
+        ];
+        assert_eq!(told, expected);
+    }
 }

@@ -364,7 +364,8 @@ fn died(facts: &mut Facts, deaths: &[AMQPValue]) {
         let part = |name: &str| death.inner().get(name).and_then(text);
         facts.look_at(b"x-first-death-queue", &part("queue").unwrap_or_default());
         let times = part("count").and_then(|text| str::from_utf8(&text).ok()?.parse().ok());
-        count += times.unwrap_or(1);
+        // Whoever publishes may have written any number.
+        count = u64::saturating_add(count, times.unwrap_or(1));
     }
     if count > 0 {
         facts.attempts.get_or_insert(count);
