@@ -47,6 +47,9 @@ pub(crate) trait House: Sized {
 const MOST: usize = 200;
 const AT_A_TIME: usize = 200_000;
 
+/// What a consumer takes for a message beside its handler, at most.
+const HANDLED: Duration = Duration::from_millis(1);
+
 /// After so long, what was cut until then is enough.
 const CUTTING: Duration = Duration::from_secs(60);
 
@@ -123,24 +126,22 @@ impl Hardship {
     /// Messages that are sent and received in batches.
     pub(crate) fn batches(&mut self) -> Plan {
         let (plan, together) = (self.plan(), self.number(20, 2..60) as usize);
-        let plan = Plan {
-            together,
-            // Nobody is to be too slow for what is sent.
-            pause: Plan::SHORT.pause * together as u32,
-            ..plan
-        };
+        let plan = Plan { together, ..plan };
         plan.bounded()
     }
 }
 
 impl Plan {
+    /// As much as brokers and consumers bear: a consumer that is behind would have to be waited for.
     fn bounded(self) -> Self {
         let messages = self.senders * self.together;
         let size = self.size.min(AT_A_TIME / messages);
-        let least = Duration::from_millis((messages * size / MOST) as u64);
+        let sent = Duration::from_millis((messages * size / MOST) as u64);
+        // A timer has whoever waits for it wait longer.
+        let handled = (HANDLED + 2 * self.handling) * messages as u32;
         Self {
             size,
-            pause: self.pause.max(least),
+            pause: self.pause.max(sent).max(handled),
             ..self
         }
     }

@@ -126,6 +126,7 @@ impl Kafka {
         });
         let told = told.await;
         second.kill().await;
+        self.0.is_alone().await;
         told
     }
 }
