@@ -63,7 +63,10 @@ impl Server {
     pub(crate) async fn is_alone(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let metadata = self.admin.inner().fetch_metadata(None, PATIENCE);
+            let metadata = self
+                .admin
+                .inner()
+                .fetch_metadata(None, Duration::from_secs(1));
             if metadata.is_ok_and(|metadata| metadata.brokers().len() == 1) {
                 return;
             }
