@@ -336,8 +336,8 @@ impl Load {
         }
         let destroys = self.ledger.plan.destroys;
         let drained = |book: &Book| match destroys {
-            true => !book.missing_after(),
-            false => book.lost() == 0,
+            true => !book.is_missing_after(),
+            false => !book.is_missing_any(),
         };
         self.drained(drained).await;
         self.ledger.book.send_modify(|book| book.finished = true);
