@@ -6,8 +6,8 @@
 # the mock cluster in their own process.
 memcheck() {
   local names=("$@") options runner
-  ((${#names[@]})) || names=(headers::a_hostile_message failures::returned::a_record_of failures::returned::a_record_that_is_reported
-    batches::a_batch_is_full consumers::)
+  ((${#names[@]})) || names=(headers::a_hostile_message failures::returned::a_record_of
+    failures::returned::a_record_that_is_reported metrics::the_lag batches::a_batch_is_full consumers::)
   options=(--quiet --error-exitcode=99 --num-callers=40 "--suppressions=$here/native/memcheck.supp"
     --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite)
   printf -v runner "'%s'," valgrind "${options[@]}"
