@@ -178,15 +178,24 @@ fn take(text: &str, ends: impl Fn(char) -> bool) -> (String, &str) {
     }
 }
 
+/// What four digits stand for, between which the line may go on in the next one.
 fn unit(text: &str) -> Option<(u16, &str)> {
-    let (digits, behind) = text.split_at_checked(4)?;
-    let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let unit = u16::from_str_radix(digits, 16).ok();
-    unit.filter(|_| are_digits).map(|unit| (unit, behind))
+    let (mut unit, mut rest) = (0, text);
+    for _ in 0..4 {
+        let mut behind = whole(rest).chars();
+        let digit = behind.next()?.to_digit(16)?;
+        unit = unit << 4 | u16::try_from(digit).ok()?;
+        rest = behind.as_str();
+    }
+    Some((unit, rest))
 }
 
 fn without_blanks(text: &str) -> &str {
-    let mut rest = text.trim_start_matches(is_blank);
+    whole(text.trim_start_matches(is_blank))
+}
+
+/// Where the line goes on, in whichever.
+fn whole(mut rest: &str) -> &str {
     while let Some(next) = continued(rest) {
         rest = next;
     }
@@ -278,7 +287,7 @@ mod tests {
 
     #[test]
     fn properties_are_those_of_java() {
-        let rows: [(&str, &[(&str, &str)]); 14] = [
+        let rows: [(&str, &[(&str, &str)]); 15] = [
             ("a=b", &[("a", "b")]),
             ("a:b\nc d", &[("a", "b"), ("c", "d")]),
             ("  a \t=\x0c b ", &[("a", "b ")]),
@@ -290,6 +299,7 @@ mod tests {
             ("a=\\t\\n\\r\\f\\z", &[("a", "\t\n\r\x0cz")]),
             ("a=\\u00e4\\ud83d\\ude00.", &[("a", "\u{e4}\u{1f600}.")]),
             ("a=\\ud83d.\\u12\\ude00", &[("a", "\u{fffd}.12\u{fffd}")]),
+            ("a=\\u00\\\n  e\\\r\n4.", &[("a", "\u{e4}.")]),
             ("=a\n:", &[]),
             ("a \\\n = \\\r\n b", &[("a", "b")]),
             ("\\\n# a\n\\\n\nb", &[("#", "a"), ("b", "")]),

@@ -3,16 +3,14 @@
 //!
 //! Counted is what Rust code keeps allocated. Of C code, which librdkafka is, nothing is seen.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
-#![expect(unsafe_code, reason = "an allocator is made of unsafe functions")]
 
 mod distinct;
+mod live;
 mod long;
 #[path = "../growth/server.rs"]
 mod server;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Write as _, stdout};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,45 +31,6 @@ const SOME: usize = 300_000;
 const BOUND: i64 = 125;
 /// Bytes that the SDK and the runtimes have now and then, whatever is done.
 const NOISE: i64 = 64 << 10;
-
-static LIVE: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn size(layout: Layout) -> i64 {
-    i64::try_from(layout.size()).unwrap_or(i64::MAX)
-}
-
-// SAFETY: every call goes to the system's allocator as it came; the count needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(size(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps what `alloc` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(size(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps what `alloc_zeroed` asks for.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new: usize) -> *mut u8 {
-        let grown = i64::try_from(new).unwrap_or(i64::MAX) - size(layout);
-        LIVE.fetch_add(grown, Ordering::Relaxed);
-        // SAFETY: the caller keeps what `realloc` asks for.
-        unsafe { System.realloc(pointer, layout, new) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(size(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps what `dealloc` asks for.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// One test at a time: all that is allocated is counted.
 fn alone() -> MutexGuard<'static, ()> {
@@ -129,7 +88,7 @@ impl Recording {
 
     fn live(&self) -> i64 {
         self.meters.force_flush().expect("metrics are exported");
-        LIVE.load(Ordering::Relaxed)
+        live::bytes()
     }
 }
 

@@ -4,9 +4,12 @@
 //! that the crate would have caught: the fuzzer's hook comes first.
 
 pub mod carrier;
+pub mod cloud_events;
 pub mod codec;
+pub mod command;
 #[cfg(test)]
 mod corpus;
+pub mod environment;
 #[path = "../../benches/suite/hostile.rs"]
 pub mod hostile;
 pub mod input;

@@ -46,17 +46,26 @@ impl Book {
         self.acknowledged.iter().filter(lost).count()
     }
 
+    /// Whether something is lost, or not there yet: it is asked after each message, and the last one comes last.
+    pub(crate) fn is_missing_any(&self) -> bool {
+        self.is_missing_from(0)
+    }
+
+    /// The same of those that were sent after the disturbance.
+    pub(crate) fn is_missing_after(&self) -> bool {
+        self.is_missing_from(self.after.unwrap_or(u64::MAX))
+    }
+
+    fn is_missing_from(&self, first: u64) -> bool {
+        let mut sent = self.acknowledged.range(first..).rev();
+        sent.any(|number| !self.handled.contains_key(number))
+    }
+
     /// How many waits were given up.
     pub(crate) fn given_up(&self) -> u64 {
         let all = self.refused.iter().chain(&self.errors);
         let given_up = all.filter(|(error, _)| error.ends_with(GIVEN_UP));
         given_up.map(|(_, count)| count).sum()
-    }
-
-    /// The same of those that were sent after the disturbance.
-    pub(crate) fn missing_after(&self) -> bool {
-        let mut after = self.acknowledged.range(self.after.unwrap_or(u64::MAX)..);
-        after.any(|number| !self.handled.contains_key(number))
     }
 
     /// How often a message was handled once more.
@@ -67,8 +76,9 @@ impl Book {
 
     pub(crate) fn goes_on(&self, messages: usize) -> bool {
         let from = self.after.unwrap_or_default();
-        self.acknowledged.range(from..).count() >= messages
-            && self.handled.range(from..).count() >= messages
+        // It is asked after each message.
+        self.acknowledged.range(from..).take(messages).count() == messages
+            && self.handled.range(from..).take(messages).count() == messages
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use integration::drops::Counted;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::load::{Plan, Side};
@@ -42,8 +42,16 @@ pub(crate) trait House: Sized {
     async fn run(&mut self, case: &str, hardship: &mut Hardship) -> Told;
 }
 
-/// Bytes that a side sends in a millisecond.
-const MOST: usize = 500;
+/// Bytes that a side sends in a millisecond, and at a time: all that a case sends has to have a place on the small disks
+/// of the brokers, and no case waits long for what is sent next.
+const MOST: usize = 200;
+const AT_A_TIME: usize = 200_000;
+
+/// What a consumer takes for a message beside its handler, at most.
+const HANDLED: Duration = Duration::from_millis(1);
+
+/// After so long, what was cut until then is enough.
+const CUTTING: Duration = Duration::from_secs(60);
 
 /// Cases of all brokers.
 pub(crate) const ALL: [&str; 5] = ["killed", "paused", "slow", "cut", "disk_full"];
@@ -100,29 +108,41 @@ impl Hardship {
             true => self.chance.number(8..20_000) as usize,
             false => self.chance.number(8..400) as usize,
         };
-        // All that a case sends has to have a place on the small disks of the brokers.
-        let least = Duration::from_millis((senders * together * size / MOST) as u64);
-        Plan {
+        let pause = self.chance.millis(2..20) * together as u32;
+        let plan = Plan {
             senders,
             together,
             size,
-            pause: least.max(self.chance.millis(2..20) * together as u32),
+            pause,
             handling: match self.chance.once_in(3) {
                 true => self.chance.millis(1..4),
                 false => Duration::ZERO,
             },
             destroys: false,
-        }
+        };
+        plan.bounded()
     }
 
     /// Messages that are sent and received in batches.
     pub(crate) fn batches(&mut self) -> Plan {
         let (plan, together) = (self.plan(), self.number(20, 2..60) as usize);
-        Plan {
-            together,
-            // Nobody is to be too slow for what is sent.
-            pause: plan.pause.max(Plan::SHORT.pause) * together as u32,
-            ..plan
+        let plan = Plan { together, ..plan };
+        plan.bounded()
+    }
+}
+
+impl Plan {
+    /// As much as brokers and consumers bear: a consumer that is behind would have to be waited for.
+    fn bounded(self) -> Self {
+        let messages = self.senders * self.together;
+        let size = self.size.min(AT_A_TIME / messages);
+        let sent = Duration::from_millis((messages * size / MOST) as u64);
+        // A timer has whoever waits for it wait longer.
+        let handled = (HANDLED + 2 * self.handling) * messages as u32;
+        Self {
+            size,
+            pause: self.pause.max(sent).max(handled),
+            ..self
         }
     }
 }
@@ -193,7 +213,12 @@ async fn slow(house: &mut impl House, both: &Both, hardship: &mut Hardship, plan
 /// In the middle of whatever is sent: after each number of bytes up to some, or after any number.
 async fn cut(house: &mut impl House, both: &Both, hardship: &mut Hardship) {
     let (_, proxy, _) = house.parts();
+    let began = Instant::now();
     for number in 0..hardship.number(12, 5..15) {
+        // A consumer may have to wait out its own session after each.
+        if began.elapsed() > CUTTING {
+            break;
+        }
         let way = match number % 2 {
             0 => Way::There,
             _ => Way::Back,

@@ -267,10 +267,10 @@ impl Load {
         self.ledger.wait(what, |book| refused(book) > before).await;
     }
 
-    /// Waits until a message was not settled that was handled.
-    pub(crate) async fn fails_to_settle(&self) {
-        let failed = |book: &Book| book.errors.keys().any(|error| error.starts_with("settle"));
-        self.ledger.wait("failing to settle", failed).await;
+    /// Waits until there is an error of this kind that is no message's.
+    pub(crate) async fn meets(&self, kind: &str) {
+        let met = |book: &Book| book.errors.keys().any(|error| error.starts_with(kind));
+        self.ledger.wait(kind, met).await;
     }
 
     /// Waits until messages are handled again.
@@ -279,6 +279,13 @@ impl Load {
         let before = handled(&self.ledger.book.borrow());
         let what = "handling";
         self.ledger.wait(what, |book| handled(book) > before).await;
+    }
+
+    /// Waits until a message is handled that was handled before.
+    pub(crate) async fn handles_again(&self) {
+        let before = self.ledger.book.borrow().again();
+        let what = "being delivered again";
+        self.ledger.wait(what, |book| book.again() > before).await;
     }
 
     /// Waits until nothing is acknowledged any more.
@@ -329,8 +336,8 @@ impl Load {
         }
         let destroys = self.ledger.plan.destroys;
         let drained = |book: &Book| match destroys {
-            true => !book.missing_after(),
-            false => book.lost() == 0,
+            true => !book.is_missing_after(),
+            false => !book.is_missing_any(),
         };
         self.drained(drained).await;
         self.ledger.book.send_modify(|book| book.finished = true);

@@ -1,23 +1,56 @@
-//! What Rust code keeps allocated. Of C code, which librdkafka is, nothing is seen here.
-#![expect(unsafe_code, reason = "an allocator is made of unsafe functions")]
+//! What is kept in memory from one round to the next.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, Ordering};
+#[path = "../../benches/memory/live.rs"]
+mod live;
 
-static LIVE: AtomicI64 = AtomicI64::new(0);
+use std::fmt;
+use std::time::Duration;
 
-struct Counting;
+/// Bytes that runtimes and clients have now and then, whatever is done.
+const ROOM: i64 = 2 << 20;
 
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Bytes that are allocated now.
-pub(crate) fn live() -> i64 {
-    LIVE.load(Ordering::Relaxed)
+/// What there was after a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// Since the beginning.
+    after: Duration,
+    /// What Rust code keeps allocated, of which all is counted.
+    live: i64,
+    /// What the process has of the machine's memory, C code too.
+    resident: i64,
 }
 
-/// Bytes that the process has of the machine's memory, C code too.
-pub(crate) fn resident() -> i64 {
+impl Kept {
+    /// What there is now.
+    pub(crate) fn now(after: Duration) -> Self {
+        Self {
+            after,
+            live: live::bytes(),
+            resident: resident(),
+        }
+    }
+
+    /// Whether more is kept after the last round than after the second one, as far as there are so many: in the first
+    /// one all is met that is kept.
+    pub(crate) fn has_grown(rounds: &[Self]) -> Option<bool> {
+        let (second, last) = (rounds.get(1)?, rounds.get(2..)?.last()?);
+        Some(last.live - second.live > ROOM)
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = |bytes: i64| bytes as f64 / f64::from(1 << 20);
+        let (live, resident) = (megabytes(self.live), megabytes(self.resident));
+        let after = self.after.as_secs();
+        write!(
+            f,
+            "{live:.2} MB allocated, {resident:.0} MB resident after {after} s"
+        )
+    }
+}
+
+fn resident() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
@@ -25,36 +58,4 @@ pub(crate) fn resident() -> i64 {
         .and_then(|number| number.parse::<i64>().ok())
         .unwrap_or_default()
         << 10
-}
-
-fn size(layout: Layout) -> i64 {
-    i64::try_from(layout.size()).unwrap_or(i64::MAX)
-}
-
-// SAFETY: every call goes to the system's allocator as it came; the count needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(size(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps what `alloc` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(size(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps what `alloc_zeroed` asks for.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new: usize) -> *mut u8 {
-        let grown = i64::try_from(new).unwrap_or(i64::MAX) - size(layout);
-        LIVE.fetch_add(grown, Ordering::Relaxed);
-        // SAFETY: the caller keeps what `realloc` asks for.
-        unsafe { System.realloc(pointer, layout, new) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(size(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps what `dealloc` asks for.
-        unsafe { System.dealloc(pointer, layout) }
-    }
 }

@@ -35,9 +35,14 @@ impl Both {
         tokio::join!(self.bare.is_refused(), self.wrapped.is_refused());
     }
 
-    /// Waits until each could not settle a message.
-    pub(crate) async fn fail_to_settle(&self) {
-        tokio::join!(self.bare.fails_to_settle(), self.wrapped.fails_to_settle());
+    /// Waits until each has an error of this kind that is no message's.
+    pub(crate) async fn meet(&self, kind: &str) {
+        tokio::join!(self.bare.meets(kind), self.wrapped.meets(kind));
+    }
+
+    /// Waits until a message comes to each that came before.
+    pub(crate) async fn are_given_again(&self) {
+        tokio::join!(self.bare.handles_again(), self.wrapped.handles_again());
     }
 
     /// Waits until each handles messages again.

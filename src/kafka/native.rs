@@ -2,8 +2,8 @@
 #![expect(
     unsafe_code,
     reason = "rdkafka panics on header names that are not UTF-8 and cannot write them, cannot put headers \
-              back into a report, and can tell neither how a client was configured nor what it knows of \
-              a partition's end"
+              back into a report, never frees the id of a cluster that it was given, and can tell neither \
+              how a client was configured nor what it knows of a partition's end"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -108,6 +108,21 @@ pub(super) fn config<C: ClientContext>(client: &Client<C>, name: &CStr) -> Optio
     }
     let value = CStr::from_bytes_until_nul(&value).ok()?.to_str().ok()?;
     (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// The id of the client's cluster, if the client knows it by now. It asks no broker.
+pub(super) fn cluster_id<C: ClientContext>(client: &Client<C>) -> Option<String> {
+    // SAFETY: the client is alive, and without time to wait librdkafka only looks at what it knows.
+    let native = unsafe { bindings::rd_kafka_clusterid(client.native_ptr(), 0) };
+    if native.is_null() {
+        return None;
+    }
+    // SAFETY: what is not null ends with a NUL, and is ours until it is freed.
+    let id = unsafe { CStr::from_ptr(native) }.to_str().ok();
+    let id = id.map(str::to_owned);
+    // SAFETY: it was allocated for us by this client, nobody else has it, and `id` is a copy.
+    unsafe { bindings::rd_kafka_mem_free(client.native_ptr(), native.cast::<c_void>()) };
+    id
 }
 
 /// The end of a partition as the client knows it from its last fetch: the offset of the message

@@ -40,7 +40,8 @@ impl TraceParent {
         let ends_well = match version {
             0x00 => rest.is_empty(),
             0xff => false,
-            _ => matches!(rest, [] | [b'-', ..]),
+            // What is no text is no header of any version.
+            _ => matches!(rest, [] | [b'-', ..]) && str::from_utf8(rest).is_ok(),
         };
         let trace_id = u128::from(trace_high) << 64 | u128::from(trace_low);
         (ends_well && trace_id != 0 && parent_id != 0).then(|| Self {

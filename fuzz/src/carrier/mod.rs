@@ -136,7 +136,7 @@ fn read<C: Carrier>(list: &List<C>) -> Carried {
 }
 
 /// With each part of a context, and without any.
-fn samples() -> Vec<(Context, Carried)> {
+pub(crate) fn samples() -> Vec<(Context, Carried)> {
     const PARENT: (&str, &str) = (
         TRACEPARENT,
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03",

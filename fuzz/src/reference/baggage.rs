@@ -46,7 +46,8 @@ fn member(text: &str) -> Option<(String, String, String)> {
     (!is_illegal).then(|| (name.to_owned(), decoded(value), properties))
 }
 
-fn decoded(value: &str) -> String {
+/// Each `%` and two hex digits stand for a byte; what is no text then is replaced.
+pub(crate) fn decoded(value: &str) -> String {
     let value = value.as_bytes();
     let mut bytes = Vec::new();
     let mut at = 0;

@@ -11,6 +11,7 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{TraceContextExt as _, TraceState};
 
 pub use self::baggage::Members;
+pub(crate) use self::baggage::decoded;
 pub use self::headers::{Order, field};
 pub use self::traceparent::Parent;
 

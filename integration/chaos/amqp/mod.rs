@@ -52,7 +52,7 @@ impl Rabbit {
         let (bare, wrapped) = self.sides(&counted, hardship).await;
         let told = side_by_side(Plan::SHORT, &counted, bare, wrapped, async |both| {
             both.handle_in(Duration::from_secs(2));
-            both.fail_to_settle().await;
+            both.meet("settle").await;
             both.handle_in(Duration::ZERO);
         });
         let told = told.await;

@@ -3,6 +3,8 @@
 mod server;
 mod sides;
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use integration::drops::Counted;
 use rdkafka::ClientConfig;
@@ -13,6 +15,9 @@ use crate::house::{Hardship, House};
 use crate::program::{Program, Room};
 use crate::proxy::Proxy;
 use crate::sides::{Both, Told, side_by_side};
+
+/// How long a consumer may not ask for messages where that is tried: no less than a session of the classic protocol.
+const SILENT: Duration = Duration::from_secs(6);
 
 /// A node, and clients of it.
 pub(crate) struct Kafka(Server);
@@ -66,6 +71,22 @@ impl Kafka {
         .await
     }
 
+    /// Handlers take longer than a consumer may be silent: it leaves its group, and what it had comes again.
+    async fn slow_consumer(&mut self, hardship: &mut Hardship) -> Told {
+        let counted = Counted::new();
+        let topics = self.topics(1, &[1]).await;
+        let mut config = self.config(hardship);
+        config.set("max.poll.interval.ms", SILENT.as_millis().to_string());
+        let (bare, wrapped) = clients(&config, &counted, &topics);
+        let plan = hardship.plan();
+        side_by_side(plan, &counted, bare, wrapped, async |both| {
+            both.handle_in(SILENT + hardship.millis(1_000, 500..4_000));
+            both.meet("receive").await;
+            both.handle_in(Duration::ZERO);
+        })
+        .await
+    }
+
     /// The topics are deleted while batches are on their way, and made again.
     async fn topic_deleted(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
@@ -105,6 +126,7 @@ impl Kafka {
         });
         let told = told.await;
         second.kill().await;
+        self.0.is_alone().await;
         told
     }
 }
@@ -122,7 +144,12 @@ fn clients(
 
 impl House for Kafka {
     const NAME: &'static str = "kafka";
-    const OWN: &'static [&'static str] = &["rebalances", "topic_deleted", "leader_changed"];
+    const OWN: &'static [&'static str] = &[
+        "rebalances",
+        "slow_consumer",
+        "topic_deleted",
+        "leader_changed",
+    ];
     type Bare = Bare;
     type Wrapped = Wrapped;
 
@@ -152,6 +179,7 @@ impl House for Kafka {
     async fn run(&mut self, case: &str, hardship: &mut Hardship) -> Told {
         match case {
             "rebalances" => self.rebalances(hardship).await,
+            "slow_consumer" => self.slow_consumer(hardship).await,
             "topic_deleted" => self.topic_deleted(hardship).await,
             _ => self.leader_changed(hardship).await,
         }

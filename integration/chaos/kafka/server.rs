@@ -1,10 +1,12 @@
 //! A node of Kafka, and one beside it for what moves from one to the other.
 
 use std::fs;
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep};
 
 use super::sides::{PREFIX, config};
 use crate::load::PATIENCE;
@@ -55,6 +57,22 @@ impl Server {
         let mut program = Program::new("kafka-2", READY, ports, |room, ports| node(room, ports, 2));
         program.start(&self.room).await;
         (program, proxy)
+    }
+
+    /// Waits until the first node knows of no other: what is asked of the cluster may go to any that it knows.
+    pub(crate) async fn is_alone(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metadata = self
+                .admin
+                .inner()
+                .fetch_metadata(None, Duration::from_secs(1));
+            if metadata.is_ok_and(|metadata| metadata.brokers().len() == 1) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "a node that was killed is there");
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Where clients find it.

@@ -4,6 +4,8 @@ mod server;
 mod sides;
 mod slow_consumer;
 
+use std::time::Duration;
+
 use async_nats::jetstream;
 use async_nats::jetstream::stream::{Config, StorageType};
 use futures::StreamExt as _;
@@ -11,7 +13,7 @@ use integration::drops::Counted;
 use integration::unique;
 
 use self::server::Server;
-use self::sides::{Bare, Clients, Wrapped, connect};
+use self::sides::{ACK_WAIT, Bare, Clients, Wrapped, connect};
 use crate::house::{Hardship, House};
 use crate::program::{Program, Room};
 use crate::proxy::Proxy;
@@ -80,6 +82,22 @@ impl Nats {
         .await
     }
 
+    /// Handlers take longer than the server waits for an acknowledgement: it gives their messages again.
+    async fn late_acknowledgements(&mut self, hardship: &mut Hardship) -> Told {
+        let counted = Counted::new();
+        let (bare, wrapped) = self.sides(&counted, hardship).await;
+        let plan = hardship.plan();
+        side_by_side(plan, &counted, bare, wrapped, async |both| {
+            both.handle_in(ACK_WAIT + hardship.millis(500, 100..4_000));
+            // The first may have been begun before.
+            both.handle_again().await;
+            both.handle_again().await;
+            both.handle_in(Duration::ZERO);
+            both.are_given_again().await;
+        })
+        .await
+    }
+
     /// The streams are deleted while batches are on their way, and made again.
     async fn stream_deleted(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
@@ -103,7 +121,12 @@ impl Nats {
 
 impl House for Nats {
     const NAME: &'static str = "nats";
-    const OWN: &'static [&'static str] = &["lame_duck", "stream_deleted", "slow_consumer"];
+    const OWN: &'static [&'static str] = &[
+        "lame_duck",
+        "stream_deleted",
+        "slow_consumer",
+        "late_acknowledgements",
+    ];
     type Bare = Clients<Bare>;
     type Wrapped = Clients<Wrapped>;
 
@@ -139,6 +162,7 @@ impl House for Nats {
         match case {
             "lame_duck" => self.lame_duck(hardship).await,
             "stream_deleted" => self.stream_deleted(hardship).await,
+            "late_acknowledgements" => self.late_acknowledgements(hardship).await,
             _ => slow_consumer::run(&self.0, hardship).await,
         }
     }

@@ -18,6 +18,8 @@ use crate::load::{Ledger, PATIENCE, Sent, Side};
 
 /// How long a batch waits for more messages.
 const LINGER: Duration = Duration::from_millis(50);
+/// How long the server waits for an acknowledgement.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(4);
 /// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(1);
 
@@ -100,7 +102,7 @@ impl<U> Clients<U> {
             let config = pull::Config {
                 durable_name: Some("billing".to_owned()),
                 ack_policy: AckPolicy::Explicit,
-                ack_wait: Duration::from_secs(4),
+                ack_wait: ACK_WAIT,
                 ..pull::Config::default()
             };
             let consumer = stream.get_or_create_consumer("billing", config).await;

@@ -11,6 +11,7 @@ mod destination;
 mod dlq;
 mod facts;
 mod failure;
+mod given;
 mod graph;
 mod original;
 mod output;

@@ -5,7 +5,6 @@ use std::ffi::CStr;
 use std::fmt;
 use std::iter;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
 
 use opentelemetry::{KeyValue, StringValue};
 use rdkafka::client::{Client, ClientContext};
@@ -75,7 +74,7 @@ impl ClientInfo {
     /// Takes the cluster's id from the client, once the client knows it; never waits for it.
     pub(in crate::kafka) fn learn_cluster_id<C: ClientContext>(&self, client: &Client<C>) {
         if self.cluster_id.get().is_none()
-            && let Some(id) = client.fetch_cluster_id(Duration::ZERO)
+            && let Some(id) = native::cluster_id(client)
         {
             let _ = self.cluster_id.set(shared(&id));
         }

@@ -72,6 +72,13 @@ fn a_future_version_goes_out_as_version_zero() {
 }
 
 #[test]
+fn what_is_no_text_is_of_no_version() {
+    let value = [b"cc", &SAMPLED.as_bytes()[2..], b"-wh\xcdat"].concat();
+
+    assert_eq!(TraceParent::parse(&value), None);
+}
+
+#[test]
 fn unknown_flags_are_left_out() {
     for flags in 0..=u8::MAX {
         let value = format!("{}{flags:02x}", &UNSAMPLED[..53]);
