@@ -14,7 +14,7 @@ use otel_messaging::internal::{Fault, diagnose};
 use otel_messaging::propagators::{CloudEvents, Jaeger};
 use serde_json::json;
 
-use self::facts::Facts;
+use self::facts::{Facts, MOST_DEATHS};
 use self::stock::{Header, verdicts};
 use crate::input::{self, Form};
 use crate::reference::{BAGGAGE, Carried, Order, field};
@@ -133,7 +133,19 @@ fn looked_at(values: &[(&[u8], &[u8])]) {
         facts.look_at(name, value);
     }
     assert_eq!(facts, first);
-    for text in [facts.identity, facts.writer, facts.died_in] {
+    assert!(facts.deaths.len() <= MOST_DEATHS);
+    let says_so = facts.died_in.is_some() || facts.reason.is_some();
+    assert_eq!(facts.is_dead(), says_so || !facts.deaths.is_empty());
+    let texts = [
+        facts.identity,
+        facts.writer,
+        facts.died_in,
+        facts.given_up_by,
+        facts.reason,
+        facts.cause,
+        facts.message,
+    ];
+    for text in texts {
         assert!(text.is_none_or(|text| (1..=256).contains(&text.chars().count())));
     }
     assert!(!facts.is_redelivered, "no header says so");
