@@ -267,10 +267,15 @@ impl Load {
         self.ledger.wait(what, |book| refused(book) > before).await;
     }
 
-    /// Waits until there is an error of this kind that is no message's.
+    /// Waits until there is an error of this kind that is no message's, and that was not there yet.
     pub(crate) async fn meets(&self, kind: &str) {
-        let met = |book: &Book| book.errors.keys().any(|error| error.starts_with(kind));
-        self.ledger.wait(kind, met).await;
+        let met = |book: &Book| {
+            let errors = book.errors.iter();
+            let of_kind = errors.filter(|(error, _)| error.starts_with(kind));
+            of_kind.map(|(_, count)| *count).sum::<u64>()
+        };
+        let before = met(&self.ledger.book.borrow());
+        self.ledger.wait(kind, |book| met(book) > before).await;
     }
 
     /// Waits until messages are handled again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The command with these arguments, ready to be run in the environment of this process.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -18,6 +18,18 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+/// Waits until something is so that nobody tells.
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(120), waited)
+        .await
+        .expect("it comes about");
 }
 
 /// Runs it to its end.

@@ -13,8 +13,8 @@ use lapin::{BasicProperties, Channel};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::amqp::{exchange, long, reaches_by, texts};
-use crate::command::{command, expected, json, remarks, summary};
+use crate::amqp::{depth, exchange, long, reaches_by, texts};
+use crate::command::{command, expected, json, remarks, summary, until};
 use crate::faults::traceparent;
 
 /// A stream that did not exist.
@@ -45,13 +45,7 @@ async fn a_stream_of_a_slow_broker_is_not_taken_for_empty() {
         publish(&channel, &stream, with_context(number)).await;
     }
     // The broker counts what a stream has every few seconds.
-    loop {
-        let there = QueueDeclareOptions::default().passive();
-        let there = channel.queue_declare(stream.clone(), there, FieldTable::default());
-        if there.await.expect("a stream").message_count() == 5 {
-            break;
-        }
-    }
+    until(async || depth(&channel, stream.as_str()).await.0 == 5).await;
     // Longer than a silence at which all has come.
     let cable = Cable::slow(Duration::from_secs(4)).await;
     let name = format!("rabbitmq-stream:{stream}");
@@ -138,7 +132,7 @@ async fn two_routing_keys_of_an_exchange_are_two_destinations() {
         .spawn()
         .expect("it starts");
     for key in ["orders.new", "orders.paid"] {
-        while !reaches_by(&channel, &exchange, key, with_context(1)).await {}
+        until(async || reaches_by(&channel, &exchange, key, with_context(1)).await).await;
     }
     let mut lines = BufReader::new(tap.stdout.take().expect("its output")).lines();
     let mut told = Vec::new();
@@ -171,6 +165,7 @@ async fn what_a_quorum_queue_delivers_again_was_tried_before() {
         multiple: false,
     };
     got.delivery.acker.nack(back).await.expect("it goes back");
+    until(async || depth(&channel, queue.as_str()).await.0 == 2).await;
 
     let name = format!("rabbitmq-queue:{queue}");
     let scanned = json(&["scan", "--json", "--peek", &name]).await;

@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::command::{command, ended, run};
+use crate::command::{command, ended, run, until};
 
 #[tokio::test]
 async fn what_was_wrong_is_named() {
@@ -156,7 +156,7 @@ async fn interrupted(pause: Duration) -> (String, Value) {
         let unheard = RequestErrorKind::NoResponders;
         asked.await.is_err_and(|error| error.kind() != unheard)
     };
-    while !is_heard().await {}
+    until(is_heard).await;
     tokio::time::sleep(pause).await;
     interrupt(&program);
     let status = timeout(Duration::from_secs(120), program.wait()).await;

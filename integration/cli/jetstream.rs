@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::command::{command, expected, json, remarks, summary};
+use crate::command::{command, expected, json, remarks, summary, until};
 use crate::faults::traceparent;
 use crate::nats::state;
 
@@ -39,11 +39,15 @@ async fn what_is_purged_meanwhile_is_not_waited_for() {
     let mut orders = stream(&context, "orders").await;
     let name = orders.cached_info().config.name.clone();
     let payload = "x".repeat(100);
-    for _ in 0..50_000 {
-        let sent = client.publish(format!("{name}.new"), payload.clone().into());
-        sent.await.expect("a publish");
+    let subject = format!("{name}.new");
+    for _ in 0..50 {
+        for _ in 0..1_000 {
+            let sent = client.publish(subject.clone(), payload.clone().into());
+            sent.await.expect("a publish");
+        }
+        // No more than a server takes that is still writing.
+        publish(&context, &subject, 1).await;
     }
-    publish(&context, &format!("{name}.new"), 1).await;
     let mut command = command(&["scan", "--json", "--all", &format!("jetstream:{name}")]);
     let mut program = command.spawn().expect("it starts");
     // It stands still as soon as it has begun to read.
@@ -81,7 +85,7 @@ async fn a_copy_in_another_stream_is_the_same_message() {
         ..Config::default()
     };
     let mut archive = stream_of(&context, archive).await;
-    while state(&mut archive).await.0 == 0 {}
+    until(async || state(&mut archive).await.0 > 0).await;
 
     let archive = archive.cached_info().config.name.clone();
     let names = [name, archive].map(|stream| format!("jetstream:{stream}/{subject}"));

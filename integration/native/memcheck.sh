@@ -8,7 +8,9 @@ memcheck() {
   local names=("$@") options runner
   ((${#names[@]})) || names=(headers::a_hostile_message failures::returned::a_record_of
     failures::returned::a_record_that_is_reported metrics::the_lag batches::a_batch_is_full consumers::)
-  options=(--quiet --error-exitcode=99 --num-callers=40 "--suppressions=$here/native/memcheck.supp"
+  # Valgrind lets one thread run at a time, which is to be each in its turn.
+  local -x RUST_TEST_THREADS=1
+  options=(--quiet --fair-sched=try --error-exitcode=99 --num-callers=40 "--suppressions=$here/native/memcheck.supp"
     --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite)
   printf -v runner "'%s'," valgrind "${options[@]}"
   under_valgrind() { cargo --config "target.'cfg(all())'.runner=[${runner%,}]" test "$@"; }

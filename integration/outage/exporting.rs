@@ -20,9 +20,6 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context as Layers, SubscriberExt as _};
 
-/// How long shutting down may take.
-pub(crate) const TO_SHUT_DOWN: Duration = Duration::from_secs(1);
-
 /// Spans by what has become of them.
 #[derive(Debug, Default)]
 struct Counts {
@@ -84,11 +81,11 @@ impl Exporting {
         self.provider.tracer("outage")
     }
 
-    /// Shuts it down, as a service does at its end.
-    pub(crate) fn end(self) -> Ended {
+    /// Shuts it down, as a service does at its end that gives it so much time.
+    pub(crate) fn end(self, time: Duration) -> Ended {
         Told::lines().clear();
         let started = Instant::now();
-        let result = block_in_place(|| self.provider.shutdown_with_timeout(TO_SHUT_DOWN));
+        let result = block_in_place(|| self.provider.shutdown_with_timeout(time));
         let took = started.elapsed();
         let dropped = Told::lines().iter().find_map(|line| {
             let (_, rest) = line.split_once("dropped_span_count=")?;

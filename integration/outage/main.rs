@@ -19,7 +19,7 @@ use integration::nats::broker::{Core, JetStream};
 use tokio::sync::{Mutex, watch};
 
 use crate::collector::{Collector, free_port};
-use crate::exporting::{Ended, Exporting, TO_SHUT_DOWN, Told};
+use crate::exporting::{Ended, Exporting, Told};
 use crate::service::{Acknowledged, Service, Spans};
 
 /// The SDK's own: of the queue, and of a batch on its way out of it.
@@ -27,6 +27,8 @@ const QUEUE: usize = 2_048;
 const BATCH: usize = 512;
 /// An export is a quarter of it: one span, which takes longer than the next one is away on any broker.
 const SMALL_QUEUE: usize = 4;
+/// Longer than anything takes that goes on at all, on a machine that has other work.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How much a process may grow once the queue of spans is full. Keeping all spans would be more.
 const GROWTH: usize = 6 << 20;
 
@@ -59,15 +61,14 @@ fn memory() -> usize {
     size.expect("a size").parse::<usize>().expect("a number") << 10
 }
 
-/// For how long threads of this process have had a processor: others may take one away, but not add to this.
+/// For how long this process has had a processor, to ten milliseconds: others may take one away, but not add to this.
 fn processor() -> Duration {
-    let threads = fs::read_dir("/proc/self/task").expect("Linux");
-    let times = threads.filter_map(|thread| {
-        // One that has ended meanwhile has none.
-        let times = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        times.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(times.sum())
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
+    // The program's name may have spaces; it is the second field, and ticks are the fourteenth and fifteenth.
+    let (_, rest) = stat.rsplit_once(") ").expect("a name");
+    let ticks = rest.split(' ').skip(11).take(2);
+    let ticks = ticks.map(|ticks| ticks.parse::<u64>().expect("a number"));
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
 /// The same messages once more, while the way to the Collector is as it is in this outage.
@@ -230,7 +231,14 @@ async fn an_outage_costs_no_message<B: Acknowledged>(outage: Outage, in_flight: 
         let (up, fastest) = pair.seconds();
         let ([throughput, low, high], [processor, less, more]) =
             (pair.throughput(), pair.processor());
-        let [healthily, ended] = pair.exporting.map(Exporting::end);
+        let [up_exporting, exporting] = pair.exporting;
+        let healthily = up_exporting.end(PATIENCE);
+        // A Collector that does not answer is not waited for.
+        let time = match outage {
+            Outage::Down | Outage::Held => Duration::from_secs(1),
+            Outage::Restarted | Outage::Overrun => PATIENCE,
+        };
+        let ended = exporting.end(time);
         // What a short run has not tried to export yet fails at its end.
         said.extend_from_slice(&Told::lines());
         println!(
@@ -239,13 +247,16 @@ async fn an_outage_costs_no_message<B: Acknowledged>(outage: Outage, in_flight: 
             std::any::type_name::<B>(),
             pair.spans,
         );
-        // No claim about speed, for others have the processor too: what waits for a Collector takes seconds.
-        assert!(fastest < 3.0 * up, "{fastest} s, with the Collector {up} s");
+        // No claim about speed, for others have the processor too: each message that waits for a Collector takes seconds.
+        assert!(
+            fastest < 3.0 * up + 5.0,
+            "{fastest} s, with the Collector {up} s"
+        );
         assert!(healthily.result.is_ok(), "{healthily:?}");
         assert_eq!(healthily.recorded, healthily.exported + healthily.dropped);
         // Both spans of each message, and of the first one.
         assert_eq!(ended.recorded, 2 * (rounds * messages + 1), "{ended:?}");
-        assert!(ended.took < 2 * TO_SHUT_DOWN, "{ended:?}");
+        assert!(ended.took < time + PATIENCE, "{ended:?}");
         assert_told(outage, &ended, &said);
         came += healthily.exported;
         exported += ended.exported;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use opentelemetry::trace::{Link, SpanContext, TraceId};
 
 /// What the traces get of the batch that their messages were processed in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FanBack {
     pub(crate) origins: Vec<Origin>,
     /// Traces beyond the limit.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{assert_goes_on, dlq, origin, parts, redriven};
 use crate::amqp::{depth, exchange, long, properties};
-use crate::command::ended;
+use crate::command::{ended, until};
 use crate::faults::traceparent;
 
 /// A queue whose dead messages go to this one.
@@ -49,18 +49,18 @@ fn order(number: u8) -> BasicProperties {
 }
 
 async fn get(channel: &Channel, queue: &ShortString) -> Delivery {
-    loop {
-        let got = channel
-            .basic_get(queue.clone(), BasicGetOptions::default())
-            .await;
-        if let Some(message) = got.expect("an answer") {
-            return message.delivery;
-        }
-    }
+    let mut delivery = None;
+    until(async || {
+        let got = channel.basic_get(queue.clone(), BasicGetOptions::default());
+        delivery = got.await.expect("an answer").map(|got| got.delivery);
+        delivery.is_some()
+    })
+    .await;
+    delivery.expect("a message")
 }
 
 async fn until_there(channel: &Channel, queue: &ShortString, count: u32) {
-    while depth(channel, queue.as_str()).await.0 < count {}
+    until(async || depth(channel, queue.as_str()).await.0 >= count).await;
 }
 
 /// One message for each reason that RabbitMQ has, in this order, and the queues that they died in.
