@@ -151,7 +151,7 @@ async fn dead_records_are_named_and_go_back_as_they_were() {
     assert_eq!(
         summary,
         json!({
-            "dead": 2, "unmarked": 1, "redrive": null, "was_interrupted": false,
+            "dead": 2, "unmarked": 1, "redrive": null, "was_interrupted": false, "has_failed": false,
             "kinds": [
                 {"reason": "java.lang.IllegalStateException", "died_in": orders, "messages": 1, "first": format!("{from} 0/0")},
                 {"reason": "org.apache.kafka.connect.errors.DataException", "died_in": "invoices", "messages": 1, "first": format!("{from} 0/1")},
@@ -225,6 +225,35 @@ async fn what_says_nothing_of_its_death_is_taken_where_that_is_wanted() {
     assert_eq!(summary["redrive"], redriven(&to, true, 2, 0));
     assert_eq!(found[0]["reason"], Value::Null);
     assert_eq!(ends(&producer, &orders, 1), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_dies_again_meanwhile_is_not_sent_twice() {
+    const COUNT: usize = 100;
+    let orders = topic("orders").await;
+    // In this order they are read.
+    let (first, second) = (topic("dead.1").await, topic("dead.2").await);
+    let producer = producer();
+    for _ in 0..COUNT {
+        send(&producer, &first, Some(b"two books"), &of_connect()).await;
+    }
+    send(&producer, &second, Some(b"two books"), &of_connect()).await;
+
+    let again = consumer_in(&unique("group"), &Recorder::new().telemetry(), &orders);
+    let dying = async {
+        loop {
+            next(&again).await;
+            send(&producer, &second, Some(b"two books"), &of_connect()).await;
+        }
+    };
+    let [to, one, other] = [&orders, &first, &second].map(|topic| scanned_name(topic));
+    let arguments = ["--redrive", &to, "--write", &one, &other];
+    let (code, _, summary) = tokio::select! {
+        told = dlq(&arguments) => told,
+        () = dying => unreachable!("it has no end"),
+    };
+    assert_eq!(code, Some(0));
+    assert_eq!(summary["redrive"], redriven(&to, true, COUNT as u64 + 1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

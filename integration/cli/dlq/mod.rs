@@ -85,6 +85,20 @@ async fn what_cannot_be_sent_again_is_said_before_anything_is_read() {
             "kafka:dead is named twice",
         ),
         (vec!["dlq", "rabbitmq-queue:dead"], "--peek"),
+        (
+            vec!["dlq", "--peek", "--since", "30m", "rabbitmq-queue:dead"],
+            "a queue does not tell since when",
+        ),
+        (
+            vec![
+                "dlq",
+                "--redrive",
+                "rabbitmq:shop",
+                "--firehose",
+                "rabbitmq-firehose:#",
+            ],
+            "is what is published from now on",
+        ),
     ] {
         let (code, out, error) = ended(&arguments).await;
         assert_eq!(
@@ -127,5 +141,5 @@ async fn what_is_known_is_summed_up_at_an_interrupt() {
 }
 
 fn redriven(to: &str, is_to_write: bool, sent: u64, left_out: u64) -> Value {
-    json!({ "to": to, "write": is_to_write, "sent": sent, "left_out": left_out })
+    json!({ "to": to, "write": is_to_write, "sent": sent, "left_out": left_out, "before": 0 })
 }

@@ -75,8 +75,11 @@ the trace that it comes from. Left out are what a queue of RabbitMQ adds for its
 A record of Kafka has a new time. A CC header of RabbitMQ is obeyed again.
 
 A message counts as sent when the broker says that it has it. The first error ends all, and what
-was sent until then is said; the message that it is about may have arrived. Nothing is removed from
-where it was, nor taken from a queue: who runs this again sends again.";
+was sent until then is said; the message that it is about may have arrived. This removes nothing from
+where it was: who runs this again sends again. Yet a quorum queue that is read with --peek counts
+that, and beyond its limit of deliveries deletes what it cannot dead-letter.
+
+Counts of attempts in headers go along: who goes by them may give a message up at once.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -210,14 +213,14 @@ pub(crate) struct Reading {
     /// What to read; --help lists the forms.
     #[arg(value_name = "DESTINATION", required = true)]
     pub(crate) destinations: Vec<Destination>,
-    /// Reads the last so many messages of each partition or stream, where nothing is given 10000, and of a queue 1000; tap
-    /// begins with new ones where this is not given.
+    /// Reads the last so many messages of each partition or stream, where nothing is given 10000, and of a queue the first,
+    /// 1000; dlq reads all, and tap begins with new ones, where this is not given.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "since"])]
     pub(crate) last: Option<u64>,
     /// Reads all that partitions and streams hold.
     #[arg(long, conflicts_with = "since")]
     pub(crate) all: bool,
-    /// Reads what is not older than this, such as 30m.
+    /// Reads what is not older than this, such as 30m; not of a queue, which does not tell.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) since: Option<Duration>,
     /// Ends after this time; for what is published from now on, 10 seconds unless told otherwise. tap has no end.
@@ -227,7 +230,8 @@ pub(crate) struct Reading {
     #[arg(long, value_name = "N")]
     pub(crate) max: Option<u64>,
     /// Allows to read rabbitmq-queue:NAME: its messages are got, held and put back. Meanwhile no consumer has them, and
-    /// then they are marked as redelivered; a quorum queue counts a delivery, and may dead-letter them by its limit.
+    /// then they are marked as redelivered; a quorum queue counts a delivery, and dead-letters them beyond its limit, or
+    /// deletes them if it has no exchange for that.
     #[arg(long)]
     pub(crate) peek: bool,
     /// Allows to read rabbitmq-firehose:KEY. A broker has it while it traces: it copies each message of a virtual host when

@@ -15,11 +15,6 @@ use crate::seen::{Age, Seen};
 use crate::summary::{Limits, Remark, remarks};
 use crate::{NOT_WELL, WELL};
 
-const LIMITS: Limits = Limits {
-    max_age: None,
-    max_bytes: usize::MAX,
-};
-
 /// Reasons and places of death that are told apart.
 const MOST: usize = 1_000;
 
@@ -38,6 +33,8 @@ struct Totals {
     kinds: BTreeMap<(String, String), (u64, String)>,
     sent: u64,
     left_out: u64,
+    /// Told of more than once, and sent once.
+    before: u64,
 }
 
 pub(crate) async fn run(dlq: &Dlq) -> Result<u8, Failure> {
@@ -61,7 +58,9 @@ pub(crate) async fn run(dlq: &Dlq) -> Result<u8, Failure> {
     let closed = reader.close(failure).await;
     let was_interrupted = matches!(closed, Ok(true));
     let told = output::print(&match dlq.json {
-        true => totals.json(dlq, was_interrupted).to_string(),
+        true => totals
+            .json(dlq, was_interrupted, closed.is_err())
+            .to_string(),
         false => totals.text(dlq),
     });
     if dlq.write && (closed.is_err() || told.is_err()) {
@@ -108,6 +107,7 @@ impl Totals {
         match outcome {
             Some(Outcome::Sent(_)) => self.sent += 1,
             Some(Outcome::LeftOut(_)) => self.left_out += 1,
+            Some(Outcome::Before) => self.before += 1,
             Some(Outcome::Would(_)) | None => {}
         }
         let facts = &seen.facts;
@@ -150,10 +150,13 @@ impl Totals {
     }
 
     fn redriven(&self, to: &Destination, is_to_write: bool) -> String {
-        let left_out = match self.left_out {
+        let mut left_out = match self.left_out {
             0 => String::new(),
             count => format!(", {count} are left out"),
         };
+        if self.before > 0 {
+            left_out += &format!(", {} were told of before", self.before);
+        }
         match is_to_write {
             true => format!(
                 "{} were sent to {to}{left_out}; all are still where they were",
@@ -161,12 +164,12 @@ impl Totals {
             ),
             false => format!(
                 "{} would be sent to {to}{left_out}; nothing is sent without --write",
-                self.dead - self.left_out
+                self.dead - self.left_out - self.before
             ),
         }
     }
 
-    fn json(&self, dlq: &Dlq, was_interrupted: bool) -> Value {
+    fn json(&self, dlq: &Dlq, was_interrupted: bool, has_failed: bool) -> Value {
         let kinds = self
             .kinds
             .iter()
@@ -188,8 +191,10 @@ impl Totals {
                     "write": dlq.write,
                     "sent": self.sent,
                     "left_out": self.left_out,
+                    "before": self.before,
                 })),
                 "was_interrupted": was_interrupted,
+                "has_failed": has_failed,
             },
         })
     }
@@ -241,12 +246,13 @@ fn block(seen: &Seen, dlq: &Dlq, outcome: Option<&Outcome>) -> String {
         Outcome::Would(to) => format!("would be sent to {}", plain(to)),
         Outcome::Sent(to) => coloured(&format!("sent to {}", plain(to)), Colour::Green),
         Outcome::LeftOut(why) => coloured(&format!("not sent: {why}"), Colour::Red),
+        Outcome::Before => "told of before".to_owned(),
     }));
     lines.join("\n    ")
 }
 
 fn said(seen: &Seen) -> impl Iterator<Item = Remark> {
-    let remarks = remarks(seen, LIMITS).into_iter();
+    let remarks = remarks(seen, Limits::NONE).into_iter();
     remarks.filter(|remark| !["dead_letter", "retried"].contains(&remark.name))
 }
 
@@ -352,6 +358,7 @@ fn in_json(seen: &Seen, dlq: &Dlq, outcome: Option<&Outcome>) -> Value {
             Outcome::Would(to) => ("would_be_sent_to", to.as_str()),
             Outcome::Sent(to) => ("sent_to", to.as_str()),
             Outcome::LeftOut(why) => ("left_out", *why),
+            Outcome::Before => ("before", "told of before"),
         });
         if let Some((name, value)) = outcome {
             told.insert(name.to_owned(), json!(value));

@@ -27,7 +27,7 @@ pub(crate) struct Facts {
     pub(crate) message: Option<String>,
     /// Each queue that it died in, by reason; the latest first.
     pub(crate) deaths: Vec<Death>,
-    /// The keys that it had when it died first.
+    /// The key that it had when it died first.
     pub(crate) routing_key: Option<String>,
     /// How often it was tried, as far as is told.
     pub(crate) attempts: Option<u64>,

@@ -1,7 +1,7 @@
 //! `otel-messaging`: where a trace breaks, told from the messages themselves.
 //!
-//! It reads topics, queues, streams and subjects, and takes nothing from them; it writes only where `dlq` is told to. What it says of a message is what a
-//! wrapped consumer makes of its headers: it has no codec of its own.
+//! It reads topics, queues, streams and subjects, and takes nothing from them; it writes only where `dlq` is told to.
+//! What it says of a message is what a wrapped consumer makes of its headers: it has no codec of its own.
 
 mod arguments;
 mod brokers;

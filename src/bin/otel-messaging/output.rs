@@ -42,7 +42,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Tells what is wrong.
 pub(crate) fn complain(text: &str) {
     // There is nobody to tell that it cannot be told.
-    let _ = writeln!(io::stderr(), "otel-messaging: {text}");
+    let _ = writeln!(io::stderr(), "otel-messaging: {}", plain(text));
 }
 
 /// What came from somebody else, without what a terminal would obey.

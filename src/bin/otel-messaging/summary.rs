@@ -28,6 +28,13 @@ pub(crate) struct Limits {
     pub(crate) max_bytes: usize,
 }
 
+impl Limits {
+    pub(crate) const NONE: Self = Self {
+        max_age: None,
+        max_bytes: usize::MAX,
+    };
+}
+
 /// Clocks of machines that are kept in time differ by less.
 const SKEW: Duration = Duration::from_secs(2);
 

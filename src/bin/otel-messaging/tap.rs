@@ -10,11 +10,6 @@ use crate::output::{self, Colour, coloured, duration, plain, time};
 use crate::seen::{Age, Seen};
 use crate::summary::{Limits, Remark, remarks};
 
-const LIMITS: Limits = Limits {
-    max_age: None,
-    max_bytes: usize::MAX,
-};
-
 pub(crate) async fn run(tap: &Tap) -> Result<u8, Failure> {
     if let Some(link) = &tap.link
         && !link.contains("{trace_id}")
@@ -41,7 +36,7 @@ pub(crate) async fn run(tap: &Tap) -> Result<u8, Failure> {
 }
 
 fn line(seen: &Seen, tap: &Tap) -> String {
-    let remarks = remarks(seen, LIMITS);
+    let remarks = remarks(seen, Limits::NONE);
     let mut parts = vec![
         time(seen.time.unwrap_or(seen.now)),
         format!("{} {}", plain(&seen.destination), seen.place),
@@ -90,7 +85,7 @@ fn link(seen: &Seen, tap: &Tap) -> Option<String> {
 
 fn in_json(seen: &Seen, tap: &Tap) -> Value {
     let creation = seen.diagnosis.creation.as_ref();
-    let remarks = remarks(seen, LIMITS);
+    let remarks = remarks(seen, Limits::NONE);
     let remarks = remarks.iter().map(Remark::text);
     let baggage = seen.diagnosis.baggage.iter();
     let baggage = baggage.map(|(name, value)| match tap.values {

@@ -51,6 +51,8 @@ enum Start {
 struct Wish {
     start: Start,
     end: End,
+    /// Messages of a queue that may be held at a time.
+    held: u64,
     access: Arc<Access>,
     /// Where something says that a message is dead, that message is meant.
     is_for_dead: bool,
@@ -147,6 +149,9 @@ const CLEAN_UP: Duration = Duration::from_secs(5);
 /// What is read where nothing else is said.
 const LAST: u64 = 10_000;
 
+/// The same of a queue.
+const HELD: u64 = 1_000;
+
 impl Reader {
     pub(crate) async fn open(reading: &Reading, end: End) -> Result<Self, Failure> {
         Self::begin(reading, end, false, false).await
@@ -169,11 +174,17 @@ impl Reader {
             _ if reading.all => Start::All,
             (_, Some(since)) => Start::Since(now.checked_sub(since).unwrap_or(now)),
             _ if end == End::Never => Start::Now,
+            // Of dead messages none is to be missed.
+            _ if is_for_dead => Start::All,
             _ => Start::Last(LAST),
         };
         let wish = Wish {
             start,
             end,
+            held: match start {
+                Start::All => u64::MAX,
+                _ => reading.last.unwrap_or(HELD),
+            },
             access: Arc::new(reading.access.clone()),
             is_for_dead,
         };
@@ -196,6 +207,11 @@ impl Reader {
                 Destination::Queue(_) if !reading.peek => {
                     return Err(Failure::new(format!(
                         "{destination}: an existing queue is read with --peek alone; --help says what that does"
+                    )));
+                }
+                Destination::Queue(_) if reading.since.is_some() => {
+                    return Err(Failure::new(format!(
+                        "{destination}: a queue does not tell since when it has a message; --since is for others"
                     )));
                 }
                 Destination::Firehose(_) if !reading.firehose => {

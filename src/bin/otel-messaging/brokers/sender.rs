@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     Sent(String),
     /// It is not sent, for this reason.
     LeftOut(&'static str),
+    /// It was sent already, or would have been: more than one has told of it.
+    Before,
 }
 
 /// Sends messages again, to one destination.
@@ -110,7 +112,7 @@ impl Sender {
                 .done
                 .insert((Arc::clone(&seen.destination), seen.place))
             {
-                return Ok(Outcome::LeftOut("it was named before"));
+                return Ok(Outcome::Before);
             }
         }
         match (&self.way, original) {
@@ -196,7 +198,7 @@ fn refusal(to: &Destination, source: &Destination) -> Option<String> {
             subject.is_some() && to == source
         }
         // What fails again would come again.
-        (_, Destination::Exchange(..) | Destination::Subject(_)) => {
+        (_, Destination::Exchange(..) | Destination::Firehose(_) | Destination::Subject(_)) => {
             return Some(format!(
                 "{source} is what is published from now on; name what keeps the dead messages"
             ));
@@ -232,6 +234,7 @@ mod tests {
             ("jetstream:ORDERS", "jetstream:ORDERS", false),
             ("jetstream:DEAD/d", "jetstream:DEAD/d", true),
             ("jetstream:ORDERS", "nats:dead", true),
+            ("rabbitmq:shop", "rabbitmq-firehose:publish.#", true),
             ("jetstream:ORDERS", "kafka:dead", true),
         ] {
             assert_eq!(refused(to, source)?, is_refused, "{source} to {to}");

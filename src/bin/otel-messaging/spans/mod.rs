@@ -137,16 +137,27 @@ impl Spans {
 /// Reads from Jaeger, if it is an address, or else from a file.
 pub(crate) fn read(source: &str, traces: HashSet<TraceId>) -> Result<Spans, Failure> {
     let mut spans = Spans::of(traces);
-    if source.starts_with("http://") {
-        jaeger::ask(source, &mut spans)?;
-    } else if source.starts_with("https://") {
-        return Err(Failure::new(
-            "--spans: there is no TLS here; save what Jaeger answers to /api/traces/ID, and give the file",
-        ));
-    } else {
-        otlp::read(source.as_ref(), &mut spans)?;
+    match scheme(source) {
+        Some("http") => jaeger::ask(source, &mut spans)?,
+        Some("https") => {
+            return Err(Failure::new(
+                "--spans: there is no TLS here; save what Jaeger answers to /api/traces/ID, and give the file",
+            ));
+        }
+        // Not shown, as there may be a password in it.
+        Some(_) => {
+            return Err(Failure::new(
+                "--spans: a file, or an address that begins with http://",
+            ));
+        }
+        None => otlp::read(source.as_ref(), &mut spans)?,
     }
     Ok(spans)
+}
+
+/// That of an address; a file has none.
+pub(crate) fn scheme(source: &str) -> Option<&str> {
+    source.split_once("://").map(|(scheme, _)| scheme)
 }
 
 fn time(nanoseconds: u64) -> SystemTime {
@@ -162,4 +173,27 @@ fn trace_id(text: &str) -> Option<TraceId> {
 fn span_id(text: &str) -> Option<SpanId> {
     let id = SpanId::from_hex(text).ok();
     id.filter(|id| *id != SpanId::INVALID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_none_of_jaegers_is_not_shown() {
+        for source in [
+            "HTTP://shop:secret@host",
+            "https://shop:secret@host",
+            "ftp://secret",
+        ] {
+            let text = match read(source, HashSet::new()) {
+                Err(Failure::Told(text)) => text,
+                _ => String::new(),
+            };
+            assert!(
+                text.starts_with("--spans: ") && !text.contains("secret"),
+                "{text}"
+            );
+        }
+    }
 }

@@ -24,11 +24,6 @@ use crate::summary::{Limits, Remark, remarks};
 /// Messages of the trace, and as many with an id that may turn out to be that of one of them.
 const MOST: usize = 100_000;
 
-const LIMITS: Limits = Limits {
-    max_age: None,
-    max_bytes: usize::MAX,
-};
-
 /// A message that the trace went by, or should have.
 struct Hop {
     seen: Seen,
@@ -115,7 +110,7 @@ async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure>
             traces.insert(trace);
         }
     }
-    let shown = plain(source);
+    let (shown, is_jaeger) = (source.to_owned(), spans::scheme(source).is_some());
     let source = source.to_owned();
     let read = spawn_blocking(move || spans::read(&source, traces));
     let spans = tokio::select! {
@@ -126,7 +121,7 @@ async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure>
         }
     };
     if spans.all.is_empty() {
-        output::complain(&match shown.starts_with("http://") {
+        output::complain(&match is_jaeger {
             true => "Jaeger has no span of this trace".to_owned(),
             false => format!("{shown}: there is no span of this trace"),
         });
@@ -180,7 +175,7 @@ fn in_order(hops: Vec<Seen>, others: Vec<Seen>) -> Vec<Hop> {
     let all = inside.chain(outside.map(|seen| (seen, true)));
     let mut hops: Vec<_> = all
         .map(|(seen, is_outside)| Hop {
-            remarks: remarks(&seen, LIMITS),
+            remarks: remarks(&seen, Limits::NONE),
             seen,
             is_outside,
         })

@@ -23,7 +23,7 @@ use otel_messaging::amqp::internal::{diagnose, sent_at};
 use self::connection::connect;
 use self::facts::facts;
 pub(crate) use self::send::Sender;
-use super::{Judge, Sink, Start, Wish, firehose};
+use super::{Judge, Sink, Wish, firehose};
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::original::Original;
@@ -35,9 +35,6 @@ const UNDER_WAY: u16 = 500;
 
 /// Messages that wait in a queue of our own; what comes when it is full pushes out the oldest.
 const OWN_QUEUE: i32 = 10_000;
-
-/// Messages of a queue that are held at a time, where nothing else is said.
-const HELD: u64 = 1_000;
 
 /// How long a broker may take to send what it has.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,6 +85,7 @@ impl Source {
             channel,
             name: destination.to_string().into(),
             sink,
+            is_stream: matches!(destination, Destination::RabbitStream(_)),
             count: 0,
         };
         let read = match destination {
@@ -113,6 +111,7 @@ pub(super) struct Reading<'a> {
     pub(super) channel: Channel,
     pub(super) name: Arc<str>,
     pub(super) sink: &'a Sink,
+    is_stream: bool,
     count: u64,
 }
 
@@ -180,13 +179,8 @@ impl Reading<'_> {
             .channel
             .queue_declare(queue.into(), there, FieldTable::default())
             .await?;
-        let most = match wish.start {
-            Start::Last(last) => last.min(HELD),
-            Start::All => u64::MAX,
-            Start::Since(_) | Start::Now => HELD,
-        };
         let mut held = None;
-        for _ in 0..most.min(there.message_count().into()) {
+        for _ in 0..wish.held.min(there.message_count().into()) {
             let got = self
                 .channel
                 .basic_get(queue.into(), BasicGetOptions::default())
@@ -239,7 +233,8 @@ impl Reading<'_> {
         self.count += 1;
         let judge: &Judge = &self.sink.judge;
         let diagnosis = diagnose(&judge.telemetry, properties, &judge.formats());
-        let place = match stream_offset(properties) {
+        // In a queue it is what the message was published with.
+        let place = match stream_offset(properties).filter(|_| self.is_stream) {
             Some(offset) => Place::Sequence(offset),
             None => Place::Number(self.count),
         };

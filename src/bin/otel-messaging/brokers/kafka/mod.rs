@@ -80,22 +80,21 @@ impl Source {
     }
 
     pub(super) async fn read(self, sink: Sink) -> Result<(), Failure> {
-        let mut all = Vec::new();
-        for (topic, partitions) in &self.topics {
-            let mut spans = block_in_place(|| self.spans(topic, partitions))?;
-            match self.wish.end {
-                End::Never => all.append(&mut spans),
-                // One topic after the other: the client says which partition is at its end, but not of which topic.
-                End::OfWhatIsThere => {
+        // Of all before one is read: what is sent again may come to any of them.
+        let topics = self.topics.iter();
+        let all = topics.map(|(topic, partitions)| self.spans(topic, partitions));
+        let all: Vec<_> = block_in_place(|| all.collect::<Result<_, _>>())?;
+        match self.wish.end {
+            End::Never => self.follow(&all.concat(), &sink).await?,
+            // One topic after the other: the client says which partition is at its end, but not of which topic.
+            End::OfWhatIsThere => {
+                for ((topic, _), mut spans) in self.topics.iter().zip(all) {
                     spans.retain(|span| span.from < span.to);
                     if !self.finish(topic, &spans, &sink).await? {
                         break;
                     }
                 }
             }
-        }
-        if !all.is_empty() {
-            self.follow(&all, &sink).await?;
         }
         let unassigned = self.client.unassign();
         unassigned.map_err(|error| self.client.context().failure("kafka", &error))

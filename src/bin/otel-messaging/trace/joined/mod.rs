@@ -103,7 +103,12 @@ struct Tree<'a> {
     spans: HashMap<Id, usize>,
     /// Of one context there can be several: batches, and copies in several queues.
     messages: HashMap<Id, Vec<usize>>,
+    /// Those of Kafka, by partition and offset too.
+    records: HashMap<(Id, i64, i64), usize>,
 }
+
+/// Messages of one context that are compared with a span, in which there can be as many.
+const MOST_ALIKE: usize = 1_000;
 
 impl<'a> Tree<'a> {
     fn of(hops: &'a [Hop], spans: &'a [Span]) -> Self {
@@ -113,6 +118,7 @@ impl<'a> Tree<'a> {
             nodes: Vec::new(),
             spans: HashMap::new(),
             messages: HashMap::new(),
+            records: HashMap::new(),
         };
         for (place, node) in nodes.iter().enumerate() {
             match node {
@@ -122,6 +128,10 @@ impl<'a> Tree<'a> {
                 Node::Message(hop) => {
                     if let Some(id) = hop.creation() {
                         tree.messages.entry(id).or_default().push(place);
+                        if let Place::Offset { partition, offset } = hop.seen.place {
+                            let key = (id, i64::from(partition), offset);
+                            tree.records.entry(key).or_insert(place);
+                        }
                     }
                 }
             }
@@ -191,8 +201,16 @@ impl<'a> Tree<'a> {
 
     /// Of the messages with this context the one that the span is about, as far as it tells, or else the first.
     fn message(&self, context: Id, span: &Span) -> Option<usize> {
+        let number = |text: &Option<String>| text.as_ref()?.parse().ok();
+        let facts = &span.facts;
+        let place = number(&facts.partition).zip(number(&facts.offset));
+        let record = place.and_then(|(partition, offset)| {
+            self.records.get(&(context, partition, offset)).copied()
+        });
         let messages = self.messages.get(&context)?.iter().copied();
-        messages.min_by_key(|place| match self.nodes.get(*place) {
+        // With copies in several topics, the name tells more.
+        let alike = messages.take(MOST_ALIKE).chain(record);
+        alike.min_by_key(|place| match self.nodes.get(*place) {
             Some(Node::Message(hop)) => Reverse(likeness(hop, span)),
             _ => Reverse(0),
         })
@@ -264,8 +282,8 @@ fn waited(node: Node<'_>, above: Option<&Placed<'_>>, placed: &[Placed<'_>]) -> 
             known.filter(|time| *time <= span.start).max()?
         }
         Node::Span(sender) if span.is_taking() && sender.kind == Kind::Producer => {
-            let end = sender.start + sender.duration;
-            if end <= span.start { end } else { sender.start }
+            let end = sender.start.checked_add(sender.duration);
+            end.filter(|end| *end <= span.start).unwrap_or(sender.start)
         }
         Node::Span(_) => return None,
     };
