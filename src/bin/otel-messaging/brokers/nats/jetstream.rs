@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::{RetentionPolicy, Stream};
@@ -12,10 +12,11 @@ use async_nats::{Client, Message};
 use futures::StreamExt as _;
 use tokio::time::sleep;
 
-use super::advisories::{Advisories, is_advisory};
-use super::pattern::matches;
+use super::advisories::{self, Advisories, is_advisory};
+use super::last::first_of_last;
 use super::stored::{self, Stored};
 use crate::brokers::{End, Sink, Start, Wish};
+use crate::destination::is_subject_of;
 use crate::failure::Failure;
 use crate::output;
 use crate::seen::{Place, Seen};
@@ -30,110 +31,117 @@ const MOST_UNKNOWN: u32 = 30;
 const POLL: Duration = Duration::from_millis(250);
 
 /// What is read of a stream.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reading<'a> {
-    pub(super) stream: &'a str,
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) stream: String,
     /// Subjects; all, where it is empty.
-    pub(super) filter: &'a str,
+    pub(super) filter: String,
     /// Its name in an error.
-    pub(super) shown: &'a str,
+    pub(super) shown: String,
     /// Of what it says about others, that about these subjects of this stream alone.
-    pub(super) about: Option<(&'a str, Option<&'a str>)>,
+    pub(super) about: Option<(String, Option<String>)>,
 }
 
-impl Reading<'_> {
-    pub(super) async fn read(
+impl Reading {
+    /// Finds the stream, and where it ends.
+    pub(super) async fn open<'a>(
         self,
         client: &Client,
-        wish: &Wish,
-        sink: &Sink,
-    ) -> Result<(), Failure> {
-        let failed = |error: String| Failure::new(format!("{}: {error}", self.shown));
+        wish: &'a Wish,
+        advisories: &'a Advisories,
+        sink: &'a Sink,
+    ) -> Result<Open<'a>, Failure> {
         let context = jetstream::new(client.clone());
-        let stream = context.get_stream(self.stream).await;
-        let stream = stream.map_err(|error| failed(error.to_string()))?;
-        let info = stream.cached_info();
-        let retention = info.config.retention;
-        if wish.is_for_dead && retention == RetentionPolicy::WorkQueue {
-            output::complain(&format!(
-                "{}: it lets its workers alone consume; of its messages, those are known that advisories name",
-                self.shown
-            ));
-            return Ok(());
-        }
-        if wish.end == End::OfWhatIsThere && info.state.messages == 0 {
-            return Ok(());
-        }
-        let open = Open {
-            last: info.state.last_sequence,
-            advisories: Advisories::new(context.clone()),
+        let stream = context.get_stream(&self.stream).await;
+        let stream = stream.map_err(|error| Failure::because(&self.shown, error))?;
+        Ok(Open {
+            last: stream.cached_info().state.last_sequence,
             context,
             stream,
             reading: self,
+            advisories,
             wish,
             sink,
-        };
-        match retention {
-            RetentionPolicy::Limits => open.by_consumer().await,
-            // A consumer is refused there, or what it was given is not kept for those who come later.
-            RetentionPolicy::Interest | RetentionPolicy::WorkQueue => open.by_sequence().await,
-        }
+            dead: 0,
+            has_unreadable: false,
+        })
     }
 
     fn wants(&self, seen: &Seen) -> bool {
-        let Some((stream, pattern)) = self.about else {
+        let Some((stream, pattern)) = &self.about else {
             return true;
         };
-        let mut name = seen.destination.splitn(2, [':', '/']).skip(1);
-        let Some((found, subject)) = name
-            .next()
-            .map(|name| name.split_once('/').unwrap_or((name, "")))
-        else {
-            return false;
-        };
-        found == stream && pattern.is_none_or(|pattern| matches(pattern, subject))
+        let name = seen.destination.strip_prefix("jetstream:");
+        match name.unwrap_or_default().split_once('/') {
+            Some((found, subject)) => {
+                let pattern = pattern.as_deref();
+                found == stream && pattern.is_none_or(|pattern| is_subject_of(pattern, subject))
+            }
+            // Its subject is not known: it may be one of those.
+            None => name == Some(stream),
+        }
     }
 }
 
 /// A stream that is there.
-struct Open<'a> {
-    reading: Reading<'a>,
+pub(super) struct Open<'a> {
+    reading: Reading,
     context: Context,
     stream: Stream,
-    advisories: Advisories,
+    advisories: &'a Advisories,
     wish: &'a Wish,
     sink: &'a Sink,
     last: u64,
+    /// How many dead messages were found.
+    dead: u64,
+    has_unreadable: bool,
 }
 
 impl Open<'_> {
+    /// Its name in an error.
+    pub(super) fn shown(&self) -> &str {
+        &self.reading.shown
+    }
+
+    /// Whether it may be one of those that say of others what is dead.
+    pub(super) fn can_keep_advisories(&self) -> bool {
+        advisories::can_keep(&self.stream.cached_info().config.subjects)
+    }
+
+    /// Returns how many dead messages were found.
+    pub(super) async fn read(mut self) -> Result<u64, Failure> {
+        let info = self.stream.cached_info();
+        if self.is_over_at_end() && info.state.messages == 0 {
+            return Ok(0);
+        }
+        match info.config.retention {
+            RetentionPolicy::Limits => self.by_consumer().await?,
+            // A consumer is refused there, or what it was given is not kept for those who come later.
+            RetentionPolicy::Interest | RetentionPolicy::WorkQueue => self.by_sequence().await?,
+        }
+        Ok(self.dead)
+    }
+
     fn is_over_at_end(&self) -> bool {
         self.wish.end == End::OfWhatIsThere
     }
 
     /// Where the last so many messages begin.
-    fn before_end(&self, count: u64) -> u64 {
-        let state = &self.stream.cached_info().state;
-        match state.messages <= count {
-            // There may be any number of gaps.
-            true => state.first_sequence.max(1),
-            false => (self.last + 1)
-                .saturating_sub(count)
-                .max(state.first_sequence)
-                .max(1),
-        }
+    async fn before_end(&self, count: u64) -> Result<u64, Failure> {
+        let first = first_of_last(&self.stream, &self.reading.shown, count).await;
+        first.map_err(|error| self.failed(&error))
     }
 
-    async fn by_consumer(self) -> Result<(), Failure> {
+    async fn by_consumer(&mut self) -> Result<(), Failure> {
         let config = pull::OrderedConfig {
             deliver_policy: match self.wish.start {
                 Start::All => DeliverPolicy::All,
                 Start::Now => DeliverPolicy::New,
                 Start::Last(count) => DeliverPolicy::ByStartSequence {
-                    start_sequence: self.before_end(count),
+                    start_sequence: self.before_end(count).await?,
                 },
                 Start::Since(time) => DeliverPolicy::ByStartTime {
-                    start_time: time.into(),
+                    start_time: time.max(UNIX_EPOCH).into(),
                 },
             },
             filter_subject: self.reading.filter.to_owned(),
@@ -164,8 +172,9 @@ impl Open<'_> {
         read
     }
 
-    async fn follow(&self, mut messages: pull::Ordered, own: &mut Own) -> Result<(), Failure> {
-        let mut closed = pin!(self.sink.closed());
+    async fn follow(&mut self, mut messages: pull::Ordered, own: &mut Own) -> Result<(), Failure> {
+        let sink = self.sink;
+        let mut closed = pin!(sink.closed());
         loop {
             let message = tokio::select! {
                 () = &mut closed => break,
@@ -189,7 +198,10 @@ impl Open<'_> {
             own.unknown = 0;
             let (sequence, pending) = (info.stream_sequence, info.pending);
             let time = SystemTime::from(info.published);
-            let seen = self.look(&message, sequence, time).await?;
+            if self.is_over_at_end() && sequence > self.last {
+                break;
+            }
+            let seen = self.look(&message, sequence, time).await;
             let is_end = self.is_over_at_end() && (pending == 0 || sequence >= self.last);
             if !self.give(seen).await || is_end {
                 break;
@@ -212,14 +224,15 @@ impl Open<'_> {
         }
     }
 
-    async fn by_sequence(self) -> Result<(), Failure> {
+    async fn by_sequence(&mut self) -> Result<(), Failure> {
         let mut next = match self.wish.start {
             Start::All => 1,
             Start::Now => self.last + 1,
-            Start::Last(count) => self.before_end(count),
+            Start::Last(count) => self.before_end(count).await?,
             Start::Since(time) => self.since(time).await?,
         };
-        let mut closed = pin!(self.sink.closed());
+        let sink = self.sink;
+        let mut closed = pin!(sink.closed());
         loop {
             let found = tokio::select! {
                 () = &mut closed => break,
@@ -227,14 +240,12 @@ impl Open<'_> {
             };
             let is_behind_end = |sequence: u64| self.is_over_at_end() && sequence > self.last;
             match found {
-                Some((sequence, _)) if is_behind_end(sequence) => break,
-                Some((sequence, stored)) => {
-                    next = sequence + 1;
-                    let seen = match stored {
-                        Stored::Whole(message, time) => self.look(&message, sequence, time).await?,
-                        Stored::Unreadable | Stored::Gone => None,
-                    };
-                    if !self.give(seen).await || is_behind_end(next) {
+                Some(stored) if is_behind_end(stored.sequence) => break,
+                Some(stored) => {
+                    next = stored.sequence + 1;
+                    let is_end = is_behind_end(next);
+                    let seen = self.look_in(&stored).await;
+                    if !self.give(seen).await || is_end {
                         break;
                     }
                 }
@@ -248,13 +259,13 @@ impl Open<'_> {
         Ok(())
     }
 
-    /// The first message from there on, and its number.
-    async fn from(&self, sequence: u64) -> Result<Option<(u64, Stored)>, Failure> {
-        let subject = match self.reading.filter {
+    /// The first message from there on.
+    async fn from(&self, sequence: u64) -> Result<Option<Stored>, Failure> {
+        let subject = match &*self.reading.filter {
             "" => ">",
             subject => subject,
         };
-        let found = stored::next(&self.context, self.reading.stream, subject, sequence).await;
+        let found = stored::next(&self.context, &self.reading.stream, subject, sequence).await;
         found.map_err(|error| self.failed(&error))
     }
 
@@ -265,47 +276,73 @@ impl Open<'_> {
         while low < high {
             let middle = low + (high - low) / 2;
             match self.from(middle).await? {
-                Some((sequence, Stored::Whole(_, stored))) if stored < time => low = sequence + 1,
+                Some(stored) if stored.time < time => low = stored.sequence + 1,
                 _ => high = middle,
             }
         }
         Ok(low)
     }
 
-    async fn look(
-        &self,
-        message: &Message,
-        sequence: u64,
-        time: SystemTime,
-    ) -> Result<Option<Seen>, Failure> {
-        if self.wish.is_for_dead && is_advisory(&message.subject) {
-            let found = self.advisories.look_up(message, time, self.sink).await?;
-            return Ok(found.filter(|seen| self.reading.wants(seen)));
+    async fn look(&self, message: &Message, sequence: u64, time: SystemTime) -> Option<Seen> {
+        if self.is_told_by(message) {
+            return self.told_by(message, time).await;
         }
         if self.reading.about.is_some() {
-            return Ok(None);
+            return None;
         }
         let destination = format!("jetstream:{}/{}", self.reading.stream, message.subject).into();
         let place = Place::Sequence(sequence);
-        Ok(Some(super::seen(
+        Some(super::seen(
             message,
             destination,
             place,
             Some(time),
             self.sink,
-        )))
+        ))
+    }
+
+    async fn look_in(&mut self, stored: &Stored) -> Option<Seen> {
+        if self.is_told_by(&stored.message) {
+            return self.told_by(&stored.message, stored.time).await;
+        }
+        if self.reading.about.is_some() {
+            return None;
+        }
+        let seen = super::seen_in(&self.reading.stream, stored, self.sink);
+        if !stored.is_readable && !self.has_unreadable {
+            self.has_unreadable = true;
+            output::complain(&format!(
+                "{} {}: its headers cannot be read; it counts without context, as do others of the stream like it",
+                output::plain(&seen.destination),
+                seen.place
+            ));
+        }
+        Some(seen)
+    }
+
+    /// Whether it says of another that it is dead.
+    fn is_told_by(&self, message: &Message) -> bool {
+        self.wish.is_for_dead && is_advisory(&message.subject)
+    }
+
+    async fn told_by(&self, message: &Message, time: SystemTime) -> Option<Seen> {
+        let found = self.advisories.look_up(message, time, self.sink).await;
+        found.filter(|seen| self.reading.wants(seen))
     }
 
     /// Whether more is wanted.
-    async fn give(&self, seen: Option<Seen>) -> bool {
+    async fn give(&mut self, seen: Option<Seen>) -> bool {
         match seen {
-            Some(seen) => self.sink.give(seen).await,
+            Some(seen) => {
+                self.dead += u64::from(seen.facts.is_dead());
+                self.sink.give(seen).await
+            }
             None => true,
         }
     }
 
     fn failed(&self, error: &impl Display) -> Failure {
-        Failure::because(self.reading.shown, error)
+        Failure::because(&self.reading.shown, error)
     }
 }
 
