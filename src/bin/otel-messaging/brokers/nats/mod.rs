@@ -3,7 +3,6 @@
 mod advisories;
 mod connection;
 mod jetstream;
-mod last;
 mod send;
 mod stored;
 

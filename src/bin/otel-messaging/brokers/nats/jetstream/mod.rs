@@ -1,8 +1,12 @@
 //! What JetStream holds: by an ordered consumer, which the server forgets and which acknowledges nothing. Of streams that
 //! lose what is consumed, message by message without any consumer.
 
+mod by_sequence;
+mod last;
+
 use std::fmt::Display;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
@@ -13,8 +17,7 @@ use futures::StreamExt as _;
 use tokio::time::sleep;
 
 use super::advisories::{self, Advisories, is_advisory};
-use super::last::first_of_last;
-use super::stored::{self, Stored};
+use super::stored::Stored;
 use crate::brokers::{End, Sink, Start, Wish};
 use crate::destination::is_subject_of;
 use crate::failure::Failure;
@@ -26,9 +29,6 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// How often in a row it may not know.
 const MOST_UNKNOWN: u32 = 30;
-
-/// How often a stream that is read without a consumer is asked for what is new.
-const POLL: Duration = Duration::from_millis(250);
 
 /// What is read of a stream.
 #[derive(Debug)]
@@ -117,19 +117,15 @@ impl Open<'_> {
         match info.config.retention {
             RetentionPolicy::Limits => self.by_consumer().await?,
             // A consumer is refused there, or what it was given is not kept for those who come later.
-            RetentionPolicy::Interest | RetentionPolicy::WorkQueue => self.by_sequence().await?,
+            RetentionPolicy::Interest | RetentionPolicy::WorkQueue => {
+                self.by_sequence(None).await?
+            }
         }
         Ok(self.dead)
     }
 
     fn is_over_at_end(&self) -> bool {
         self.wish.end == End::OfWhatIsThere
-    }
-
-    /// Where the last so many messages begin.
-    async fn before_end(&self, count: u64) -> Result<u64, Failure> {
-        let first = first_of_last(&self.stream, &self.reading.shown, count).await;
-        first.map_err(|error| self.failed(&error))
     }
 
     async fn by_consumer(&mut self) -> Result<(), Failure> {
@@ -155,10 +151,12 @@ impl Open<'_> {
             name: consumer.cached_info().name.clone(),
             received: 0,
             unknown: 0,
+            next: None,
+            connects: self.connects(),
         };
         let is_empty = consumer.cached_info().num_pending == 0;
         let read = match self.is_over_at_end() && is_empty {
-            true => Ok(()),
+            true => Ok(Ended::Read),
             false => match consumer.messages().await {
                 Ok(messages) => self.follow(messages, &mut own).await,
                 Err(error) => Err(self.failed(&error)),
@@ -169,10 +167,23 @@ impl Open<'_> {
             .context
             .delete_consumer_from_stream(&own.name, &name)
             .await;
-        read
+        match read? {
+            Ended::Read => Ok(()),
+            Ended::Stuck => self.by_sequence(own.next).await,
+        }
     }
 
-    async fn follow(&mut self, mut messages: pull::Ordered, own: &mut Own) -> Result<(), Failure> {
+    /// How often this client has connected: it closes a connection that gives it what it cannot read.
+    fn connects(&self) -> u64 {
+        let statistics = self.context.client().statistics();
+        statistics.connects.load(Ordering::Relaxed)
+    }
+
+    async fn follow(
+        &mut self,
+        mut messages: pull::Ordered,
+        own: &mut Own,
+    ) -> Result<Ended, Failure> {
         let sink = self.sink;
         let mut closed = pin!(sink.closed());
         loop {
@@ -182,8 +193,11 @@ impl Open<'_> {
                     Some(message) => message.map_err(|error| self.failed(&error))?,
                     None => break,
                 },
-                () = sleep(SILENCE), if self.is_over_at_end() => {
-                    if self.has_ended(own).await? {
+                () = sleep(SILENCE) => {
+                    if self.connects() != own.connects && self.is_stuck(own.next).await {
+                        return Ok(Ended::Stuck);
+                    }
+                    if self.is_over_at_end() && self.has_ended(own).await? {
                         break;
                     }
                     continue;
@@ -196,6 +210,7 @@ impl Open<'_> {
             }
             own.received = info.consumer_sequence;
             own.unknown = 0;
+            own.next = Some(info.stream_sequence + 1);
             let (sequence, pending) = (info.stream_sequence, info.pending);
             let time = SystemTime::from(info.published);
             if self.is_over_at_end() && sequence > self.last {
@@ -207,7 +222,7 @@ impl Open<'_> {
                 break;
             }
         }
-        Ok(())
+        Ok(Ended::Read)
     }
 
     /// Whether there is nothing left to come: what waited may have been purged or deleted.
@@ -222,65 +237,6 @@ impl Open<'_> {
             true => Ok(false),
             false => Err(self.failed(&"nothing comes of what it holds, and its consumer is gone")),
         }
-    }
-
-    async fn by_sequence(&mut self) -> Result<(), Failure> {
-        let mut next = match self.wish.start {
-            Start::All => 1,
-            Start::Now => self.last + 1,
-            Start::Last(count) => self.before_end(count).await?,
-            Start::Since(time) => self.since(time).await?,
-        };
-        let sink = self.sink;
-        let mut closed = pin!(sink.closed());
-        loop {
-            let found = tokio::select! {
-                () = &mut closed => break,
-                found = self.from(next) => found?,
-            };
-            let is_behind_end = |sequence: u64| self.is_over_at_end() && sequence > self.last;
-            match found {
-                Some(stored) if is_behind_end(stored.sequence) => break,
-                Some(stored) => {
-                    next = stored.sequence + 1;
-                    let is_end = is_behind_end(next);
-                    let seen = self.look_in(&stored).await;
-                    if !self.give(seen).await || is_end {
-                        break;
-                    }
-                }
-                None if self.is_over_at_end() => break,
-                None => tokio::select! {
-                    () = &mut closed => break,
-                    () = sleep(POLL) => {}
-                },
-            }
-        }
-        Ok(())
-    }
-
-    /// The first message from there on.
-    async fn from(&self, sequence: u64) -> Result<Option<Stored>, Failure> {
-        let subject = match &*self.reading.filter {
-            "" => ">",
-            subject => subject,
-        };
-        let found = stored::next(&self.context, &self.reading.stream, subject, sequence).await;
-        found.map_err(|error| self.failed(&error))
-    }
-
-    /// From where on messages are not older than that.
-    async fn since(&self, time: SystemTime) -> Result<u64, Failure> {
-        let first = self.stream.cached_info().state.first_sequence;
-        let (mut low, mut high) = (first.max(1), self.last + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.from(middle).await? {
-                Some(stored) if stored.time < time => low = stored.sequence + 1,
-                _ => high = middle,
-            }
-        }
-        Ok(low)
     }
 
     async fn look(&self, message: &Message, sequence: u64, time: SystemTime) -> Option<Seen> {
@@ -353,4 +309,17 @@ struct Own {
     received: u64,
     /// How often in a row the server did not know it.
     unknown: u32,
+    /// The first number that has not come by it; not known before the first message.
+    next: Option<u64>,
+    /// How often this client had connected when it was made.
+    connects: u64,
+}
+
+/// Why nothing more is read by a consumer.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    /// All was read, or nobody wants more.
+    Read,
+    /// The next message is none that this client takes.
+    Stuck,
 }
