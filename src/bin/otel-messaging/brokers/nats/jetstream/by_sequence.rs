@@ -86,17 +86,13 @@ impl Open<'_> {
     }
 
     /// Whether the first one from where it was read to is such that it never comes by a consumer.
-    pub(super) async fn is_stuck(&self, next: Option<u64>) -> bool {
+    pub(super) async fn is_stuck(&self, next: Option<u64>) -> Result<bool, Failure> {
         let next = match next {
-            Some(next) => Ok(next),
-            None => self.begin().await,
+            Some(next) => next,
+            None => self.begin().await?,
         };
-        let found = match next {
-            Ok(next) => self.from(next).await,
-            Err(failure) => Err(failure),
-        };
-        // The connection that this client has closed for it may not be there again.
-        matches!(found, Ok(Some(stored)) if !stored.is_readable)
+        let found = self.from(next).await?;
+        Ok(found.is_some_and(|stored| !stored.is_readable))
     }
 
     /// From where on messages are not older than that.

@@ -194,8 +194,14 @@ impl Open<'_> {
                     None => break,
                 },
                 () = sleep(SILENCE) => {
-                    if self.connects() != own.connects && self.is_stuck(own.next).await {
-                        return Ok(Ended::Stuck);
+                    let connects = self.connects();
+                    if connects != own.connects {
+                        match self.is_stuck(own.next).await {
+                            Ok(true) => return Ok(Ended::Stuck),
+                            Ok(false) => own.connects = connects,
+                            // The connection may be closed again; it is asked again.
+                            Err(_) => {}
+                        }
                     }
                     if self.is_over_at_end() && self.has_ended(own).await? {
                         break;
