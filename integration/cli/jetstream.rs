@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use async_nats::jetstream::stream::{Config, RetentionPolicy, Source};
+use async_nats::jetstream::stream::{Config, RetentionPolicy, Source, Stream};
 use async_nats::jetstream::{self, Context};
 use futures::TryStreamExt as _;
+use integration::nats::wire::Wire;
 use integration::nats::{client, header_map, stream, stream_of};
 use integration::unique;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::command::{command, expected, json, remarks, summary, until};
+use crate::command::{command, ended, expected, json, remarks, summary, until};
 use crate::faults::traceparent;
 use crate::nats::state;
 
@@ -146,5 +147,94 @@ async fn nothing_is_taken_from_streams_that_lose_what_is_consumed() {
         assert_eq!(lines.lines().count(), 5, "{lines}");
 
         assert_eq!(state(&mut work).await, before);
+    }
+}
+
+/// A stream of this sort.
+async fn made(context: &Context, retention: RetentionPolicy) -> Stream {
+    let config = Config {
+        name: unique("orders"),
+        retention,
+        ..Config::default()
+    };
+    stream_of(context, config).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_no_client_takes_is_counted_and_said_and_ends_no_reading() {
+    let context = jetstream::new(client().await);
+    for retention in [RetentionPolicy::Limits, RetentionPolicy::WorkQueue] {
+        let mut orders = made(&context, retention).await;
+        let name = orders.cached_info().config.name.clone();
+        let subject = format!("{name}.new");
+        publish(&context, &subject, 61).await;
+        // The server asks after one that is idle.
+        let mut wire = Wire::connect().await;
+        for block in [
+            b"NATS/1.0\r\nnote: \xff\r\n\r\n".as_slice(),
+            b"NATS/1.0\r\nnote\r\n\r\n",
+        ] {
+            wire.publish(&subject, block, b"two books").await;
+        }
+        publish(&context, &subject, 62).await;
+        until(async || state(&mut orders).await.0 == 4).await;
+
+        let stream = format!("jetstream:{name}");
+        let of_new = format!("{stream}/{subject}");
+        for more in ["--all", "--last=3", "--since=5000000d"] {
+            let scanned = json(&["scan", "--json", more, &stream]).await;
+            let messages = if more == "--last=3" { 3 } else { 4 };
+            let found = summary(&scanned, &of_new);
+            assert_eq!(found["messages"], messages, "{more}: {scanned:#}");
+            assert_eq!(found["with_context"], messages - 2, "{more}: {scanned:#}");
+        }
+        let (code, out, error) = ended(&["tap", "--all", "--max", "4", &stream]).await;
+        assert_eq!((code, out.lines().count()), (Some(0), 4), "{out}");
+        let said = format!("{of_new} 2: its headers cannot be read");
+        assert_eq!(error.matches(&said).count(), 1, "{error}");
+        let (code, out, _) = ended(&["dlq", "--unmarked", &stream]).await;
+        assert_eq!(code, Some(0));
+        assert_eq!(
+            out.matches("its headers cannot be read").count(),
+            2,
+            "{out}"
+        );
+        assert_eq!(state(&mut orders).await, (4, vec![]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_messages_are_as_many_as_asked_for_however_many_were_deleted() {
+    let context = jetstream::new(client().await);
+    for retention in [RetentionPolicy::Limits, RetentionPolicy::WorkQueue] {
+        let orders = made(&context, retention).await;
+        let name = orders.cached_info().config.name.clone();
+        for number in 71..=80 {
+            publish(&context, &format!("{name}.new"), number).await;
+        }
+        for sequence in [3, 4, 5, 6, 7, 9] {
+            orders
+                .delete_message(sequence)
+                .await
+                .expect("it is deleted");
+        }
+        let stream = format!("jetstream:{name}");
+        for (last, first) in [(1, "10"), (2, "8"), (3, "2"), (4, "1")] {
+            let asked = [
+                "tap",
+                "--json",
+                "--last",
+                &last.to_string(),
+                "--max",
+                &last.to_string(),
+            ];
+            let (_, out, _) = ended(&[&asked[..], &[&stream]].concat()).await;
+            let lines: Vec<_> = out.lines().collect();
+            assert_eq!(lines.len(), last);
+            assert!(
+                lines[0].contains(&format!("\"place\":\"{first}\"")),
+                "{out}"
+            );
+        }
     }
 }

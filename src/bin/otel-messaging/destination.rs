@@ -99,7 +99,7 @@ impl Destination {
 }
 
 /// As NATS has it: `*` is one token, `>` is all that are left.
-fn is_subject_of(pattern: &str, subject: &str) -> bool {
+pub(crate) fn is_subject_of(pattern: &str, subject: &str) -> bool {
     let (mut wanted, mut tokens) = (pattern.split('.'), subject.split('.'));
     loop {
         match (wanted.next(), tokens.next()) {
@@ -179,6 +179,9 @@ mod tests {
             ("nats:orders.*", "nats:orders.new.eu", false),
             ("nats:orders.>", "nats:orders.new.eu", true),
             ("nats:orders.>", "nats:orders", false),
+            ("nats:*.new", "nats:orders.new", true),
+            ("nats:orders", "nats:orders.new", false),
+            ("nats:>", "nats:orders", true),
             ("jetstream:ORDERS", "jetstream:ORDERS/orders.new", true),
             (
                 "jetstream:ORDERS/orders.*",

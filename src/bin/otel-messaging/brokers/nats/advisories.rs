@@ -1,8 +1,8 @@
 //! What a server says of messages that a consumer of JetStream gives up: which one of which stream. It says so once, and
 //! keeps it nowhere but in a stream that has its subject.
 
-use std::fmt::Display;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use async_nats::Message;
@@ -12,9 +12,9 @@ use otel_messaging::internal::Diagnosis;
 use serde_json::Value;
 
 use super::Sink;
-use super::stored::{self, Stored};
+use super::stored;
+use crate::destination::is_subject_of;
 use crate::facts::{self, Facts};
-use crate::failure::Failure;
 use crate::output;
 use crate::seen::{Place, Publication, Seen};
 
@@ -33,9 +33,16 @@ pub(super) fn is_advisory(subject: &str) -> bool {
     subject.starts_with(ALL)
 }
 
-/// Other streams that keep what is said of the dead messages of this one.
-pub(super) async fn keepers(context: &Context, stream: &str) -> Vec<String> {
-    let mut keepers = Vec::new();
+/// Whether a stream with these subjects can keep what is said of others; one without any has messages of other streams.
+pub(super) fn can_keep(subjects: &[String]) -> bool {
+    let is_one =
+        |subject: &String| is_advisory(subject) || is_subject_of(subject, &format!("{ALL}any"));
+    subjects.is_empty() || subjects.iter().any(is_one)
+}
+
+/// Other streams that keep what is said of the dead messages of this one, and whether these are known to be all.
+pub(super) async fn keepers(context: &Context, stream: &str) -> (Vec<String>, bool) {
+    let (mut keepers, mut are_all) = (Vec::new(), true);
     for (subject, _) in OF_DEATH {
         match context
             .stream_by_subject(format!("{subject}{stream}.any"))
@@ -45,12 +52,15 @@ pub(super) async fn keepers(context: &Context, stream: &str) -> Vec<String> {
             Ok(_) => {}
             Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => {}
             // It may not be allowed.
-            Err(error) => output::complain(&format!(
-                "jetstream:{stream}: cannot ask which stream keeps its advisories: {error}"
-            )),
+            Err(error) => {
+                are_all = false;
+                output::complain(&format!(
+                    "jetstream:{stream}: cannot ask which stream keeps its advisories: {error}"
+                ));
+            }
         }
     }
-    keepers
+    (keepers, are_all)
 }
 
 /// What an advisory says.
@@ -85,11 +95,22 @@ impl Advisory {
 /// The messages that advisories are about.
 pub(super) struct Advisories {
     context: Context,
+    /// How often in a row a stream could not be asked.
+    failures: Mutex<HashMap<String, u32>>,
 }
 
+/// From then on a stream is not asked any more: where it may not be, each answer is waited for in vain.
+const MOST_FAILURES: u32 = 3;
+
+/// Streams that are remembered.
+const MOST_STREAMS: usize = 1_000;
+
 impl Advisories {
-    pub(super) const fn new(context: Context) -> Self {
-        Self { context }
+    pub(super) fn new(context: Context) -> Self {
+        Self {
+            context,
+            failures: Mutex::default(),
+        }
     }
 
     /// The dead message, where it is about one. The advisory is of this time.
@@ -98,29 +119,62 @@ impl Advisories {
         advisory: &Message,
         time: SystemTime,
         sink: &Sink,
-    ) -> Result<Option<Seen>, Failure> {
-        let Some(told) = Advisory::read(&advisory.subject, &advisory.payload) else {
-            return Ok(None);
-        };
-        let shown = format!("jetstream:{}", told.stream);
+    ) -> Option<Seen> {
+        let told = Advisory::read(&advisory.subject, &advisory.payload)?;
+        let destination = || format!("jetstream:{}", told.stream).into();
         let place = Place::Sequence(told.sequence);
-        let failed = |error: &dyn Display| Failure::because(&format!("{shown} {place}"), error);
-        let found = stored::get(&self.context, &told.stream, told.sequence).await;
-        let seen = match found.map_err(|error| failed(&error))? {
-            Stored::Whole(message, time) => {
-                let destination = format!("{shown}/{}", message.subject).into();
-                super::seen(&message, destination, place, Some(time), sink)
+        let found = match self.is_given_up(&told.stream) {
+            true => None,
+            false => {
+                let found = stored::get(&self.context, &told.stream, told.sequence).await;
+                self.noted(&told, found)
             }
-            Stored::Unreadable => without_message(shown.into(), place, false),
-            Stored::Gone => without_message(shown.into(), place, true),
         };
-        Ok(Some(Seen {
+        let seen = match found {
+            Some(Some(stored)) => super::seen_in(&told.stream, &stored, sink),
+            Some(None) => without_message(destination(), place, true),
+            None => without_message(destination(), place, false),
+        };
+        Some(Seen {
             facts: Facts {
                 died_at: Some(time),
                 ..of(told, seen.facts)
             },
             ..seen
-        }))
+        })
+    }
+
+    fn is_given_up(&self, stream: &str) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures
+            .get(stream)
+            .is_some_and(|count| *count >= MOST_FAILURES)
+    }
+
+    /// Complains once of each stream that cannot be asked: the others can be.
+    fn noted<T>(&self, told: &Advisory, found: Result<T, String>) -> Option<T> {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = &told.stream;
+        let error = match found {
+            Ok(found) => {
+                if let Some(count) = failures.get_mut(stream) {
+                    *count = 0;
+                }
+                return Some(found);
+            }
+            Err(error) => error,
+        };
+        if let Some(count) = failures.get_mut(stream) {
+            *count += 1;
+        } else if failures.len() < MOST_STREAMS {
+            failures.insert(stream.clone(), 1);
+            output::complain(&format!(
+                "jetstream:{} {}: cannot be looked up: {error}; of this stream, that is said once",
+                output::plain(stream),
+                told.sequence
+            ));
+        }
+        None
     }
 }
 

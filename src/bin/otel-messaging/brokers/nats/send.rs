@@ -5,8 +5,8 @@ use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 
 use super::connection::connect;
-use super::pattern::matches;
 use crate::arguments::Access;
+use crate::destination::is_subject_of;
 use crate::failure::Failure;
 
 /// Publishes to one stream.
@@ -52,7 +52,7 @@ impl Sender {
 
     fn takes(&self, subject: &str) -> bool {
         let mut subjects = self.subjects.iter();
-        subjects.any(|pattern| matches(pattern, subject))
+        subjects.any(|pattern| is_subject_of(pattern, subject))
     }
 
     /// Where a message goes that has this subject.

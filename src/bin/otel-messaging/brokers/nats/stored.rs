@@ -16,15 +16,16 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What there is of it.
+/// One that is there.
 #[derive(Debug)]
-pub(super) enum Stored {
-    /// As it is delivered, and when it was stored.
-    Whole(Box<Message>, SystemTime),
-    /// Its headers are none that this client would deliver.
-    Unreadable,
-    /// It is not there any more, or its stream is not.
-    Gone,
+pub(super) struct Stored {
+    pub(super) sequence: u64,
+    /// When it was stored.
+    pub(super) time: SystemTime,
+    /// As it is delivered; without headers, where they cannot be read.
+    pub(super) message: Message,
+    /// Its headers are such that this client would deliver it.
+    pub(super) is_readable: bool,
 }
 
 #[derive(Deserialize)]
@@ -32,46 +33,50 @@ struct Answer {
     message: RawMessage,
 }
 
-pub(super) async fn get(context: &Context, stream: &str, sequence: u64) -> Result<Stored, String> {
-    let answered = ask(context, stream, &json!({ "seq": sequence })).await?;
-    Ok(answered.map_or(Stored::Gone, |(_, stored)| stored))
+/// The one with this number, where it is still there.
+pub(super) async fn get(
+    context: &Context,
+    stream: &str,
+    sequence: u64,
+) -> Result<Option<Stored>, String> {
+    ask(context, stream, &json!({ "seq": sequence })).await
 }
 
-/// The first one from there on with a subject that matches, and its number.
+/// The first one from there on with a subject that matches.
 pub(super) async fn next(
     context: &Context,
     stream: &str,
     subject: &str,
     sequence: u64,
-) -> Result<Option<(u64, Stored)>, String> {
+) -> Result<Option<Stored>, String> {
     let wanted = json!({ "seq": sequence, "next_by_subj": subject });
     ask(context, stream, &wanted).await
 }
 
-async fn ask(
-    context: &Context,
-    stream: &str,
-    wanted: &Value,
-) -> Result<Option<(u64, Stored)>, String> {
+async fn ask(context: &Context, stream: &str, wanted: &Value) -> Result<Option<Stored>, String> {
+    if !is_name(stream) {
+        return Err("no stream has such a name".to_owned());
+    }
     let asked = format!("STREAM.MSG.GET.{stream}");
     let answer = context.request(asked, wanted).await;
     let mut message = match answer.map_err(|error: RequestError| error.to_string())? {
         Response::Ok(Answer { message }) => message,
         Response::Err { error } => {
-            let is_gone = [ErrorCode::NO_MESSAGE_FOUND, ErrorCode::STREAM_NOT_FOUND];
-            return match is_gone.contains(&error.error_code()) {
-                true => Ok(None),
-                false => Err(error.to_string()),
+            return match error.error_code() {
+                ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+                ErrorCode::STREAM_NOT_FOUND => Err("the stream cannot be found".to_owned()),
+                _ => Err(error.to_string()),
             };
         }
     };
     let (sequence, time) = (message.sequence, SystemTime::from(message.time));
-    let headers = match message.headers.take() {
-        None => None,
-        Some(encoded) => match decoded(encoded, &message).as_deref().and_then(headers) {
-            Some(headers) => Some(headers),
-            None => return Ok(Some((sequence, Stored::Unreadable))),
-        },
+    let (headers, is_readable) = match message.headers.take() {
+        None => (None, true),
+        Some(encoded) => {
+            let headers = decoded(encoded, &message).as_deref().and_then(headers);
+            let is_readable = headers.is_some();
+            (headers, is_readable)
+        }
     };
     let message = StreamMessage::try_from(message).map_err(|error| error.to_string())?;
     let message = Message {
@@ -83,7 +88,18 @@ async fn ask(
         status: None,
         description: None,
     };
-    Ok(Some((sequence, Stored::Whole(Box::new(message), time))))
+    Ok(Some(Stored {
+        sequence,
+        time,
+        message,
+        is_readable,
+    }))
+}
+
+/// Of another name, the server would be asked something else.
+fn is_name(stream: &str) -> bool {
+    let is_special = |c: char| c.is_whitespace() || c.is_control() || ".*>".contains(c);
+    !stream.is_empty() && !stream.contains(is_special)
 }
 
 /// Headers are encoded as payloads are, which the client decodes.
@@ -123,6 +139,16 @@ fn headers(block: &[u8]) -> Option<HeaderMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_names_no_stream_is_asked_of_no_server() {
+        for name in ["ORDERS", "orders-eu_1", "größe"] {
+            assert!(is_name(name), "{name:?}");
+        }
+        for name in ["", "a.b", "a b", "*", "a>", "a\r\nPUB x 0", "a\u{7f}"] {
+            assert!(!is_name(name), "{name:?}");
+        }
+    }
 
     #[test]
     fn all_values_of_a_name_are_kept() {

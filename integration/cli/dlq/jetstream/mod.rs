@@ -1,5 +1,7 @@
 //! Messages that consumers of JetStream have given up.
 
+mod told;
+
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
