@@ -40,7 +40,8 @@ const AFTER: &str = "Destinations:
   nats:SUBJECT                     what is published from now on, wildcards as in NATS. A request that nobody else
                                    answers waits for its time meanwhile: there is somebody who listens
   jetstream:STREAM[/SUBJECT]       what a stream of JetStream holds. One that loses what is consumed, by work queue or
-                                   interest, is read message by message without a consumer
+                                   interest, is read message by message without a consumer, and so is any other from a
+                                   message on whose headers the client does not take; that one counts without context
 
 Exit codes:
   0  all is well, as far as it was read when Ctrl-C or a closed pipe ended it
@@ -56,7 +57,8 @@ const AFTER_DLQ: &str = "What is known as dead, by its headers or by what a serv
                           the server says of that, on the subjects
                           $JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.> and MSG_TERMINATED.>;
                           of the stream that keeps it, the messages of all streams that it is about.
-                          They are still in their streams, and are looked up there
+                          They are still in their streams, and are looked up there. One whose stream cannot be
+                          asked is listed, and left out of --redrive
   nats:SUBJECT            the same from now on: nats:'$JS.EVENT.ADVISORY.CONSUMER.*.STREAM.>'
 
 --redrive TO, of the same system:
@@ -214,7 +216,8 @@ pub(crate) struct Reading {
     #[arg(value_name = "DESTINATION", required = true)]
     pub(crate) destinations: Vec<Destination>,
     /// Reads the last so many messages of each partition or stream, where nothing is given 10000, and of a queue the first,
-    /// 1000; dlq reads all, and tap begins with new ones, where this is not given.
+    /// 1000; dlq reads all, and tap begins with new ones, where this is not given. Of jetstream:STREAM/SUBJECT it counts
+    /// the messages of the whole stream.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "since"])]
     pub(crate) last: Option<u64>,
     /// Reads all that partitions and streams hold.

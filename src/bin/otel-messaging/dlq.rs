@@ -227,9 +227,7 @@ fn block(seen: &Seen, dlq: &Dlq, outcome: Option<&Outcome>) -> String {
             )
         }
         None if facts.is_gone => coloured("it is not there any more", Colour::Red),
-        None if seen.diagnosis.findings.is_empty() => {
-            coloured("its headers cannot be read", Colour::Red)
-        }
+        None if seen.diagnosis.findings.is_empty() => coloured("it cannot be read", Colour::Red),
         None => coloured("no context", Colour::Red),
     });
     lines.push(death(facts));

@@ -172,7 +172,9 @@ impl Reader {
         let start = match (reading.last, reading.since) {
             (Some(last), _) => Start::Last(last),
             _ if reading.all => Start::All,
-            (_, Some(since)) => Start::Since(now.checked_sub(since).unwrap_or(now)),
+            (_, Some(since)) => {
+                Start::Since(now.checked_sub(since).unwrap_or(SystemTime::UNIX_EPOCH))
+            }
             _ if end == End::Never => Start::Now,
             // Of dead messages none is to be missed.
             _ if is_for_dead => Start::All,

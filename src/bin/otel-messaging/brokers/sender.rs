@@ -90,7 +90,7 @@ impl Sender {
         let Some(original) = &seen.original else {
             return Ok(Outcome::LeftOut(match seen.facts.is_gone {
                 true => "it is not there any more",
-                false => "its headers cannot be read",
+                false => "it cannot be read",
             }));
         };
         if let Destination::JetStream(stream, _) = &self.to {
