@@ -40,6 +40,7 @@ pub(crate) struct InCommon {
 
 impl InCommon {
     /// One more message says this of itself.
+    #[inline]
     pub(crate) fn add(&mut self, own: &[KeyValue]) {
         if self.messages == 0 {
             self.attributes = own.to_vec();
