@@ -56,6 +56,18 @@ pub(crate) async fn ended(arguments: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
+/// Runs what is to end with an error that has this in its text, which it returns, and prints nothing.
+pub(crate) async fn refused(arguments: &[&str], part: &str) -> String {
+    let (code, out, error) = ended(arguments).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(2), ""),
+        "{arguments:?}: {error}"
+    );
+    assert!(error.contains(part), "no {part:?} in {error:?}");
+    error
+}
+
 /// The remarks on a destination: name and header, and on how many messages.
 pub(crate) fn remarks(scanned: &Value, destination: &str) -> Vec<(String, u64)> {
     let found = summary(scanned, destination)["remarks"]

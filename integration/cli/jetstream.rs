@@ -151,7 +151,7 @@ async fn nothing_is_taken_from_streams_that_lose_what_is_consumed() {
 }
 
 /// A stream of this sort.
-async fn made(context: &Context, retention: RetentionPolicy) -> Stream {
+pub(crate) async fn made(context: &Context, retention: RetentionPolicy) -> Stream {
     let config = Config {
         name: unique("orders"),
         retention,

@@ -36,51 +36,35 @@ pub fn text(output: Vec<u8>) -> String {
 /// The programs, which cargo builds once.
 pub fn built() -> &'static BTreeMap<String, PathBuf> {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let output = crate::cargo()
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "examples",
-                "--all-features",
-            ])
-            .args(["--examples", "--message-format", "json"])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("cargo");
-        assert!(output.status.success(), "the examples compile");
-        let lines = text(output.stdout);
-        let messages = lines.lines().map(serde_json::from_str::<Value>);
-        let messages = messages.map(|message| message.expect("JSON"));
-        let programs = messages.filter_map(|message| {
-            let path = message.get("executable")?.as_str()?.into();
-            let name = message.get("target")?.get("name")?.as_str()?.to_owned();
-            Some((name, path))
-        });
-        programs.collect()
-    })
+    BUILT.get_or_init(|| build(&["--package", "examples", "--all-features", "--examples"]))
 }
 
 /// The command `otel-messaging`, which cargo builds once.
 pub fn tool() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let output = crate::cargo()
-            .args(["build", "--quiet", "--package", "otel-messaging"])
-            .args(["--bin", "otel-messaging", "--features", "cli"])
-            .args(["--message-format", "json"])
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("cargo");
-        assert!(output.status.success(), "the command compiles");
-        let lines = text(output.stdout);
-        let messages = lines.lines().map(serde_json::from_str::<Value>);
-        let mut messages = messages.map(|message| message.expect("JSON"));
-        let program = messages.find_map(|message| {
-            let path = message.get("executable")?.as_str()?;
-            Some(PathBuf::from(path))
-        });
-        program.expect("a program")
+        let name = "otel-messaging";
+        let mut built = build(&["--package", name, "--bin", name, "--features", "cli"]);
+        built.remove(name).expect("a program")
     })
+}
+
+/// Programs by their names.
+fn build(what: &[&str]) -> BTreeMap<String, PathBuf> {
+    let output = crate::cargo()
+        .args(["build", "--quiet", "--message-format", "json"])
+        .args(what)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo");
+    assert!(output.status.success(), "{what:?} compiles");
+    let lines = text(output.stdout);
+    let messages = lines.lines().map(serde_json::from_str::<Value>);
+    let messages = messages.map(|message| message.expect("JSON"));
+    let programs = messages.filter_map(|message| {
+        let path = message.get("executable")?.as_str()?.into();
+        let name = message.get("target")?.get("name")?.as_str()?.to_owned();
+        Some((name, path))
+    });
+    programs.collect()
 }

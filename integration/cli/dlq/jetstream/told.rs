@@ -9,19 +9,11 @@ use serde_json::{Value, json};
 use super::super::{dlq, parts, redriven};
 use crate::command::ended;
 use crate::faults::traceparent;
+use crate::jetstream::made;
 use crate::nats::state;
 
 fn name(stream: &Stream) -> String {
     stream.cached_info().config.name.clone()
-}
-
-async fn made(context: &Context, retention: RetentionPolicy) -> Stream {
-    let config = Config {
-        name: unique("orders"),
-        retention,
-        ..Config::default()
-    };
-    stream_of(context, config).await
 }
 
 /// A stream that keeps what is said of these streams in one way.
