@@ -134,6 +134,23 @@ async fn faults_of_headers_are_found_and_named() {
     );
 }
 
+/// A group that has committed this offset of the topic's one partition.
+pub(crate) fn committed(topic: &str, offset: i64) -> String {
+    let group = unique("group");
+    let consumer: BaseConsumer = config()
+        .set("group.id", &group)
+        .create()
+        .expect("a consumer");
+    let mut offsets = TopicPartitionList::new();
+    offsets
+        .add_partition_offset(topic, 0, Offset::Offset(offset))
+        .expect("an offset");
+    consumer
+        .commit(&offsets, CommitMode::Sync)
+        .expect("a commit");
+    group
+}
+
 /// Groups of the cluster, and what this one has committed.
 pub(crate) fn groups(group: &str, topic: &str) -> (Vec<String>, Option<Offset>) {
     let groups = admin()
@@ -167,18 +184,7 @@ async fn no_group_is_joined_or_made_and_no_offset_is_committed() {
     for _ in 0..5 {
         send(&producer, &topic, &[]).await;
     }
-    let group = unique("group");
-    let consumer: BaseConsumer = config()
-        .set("group.id", &group)
-        .create()
-        .expect("a consumer");
-    let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset(&topic, 0, Offset::Offset(2))
-        .expect("an offset");
-    consumer
-        .commit(&offsets, CommitMode::Sync)
-        .expect("a commit");
+    let group = committed(&topic, 2);
     let before = groups(&group, &topic);
     assert!(before.0.contains(&group), "{before:?}");
     assert_eq!(before.1, Some(Offset::Offset(2)));

@@ -1,19 +1,16 @@
 //! Topics of dead letters.
 
-use integration::kafka::{
-    PATIENCE, config, consumer_in, next, raw_headers, topic, topic_of, wire_headers,
-};
+use integration::kafka::{PATIENCE, consumer_in, next, raw_headers, topic, topic_of, wire_headers};
 use integration::unique;
 use otel_messaging::testing::Recorder;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::{Message as _, Offset};
 use serde_json::{Value, json};
 
 use super::{assert_goes_on, dlq, origin, parts, redriven};
 use crate::command::ended;
 use crate::faults::traceparent;
-use crate::kafka::{groups, producer, scanned_name};
+use crate::kafka::{committed, groups, producer, scanned_name};
 
 type Header = (Vec<u8>, Option<Vec<u8>>);
 
@@ -108,17 +105,7 @@ async fn dead_records_are_named_and_go_back_as_they_were() {
         &[header("note", "nothing")],
     )
     .await;
-    let group = unique("group");
-    let consumer: BaseConsumer = config()
-        .set("group.id", &group)
-        .create()
-        .expect("a consumer");
-    let mut offsets = TopicPartitionList::new();
-    let added = offsets.add_partition_offset(&dead, 0, Offset::Offset(1));
-    added.expect("an offset");
-    consumer
-        .commit(&offsets, CommitMode::Sync)
-        .expect("a commit");
+    let group = committed(&dead, 1);
     let before = groups(&group, &dead);
     assert_eq!(before.1, Some(Offset::Offset(1)));
     let [to, from] = [&orders, &dead].map(|topic| scanned_name(topic));

@@ -103,6 +103,7 @@ where
             Ok(message) => sending.delivered(message.partition(), message.offset()),
             Err((error, message)) => sending.give_back_lent(error, message),
         }
+        // The span has ended when the application is told.
         drop(sending);
         let _current = context.map(Context::attach);
         self.0.delivery(result, opaque);

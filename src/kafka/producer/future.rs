@@ -64,7 +64,7 @@ where
                 Err(refused) => Err(refused),
             };
             self.info.learn_cluster_id(self.client.client());
-            end(&mut sending, result)
+            told(&mut sending, result)
         }
     }
 
@@ -167,7 +167,7 @@ impl Future for DeliveryFuture {
     fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         let delivered = ready!(Pin::new(&mut self.delivery).poll(task));
         let ended = match &mut self.sending {
-            Some(sending) => delivered.map(|result| end(sending, result)),
+            Some(sending) => delivered.map(|result| told(sending, result)),
             None => delivered,
         };
         self.sending = None;
@@ -197,8 +197,8 @@ where
     OutgoingRecord::new(info, place, record.key, record.payload, headers)
 }
 
-/// Ends the span with the delivery report.
-fn end(sending: &mut SendingRecord, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
+/// Tells the span what the delivery report says, before it ends.
+fn told(sending: &mut SendingRecord, result: OwnedDeliveryResult) -> OwnedDeliveryResult {
     match result {
         Ok(delivery) => {
             sending.delivered(delivery.partition, delivery.offset);

@@ -110,9 +110,8 @@ async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure>
             traces.insert(trace);
         }
     }
-    let (shown, is_jaeger) = (source.to_owned(), spans::scheme(source).is_some());
-    let source = source.to_owned();
-    let read = spawn_blocking(move || spans::read(&source, traces));
+    let owned = source.to_owned();
+    let read = spawn_blocking(move || spans::read(&owned, traces));
     let spans = tokio::select! {
         read = read => read.map_err(|error| Failure::because("cannot read spans", error))??,
         _ = tokio::signal::ctrl_c() => {
@@ -121,9 +120,9 @@ async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure>
         }
     };
     if spans.all.is_empty() {
-        output::complain(&match is_jaeger {
-            true => "Jaeger has no span of this trace".to_owned(),
-            false => format!("{shown}: there is no span of this trace"),
+        output::complain(&match spans::scheme(source) {
+            Some(_) => "Jaeger has no span of this trace".to_owned(),
+            None => format!("{source}: there is no span of this trace"),
         });
     }
     if spans.is_full {

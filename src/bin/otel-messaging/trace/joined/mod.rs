@@ -201,10 +201,7 @@ impl<'a> Tree<'a> {
 
     /// Of the messages with this context the one that the span is about, as far as it tells, or else the first.
     fn message(&self, context: Id, span: &Span) -> Option<usize> {
-        let number = |text: &Option<String>| text.as_ref()?.parse().ok();
-        let facts = &span.facts;
-        let place = number(&facts.partition).zip(number(&facts.offset));
-        let record = place.and_then(|(partition, offset)| {
+        let record = record(span).and_then(|(partition, offset)| {
             self.records.get(&(context, partition, offset)).copied()
         });
         let messages = self.messages.get(&context)?.iter().copied();
@@ -242,20 +239,21 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// Partition and offset of the record of Kafka that the span is about, if it tells them.
+fn record(span: &Span) -> Option<(i64, i64)> {
+    let number = |text: &Option<String>| text.as_ref()?.parse().ok();
+    number(&span.facts.partition).zip(number(&span.facts.offset))
+}
+
 /// How much of where the message is the span tells too.
 fn likeness(hop: &Hop, span: &Span) -> u8 {
-    let facts = &span.facts;
-    let number = |text: &Option<String>| text.as_ref()?.parse().ok();
     let is_there = match hop.seen.place {
-        Place::Offset { partition, offset } => {
-            number(&facts.partition) == Some(i64::from(partition))
-                && number(&facts.offset) == Some(offset)
-        }
+        Place::Offset { partition, offset } => record(span) == Some((partition.into(), offset)),
         Place::Number(_) | Place::Sequence(_) => false,
     };
     let name = hop.seen.destination.split_once(':').map(|(_, name)| name);
     let is_in = name
-        .zip(facts.destination.as_deref())
+        .zip(span.facts.destination.as_deref())
         .is_some_and(|(name, told)| {
             // RabbitMQ's have parts: exchange, routing key, queue; a subject is one of a stream.
             let mut parts = told.split(':').chain([told]);
