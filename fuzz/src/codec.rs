@@ -6,6 +6,7 @@ use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, TextMapPropagator as _};
 use otel_messaging::w3c::Propagator;
 
+use crate::input::in_turns;
 use crate::reference::{BAGGAGE, Carried, Parent, TRACEPARENT, TRACESTATE};
 
 const SAMPLE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
@@ -28,25 +29,34 @@ pub fn traceparent(input: &[u8]) {
 pub fn tracestate(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let values: Vec<_> = text.split('\n').collect();
-    let expected = Carried::read(Parent::read(SAMPLE), &values, &[]);
-    check(
-        &[(TRACEPARENT, vec![SAMPLE]), (TRACESTATE, values.clone())],
-        &expected,
-    );
-    check(&[(TRACESTATE, values)], &Carried::default());
+    for parent in in_turns(input, [Some(SAMPLE), None]) {
+        let expected = Carried::read(parent.and_then(Parent::read), &values, &[]);
+        check(
+            &with_parent(parent, (TRACESTATE, values.clone())),
+            &expected,
+        );
+    }
 }
 
 /// Baggage beside a traceparent, and alone.
 pub fn baggage(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let values: Vec<_> = text.split('\n').collect();
-    let expected = Carried::read(None, &[], &values);
-    check(&[(BAGGAGE, values.clone())], &expected);
-    let expected = Carried::read(Parent::read(SAMPLE), &[], &values);
-    check(&[(TRACEPARENT, vec![SAMPLE]), (BAGGAGE, values)], &expected);
+    for parent in in_turns(input, [Some(SAMPLE), None]) {
+        let expected = Carried::read(parent.and_then(Parent::read), &[], &values);
+        check(&with_parent(parent, (BAGGAGE, values.clone())), &expected);
+    }
 }
 
-fn check(headers: &[(&str, Vec<&str>)], expected: &Carried) {
+fn with_parent<'a>(parent: Option<&'a str>, other: Field<'a>) -> Vec<Field<'a>> {
+    let parent = parent.map(|parent| (TRACEPARENT, vec![parent]));
+    parent.into_iter().chain([other]).collect()
+}
+
+/// A name with its values.
+type Field<'a> = (&'a str, Vec<&'a str>);
+
+fn check(headers: &[Field<'_>], expected: &Carried) {
     let propagator = Propagator::new();
     let map = Map::of(headers, str::to_owned);
     let context = propagator.extract_with_context(&Context::new(), &map);
@@ -110,7 +120,7 @@ fn check_base(propagator: &Propagator, map: &Map, expected: &Carried) {
 struct Map(Vec<(String, Vec<String>)>);
 
 impl Map {
-    fn of(headers: &[(&str, Vec<&str>)], spelling: fn(&str) -> String) -> Self {
+    fn of(headers: &[Field<'_>], spelling: fn(&str) -> String) -> Self {
         let owned = |values: &Vec<&str>| values.iter().copied().map(str::to_owned).collect();
         let headers = headers.iter();
         Self(

@@ -9,13 +9,13 @@ mod stock;
 
 use opentelemetry::Context;
 use opentelemetry::trace::TraceContextExt as _;
-use otel_messaging::Telemetry;
 use otel_messaging::internal::{Fault, diagnose};
 use otel_messaging::propagators::{CloudEvents, Jaeger};
 use serde_json::json;
 
 use self::facts::{Facts, MOST_DEATHS};
 use self::stock::{Header, verdicts};
+use crate::carrier::TELEMETRY;
 use crate::input::{self, Form};
 use crate::reference::{BAGGAGE, Carried, Order, field};
 
@@ -80,7 +80,7 @@ fn name_of(name: &[u8]) -> &str {
 fn judged(headers: &[Header]) {
     let (jaeger, events) = (Jaeger::new(), CloudEvents::new());
     let formats = [("Jaeger", &jaeger as _), ("CloudEvents", &events as _)];
-    let diagnosis = diagnose(&Telemetry::new(), headers, &formats);
+    let diagnosis = diagnose(&TELEMETRY, headers, &formats);
 
     let values = headers
         .iter()

@@ -13,7 +13,7 @@ use std::process::Command;
 use otel_messaging::environment::{extract, inject};
 use otel_messaging::w3c::Propagator;
 
-use crate::carrier::samples;
+use crate::carrier::SAMPLES;
 use crate::input;
 use crate::reference::{BAGGAGE, Carried, Parent, TRACEPARENT, TRACESTATE};
 
@@ -45,10 +45,11 @@ pub fn check(input: &[u8]) {
     }
     carried.assert_is(&context);
 
-    for (context, carried) in samples().into_iter().chain([(context, carried)]) {
+    let own = (context, carried);
+    for (context, carried) in input::in_turns(input, SAMPLES.iter().chain([&own])) {
         let mut command = Command::new("true");
         command.envs(&variables);
-        inject(&Propagator::new(), &context, &mut command);
+        inject(&Propagator::new(), context, &mut command);
         let mut expected: BTreeMap<&OsStr, Option<OsString>> = variables
             .iter()
             .map(|(name, value)| (name.as_os_str(), Some(value.clone())))

@@ -6,6 +6,7 @@ use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
 
 use crate::engine::propagation::{Extracted, Named};
 use crate::policy::{Incoming, Parent};
+use crate::telemetry::Telemetry;
 use crate::telemetry::context::{active_span, copied, without_span};
 
 /// Where a span hangs and what it links to.
@@ -58,7 +59,12 @@ impl ParentAndLinks {
     /// Spec: [messaging-spans § Consumer spans].
     ///
     /// [messaging-spans § Consumer spans]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#consumer-spans
-    pub(crate) fn handling(ambient: Ambient<'_>, received: Extracted, incoming: Incoming) -> Self {
+    pub(crate) fn handling(
+        telemetry: &Telemetry,
+        ambient: Ambient<'_>,
+        received: Extracted,
+        incoming: Incoming,
+    ) -> Self {
         let active = active_span(ambient.context);
         let is_parent = active.is_some() && ambient.is_parent();
         let continues = incoming == Incoming::Continue
@@ -67,7 +73,6 @@ impl ParentAndLinks {
             && received.named.creation.is_some();
         let brings_baggage = matches!(incoming, Incoming::Continue | Incoming::LinkOnly);
 
-        let links = links_to(received.named, incoming);
         let beside = active.filter(|_| !is_parent).map(link_beside);
         let parent = if continues {
             received.context
@@ -82,8 +87,8 @@ impl ParentAndLinks {
             }
         };
         Self {
+            links: links_inside(telemetry, &parent, || links_to(received.named, incoming)),
             parent,
-            links,
             beside,
         }
     }
@@ -127,6 +132,18 @@ pub(crate) fn passed_on(
         }
         Incoming::Continue | Incoming::LinkOnly => received.context,
         Incoming::Restart | Incoming::Ignore => ambient,
+    }
+}
+
+/// The links of a span inside `parent`; none are made where nobody will see them.
+pub(crate) fn links_inside(
+    telemetry: &Telemetry,
+    parent: &Context,
+    links: impl FnOnce() -> Vec<Link>,
+) -> Vec<Link> {
+    match telemetry.is_known_unsampled(parent) {
+        true => Vec::new(),
+        false => links(),
     }
 }
 

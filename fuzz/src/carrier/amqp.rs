@@ -3,9 +3,9 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable, LongString, ShortString};
 use opentelemetry::Context;
-use otel_messaging::{Telemetry, amqp, w3c::Propagator};
+use otel_messaging::{amqp, w3c::Propagator};
 
-use super::Carrier;
+use super::{Carrier, TELEMETRY};
 use crate::input::{Form, Header};
 use crate::reference::Order;
 
@@ -60,7 +60,7 @@ impl Carrier for Amqp {
 
     fn received(headers: &FieldTable) -> Context {
         let properties = BasicProperties::default().with_headers(headers.clone());
-        amqp::internal::extract(&Telemetry::new(), &properties)
+        amqp::internal::extract(&TELEMETRY, &properties)
     }
 }
 

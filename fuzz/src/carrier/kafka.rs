@@ -8,11 +8,11 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::{ptr, slice};
 
 use opentelemetry::Context;
-use otel_messaging::{Telemetry, kafka, w3c::Propagator};
+use otel_messaging::{kafka, w3c::Propagator};
 use rdkafka::bindings;
 use rdkafka::message::{OwnedHeaders, OwnedMessage, Timestamp};
 
-use super::Carrier;
+use super::{Carrier, TELEMETRY};
 use crate::input::{Form, Header};
 use crate::reference::Order;
 
@@ -67,7 +67,7 @@ impl Carrier for Kafka {
     }
 
     fn received(headers: &OwnedHeaders) -> Context {
-        kafka::internal::extract(&Telemetry::new(), headers.as_borrowed())
+        kafka::internal::extract(&TELEMETRY, headers.as_borrowed())
     }
 }
 

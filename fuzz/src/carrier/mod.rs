@@ -6,9 +6,11 @@ pub mod nats;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::LazyLock;
 
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator as _;
+use otel_messaging::Telemetry;
 use otel_messaging::w3c::Propagator;
 
 use crate::input::{self, Header};
@@ -63,9 +65,9 @@ pub fn check<C: Carrier>(input: &[u8]) {
     carried.assert_is(&context);
     carried.assert_is(&C::received(&given));
 
-    sent::<C>(&given, &list, &context, &carried);
-    for (context, carried) in samples() {
-        sent::<C>(&given, &list, &context, &carried);
+    let own = (context, carried);
+    for (context, carried) in input::in_turns(input, SAMPLES.iter().chain([&own])) {
+        sent::<C>(&given, &list, context, carried);
     }
 }
 
@@ -136,7 +138,9 @@ fn read<C: Carrier>(list: &List<C>) -> Carried {
 }
 
 /// With each part of a context, and without any.
-pub(crate) fn samples() -> Vec<(Context, Carried)> {
+pub(crate) static SAMPLES: LazyLock<Vec<(Context, Carried)>> = LazyLock::new(samples);
+
+fn samples() -> Vec<(Context, Carried)> {
     const PARENT: (&str, &str) = (
         TRACEPARENT,
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03",
@@ -168,6 +172,9 @@ pub(crate) fn samples() -> Vec<(Context, Carried)> {
     });
     samples.collect()
 }
+
+/// What a wrapped client reads with.
+pub static TELEMETRY: LazyLock<Telemetry> = LazyLock::new(Telemetry::new);
 
 /// A hundred thousand headers are too many to be shown.
 fn assert_same<C: Carrier>(sent: &List<C>, expected: &List<C>) {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use async_nats::HeaderMap;
 use async_nats::header::{HeaderName, HeaderValue};
 use opentelemetry::Context;
-use otel_messaging::{Telemetry, nats, w3c::Propagator};
+use otel_messaging::{nats, w3c::Propagator};
 
-use super::Carrier;
+use super::{Carrier, TELEMETRY};
 use crate::input::Header;
 use crate::reference::{Order, TRACEPARENT, field};
 
@@ -65,7 +65,7 @@ impl Carrier for Nats {
     }
 
     fn received(headers: &HeaderMap) -> Context {
-        nats::internal::extract(&Telemetry::new(), headers)
+        nats::internal::extract(&TELEMETRY, headers)
     }
 
     fn field(name: &[u8]) -> Option<&'static str> {

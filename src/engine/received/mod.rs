@@ -304,12 +304,13 @@ impl<M: Message> Received<M> {
         let mut parent_and_links = if batch.is_some() && carried.named.creation.is_none() {
             ParentAndLinks::inside(ambient)
         } else {
+            let telemetry = &operation.client.telemetry;
             let ambient = Ambient {
                 is_about_it: !self.was_active_before(&outside),
                 context: &outside,
                 choice: rule.chosen_parent(),
             };
-            ParentAndLinks::handling(ambient, carried, incoming)
+            ParentAndLinks::handling(telemetry, ambient, carried, incoming)
         };
         parent_and_links.links.extend(batch.map(Link::with_context));
         if let Some(refused) = refused {

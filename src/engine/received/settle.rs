@@ -10,7 +10,7 @@ use super::sealed::MessageSource as _;
 use super::{Message, Received};
 use crate::engine::destination::Destination;
 use crate::engine::operation::Operation;
-use crate::engine::parent::{ParentAndLinks, links_to};
+use crate::engine::parent::{ParentAndLinks, links_inside, links_to};
 use crate::engine::span::StartedOperation;
 use crate::policy::Rule;
 use crate::semconv::operation_type::OperationType;
@@ -107,12 +107,14 @@ fn start(
     if !operation.has_span() {
         return StartedOperation::without_span(operation, ambient);
     }
+    let parent = match processed_in {
+        Some(process) => ambient.with_remote_span_context(process),
+        None => ambient.clone(),
+    };
+    let telemetry = &operation.client.telemetry;
     let parent_and_links = ParentAndLinks {
-        parent: match processed_in {
-            Some(process) => ambient.with_remote_span_context(process),
-            None => ambient.clone(),
-        },
-        links: links(operation.rule()),
+        links: links_inside(telemetry, &parent, || links(operation.rule())),
+        parent,
         beside: None,
     };
     StartedOperation::start(operation, parent_and_links, |_| {})
