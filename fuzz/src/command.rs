@@ -1,7 +1,5 @@
 //! What the command reads: headers as JSON, and the headers of any message.
 
-#[path = "../../src/bin/otel-messaging/facts.rs"]
-mod facts;
 #[path = "../../src/bin/otel-messaging/given.rs"]
 mod given;
 #[path = "../../src/bin/otel-messaging/stock.rs"]
@@ -13,9 +11,9 @@ use otel_messaging::internal::{Fault, diagnose};
 use otel_messaging::propagators::{CloudEvents, Jaeger};
 use serde_json::json;
 
-use self::facts::{Facts, MOST_DEATHS};
 use self::stock::{Header, verdicts};
 use crate::carrier::TELEMETRY;
+use crate::facts::{Facts, MOST_DEATHS};
 use crate::input::{self, Form};
 use crate::reference::{BAGGAGE, Carried, Order, field};
 
@@ -133,20 +131,27 @@ fn looked_at(values: &[(&[u8], &[u8])]) {
         facts.look_at(name, value);
     }
     assert_eq!(facts, first);
+    in_bounds(&facts);
+    assert!(!facts.is_redelivered, "no header says so");
+}
+
+/// What is kept of a message is little.
+pub(crate) fn in_bounds(facts: &Facts) {
     assert!(facts.deaths.len() <= MOST_DEATHS);
     let says_so = facts.died_in.is_some() || facts.reason.is_some();
     assert_eq!(facts.is_dead(), says_so || !facts.deaths.is_empty());
     let texts = [
-        facts.identity,
-        facts.writer,
-        facts.died_in,
-        facts.given_up_by,
-        facts.reason,
-        facts.cause,
-        facts.message,
+        &facts.identity,
+        &facts.writer,
+        &facts.died_in,
+        &facts.given_up_by,
+        &facts.reason,
+        &facts.cause,
+        &facts.message,
     ];
-    for text in texts {
-        assert!(text.is_none_or(|text| (1..=256).contains(&text.chars().count())));
+    let deaths = facts.deaths.iter();
+    let deaths = deaths.flat_map(|death| [&death.queue, &death.reason]);
+    for text in texts.into_iter().flatten().chain(deaths) {
+        assert!((1..=256).contains(&text.chars().count()), "{text:?}");
     }
-    assert!(!facts.is_redelivered, "no header says so");
 }

@@ -10,10 +10,14 @@ pub mod command;
 #[cfg(test)]
 mod corpus;
 pub mod environment;
+#[path = "../../src/bin/otel-messaging/facts.rs"]
+mod facts;
 #[path = "../../benches/suite/hostile.rs"]
 pub mod hostile;
 pub mod input;
 pub mod jaeger;
 pub mod policy;
+pub mod properties;
 pub mod reference;
+pub mod spans;
 pub mod text;

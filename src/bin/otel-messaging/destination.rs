@@ -27,6 +27,9 @@ pub(crate) enum Destination {
 /// A key of a topic exchange that all others match.
 const ALL_KEYS: &str = "#";
 
+/// Bytes of a name, or of a routing key: the client panics with more.
+const MOST_OF_RABBITMQ: usize = 255;
+
 /// The forms, for who wrote another.
 const FORMS: &str = "kafka:TOPIC, rabbitmq:EXCHANGE[/ROUTING-KEY], rabbitmq-queue:NAME, rabbitmq-stream:NAME, \
                      rabbitmq-firehose:KEY, \
@@ -44,7 +47,7 @@ impl FromStr for Destination {
             Some((name, rest)) if !rest.is_empty() => (name.to_owned(), Some(rest.to_owned())),
             _ => (name.clone(), None),
         };
-        Ok(match system {
+        let destination = match system {
             "kafka" => Self::Kafka(name),
             "rabbitmq" => {
                 let (exchange, key) = parts();
@@ -66,11 +69,26 @@ impl FromStr for Destination {
                     "{system:?} is no system; a destination is one of {FORMS}"
                 ));
             }
-        })
+        };
+        match destination.longest_of_rabbitmq() > MOST_OF_RABBITMQ {
+            true => Err(format!(
+                "a name of RabbitMQ's has at most {MOST_OF_RABBITMQ} bytes"
+            )),
+            false => Ok(destination),
+        }
     }
 }
 
 impl Destination {
+    /// Bytes of the longest name that the client of RabbitMQ is given.
+    fn longest_of_rabbitmq(&self) -> usize {
+        match self {
+            Self::Exchange(name, key) => name.len().max(key.len()),
+            Self::Firehose(name) | Self::Queue(name) | Self::RabbitStream(name) => name.len(),
+            Self::Kafka(_) | Self::Subject(_) | Self::JetStream(..) => 0,
+        }
+    }
+
     /// Whether what is told under this name was read for it.
     pub(crate) fn covers(&self, name: &str) -> bool {
         let of = |system: &str| name.strip_prefix(system);
@@ -198,6 +216,25 @@ mod tests {
             let asked_for: Result<Destination, _> = asked.parse();
             let found = asked_for.map(|destination| destination.covers(name));
             assert_eq!(found, Ok(is_covered), "{asked} and {name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_rabbitmq_cannot_have_is_refused_before_the_client_panics() {
+        let (longest, longer) = ("q".repeat(255), "q".repeat(256));
+        for system in [
+            "rabbitmq",
+            "rabbitmq-queue",
+            "rabbitmq-stream",
+            "rabbitmq-firehose",
+        ] {
+            let read = |name: &str| format!("{system}:{name}").parse::<Destination>();
+            assert!(read(&longest).is_ok(), "{system}");
+            let refused = read(&longer).err().unwrap_or_default();
+            assert_eq!(
+                refused, "a name of RabbitMQ's has at most 255 bytes",
+                "{system}"
+            );
         }
     }
 }

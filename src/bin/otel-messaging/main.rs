@@ -18,6 +18,7 @@ mod output;
 mod quantiles;
 mod scan;
 mod seen;
+mod span_source;
 mod spans;
 mod stock;
 mod summary;

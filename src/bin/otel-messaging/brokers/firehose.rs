@@ -1,8 +1,7 @@
 //! What RabbitMQ's firehose has of a message: its properties are in a header, its payload is the payload.
 
 use lapin::BasicProperties;
-use lapin::message::Delivery;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// Where a broker that traces publishes copies to.
 pub(super) const EXCHANGE: &str = "amq.rabbitmq.trace";
@@ -16,8 +15,9 @@ pub(super) struct Traced {
     pub(super) is_redelivered: bool,
 }
 
-pub(super) fn traced(delivery: &Delivery) -> Traced {
-    let headers = delivery.properties.headers().as_ref();
+/// By the properties of what tells of it.
+pub(super) fn traced(properties: &BasicProperties) -> Traced {
+    let headers = properties.headers().as_ref();
     headers.map_or_else(Traced::default, Traced::of)
 }
 
@@ -54,9 +54,9 @@ fn properties(table: &FieldTable) -> BasicProperties {
     for (name, value) in table {
         properties = match (name.as_str(), value) {
             ("headers", AMQPValue::FieldTable(headers)) => properties.with_headers(headers.clone()),
-            ("message_id", value) => properties.with_message_id(text(value).into()),
-            ("correlation_id", value) => properties.with_correlation_id(text(value).into()),
-            ("app_id", value) => properties.with_app_id(text(value).into()),
+            ("message_id", value) => properties.with_message_id(short(value)),
+            ("correlation_id", value) => properties.with_correlation_id(short(value)),
+            ("app_id", value) => properties.with_app_id(short(value)),
             ("timestamp", AMQPValue::Timestamp(time)) => properties.with_timestamp(*time),
             ("timestamp", AMQPValue::LongLongInt(time)) => {
                 properties.with_timestamp(u64::try_from(*time).unwrap_or_default())
@@ -65,6 +65,11 @@ fn properties(table: &FieldTable) -> BasicProperties {
         };
     }
     properties
+}
+
+/// Empty if it is longer than such a property can be, or gets so where bytes that are no text are replaced.
+fn short(value: &AMQPValue) -> ShortString {
+    ShortString::try_new(text(value)).unwrap_or_default()
 }
 
 fn text(value: &AMQPValue) -> String {
@@ -112,5 +117,22 @@ mod tests {
         };
         assert_eq!(Traced::of(&headers), expected);
         assert_eq!(Traced::of(&FieldTable::default()), Traced::default());
+    }
+
+    #[test]
+    fn an_id_that_is_no_text_or_too_long_for_one_is_left_out() {
+        for bytes in [[0xff; 255].as_slice(), [b'7'; 256].as_slice()] {
+            let mut properties = FieldTable::default();
+            let id = AMQPValue::LongString(bytes.to_vec().into());
+            properties.insert("message_id".into(), id);
+            properties.insert("timestamp".into(), AMQPValue::LongLongInt(7));
+            let mut headers = FieldTable::default();
+            headers.insert("properties".into(), AMQPValue::FieldTable(properties));
+
+            let expected = BasicProperties::default()
+                .with_message_id(ShortString::default())
+                .with_timestamp(7);
+            assert_eq!(Traced::of(&headers).properties, expected);
+        }
     }
 }

@@ -1,18 +1,14 @@
-//! What Jaeger has, by the address of its API.
+//! What Jaeger answers.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use ureq::{Agent, Body, http::Response};
 
-use super::{Kind, MOST_BYTES, Span, SpanFacts, Spans, span_id, time, trace_id};
-use crate::failure::Failure;
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::{Kind, Span, SpanFacts, Spans, span_id, time, trace_id};
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -79,27 +75,12 @@ impl Tag {
     }
 }
 
-pub(super) fn ask(address: &str, spans: &mut Spans) -> Result<(), Failure> {
-    let agent: Agent = Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into();
-    // Not the address, which may have a password in it.
-    let failed = |error: String| Failure::new(format!("--spans: Jaeger: {error}"));
-    for trace in spans.traces.clone() {
-        let question = format!("{}/api/traces/{trace}", address.trim_end_matches('/'));
-        let answer: Response<Body> = match agent.get(&question).call() {
-            Ok(answer) => answer,
-            // It does not know it.
-            Err(ureq::Error::StatusCode(404)) => continue,
-            Err(error) => return Err(failed(error.to_string())),
-        };
-        let answer = answer.into_body().into_with_config().limit(MOST_BYTES);
-        let answer: Answer = serde_json::from_reader(answer.reader())
-            .map_err(|error| failed(format!("not what its API answers: {error}")))?;
-        for trace in answer.data.into_iter().flatten() {
-            trace.add_to(spans).map_err(failed)?;
-        }
+/// Reads the answer to the question for a trace.
+pub(crate) fn answer(answer: impl Read, spans: &mut Spans) -> Result<(), String> {
+    let answer: Answer = serde_json::from_reader(answer)
+        .map_err(|error| format!("not what its API answers: {error}"))?;
+    for trace in answer.data.into_iter().flatten() {
+        trace.add_to(spans)?;
     }
     Ok(())
 }
@@ -188,14 +169,11 @@ mod tests {
             "processID": "p1",
         }], "processes": {"p1": {"serviceName": "billing", "tags": []}}, "warnings": null}],
         "total": 0, "errors": null});
-        let answer: Result<Answer, _> = serde_json::from_value(answer);
-        let traces = answer.ok().and_then(|answer| answer.data);
         let trace = TraceId::from_hex(own).unwrap_or(TraceId::INVALID);
         let mut spans = Spans::of(HashSet::from([trace]));
 
-        for trace in traces.into_iter().flatten() {
-            assert_eq!(trace.add_to(&mut spans), Ok(()));
-        }
+        let read = super::answer(answer.to_string().as_bytes(), &mut spans);
+        assert_eq!(read, Ok(()));
 
         let expected = Span {
             id: (trace, SpanId::from(0xa1)),

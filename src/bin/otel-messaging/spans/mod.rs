@@ -1,6 +1,6 @@
-//! Spans, from a file or from Jaeger: what was done with messages, beside what the messages say.
+//! Spans, as files and Jaeger have them: what was done with messages, beside what the messages say.
 
-mod jaeger;
+pub(crate) mod jaeger;
 mod otlp;
 
 use std::collections::HashSet;
@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::{SpanId, TraceId};
 
-use crate::failure::Failure;
+pub(crate) use self::otlp::documents;
 
 /// Spans that are kept.
 const MOST: usize = 100_000;
 
 /// Bytes of one object of JSON, be it a line of a file or the answer of a server.
-const MOST_BYTES: u64 = 64 << 20;
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
 /// Trace and span.
 pub(crate) type Id = (TraceId, SpanId);
@@ -104,7 +104,7 @@ impl Span {
 /// Spans of some traces, and those elsewhere that are linked to them.
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
-    traces: HashSet<TraceId>,
+    pub(crate) traces: HashSet<TraceId>,
     known: HashSet<Id>,
     pub(crate) all: Vec<Span>,
     /// There were more.
@@ -112,7 +112,7 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    fn of(traces: HashSet<TraceId>) -> Self {
+    pub(crate) fn of(traces: HashSet<TraceId>) -> Self {
         Self {
             traces,
             ..Self::default()
@@ -134,32 +134,6 @@ impl Spans {
     }
 }
 
-/// Reads from Jaeger, if it is an address, or else from a file.
-pub(crate) fn read(source: &str, traces: HashSet<TraceId>) -> Result<Spans, Failure> {
-    let mut spans = Spans::of(traces);
-    match scheme(source) {
-        Some("http") => jaeger::ask(source, &mut spans)?,
-        Some("https") => {
-            return Err(Failure::new(
-                "--spans: there is no TLS here; save what Jaeger answers to /api/traces/ID, and give the file",
-            ));
-        }
-        // Not shown, as there may be a password in it.
-        Some(_) => {
-            return Err(Failure::new(
-                "--spans: a file, or an address that begins with http://",
-            ));
-        }
-        None => otlp::read(source.as_ref(), &mut spans)?,
-    }
-    Ok(spans)
-}
-
-/// That of an address; a file has none.
-pub(crate) fn scheme(source: &str) -> Option<&str> {
-    source.split_once("://").map(|(scheme, _)| scheme)
-}
-
 fn time(nanoseconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(nanoseconds)
 }
@@ -173,27 +147,4 @@ fn trace_id(text: &str) -> Option<TraceId> {
 fn span_id(text: &str) -> Option<SpanId> {
     let id = SpanId::from_hex(text).ok();
     id.filter(|id| *id != SpanId::INVALID)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_is_none_of_jaegers_is_not_shown() {
-        for source in [
-            "HTTP://shop:secret@host",
-            "https://shop:secret@host",
-            "ftp://secret",
-        ] {
-            let text = match read(source, HashSet::new()) {
-                Err(Failure::Told(text)) => text,
-                _ => String::new(),
-            };
-            assert!(
-                text.starts_with("--spans: ") && !text.contains("secret"),
-                "{text}"
-            );
-        }
-    }
 }

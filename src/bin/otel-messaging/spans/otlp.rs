@@ -2,9 +2,7 @@
 //! what Jaeger has answered, saved in a file.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +11,6 @@ use serde::Deserialize;
 use serde_json::Deserializer;
 
 use super::{Id, Kind, MOST_BYTES, Span, SpanFacts, Spans, jaeger, span_id, time, trace_id};
-use crate::failure::Failure;
-use crate::output;
 
 /// What one line holds.
 #[derive(Debug, Deserialize)]
@@ -116,19 +112,8 @@ impl Attribute {
     }
 }
 
-pub(super) fn read(file: &Path, spans: &mut Spans) -> Result<(), Failure> {
-    let shown = file.display().to_string();
-    let opened = File::open(file).map_err(|error| Failure::because(&shown, error))?;
-    let read = documents(opened, spans);
-    let is_cut_off = read.map_err(|error| Failure::new(format!("{shown}: {error}")))?;
-    if is_cut_off {
-        output::complain(&format!("{shown}: the last object is cut off"));
-    }
-    Ok(())
-}
-
-/// Whether the last one is cut off: it may just be being written.
-fn documents(file: impl Read, spans: &mut Spans) -> Result<bool, String> {
+/// Reads spans, and tells whether the last object is cut off: it may just be being written.
+pub(crate) fn documents(file: impl Read, spans: &mut Spans) -> Result<bool, String> {
     let left = Rc::new(Cell::new(MOST_BYTES));
     let bounded = Bounded {
         inner: file,

@@ -18,7 +18,8 @@ use crate::failure::Failure;
 use crate::output::{self, Colour, coloured, duration, plain, safe, time};
 use crate::scan::colour;
 use crate::seen::Seen;
-use crate::spans::{self, Id, Spans};
+use crate::span_source;
+use crate::spans::{Id, Spans};
 use crate::summary::{Limits, Remark, remarks};
 
 /// Messages of the trace, and as many with an id that may turn out to be that of one of them.
@@ -111,7 +112,7 @@ async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure>
         }
     }
     let owned = source.to_owned();
-    let read = spawn_blocking(move || spans::read(&owned, traces));
+    let read = spawn_blocking(move || span_source::read(&owned, traces));
     let spans = tokio::select! {
         read = read => read.map_err(|error| Failure::because("cannot read spans", error))??,
         _ = tokio::signal::ctrl_c() => {
@@ -120,7 +121,7 @@ async fn with(source: &str, id: TraceId, hops: &[Hop]) -> Result<Spans, Failure>
         }
     };
     if spans.all.is_empty() {
-        output::complain(&match spans::scheme(source) {
+        output::complain(&match span_source::scheme(source) {
             Some(_) => "Jaeger has no span of this trace".to_owned(),
             None => format!("{source}: there is no span of this trace"),
         });

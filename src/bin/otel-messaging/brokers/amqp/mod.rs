@@ -207,7 +207,7 @@ impl Reading<'_> {
 
     /// The message that the broker tells of.
     fn traced(&mut self, delivery: &Delivery) -> Seen {
-        let traced = firehose::traced(delivery);
+        let traced = firehose::traced(&delivery.properties);
         let name = format!("rabbitmq-firehose:{}", delivery.routing_key).into();
         let published = (traced.exchange.as_str(), traced.key.as_str());
         let mut seen = self.look(name, published, &traced.properties, &delivery.data);
