@@ -139,11 +139,7 @@ impl Wrapped {
             batch: Some(links.len()),
             ..self.operation(OperationType::Process, "process", &destination)
         };
-        let parent_and_links = ParentAndLinks {
-            parent: Context::new(),
-            links,
-            beside: None,
-        };
+        let parent_and_links = ParentAndLinks::inside(Context::new(), links);
         drop(StartedOperation::start(
             &operation,
             parent_and_links,

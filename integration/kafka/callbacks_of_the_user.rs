@@ -4,8 +4,10 @@
 
 use integration::Header;
 use integration::kafka::{
-    PATIENCE, config, delivered, read, send_span, sending_span, topic, topic_of, wire_headers,
+    PATIENCE, config, delivered, measured, read, send_span, sending_span, topic, topic_of,
+    wire_headers,
 };
+use integration::metrics::sent_messages;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use otel_messaging::Telemetry;
 use otel_messaging::testing::Recorder;
@@ -97,6 +99,56 @@ where
 async fn a_delivery_calls_back_in_the_span_of_its_record() {
     a_delivery_is_reported_in_its_span::<Threaded>().await;
     a_delivery_is_reported_in_its_span::<Base>().await;
+}
+
+/// Where a delivery is reported to nobody, a span that waits for the report would stay for ever.
+async fn without_reports_of_deliveries_a_span_ends_in_the_queue<P>()
+where
+    P: Reporting<NoCustomPartitioner>,
+{
+    let recorder = Recorder::new();
+    let orders = topic("orders").await;
+    let only_errors = |mut config: ClientConfig| {
+        config.set("delivery.report.only.error", "true");
+        config
+    };
+    let expected = sending_span(SpanKind::Producer, &orders)
+        .attribute(KEY, "order-7")
+        .child_of(&named(STALE));
+    let name = format!("send {orders}");
+
+    let (shop, (mut reports, _)) = Shop::new(None);
+    let producer = P::informed(&recorder.telemetry(), &only_errors(config()), shop);
+    producer.queued(order(&orders, 17, &[]));
+    let send = recorder.span(&name);
+    expected.assert(&send);
+    sent_messages()
+        .of(measured("send", &orders, None), 1)
+        .assert(&recorder);
+    let sent = read(&orders, 1).await;
+    let sent: Vec<_> = sent.iter().map(wire_headers).collect();
+    let written = header("traceparent", traceparent(&send.span_context));
+    assert_eq!(sent, [[written]].map(Vec::from));
+    drop(producer);
+    assert_eq!(reports.recv().await, None, "nothing of a delivery");
+
+    recorder.clear();
+    let (shop, (mut reports, _)) = Shop::new(None);
+    let producer = P::informed(&recorder.telemetry(), &only_errors(lingering()), shop);
+    producer.queued(order(&orders, 18, &[]));
+    producer.purge(PurgeConfig::default().queue());
+    let report = reported(&producer, &mut reports).await;
+    let purged = KafkaError::MessageProduction(RDKafkaErrorCode::PurgeQueue);
+    assert_eq!((report.order, report.outcome), (18, Err(purged)));
+    assert_eq!(report.current, SpanContext::NONE);
+    expected.assert(&recorder.span(&name));
+    assert_eq!(recorder.spans().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_only_errors_are_reported_a_span_ends_in_the_queue() {
+    without_reports_of_deliveries_a_span_ends_in_the_queue::<Threaded>().await;
+    without_reports_of_deliveries_a_span_ends_in_the_queue::<Base>().await;
 }
 
 fn own_headers(headers: Option<&OwnedHeaders>) -> Vec<Header> {

@@ -49,6 +49,23 @@ fn message_span(message: &impl Message, group: &str, creation: &SpanContext) -> 
         .link(creation)
 }
 
+/// As settling does on the other brokers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_links_to_a_context_that_was_in_the_payload() {
+    let recorder = Recorder::new();
+    let (orders, group) = (topic("orders").await, unique("group"));
+    send_raw(&orders, &texts(&[("note", "1")])).await;
+    let consumer = consumer_in(&group, &recorder.telemetry(), &orders);
+    let in_the_payload = Context::new().with_remote_span_context(named(STALE));
+
+    let received = next(&consumer).await.fallback_context(in_the_payload);
+    let committed = consumer.commit_message(&received, CommitMode::Sync);
+
+    committed.expect("a commit");
+    let commit = recorder.span(&format!("commit {orders}"));
+    message_span(&*received, &group, &named(STALE)).assert(&commit);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_commit_of_a_message_belongs_to_its_process_span_during_it_and_after_it() {
     let recorder = Recorder::new();

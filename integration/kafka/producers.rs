@@ -71,6 +71,28 @@ async fn a_context_that_the_user_chose_is_kept_as_it_is_and_linked() {
     );
 }
 
+/// The client makes up numbers then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_no_broker_acknowledges_has_no_offset() {
+    let recorder = Recorder::new();
+    let mut config = config();
+    config.set("acks", "0");
+    let producer = informed_producer(&recorder.telemetry(), &config);
+    let orders = topic("orders").await;
+
+    let records = [1, 2].map(|_| order(&orders, &[]));
+    let mut deliveries = producer.send_batch(records, PATIENCE).await;
+    deliveries.push(producer.send(order(&orders, &[]), PATIENCE).await);
+
+    let deliveries = deliveries.into_iter().map(receipt);
+    let partitions: Vec<_> = deliveries.map(|delivery| delivery.partition).collect();
+    assert_eq!(partitions, [0; 3]);
+    let spans = recorder.spans();
+    let offsets = spans.iter().flat_map(|span| &span.attributes);
+    let offsets = offsets.filter(|attribute| attribute.key.as_str() == "kafka.offset");
+    assert_eq!((spans.len(), offsets.count()), (4, 0), "{spans:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_without_a_context_to_keep_is_given_that_of_its_span() {
     let recorder = Recorder::new();

@@ -5,6 +5,7 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{Link, SpanContext, TraceFlags, TraceState};
 
 use crate::engine::propagation::{Extracted, Named};
+use crate::engine::refused::Refused;
 use crate::policy::{Incoming, Parent};
 use crate::telemetry::Telemetry;
 use crate::telemetry::context::{active_span, copied, without_span};
@@ -18,6 +19,8 @@ pub(crate) struct ParentAndLinks {
     pub(crate) links: Vec<Link>,
     /// A span that is active and is not the parent: the last link, and never one too many.
     pub(crate) beside: Option<Link>,
+    /// What the handler has where there comes no span, if that is not `parent`: a parent is made for a span.
+    pub(crate) without: Option<Context>,
 }
 
 /// What is active where a message, or a batch, is processed.
@@ -26,6 +29,8 @@ pub(crate) struct Ambient<'a> {
     pub(crate) context: &'a Context,
     /// Whether the active span was opened since the message was delivered, and so can be about it.
     pub(crate) is_about_it: bool,
+    /// Whether that is the span of the batch which the message is in, and links to in any case.
+    pub(crate) is_of_batch: bool,
     /// What the policy says of the parent.
     pub(crate) choice: Option<Parent>,
 }
@@ -42,12 +47,23 @@ impl Ambient<'_> {
 
 impl ParentAndLinks {
     /// Parent and links of a span that belongs to what the application is doing.
-    pub(crate) const fn inside(ambient: Context) -> Self {
+    pub(crate) const fn inside(ambient: Context, links: Vec<Link>) -> Self {
         Self {
             parent: ambient,
-            links: Vec::new(),
+            links,
             beside: None,
+            without: None,
         }
+    }
+
+    /// With `refused` in what will be current in the handler.
+    pub(crate) fn remembering(mut self, refused: Option<Refused>) -> Self {
+        if let Some(refused) = refused {
+            let without = self.without.take();
+            self.without = without.map(|context| refused.clone().put_into(context));
+            self.parent = refused.put_into(self.parent);
+        }
+        self
     }
 
     /// Parent and links of a span that handles one received message, which is trusted so far.
@@ -64,6 +80,7 @@ impl ParentAndLinks {
         ambient: Ambient<'_>,
         received: Extracted,
         incoming: Incoming,
+        is_stored: bool,
     ) -> Self {
         let active = active_span(ambient.context);
         let is_parent = active.is_some() && ambient.is_parent();
@@ -73,7 +90,16 @@ impl ParentAndLinks {
             && received.named.creation.is_some();
         let brings_baggage = matches!(incoming, Incoming::Continue | Incoming::LinkOnly);
 
-        let beside = active.filter(|_| !is_parent).map(link_beside);
+        let beside = active.filter(|_| !is_parent);
+        let without = || {
+            passed_on(
+                ambient.context.clone(),
+                received.context.clone(),
+                incoming,
+                is_stored,
+            )
+        };
+        let without = (!continues && !is_parent).then(without);
         let parent = if continues {
             received.context
         } else {
@@ -89,7 +115,8 @@ impl ParentAndLinks {
         Self {
             links: links_inside(telemetry, &parent, || links_to(received.named, incoming)),
             parent,
-            beside,
+            beside: beside.filter(|_| !ambient.is_of_batch).map(link_beside),
+            without,
         }
     }
 
@@ -106,6 +133,7 @@ impl ParentAndLinks {
                 Some(_) => without_span(ambient.context),
                 None => ambient.context.clone(),
             },
+            without: beside.is_some().then(|| ambient.context.clone()),
             links,
             beside,
         }
@@ -122,15 +150,15 @@ fn link_beside(active: SpanContext) -> Link {
 /// `ambient`.
 pub(crate) fn passed_on(
     ambient: Context,
-    received: Extracted,
+    received: Context,
     incoming: Incoming,
     is_stored: bool,
 ) -> Context {
     match incoming {
         Incoming::Continue | Incoming::LinkOnly if is_stored => {
-            with_baggage_of(&ambient, &received.context)
+            with_baggage_of(&ambient, &received)
         }
-        Incoming::Continue | Incoming::LinkOnly => received.context,
+        Incoming::Continue | Incoming::LinkOnly => received,
         Incoming::Restart | Incoming::Ignore => ambient,
     }
 }

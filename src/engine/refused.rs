@@ -14,7 +14,7 @@ use crate::policy::Incoming;
 use crate::telemetry::Telemetry;
 
 /// What the messages that are being handled were not allowed to bring in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Refused {
     /// The contexts of these messages, each with what becomes of it.
     contexts: HashMap<(TraceId, SpanId), Incoming>,

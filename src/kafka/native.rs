@@ -3,7 +3,8 @@
     unsafe_code,
     reason = "rdkafka panics on header names that are not UTF-8 and cannot write them, cannot put headers \
               back into a report, never frees the id of a cluster that it was given, and can tell neither \
-              how a client was configured nor what it knows of a partition's end"
+              how a client was configured nor what it knows of a partition's end, and needs pointers for \
+              what comes back with a report"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -13,6 +14,9 @@ use std::{ptr, slice};
 use rdkafka::bindings;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
+use rdkafka::util::IntoOpaque;
+
+use super::producer::{SendingRecord, TracedOpaque};
 
 /// One header of a message; the value of a null header is `None`.
 pub(super) struct RawHeader<'a> {
@@ -81,6 +85,37 @@ pub(super) fn set_headers(message: &BorrowedMessage<'_>, headers: Option<OwnedHe
     }
 }
 
+/// A box, but for what is nothing: librdkafka does not give back the opaque of a record that it reports nothing of.
+impl<O: IntoOpaque> IntoOpaque for TracedOpaque<O> {
+    fn into_ptr(self) -> *mut c_void {
+        let opaque = self.opaque.into_ptr();
+        match self.sending {
+            None if opaque.is_null() => opaque,
+            sending => Box::into_raw(Box::new(Boxed { sending, opaque })).cast(),
+        }
+    }
+
+    unsafe fn from_ptr(native: *mut c_void) -> Self {
+        let Boxed { sending, opaque } = match native.is_null() {
+            true => Boxed {
+                sending: None,
+                opaque: native,
+            },
+            // SAFETY: what is not null is a box of `into_ptr`, which the caller has from there, once.
+            false => *unsafe { Box::from_raw(native.cast()) },
+        };
+        // SAFETY: this is what the same type's `into_ptr` has given, in the box or where there was none.
+        let opaque = unsafe { O::from_ptr(opaque) };
+        Self { sending, opaque }
+    }
+}
+
+/// The span of a record, and what its user gave along.
+struct Boxed {
+    sending: Option<SendingRecord>,
+    opaque: *mut c_void,
+}
+
 /// A property of a client's configuration, as librdkafka holds it; `None` if unset or empty.
 pub(super) fn config<C: ClientContext>(client: &Client<C>, name: &CStr) -> Option<String> {
     // SAFETY: the client is alive, and its configuration lives as long as it does and is not
@@ -147,4 +182,28 @@ pub(super) fn high_watermark<C: ClientContext>(
     };
     let is_known = status == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
     is_known.then_some(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nothing_needs_no_memory_and_what_a_user_gives_comes_back() {
+        let nothing = TracedOpaque {
+            sending: None,
+            opaque: (),
+        };
+        assert!(nothing.into_ptr().is_null());
+
+        for number in [0, 7_usize] {
+            let opaque = TracedOpaque {
+                sending: None,
+                opaque: number,
+            };
+            // SAFETY: the pointer is from the same type, and is taken back once.
+            let back = unsafe { TracedOpaque::<usize>::from_ptr(opaque.into_ptr()) };
+            assert_eq!((back.opaque, back.sending.is_none()), (number, true));
+        }
+    }
 }

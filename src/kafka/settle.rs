@@ -1,9 +1,8 @@
 //! Offset commits.
 
-use opentelemetry::trace::SpanContext;
 use rdkafka::consumer::{self as rd, CommitMode, ConsumerContext};
 use rdkafka::error::KafkaResult;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::attributes::{ClientInfo, error_type, offset};
@@ -24,7 +23,7 @@ impl<C> Consumer<C> {
     /// {topic}` span.
     ///
     /// The span is a child of the process span of a [`Received`] message, if there is or was one,
-    /// else of the active span. A message of the client itself has no known process span. Boxes and
+    /// else of the active span, and links to the message's creation context. A message of the client itself has no known process span. Boxes and
     /// counted pointers are accepted as references are.
     ///
     /// ```
@@ -58,9 +57,8 @@ impl<C> Consumer<C> {
         C: rd::Consumer<X>,
         X: ConsumerContext,
     {
-        let (message, processed_in) = (message.message(), message.processed_in());
-        self.info.commit_message(message, processed_in, || {
-            self.client.commit_message(message, mode)
+        self.info.commit_message(message, || {
+            self.client.commit_message(message.message(), mode)
         })
     }
 }
@@ -71,21 +69,25 @@ pub trait Committable: sealed::Delivered {}
 
 impl<M: sealed::Delivered + ?Sized> Committable for M {}
 
+#[expect(
+    private_interfaces,
+    unnameable_types,
+    reason = "nobody else is to implement or call it"
+)]
 mod sealed {
     use std::rc::Rc;
     use std::sync::Arc;
 
-    use opentelemetry::trace::SpanContext;
+    use opentelemetry::Context;
     use rdkafka::message::BorrowedMessage;
 
-    use super::Received;
+    use super::{COMMIT, ClientInfo, Received, StartedOperation, start_settle};
 
-    #[expect(unnameable_types, reason = "nobody else is to implement it")]
     pub trait Delivered {
         /// The client's own message.
         fn message(&self) -> &BorrowedMessage<'_>;
-        /// The span that it is processed in, or was.
-        fn processed_in(&self) -> Option<SpanContext>;
+        /// Starts committing it.
+        fn start_commit(&self, info: &ClientInfo, ambient: &Context) -> StartedOperation;
     }
 
     impl Delivered for BorrowedMessage<'_> {
@@ -93,8 +95,8 @@ mod sealed {
             self
         }
 
-        fn processed_in(&self) -> Option<SpanContext> {
-            None
+        fn start_commit(&self, info: &ClientInfo, ambient: &Context) -> StartedOperation {
+            start_settle(self, info, COMMIT, ambient)
         }
     }
 
@@ -103,8 +105,8 @@ mod sealed {
             self
         }
 
-        fn processed_in(&self) -> Option<SpanContext> {
-            self.processed_in()
+        fn start_commit(&self, _: &ClientInfo, ambient: &Context) -> StartedOperation {
+            self.start_settle(COMMIT, ambient)
         }
     }
 
@@ -116,8 +118,8 @@ mod sealed {
                     (**self).message()
                 }
 
-                fn processed_in(&self) -> Option<SpanContext> {
-                    (**self).processed_in()
+                fn start_commit(&self, info: &ClientInfo, ambient: &Context) -> StartedOperation {
+                    (**self).start_commit(info, ambient)
                 }
             })+
         };
@@ -130,16 +132,15 @@ impl ClientInfo {
     /// Commits one message.
     pub(super) fn commit_message(
         &self,
-        message: &BorrowedMessage<'_>,
-        processed_in: Option<SpanContext>,
+        message: &(impl Committable + ?Sized),
         commit: impl FnOnce() -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let ambient = current();
         if ambient.is_telemetry_suppressed() {
             return commit();
         }
-        let started = start_settle(message, self, processed_in, COMMIT, &ambient);
-        started.record(|| [offset(message.offset())]);
+        let started = message.start_commit(self, &ambient);
+        started.record(|| [offset(message.message().offset())]);
         self.end(started, commit())
     }
 
@@ -175,7 +176,11 @@ impl ClientInfo {
         };
         let belongs = active_span(&ambient).is_some();
         let started = if operation.rule().wants_settle_spans(belongs) {
-            StartedOperation::start(&operation, ParentAndLinks::inside(ambient), |_| {})
+            StartedOperation::start(
+                &operation,
+                ParentAndLinks::inside(ambient, Vec::new()),
+                |_| {},
+            )
         } else {
             StartedOperation::without_span(&operation, &ambient)
         };

@@ -51,7 +51,8 @@ impl StandIn {
             }
             is_set_up
         });
-        if !is_set_up {
+        // tracing-opentelemetry would take a span without an identity for a parent that is not sampled.
+        if !is_set_up || !context.span().span_context().is_valid() {
             return None;
         }
         // The filter of a single layer may be against it the first time. It is not asked the second time.

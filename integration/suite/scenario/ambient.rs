@@ -7,7 +7,7 @@ use otel_messaging::policy::{Incoming, Parent, Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use otel_messaging::{Batch, Received};
 
-use super::batches::at;
+use super::batches::{at, spans};
 use super::{send_bare, tenant, upstream_headers, upstream_span};
 use crate::Broker;
 
@@ -305,6 +305,39 @@ pub async fn a_policy_chooses_the_parent<B: Broker>() {
             Parent::Ambient => expected,
             _ => expected.link(&since),
         });
+    }
+}
+
+/// So it does for the messages of a batch, which link to it in any case.
+pub async fn a_policy_chooses_the_parent_in_a_batch_too<B: Broker>() {
+    for choice in [Parent::Message, Parent::Ambient, Parent::Root] {
+        let orders = Orders::<B>::with(orders().parent(choice)).await;
+        send_bare(&orders.broker, &orders.name, Vec::new()).await;
+        let without_context = orders.broker.receive(&orders.name).await;
+        let batch = Batch::from(vec![orders.one().await, without_context]);
+
+        batch
+            .process(async |batch| {
+                for order in batch {
+                    order.process(async |_| ()).await;
+                }
+            })
+            .await;
+
+        let [of_upstream, of_none, whole] = &spans(&orders.recorder);
+        let expected = |number| {
+            let expected = orders.expected(at(&batch, number));
+            match (choice, number) {
+                (Parent::Ambient, _) => expected.child_of(&whole.span_context),
+                (Parent::Message, 0) => expected.child_of(&upstream_span()),
+                _ => expected,
+            }
+        };
+        expected(0)
+            .link(&upstream_span())
+            .link(&whole.span_context)
+            .assert(of_upstream);
+        expected(1).link(&whole.span_context).assert(of_none);
     }
 }
 

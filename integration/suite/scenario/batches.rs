@@ -1,5 +1,6 @@
 //! Messages that are handled together.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -10,9 +11,10 @@ use opentelemetry::trace::{
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::Batch;
+use otel_messaging::policy::{Incoming, Policy, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 
-use super::{header, send_bare};
+use super::{header, send_bare, tenant};
 use crate::whole;
 use crate::{Broker, Header, Message};
 
@@ -252,6 +254,39 @@ pub async fn a_batch_that_fails_half_way_shows_which_messages_did<B: Broker>() {
         .description("no stock")
         .event("exception")
         .assert(failed);
+}
+
+/// A message that brings no trace, or none that counts, has that of its batch, and its own baggage as far as that
+/// counts.
+pub async fn in_a_batch_a_message_without_a_trace_has_that_of_the_batch<B: Broker>() {
+    let other = traceparent(&span(7, 7, TraceFlags::SAMPLED));
+    for (incoming, expected) in [(Incoming::Continue, Some("blue")), (Incoming::Ignore, None)] {
+        let recorder = Recorder::new();
+        let policy = Policy::new().rule(Rule::of("*").incoming(incoming));
+        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+        let orders = broker.declare("orders").await;
+        let mut headers = vec![header("baggage", "tenant=blue")];
+        if incoming == Incoming::Ignore {
+            headers.push(other.clone());
+        }
+        let batch = received(&broker, &orders, [headers]).await;
+
+        let seen = batch
+            .process(async |orders| {
+                at(orders, 0)
+                    .process(async |_| Ok::<_, Infallible>(tenant()))
+                    .await
+            })
+            .await;
+
+        assert_eq!(seen, Ok(expected.map(str::to_owned)), "{incoming:?}");
+        let [own, whole] = &spans(&recorder);
+        broker
+            .process_span(&orders, at(&batch, 0))
+            .child_of(&whole.span_context)
+            .link(&whole.span_context)
+            .assert(own);
+    }
 }
 
 /// Cancelled half-way, the batch's span ends, and the messages are all still there.

@@ -7,7 +7,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Sampler, SpanData};
 use otel_messaging::policy::{Carried, Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
-use otel_messaging::{LinkedSampler, Received};
+use otel_messaging::{LinkedSampler, Received, Telemetry};
 
 use super::sends::{creates, saying};
 use super::{
@@ -177,6 +177,43 @@ pub async fn baggage_of_a_message_stays_and_merges<B: Broker>() {
                 .map(String::as_str)
                 .collect::<Vec<_>>(),
         );
+    }
+}
+
+/// Of several contexts on a message none goes out beside another, though no span is recorded: it is the one
+/// that counts.
+pub async fn of_several_carried_contexts_the_one_that_counts_goes_on<B: Broker>() {
+    let [stale, counting] = ["11", "22"].map(|byte| {
+        let (trace, span) = (byte.repeat(16), byte.repeat(8));
+        format!("00-{trace}-{span}-01")
+    });
+    let headers = || {
+        [
+            ("traceparent", &*stale),
+            ("baggage", "tenant=red"),
+            ("note", "1"),
+            ("traceparent", &*counting),
+            ("baggage", "tenant=blue"),
+        ]
+        .map(|(name, value)| header(name, value))
+        .to_vec()
+    };
+    let rule = orders().record(Record::PropagateOnly);
+    let unrecorded = Recorder::new().telemetry().policy(Policy::new().rule(rule));
+    for telemetry in [unrecorded, Telemetry::new()] {
+        let broker = B::connect(&telemetry).await;
+        let orders = broker.declare("orders").await;
+
+        broker.send(&orders, &forwarded(headers())).await;
+
+        let received = broker.receive(&orders).await;
+        for (name, value) in [
+            ("traceparent", &*counting),
+            ("baggage", "tenant=blue"),
+            ("note", "1"),
+        ] {
+            assert_eq!(values(&broker, &received, name), [value], "{name}");
+        }
     }
 }
 

@@ -13,9 +13,10 @@ macro_rules! scenarios {
             a_batch_links_to_every_origin_once_however_many
             a_batch_links_to_untrusted_traces_by_identity_alone
             a_batch_that_fails_half_way_shows_which_messages_did
-            a_batch_that_is_not_sampled_leaves_the_traces_of_its_messages_alone
             a_batch_that_is_dropped_half_way_is_cancelled_and_loses_nothing
+            a_batch_that_is_not_sampled_leaves_the_traces_of_its_messages_alone
             a_carried_context_goes_on_where_no_span_is_active
+            a_client_names_no_more_destinations_than_it_may
             a_context_in_another_format_is_continued_and_goes_on_in_w3cs
             a_context_in_the_payload_is_as_one_in_the_headers
             a_context_in_the_payload_of_a_stranger_is_not_trusted
@@ -36,6 +37,7 @@ macro_rules! scenarios {
             a_panic_is_recorded_and_goes_on
             a_panic_while_a_handler_is_dropped_is_recorded_and_goes_on
             a_policy_chooses_the_parent
+            a_policy_chooses_the_parent_in_a_batch_too
             a_policy_says_what_a_carried_context_may_do
             a_provider_that_was_shut_down_cuts_no_trace
             a_sampled_trace_is_unbroken_over_four_hops
@@ -58,7 +60,6 @@ macro_rules! scenarios {
             baggage_of_a_message_stays_and_merges
             baggage_of_a_stranger_overrides_no_attribute_and_is_short
             baggage_passes_by_the_lists_of_its_destinations
-            a_client_names_no_more_destinations_than_it_may
             captured_headers_are_attributes
             captured_headers_are_short_and_few
             deprecated_names_are_added_where_they_are_asked_for
@@ -70,12 +71,14 @@ macro_rules! scenarios {
             fan_back_leaves_traces_alone_that_are_linked_to_only
             fan_back_shows_the_batch_in_the_traces_of_its_messages
             fan_back_stays_within_the_limit_of_links
+            in_a_batch_a_message_without_a_trace_has_that_of_the_batch
             in_a_loop_a_context_that_is_not_continued_starts_a_new_trace
             in_a_loop_a_message_without_a_context_is_a_trace_of_its_own
             in_a_loop_the_only_link_is_to_the_loop_if_the_message_has_none
             kept_back_baggage_does_not_go_out_with_the_message
             metrics_have_so_many_values_of_baggage_and_no_more
             named_members_of_baggage_are_on_spans_and_metrics
+            of_several_carried_contexts_the_one_that_counts_goes_on
             off_is_as_the_bare_client_and_cuts_no_trace
             over_the_limit_messages_of_one_context_share_a_link
             propagation_alone_goes_on_with_what_would_be_linked_to_only
@@ -92,6 +95,8 @@ macro_rules! scenarios {
             what_is_not_trusted_is_not_forwarded
             what_is_not_trusted_is_not_forwarded_in_any_format
             what_is_wrong_with_a_context_is_counted
+            without_a_provider_no_policy_cuts_the_trace
+            without_a_provider_spans_of_the_application_stay_as_they_were
             without_a_provider_the_trace_passes_through
             without_a_span_a_context_in_another_format_goes_on_in_w3cs
             without_a_span_the_trace_goes_on_inside_an_ambient_one_too

@@ -8,11 +8,14 @@ use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanKind, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider, SpanData,
+};
+use otel_messaging::policy::{Incoming, Parent, Policy, Rule};
 use otel_messaging::testing::Recorder;
-use otel_messaging::{Received, Telemetry};
+use otel_messaging::{Batch, Received, Telemetry};
 
-use super::{TRACESTATE, identity, tenant, tracestate, upstream};
+use super::{TRACESTATE, identity, send_bare, tenant, tracestate, upstream};
 use crate::whole;
 use crate::{Broker, Message};
 
@@ -195,6 +198,54 @@ pub async fn without_a_provider_the_trace_passes_through<B: Broker>() {
         Some("blue sky".to_owned())
     );
     assert_eq!(tracestate(&broker, &received_payment), [TRACESTATE]);
+}
+
+/// So it does where the policy would not make it the parent of a span, which there is none of.
+pub async fn without_a_provider_no_policy_cuts_the_trace<B: Broker>() {
+    let linked = Rule::of("*").incoming(Incoming::LinkOnly);
+    for rule in [linked, Rule::of("*").parent(Parent::Root)] {
+        let broker = B::connect(&Telemetry::new().policy(Policy::new().rule(rule))).await;
+        let upstream = upstream("01");
+
+        let [_, received_payment] = order_and_payment(&broker, &upstream).await;
+
+        let context = received_payment.creation_context();
+        assert_eq!(
+            identity(context.span().span_context()),
+            identity(upstream.span().span_context())
+        );
+    }
+}
+
+/// With no tracer provider a handler has what is current around it: spans of the application are where
+/// they are with the bare client.
+pub async fn without_a_provider_spans_of_the_application_stay_as_they_were<B: Broker>() {
+    let recorder = Recorder::new();
+    let tracer = recorder.tracer_provider().tracer("scenario");
+    let broker = B::connect(&Telemetry::new()).await;
+    let orders = broker.declare("orders").await;
+    for _ in 0..2 {
+        send_bare(&broker, &orders, Vec::new()).await;
+    }
+    let looping = Context::new().with_span(tracer.start("consume"));
+
+    let in_the_loop = async {
+        let work = || tracer.in_span("work", |_| ());
+        broker
+            .receive(&orders)
+            .await
+            .process(async |_| work())
+            .await;
+        let batch = Batch::from(vec![broker.receive(&orders).await]);
+        batch.process(async |_| work()).await;
+    };
+    in_the_loop.with_context(looping.clone()).await;
+
+    let looping = looping.span().span_context().clone();
+    let placed = |span: SpanData| (span.name, span.span_context.trace_id(), span.parent_span_id);
+    let work = ("work".into(), looping.trace_id(), looping.span_id());
+    let spans: Vec<_> = recorder.spans().into_iter().map(placed).collect();
+    assert_eq!(spans, [work.clone(), work]);
 }
 
 /// An exporter whose collector is down, or takes connections and never answers, costs no message.

@@ -58,14 +58,16 @@ impl<M: Message> Batch<M> {
         let batch = Self(messages);
         if !ambient.is_telemetry_suppressed() {
             batch.with_members(OperationType::Receive, &ambient, |operation, members| {
-                let mut inside = ParentAndLinks::inside(ambient.clone());
-                let mut in_common = Vec::new();
+                let (mut links, mut in_common) = (Vec::new(), Vec::new());
                 if operation.has_span() {
-                    let PartedAttributes { links, common, .. } = members(0).parted();
-                    inside.links = links;
-                    in_common = common;
+                    PartedAttributes {
+                        links,
+                        common: in_common,
+                        ..
+                    } = members(0).parted();
                 }
                 if operation.is_wanted() {
+                    let inside = ParentAndLinks::inside(ambient.clone(), links);
                     StartedOperation::since(since, operation, inside, |set| {
                         in_common.into_iter().for_each(set);
                     });
@@ -161,16 +163,15 @@ impl<M: Message> Batch<M> {
             let around = Ambient {
                 context: &ambient,
                 is_about_it: !self.messages().any(|one| one.was_active_before(&ambient)),
+                is_of_batch: false,
                 choice: rule.chosen_parent(),
             };
-            let mut parent_and_links = if operation.has_span() {
+            let parent_and_links = if operation.has_span() {
                 ParentAndLinks::handling_many(around, parted.links)
             } else {
-                ParentAndLinks::inside(ambient.clone())
+                ParentAndLinks::inside(ambient.clone(), Vec::new())
             };
-            if let Some(refused) = parted.refused {
-                parent_and_links.parent = refused.put_into(parent_and_links.parent);
-            }
+            let parent_and_links = parent_and_links.remembering(parted.refused);
             let mut started = StartedOperation::start(operation, parent_and_links, |set| {
                 parted.common.into_iter().for_each(set);
             });

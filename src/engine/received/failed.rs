@@ -39,7 +39,7 @@ pub(crate) fn receive_failed(
         baggage: None,
     };
     if operation.is_wanted() {
-        let inside = ParentAndLinks::inside(current);
+        let inside = ParentAndLinks::inside(current, Vec::new());
         let mut started = StartedOperation::since(since, &operation, inside, |set| {
             source.attributes().into_iter().for_each(set);
         });

@@ -30,7 +30,7 @@ use crate::policy::{Incoming, Record, Rule};
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
 use crate::telemetry::Moment;
-use crate::telemetry::context::{active_span, without_span};
+use crate::telemetry::context::active_span;
 
 /// A message that a wrapped consumer delivered. It derefs to the client's own message.
 ///
@@ -146,8 +146,8 @@ impl<M: Message> Received<M> {
         if operation.is_wanted()
             && let Some(since) = waited_since
         {
-            let mut inside = ParentAndLinks::inside(current.clone());
-            inside.links = links_to(self.named().clone(), self.incoming(rule));
+            let links = links_to(self.named().clone(), self.incoming(rule));
+            let inside = ParentAndLinks::inside(current.clone(), links);
             StartedOperation::since(since, &operation, inside, |set| {
                 self.own_attributes(rule, set);
                 self.message.number().into_iter().for_each(set);
@@ -285,7 +285,8 @@ impl<M: Message> Received<M> {
         if !operation.has_span() {
             let carried = self.carried(&ambient, &operation, rule);
             let refused = self.refused(&ambient, &carried, incoming);
-            let mut context = passed_on(ambient, carried, incoming, self.message.is_stored());
+            let mut context =
+                passed_on(ambient, carried.context, incoming, self.message.is_stored());
             if let Some(refused) = refused {
                 context = refused.put_into(context);
             }
@@ -295,27 +296,24 @@ impl<M: Message> Received<M> {
             };
         }
         let batch = InBatch::active_in(&ambient);
-        let outside = match batch {
-            Some(_) => without_span(&ambient),
-            None => ambient.clone(),
-        };
-        let carried = self.carried(&outside, &operation, rule);
+        let carried = self.carried(&ambient, &operation, rule);
         let refused = self.refused(&ambient, &carried, incoming);
-        let mut parent_and_links = if batch.is_some() && carried.named.creation.is_none() {
-            ParentAndLinks::inside(ambient)
-        } else {
-            let telemetry = &operation.client.telemetry;
-            let ambient = Ambient {
-                is_about_it: !self.was_active_before(&outside),
-                context: &outside,
-                choice: rule.chosen_parent(),
-            };
-            ParentAndLinks::handling(telemetry, ambient, carried, incoming)
+        let around = Ambient {
+            context: &ambient,
+            is_about_it: match batch {
+                // A message that brings none has the trace of its batch.
+                Some(_) => carried.named.creation.is_none() || incoming == Incoming::Ignore,
+                None => !self.was_active_before(&ambient),
+            },
+            is_of_batch: batch.is_some(),
+            choice: rule.chosen_parent(),
         };
+        let telemetry = &operation.client.telemetry;
+        let is_stored = self.message.is_stored();
+        let mut parent_and_links =
+            ParentAndLinks::handling(telemetry, around, carried, incoming, is_stored)
+                .remembering(refused);
         parent_and_links.links.extend(batch.map(Link::with_context));
-        if let Some(refused) = refused {
-            parent_and_links.parent = refused.put_into(parent_and_links.parent);
-        }
         let started = StartedOperation::start(&operation, parent_and_links, |set| {
             self.own_attributes(rule, set);
             self.message.number().into_iter().for_each(set);

@@ -51,8 +51,8 @@ impl<M: Message> Received<M> {
     }
 }
 
-/// Starts settling one message: in its process span, where that is known, else in what is current,
-/// with a link to the context that the message was created in.
+/// Starts settling one message of which no process span is known: in what is current, with a link to
+/// the context that the message was created in.
 ///
 /// Spec: [messaging-spans § Consumer spans].
 ///
@@ -60,7 +60,6 @@ impl<M: Message> Received<M> {
 pub(crate) fn start_settle<M: Message>(
     message: &M,
     source: &M::Source,
-    processed_in: Option<SpanContext>,
     operation_name: &'static str,
     ambient: &Context,
 ) -> StartedOperation {
@@ -75,7 +74,7 @@ pub(crate) fn start_settle<M: Message>(
         baggage: baggage.as_ref(),
         ..operation(message, source, &destination, operation_name)
     };
-    start(&operation, processed_in, ambient, |rule| {
+    start(&operation, None, ambient, |rule| {
         let named = source.client().telemetry.named(message.headers());
         links_to(named, incoming(message, rule))
     })
@@ -112,10 +111,6 @@ fn start(
         None => ambient.clone(),
     };
     let telemetry = &operation.client.telemetry;
-    let parent_and_links = ParentAndLinks {
-        links: links_inside(telemetry, &parent, || links(operation.rule())),
-        parent,
-        beside: None,
-    };
-    StartedOperation::start(operation, parent_and_links, |_| {})
+    let links = links_inside(telemetry, &parent, || links(operation.rule()));
+    StartedOperation::start(operation, ParentAndLinks::inside(parent, links), |_| {})
 }

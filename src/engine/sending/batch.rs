@@ -112,11 +112,7 @@ impl SendingBatch {
             baggage: baggage.as_ref(),
         };
         let (links, in_common) = parted(&operation, messages, &mut created);
-        let parent_and_links = ParentAndLinks {
-            parent: contexts.ambient.clone(),
-            links,
-            beside: None,
-        };
+        let parent_and_links = ParentAndLinks::inside(contexts.ambient.clone(), links);
         let started = StartedOperation::start(&operation, parent_and_links, |set| {
             let in_common = in_common.unwrap_or_else(|| of_all(&operation, messages, &created));
             in_common.into_iter().for_each(set);

@@ -146,21 +146,13 @@ impl CarriedContext {
     pub(super) fn parent_and_links(&self, ambient: &Context) -> ParentAndLinks {
         let parent = self.parent(ambient);
         let links = self.links(&parent);
-        ParentAndLinks {
-            parent,
-            links,
-            beside: None,
-        }
+        ParentAndLinks::inside(parent, links)
     }
 
     /// The same where the message keeps the context that it carries: that is the user's own, and is
     /// linked to.
     pub(super) fn kept_parent_and_links(&self, ambient: &Context) -> ParentAndLinks {
-        ParentAndLinks {
-            parent: ambient.clone(),
-            links: self.links(ambient),
-            beside: None,
-        }
+        ParentAndLinks::inside(ambient.clone(), self.links(ambient))
     }
 
     /// `context` with the baggage of `ambient` and of the message; of members with the same name the
@@ -195,7 +187,7 @@ impl CarriedContext {
             },
             baggage: if self.restricts_baggage {
                 Carried::Removed
-            } else if ambient.baggage().is_empty() {
+            } else if ambient.baggage().is_empty() && self.extracted.named.conflicting.is_none() {
                 Carried::Kept
             } else {
                 Carried::Replaced
@@ -208,7 +200,10 @@ impl CarriedContext {
         let nothing = Context::new();
         let left = CarriedHeaders {
             trace: Carried::Kept,
-            ..self.headers(&nothing)
+            baggage: match self.restricts_baggage {
+                true => Carried::Removed,
+                false => Carried::Kept,
+            },
         };
         let own = self.with_baggage(&nothing, &nothing).unwrap_or(nothing);
         self.inject(operation, &own, left, message)
@@ -229,8 +224,9 @@ impl CarriedContext {
         if carried.trace == Carried::Replaced
             && self.is_from(context)
             && !self.extracted.is_from_fallback
+            && self.extracted.named.conflicting.is_none()
         {
-            // Nobody has started a span: what the message carries is what it would be given.
+            // Nobody has started a span: what the message carries is what it would be given, and all of that.
             carried.trace = Carried::Kept;
         }
         let (headers, room) = message.headers_and_room();

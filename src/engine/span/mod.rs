@@ -105,6 +105,10 @@ impl StartedOperation {
         builder.attributes = Some(at_start(operation));
         builder.links = (!links.is_empty()).then_some(links);
         let span = telemetry.start(builder, &parent_and_links.parent, attributes);
+        let span = match &parent_and_links.without {
+            Some(context) if !span.is_ours => StartedSpan::nothing(context),
+            _ => span,
+        };
         let in_progress = Self::within(started, operation, span, true);
         if in_progress.recording {
             for links in overflow {

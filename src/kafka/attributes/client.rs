@@ -11,6 +11,7 @@ use rdkafka::client::{Client, ClientContext};
 
 use super::KAFKA_CLUSTER_ID;
 use super::error_type::known_error;
+use super::message::offset;
 use super::topics::Topics;
 use crate::engine::client;
 use crate::engine::client::Server;
@@ -35,6 +36,10 @@ pub struct ClientInfo {
     pub(in crate::kafka) client: Arc<client::Client>,
     /// Largest message that the client sends, in bytes, headers and overhead included.
     pub(in crate::kafka) message_max_bytes: usize,
+    /// A record that is delivered is reported to nobody.
+    pub(in crate::kafka) reports_only_errors: bool,
+    /// The broker answers what it is sent.
+    is_answered: bool,
     cluster_id: OnceLock<StringValue>,
     /// What the application has asked for.
     topics: RwLock<Topics>,
@@ -65,6 +70,8 @@ impl ClientInfo {
             message_max_bytes: property(c"message.max.bytes")
                 .and_then(|bytes| bytes.parse().ok())
                 .unwrap_or(DEFAULT_MESSAGE_MAX_BYTES),
+            reports_only_errors: property(c"delivery.report.only.error").as_deref() == Some("true"),
+            is_answered: property(c"request.required.acks").as_deref() != Some("0"),
             client: Arc::new(known),
             cluster_id: OnceLock::new(),
             topics: RwLock::default(),
@@ -78,6 +85,12 @@ impl ClientInfo {
         {
             let _ = self.cluster_id.set(shared(&id));
         }
+    }
+
+    /// The offset that a report tells. Where no broker has told one, the client numbers the records of a
+    /// request by itself, from a negative number on.
+    pub(in crate::kafka) fn reported(&self, at: i64) -> Option<KeyValue> {
+        (self.is_answered && at >= 0).then(|| offset(at))
     }
 
     pub(in crate::kafka) fn cluster_id(&self) -> Option<KeyValue> {

@@ -33,7 +33,7 @@ where
 
     fn commit_message(&self, message: &BorrowedMessage<'_>, mode: CommitMode) -> KafkaResult<()> {
         self.info
-            .commit_message(message, None, || self.client.commit_message(message, mode))
+            .commit_message(message, || self.client.commit_message(message, mode))
     }
 
     fn client(&self) -> &Client<X> {

@@ -19,7 +19,7 @@ use super::sending::is_for_size;
 use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
-use crate::kafka::attributes::{ClientInfo, error_type, offset};
+use crate::kafka::attributes::{ClientInfo, error_type};
 use crate::kafka::carrier::Given;
 use crate::semconv::exception::ErrorDetails;
 
@@ -222,8 +222,8 @@ impl SendingRecords {
         let given = given.unwrap_or_default();
         match result {
             Ok(delivery) => {
-                self.sending
-                    .record_of(index, Some(offset(delivery.offset)), |_| None);
+                let at = self.info.reported(delivery.offset);
+                self.sending.record_of(index, at, |_| None);
                 self.sending.delivered(index, Some(delivery.partition));
                 Ok(delivery)
             }

@@ -26,6 +26,9 @@ use crate::kafka::attributes::ClientInfo;
 /// The span ends with the delivery report. Its context is current during your own `delivery`
 /// callback. A record that was not delivered has the headers there that it was given.
 ///
+/// With `delivery.report.only.error`, nobody is told of a delivery: the span ends when the record is
+/// queued, and a record that was not delivered has the headers there that it was sent with.
+///
 /// ```
 /// use otel_messaging::kafka::Traced;
 /// use otel_messaging::{Telemetry, kafka};
@@ -89,22 +92,12 @@ where
     C: ProducerContext<Part>,
     Part: Partitioner,
 {
-    type DeliveryOpaque = Box<TracedOpaque<C::DeliveryOpaque>>;
+    type DeliveryOpaque = TracedOpaque<C::DeliveryOpaque>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
-        let TracedOpaque {
-            mut sending,
-            opaque,
-        } = *opaque;
-        // The report may be here before the call that queued the record has returned.
-        sending.handed_over();
-        let context = sending.context().cloned();
-        match result {
-            Ok(message) => sending.delivered(message.partition(), message.offset()),
-            Err((error, message)) => sending.give_back_lent(error, message),
-        }
+        let TracedOpaque { sending, opaque } = opaque;
         // The span has ended when the application is told.
-        drop(sending);
+        let context = sending.and_then(|sending| reported(sending, result));
         let _current = context.map(Context::attach);
         self.0.delivery(result, opaque);
     }
@@ -114,10 +107,23 @@ where
     }
 }
 
+/// Ends the span of a record; what comes back has its context.
+fn reported(mut sending: SendingRecord, result: &DeliveryResult<'_>) -> Option<Context> {
+    // The report may be here before the call that queued the record has returned.
+    sending.handed_over();
+    let context = sending.context().cloned();
+    match result {
+        Ok(message) => sending.delivered(message.partition(), message.offset()),
+        Err((error, message)) => sending.give_back_lent(error, message),
+    }
+    context
+}
+
 /// The opaque of a record of a [`Traced`] producer: its span and your own opaque.
 pub struct TracedOpaque<O> {
-    sending: SendingRecord,
-    opaque: O,
+    /// Nothing where the span has ended before there is a report.
+    pub(in crate::kafka) sending: Option<SendingRecord>,
+    pub(in crate::kafka) opaque: O,
 }
 
 impl<O> fmt::Debug for TracedOpaque<O> {
@@ -197,7 +203,7 @@ where
     }
 }
 
-type TracedRecord<'a, K, V, O> = BaseRecord<'a, K, V, Box<TracedOpaque<O>>>;
+type TracedRecord<'a, K, V, O> = BaseRecord<'a, K, V, TracedOpaque<O>>;
 
 fn send<'a, K, V, O>(
     info: &Arc<ClientInfo>,
@@ -214,17 +220,24 @@ where
     let outgoing = OutgoingRecord::new(info, place, record.key, record.payload, headers);
     let (sending, headers) = SendingRecord::start(info, current(), outgoing);
     record.headers = headers;
+    // Of what the client does not report, it gives back no opaque either.
+    let (mut kept, sending) = match info.reports_only_errors {
+        true => (Some(sending), None),
+        false => (None, Some(sending)),
+    };
     let (record, opaque) = with_opaque(record, ());
-    let (record, ()) = with_opaque(record, Box::new(TracedOpaque { sending, opaque }));
-    queue(record).map_err(|(error, record)| {
-        let (mut record, traced) = with_opaque(record, ());
-        let TracedOpaque {
-            mut sending,
-            opaque,
-        } = *traced;
-        record.headers = sending.give_back(&error, record.headers);
+    let (record, ()) = with_opaque(record, TracedOpaque { sending, opaque });
+    let queued = queue(record).map_err(|(error, record)| {
+        let (mut record, TracedOpaque { sending, opaque }) = with_opaque(record, ());
+        if let Some(mut sending) = sending.or_else(|| kept.take()) {
+            record.headers = sending.give_back(&error, record.headers);
+        }
         (error, with_opaque(record, opaque).0)
-    })
+    });
+    if let Some(mut queued) = kept {
+        queued.handed_over();
+    }
+    queued
 }
 
 /// The same record with another opaque, and the one that it had.

@@ -189,10 +189,6 @@ impl TestMessage {
     }
 
     /// Appends a header.
-    ///
-    /// # Panics
-    ///
-    /// As rdkafka does, if the name has a null character.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let header = Header {
             key: name,
