@@ -47,6 +47,15 @@ impl Plan {
         destroys: false,
     };
 
+    /// With one message in each call.
+    pub(crate) fn single(self) -> Self {
+        Self {
+            together: 1,
+            pause: self.pause / self.together as u32,
+            ..self
+        }
+    }
+
     /// With messages that are lost by what is done.
     pub(crate) fn destroying(self) -> Self {
         Self {

@@ -176,11 +176,7 @@ async fn started<H: House>(names: &[String]) -> Option<H> {
     if !wanted {
         return None;
     }
-    // Somebody else may have taken a port that was free a moment ago.
-    match AssertUnwindSafe(H::start()).catch_unwind().await {
-        Ok(house) => Some(house),
-        Err(_) => Some(H::start().await),
-    }
+    Some(program::started(H::start).await)
 }
 
 fn is_wanted(names: &[String], name: &str) -> bool {
