@@ -47,9 +47,10 @@ impl Plan {
         destroys: false,
     };
 
-    /// With one message in each call.
+    /// With few messages on their way at a time, each in a call of its own.
     pub(crate) fn single(self) -> Self {
         Self {
+            senders: self.senders.min(Self::SHORT.senders),
             together: 1,
             pause: self.pause / self.together as u32,
             ..self
