@@ -61,11 +61,13 @@ impl Book {
         sent.any(|number| !self.handled.contains_key(number))
     }
 
-    /// How many waits were given up.
-    pub(crate) fn given_up(&self) -> u64 {
-        let all = self.refused.iter().chain(&self.errors);
-        let given_up = all.filter(|(error, _)| error.ends_with(GIVEN_UP));
-        given_up.map(|(_, count)| count).sum()
+    /// How many waits were given up. One for a batch is so for each of its messages.
+    pub(crate) fn given_up(&self, together: usize) -> u64 {
+        let count = |of: &BTreeMap<String, u64>| -> u64 {
+            let given_up = of.iter().filter(|(error, _)| error.ends_with(GIVEN_UP));
+            given_up.map(|(_, count)| count).sum()
+        };
+        count(&self.refused) / together as u64 + count(&self.errors)
     }
 
     /// How often a message was handled once more.

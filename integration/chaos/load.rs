@@ -47,6 +47,16 @@ impl Plan {
         destroys: false,
     };
 
+    /// With few messages on their way at a time, each in a call of its own.
+    pub(crate) fn single(self) -> Self {
+        Self {
+            senders: self.senders.min(Self::SHORT.senders),
+            together: 1,
+            pause: self.pause / self.together as u32,
+            ..self
+        }
+    }
+
     /// With messages that are lost by what is done.
     pub(crate) fn destroying(self) -> Self {
         Self {

@@ -127,9 +127,9 @@ async fn suite(names: Vec<String>) -> bool {
         for ran in [ran.0, ran.1, ran.2] {
             outcome.add(ran);
         }
-        let now = Kept::now(began.elapsed());
-        kept.push(now);
         if until.is_some() {
+            let now = Kept::now(began.elapsed()).await;
+            kept.push(now);
             say(&format!("memory after round {}: {now}", kept.len()));
         }
         if until.is_none_or(|until| Instant::now() > until) {
@@ -176,11 +176,7 @@ async fn started<H: House>(names: &[String]) -> Option<H> {
     if !wanted {
         return None;
     }
-    // Somebody else may have taken a port that was free a moment ago.
-    match AssertUnwindSafe(H::start()).catch_unwind().await {
-        Ok(house) => Some(house),
-        Err(_) => Some(H::start().await),
-    }
+    Some(program::started(H::start).await)
 }
 
 fn is_wanted(names: &[String], name: &str) -> bool {

@@ -4,11 +4,13 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use integration::unique;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -276,6 +278,15 @@ fn tail(log: &str) -> &str {
 /// What `integration/run` gives.
 pub(crate) fn setting(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `integration/run chaos`"))
+}
+
+/// Starts what listens on ports of its own, once more if it does not start: somebody else may have taken one that was
+/// free a moment ago.
+pub(crate) async fn started<T>(start: impl AsyncFn() -> T) -> T {
+    match AssertUnwindSafe(start()).catch_unwind().await {
+        Ok(started) => started,
+        Err(_) => start().await,
+    }
 }
 
 /// Below the ports that connections go out from: a client that waits for its server would connect to itself.

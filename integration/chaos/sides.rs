@@ -112,7 +112,7 @@ pub(crate) async fn side_by_side(
             say(what, !other.hangs.is_empty());
         }
     }
-    let given_up = [&bare, &wrapped].map(Book::given_up);
+    let given_up = [&bare, &wrapped].map(|book| book.given_up(plan.together));
     if given_up[1] > 3 * given_up[0] + GIVEN_UP_BY_CHANCE {
         complaints.push(format!("given up, bare and wrapped: {given_up:?}"));
     }

@@ -1,5 +1,6 @@
 //! RabbitMQ, with lapin.
 
+mod cluster;
 mod server;
 mod sides;
 
@@ -7,13 +8,16 @@ use std::time::Duration;
 
 use integration::drops::Counted;
 use lapin::options::QueueDeleteOptions;
+use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
+use tokio::time::sleep;
 
+use self::cluster::{Cluster, quorum};
 use self::server::Server;
-use self::sides::{Bare, Clients, Wrapped, clients};
+use self::sides::{Bare, Clients, Wrapped};
 use crate::house::{Hardship, House};
 use crate::load::Plan;
-use crate::program::{Program, Room};
+use crate::program::{Program, Room, started};
 use crate::proxy::Proxy;
 use crate::sides::{Both, Told, side_by_side};
 
@@ -86,9 +90,49 @@ impl Rabbit {
     }
 }
 
+/// Both, each with a queue of its own, of the brokers at these places.
+fn clients(
+    urls: &[String],
+    arguments: &FieldTable,
+    counted: &Counted,
+) -> (Clients<Bare>, Clients<Wrapped>) {
+    let wrapped = Wrapped(counted.recorder.telemetry());
+    let bare = Clients::new(urls, "orders-bare", arguments, Bare);
+    let wrapped = Clients::new(urls, "orders-wrapped", arguments, wrapped);
+    (bare, wrapped)
+}
+
+/// The broker of a cluster that leads the queues is killed, and another one leads; the first comes back.
+async fn leader_changed(hardship: &mut Hardship) -> Told {
+    let counted = Counted::new();
+    let mut cluster = started(Cluster::start).await;
+    // Whether their connections stay.
+    let urls = cluster.urls(usize::from(hardship.maybe()));
+    let (bare, wrapped) = clients(&urls, &quorum(), &counted);
+    let queues = [bare.queue(), wrapped.queue()];
+    cluster.make_queues(&queues).await;
+    // Each queue has a new leader when its election is over: of a batch that is on its way just then, one side may
+    // have all refused, and the other side none.
+    let plan = hardship.plan().single();
+    side_by_side(plan, &counted, bare, wrapped, async |both| {
+        cluster.first_leads(&queues).await;
+        let (broker, room) = cluster.first();
+        broker.kill().await;
+        both.go_on(10).await;
+        sleep(hardship.millis(0, 0..5_000)).await;
+        broker.start(room).await;
+    })
+    .await
+}
+
 impl House for Rabbit {
     const NAME: &'static str = "rabbitmq";
-    const OWN: &'static [&'static str] = &["memory_alarm", "consumer_timeout", "queue_deleted"];
+    const OWN: &'static [&'static str] = &[
+        "memory_alarm",
+        "consumer_timeout",
+        "queue_deleted",
+        "leader_changed",
+    ];
     // It lets nobody publish when less than 50 megabytes are left. Without any, it may end before it has looked.
     const LEFT: u64 = 20 << 20;
     type Bare = Clients<Bare>;
@@ -103,7 +147,7 @@ impl House for Rabbit {
     }
 
     async fn sides(&self, counted: &Counted, _: &mut Hardship) -> (Self::Bare, Self::Wrapped) {
-        clients(&self.0.url(), counted)
+        clients(&[self.0.url()], &FieldTable::default(), counted)
     }
 
     /// It looks now and then how much there is left, and lets nobody publish when that is too little.
@@ -127,6 +171,7 @@ impl House for Rabbit {
         match case {
             "memory_alarm" => self.memory_alarm(hardship).await,
             "consumer_timeout" => self.consumer_timeout(hardship).await,
+            "leader_changed" => leader_changed(hardship).await,
             _ => self.queue_deleted(hardship).await,
         }
     }

@@ -1,12 +1,12 @@
 //! lapin's channel and consumer, bare and wrapped. A connection that is lost is followed by another one, as lapin leaves
 //! to its users.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use integration::drops::Counted;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
@@ -34,8 +34,11 @@ const PREFETCH: u16 = 20;
 
 /// A queue, by what way, and how a channel is used: bare or wrapped.
 pub(crate) struct Clients<U> {
-    url: String,
+    urls: Vec<String>,
+    /// Which of these was there the last time.
+    at: AtomicUsize,
     queue: ShortString,
+    arguments: FieldTable,
     usage: U,
     /// One at a time makes a connection.
     turn: Turn<()>,
@@ -59,10 +62,12 @@ pub(crate) struct Wrapped(pub(crate) Telemetry);
 
 impl<U> Clients<U> {
     /// Clients for a queue of theirs.
-    pub(crate) fn new(url: String, queue: ShortString, usage: U) -> Self {
+    pub(crate) fn new(urls: &[String], queue: &str, arguments: &FieldTable, usage: U) -> Self {
         Self {
-            url,
-            queue,
+            urls: urls.to_vec(),
+            at: AtomicUsize::new(0),
+            queue: integration::unique(queue).into(),
+            arguments: arguments.clone(),
             usage,
             turn: Turn::new(()),
             line: Mutex::new(None),
@@ -78,19 +83,47 @@ impl<U> Clients<U> {
         *self.line.lock().unwrap_or_else(PoisonError::into_inner) = line;
     }
 
+    /// A connection to the broker that was there the last time, or to the next one that is there.
+    async fn connect(&self) -> Result<(Connection, &str), String> {
+        let mut refused = "no broker".to_owned();
+        let (all, last) = (self.urls.len(), self.at.load(Ordering::Relaxed));
+        for (at, url) in self.urls.iter().enumerate().cycle().skip(last).take(all) {
+            let connecting = Connection::connect(url, ConnectionProperties::default());
+            match answered(connecting).await {
+                Ok(connection) => {
+                    self.at.store(at, Ordering::Relaxed);
+                    return Ok((connection, url));
+                }
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// A channel that confirms, and the queue, which is made where it is not there.
+    async fn confirming(&self, connection: &Connection) -> lapin::Result<Channel> {
+        let channel = connection.create_channel().await?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        confirms.await?;
+        let (queue, options) = (self.queue.clone(), QueueDeclareOptions::durable());
+        let declared = channel.queue_declare(queue, options, self.arguments.clone());
+        declared.await?;
+        Ok(channel)
+    }
+
     /// The connection that there is, or another one.
     async fn connected(
         &self,
-        wrap: impl Fn(&Connection, &Channel) -> Option<amqp::Producer>,
+        wrap: impl Fn(&Connection, &str, &Channel) -> Option<amqp::Producer>,
     ) -> Result<Arc<Line>, String> {
         let _turn = self.turn.lock().await;
         if let Some(line) = self.line() {
             return Ok(line);
         }
-        let connection = connect(&self.url).await?;
-        let channel = answered(confirming(&connection, &self.queue)).await?;
+        let (connection, url) = self.connect().await?;
+        let channel = answered(self.confirming(&connection)).await?;
         let line = Arc::new(Line {
-            producer: wrap(&connection, &channel),
+            producer: wrap(&connection, url, &channel),
             channel,
             _connection: connection,
         });
@@ -116,17 +149,19 @@ impl<U> Clients<U> {
             self.lost(line);
             return vec![Err(GIVEN_UP.to_owned()); messages];
         };
-        if results.iter().any(Result::is_err) {
+        // A channel that began while a queue had no leader: RabbitMQ 3.10 refuses all of it until the old one is back.
+        let is_useless = |result: &_| matches!(result, Err(_) | Ok(Confirmation::Nack(None)));
+        if results.iter().any(is_useless) {
             self.lost(line);
         }
         results.into_iter().map(sent).collect()
     }
 
-    /// A consumer of the queue, over a connection of its own.
-    async fn consumer(&self) -> Result<(Connection, Channel, Consumer), String> {
-        let connection = connect(&self.url).await?;
+    /// A consumer of the queue, over a connection of its own to the broker that is there.
+    async fn consumer(&self) -> Result<(Connection, &str, Channel, Consumer), String> {
+        let (connection, url) = self.connect().await?;
         let consuming = answered(async {
-            let channel = confirming(&connection, &self.queue).await?;
+            let channel = self.confirming(&connection).await?;
             let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
             qos.await?;
             let consumer = channel.basic_consume(
@@ -138,12 +173,8 @@ impl<U> Clients<U> {
             Ok((consumer.await?, channel))
         });
         let (consumer, channel) = consuming.await?;
-        Ok((connection, channel, consumer))
+        Ok((connection, url, channel, consumer))
     }
-}
-
-async fn connect(url: &str) -> Result<Connection, String> {
-    answered(Connection::connect(url, ConnectionProperties::default())).await
 }
 
 /// What the broker answers before too long.
@@ -152,17 +183,6 @@ async fn answered<T>(asking: impl Future<Output = lapin::Result<T>>) -> Result<T
         Ok(answer) => answer.map_err(|error| kind(&error)),
         Err(_) => Err("no answer".to_owned()),
     }
-}
-
-/// A channel that confirms, and the queue, which is made where it is not there.
-async fn confirming(connection: &Connection, queue: &ShortString) -> lapin::Result<Channel> {
-    let channel = connection.create_channel().await?;
-    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-    confirms.await?;
-    let options = QueueDeclareOptions::durable();
-    let declared = channel.queue_declare(queue.clone(), options, FieldTable::default());
-    declared.await?;
-    Ok(channel)
 }
 
 /// The kind of an error, without what differs from one to the next.
@@ -199,7 +219,7 @@ impl Side for Clients<Bare> {
     const GIVES_UP: Option<Duration> = Some(ANSWER);
 
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
-        let line = self.connected(|_, _| None).await?;
+        let line = self.connected(|_, _, _| None).await?;
         // One after the other, and then all confirms, as the wrapped one does it under one call.
         let published = async {
             let mut confirms = Vec::new();
@@ -219,7 +239,7 @@ impl Side for Clients<Bare> {
     async fn consume(&self, ledger: &Ledger) {
         while ledger.again().await {
             let connected = self.consumer().await;
-            let (_connection, _channel, mut consumer) = match connected {
+            let (_connection, _, _channel, mut consumer) = match connected {
                 Ok(connected) => connected,
                 Err(error) => {
                     ledger.error(format!("connect {error}"));
@@ -270,8 +290,8 @@ impl Side for Clients<Wrapped> {
     const GIVES_UP: Option<Duration> = Some(ANSWER);
 
     async fn send(&self, bodies: &[Vec<u8>]) -> Result<Vec<Sent>, String> {
-        let wrap = |connection: &Connection, channel: &Channel| {
-            let known = ConnectionInfo::of(connection).uri(&self.url);
+        let wrap = |connection: &Connection, url: &str, channel: &Channel| {
+            let known = ConnectionInfo::of(connection).uri(url);
             Some(amqp::Producer::wrap(&self.usage.0, known, channel.clone()))
         };
         let line = self.connected(wrap).await?;
@@ -293,14 +313,14 @@ impl Side for Clients<Wrapped> {
 
     async fn consume(&self, ledger: &Ledger) {
         while ledger.again().await {
-            let (connection, _channel, consumer) = match self.consumer().await {
+            let (connection, url, _channel, consumer) = match self.consumer().await {
                 Ok(connected) => connected,
                 Err(error) => {
                     ledger.error(format!("connect {error}"));
                     continue;
                 }
             };
-            let known = ConnectionInfo::of(&connection).uri(&self.url);
+            let known = ConnectionInfo::of(&connection).uri(url);
             let consumer = amqp::Consumer::wrap(&self.usage.0, known, consumer);
             if ledger.plan.together > 1 {
                 batches(ledger, consumer).await;
@@ -359,15 +379,6 @@ async fn batches(ledger: &Ledger, consumer: amqp::Consumer) {
             }
         }
     }
-}
-
-/// Both, each with a queue of its own.
-pub(crate) fn clients(url: &str, counted: &Counted) -> (Clients<Bare>, Clients<Wrapped>) {
-    let queue = |side: &str| ShortString::from(integration::unique(&format!("orders-{side}")));
-    let telemetry = counted.recorder.telemetry();
-    let bare = Clients::new(url.to_owned(), queue("bare"), Bare);
-    let wrapped = Clients::new(url.to_owned(), queue("wrapped"), Wrapped(telemetry));
-    (bare, wrapped)
 }
 
 impl<U> Clients<U> {

@@ -1,5 +1,6 @@
 //! JetStream and core NATS, with async-nats.
 
+mod cluster;
 mod server;
 mod sides;
 mod slow_consumer;
@@ -11,11 +12,13 @@ use async_nats::jetstream::stream::{Config, StorageType};
 use futures::StreamExt as _;
 use integration::drops::Counted;
 use integration::unique;
+use tokio::time::sleep;
 
+use self::cluster::Cluster;
 use self::server::Server;
 use self::sides::{ACK_WAIT, Bare, Clients, Wrapped, connect};
 use crate::house::{Hardship, House};
-use crate::program::{Program, Room};
+use crate::program::{Program, Room, started};
 use crate::proxy::Proxy;
 use crate::sides::{Both, Told, side_by_side};
 
@@ -24,35 +27,29 @@ pub(crate) struct Nats(Server);
 
 impl Nats {
     async fn context(&self) -> jetstream::Context {
-        jetstream::new(connect(&self.0.direct_url()).await)
+        jetstream::new(connect(&[self.0.direct_url()]).await)
     }
 
     async fn make_stream(&self, name: &str) {
-        let config = Config {
-            name: name.to_owned(),
-            subjects: vec![format!("{name}.>")],
-            storage: StorageType::File,
-            ..Config::default()
-        };
-        let made = self.context().await.create_stream(config).await;
+        let made = self.context().await.create_stream(config(name)).await;
         made.expect("a stream");
     }
 
     /// The server drops its clients in the order in which they came, more or less: one or the other is the first.
     async fn clients(
         &self,
+        urls: &[String],
         counted: &Counted,
         [bare, wrapped]: [String; 2],
         hardship: &mut Hardship,
     ) -> (Clients<Bare>, Clients<Wrapped>) {
-        let url = self.0.url();
         let telemetry = counted.recorder.telemetry();
         if hardship.maybe() {
-            let wrapped = Clients::wrapped(&url, wrapped, telemetry).await;
-            return (Clients::bare(&url, bare).await, wrapped);
+            let wrapped = Clients::wrapped(urls, wrapped, telemetry).await;
+            return (Clients::bare(urls, bare).await, wrapped);
         }
-        let bare = Clients::bare(&url, bare).await;
-        (bare, Clients::wrapped(&url, wrapped, telemetry).await)
+        let bare = Clients::bare(urls, bare).await;
+        (bare, Clients::wrapped(urls, wrapped, telemetry).await)
     }
 
     /// A stream for each side. Those of other cases would fill the place that there is.
@@ -62,7 +59,7 @@ impl Nats {
         while let Some(Ok(name)) = names.next().await {
             context.delete_stream(name).await.expect("an answer");
         }
-        let streams = ["bare", "wrapped"].map(|side| unique(&format!("orders-{side}")));
+        let streams = stream_names();
         for stream in &streams {
             self.make_stream(stream).await;
         }
@@ -102,7 +99,10 @@ impl Nats {
     async fn stream_deleted(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
         let streams = self.streams().await;
-        let (bare, wrapped) = self.clients(&counted, streams.clone(), hardship).await;
+        let urls = [self.0.url()];
+        let (bare, wrapped) = self
+            .clients(&urls, &counted, streams.clone(), hardship)
+            .await;
         let plan = hardship.batches().destroying();
         side_by_side(plan, &counted, bare, wrapped, async |both| {
             let context = self.context().await;
@@ -117,6 +117,49 @@ impl Nats {
         })
         .await
     }
+
+    /// The server of a cluster that leads the streams is killed, and another one leads; the first comes back.
+    async fn leader_changed(&mut self, hardship: &mut Hardship) -> Told {
+        let counted = Counted::new();
+        let mut cluster = started(Cluster::start).await;
+        let streams = stream_names();
+        cluster.make_streams(&streams).await;
+        let leader = cluster.leader(&streams).await;
+        // Whether their connections stay.
+        let first = leader + usize::from(hardship.maybe());
+        let urls = cluster.urls(first);
+        let (bare, wrapped) = self
+            .clients(&urls, &counted, streams.clone(), hardship)
+            .await;
+        // Each stream has a new leader when its election is over: of a batch that is on its way just then, one side
+        // may have all refused, and the other side none.
+        let plan = hardship.plan().single();
+        side_by_side(plan, &counted, bare, wrapped, async |both| {
+            let leader = cluster.leader(&streams).await;
+            let (server, room) = cluster.parts(leader);
+            server.kill().await;
+            both.go_on(10).await;
+            sleep(hardship.millis(0, 0..5_000)).await;
+            server.start(room).await;
+            cluster.leaders(&streams).await;
+        })
+        .await
+    }
+}
+
+/// What the streams are called.
+fn stream_names() -> [String; 2] {
+    ["bare", "wrapped"].map(|side| unique(&format!("orders-{side}")))
+}
+
+/// What a stream has.
+fn config(name: &str) -> Config {
+    Config {
+        name: name.to_owned(),
+        subjects: vec![format!("{name}.>")],
+        storage: StorageType::File,
+        ..Config::default()
+    }
 }
 
 impl House for Nats {
@@ -126,6 +169,7 @@ impl House for Nats {
         "stream_deleted",
         "slow_consumer",
         "late_acknowledgements",
+        "leader_changed",
     ];
     type Bare = Clients<Bare>;
     type Wrapped = Clients<Wrapped>;
@@ -144,7 +188,8 @@ impl House for Nats {
         hardship: &mut Hardship,
     ) -> (Self::Bare, Self::Wrapped) {
         let streams = self.streams().await;
-        self.clients(counted, streams, hardship).await
+        let urls = [self.0.url()];
+        self.clients(&urls, counted, streams, hardship).await
     }
 
     /// Nothing is stored any more.
@@ -163,6 +208,7 @@ impl House for Nats {
             "lame_duck" => self.lame_duck(hardship).await,
             "stream_deleted" => self.stream_deleted(hardship).await,
             "late_acknowledgements" => self.late_acknowledgements(hardship).await,
+            "leader_changed" => self.leader_changed(hardship).await,
             _ => slow_consumer::run(&self.0, hardship).await,
         }
     }

@@ -2,8 +2,13 @@
 
 use std::fs;
 
+use tokio::process::Command;
+
 use crate::program::{Program, Room, free_port, setting};
 use crate::proxy::Proxy;
+
+/// What a server writes when it takes requests.
+pub(crate) const READY: &str = "Server is ready";
 
 /// A server that clients reach over a proxy.
 pub(crate) struct Server {
@@ -25,15 +30,7 @@ impl Server {
         let port = free_port();
         let room = Room::of_megabytes(128).await;
         let proxy = Proxy::to(port);
-        let mut program = Program::new("nats", "Server is ready", vec![port], |room, ports| {
-            let file = room.beside().join("nats.conf");
-            fs::write(&file, CONFIGURATION).expect("a file");
-            let port = ports.first().expect("a port");
-            let mut command = room.command(&setting("NATS_SERVER"));
-            command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
-            command.arg(file).arg("-sd").arg(room.folder().join("nats"));
-            command
-        });
+        let mut program = Program::new("nats", READY, vec![port], command);
         program.start(&room).await;
         Self {
             program,
@@ -51,4 +48,35 @@ impl Server {
     pub(crate) fn direct_url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.program.port(0))
     }
+}
+
+/// The name that a server has in its cluster, by the port of its clients.
+pub(crate) fn name(port: u16) -> String {
+    format!("nats-{port}")
+}
+
+/// The command that has a server run, with its data in the room. A port for others of a cluster may follow that of the
+/// clients, and then theirs.
+pub(crate) fn command(room: &Room, ports: &[u16]) -> Command {
+    let [port, cluster @ ..] = ports else {
+        unreachable!("a port");
+    };
+    let mut configuration = CONFIGURATION.to_owned();
+    if let [own, others @ ..] = cluster {
+        let routes = others.iter().map(|port| format!("nats://127.0.0.1:{port}"));
+        configuration += &format!(
+            "server_name: {}\ncluster: {{ name: chaos, listen: \"127.0.0.1:{own}\", routes: {:?} }}\n",
+            name(*port),
+            routes.collect::<Vec<_>>()
+        );
+    }
+    let file = room.beside().join(format!("{}.conf", name(*port)));
+    fs::write(&file, configuration).expect("a file");
+    let mut command = room.command(&setting("NATS_SERVER"));
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-c"]);
+    command
+        .arg(file)
+        .arg("-sd")
+        .arg(room.folder().join(name(*port)));
+    command
 }

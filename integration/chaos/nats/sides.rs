@@ -39,27 +39,28 @@ pub(crate) struct Wrapped {
     producer: jetstream::Producer,
 }
 
-/// A client that soon connects again.
-pub(crate) async fn connect(url: &str) -> async_nats::Client {
+/// A client of one of these servers, the first one that is there, which soon connects again.
+pub(crate) async fn connect(urls: &[String]) -> async_nats::Client {
     let options = ConnectOptions::new()
         .reconnect_delay_callback(|_| Duration::from_millis(20))
         .connection_timeout(ANSWER)
         .retry_on_initial_connect()
+        .retain_servers_order()
         .max_reconnects(None);
-    options.connect(url).await.expect("it connects later")
+    options.connect(urls).await.expect("it connects later")
 }
 
-async fn context(url: &str) -> Context {
+pub(crate) async fn context(urls: &[String]) -> Context {
     ContextBuilder::new()
         .timeout(ANSWER)
         .ack_timeout(ANSWER)
-        .build(connect(url).await)
+        .build(connect(urls).await)
 }
 
 impl Clients<Bare> {
     /// Clients for a stream of theirs.
-    pub(crate) async fn bare(url: &str, stream: String) -> Self {
-        let context = context(url).await;
+    pub(crate) async fn bare(urls: &[String], stream: String) -> Self {
+        let context = context(urls).await;
         let usage = Bare;
         Self {
             context,
@@ -71,8 +72,8 @@ impl Clients<Bare> {
 
 impl Clients<Wrapped> {
     /// Clients for a stream of theirs.
-    pub(crate) async fn wrapped(url: &str, stream: String, telemetry: Telemetry) -> Self {
-        let context = context(url).await;
+    pub(crate) async fn wrapped(urls: &[String], stream: String, telemetry: Telemetry) -> Self {
+        let context = context(urls).await;
         let producer = jetstream::Producer::wrap(&telemetry, context.clone());
         let usage = Wrapped {
             telemetry,
