@@ -50,13 +50,13 @@ async fn main() -> Result<()> {
     };
     let ended = timeout(6 * TIMEOUT, work).await;
 
-    let cleaned_up = queues.delete(&shop.channel).await;
+    let cleaned_up = timeout(TIMEOUT, queues.delete(&shop.channel)).await;
     let programs = [&shop.providers, &billing.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
     ended.context("the orders were not confirmed in time")??;
     println!("{}", stop.last_words(guide(&queues)));
-    cleaned_up
+    cleaned_up?
 }
 
 async fn take_orders(shop: &Service, queues: &Queues) -> Result<()> {
@@ -138,7 +138,9 @@ async fn publish(producer: &amqp::Producer, queue: &str, order: &str) -> Result<
         order.as_bytes(),
         BasicProperties::default().with_message_id(order.into()),
     );
-    let confirmation = confirm.await?.await?;
+    // A connection that is lost may leave the client waiting for ever.
+    let confirmed = timeout(TIMEOUT, async { confirm.await?.await });
+    let confirmation = confirmed.await.context("no confirm")??;
     ensure!(
         confirmation == Confirmation::Ack(None),
         "{order} not taken: {confirmation:?}"

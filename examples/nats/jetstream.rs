@@ -56,7 +56,11 @@ async fn look_up_and_consume(
     mut stop: Pin<&mut impl Future<Output = ()>>,
     handle: impl AsyncFn(&Received<Message>),
 ) -> anyhow::Result<()> {
-    let mut messages = look_up().await?.messages().await?;
+    let looking_up = async { anyhow::Ok(look_up().await?.messages().await?) };
+    let mut messages = tokio::select! {
+        () = &mut stop => return Ok(()),
+        looked_up = looking_up => looked_up?,
+    };
     loop {
         let message = tokio::select! {
             biased;

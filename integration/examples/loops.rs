@@ -213,6 +213,29 @@ async fn that_of_rabbitmq_waits_for_its_queue_tries_again_and_goes_on_over_anoth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_of_rabbitmq_ends_where_its_connection_is_lost_when_it_is_to_stop() {
+    let telemetry = Recorder::new().telemetry();
+    let cable = amqp::Cable::lay().await;
+    let channel = amqp::channel().await;
+    let orders = amqp::queue(&channel, "orders").await;
+    amqp::publish(&channel, &orders, BasicProperties::default()).await;
+    let handled = Stop::default();
+
+    let handle = async |_: &Delivery, _: &otel_messaging::amqp::Producer| {
+        handled.ask();
+        anyhow::Ok(())
+    };
+    let stop = async {
+        handled.asked().await;
+        cable.cut().await;
+    };
+    let url = cable.url();
+    let consume =
+        examples::amqp::consume(&telemetry, &url, "billing", orders.as_str(), stop, handle);
+    timeout(amqp::PATIENCE, consume).await.expect("an end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_of_jetstream_waits_for_its_stream_tries_again_and_sends_on() {
     let recorder = Recorder::new();
     let telemetry = recorder.telemetry();

@@ -118,7 +118,11 @@
 //!     mut stop: Pin<&mut impl Future<Output = ()>>,
 //!     handle: impl AsyncFn(&Received<Message>),
 //! ) -> anyhow::Result<()> {
-//!     let mut messages = look_up().await?.messages().await?;
+//!     let looking_up = async { anyhow::Ok(look_up().await?.messages().await?) };
+//!     let mut messages = tokio::select! {
+//!         () = &mut stop => return Ok(()),
+//!         looked_up = looking_up => looked_up?,
+//!     };
 //!     loop {
 //!         let message = tokio::select! {
 //!             biased;
