@@ -15,12 +15,12 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use examples::amqp::{connect, consume, url};
+use examples::amqp::{connect, consume, dead_letters_to, url};
 use examples::stop::Stop;
 use examples::telemetry::{self, Providers};
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
@@ -194,12 +194,7 @@ impl Queues {
     }
 
     async fn declare(&self, channel: &Channel) -> Result<()> {
-        // Through the default exchange, whose routing keys are names of queues.
-        let mut dead = FieldTable::default();
-        for (argument, value) in [("exchange", ""), ("routing-key", &self.dead_letters)] {
-            let value = AMQPValue::LongString(LongString::from(value));
-            dead.insert(format!("x-dead-letter-{argument}").into(), value);
-        }
+        let dead = dead_letters_to(&self.dead_letters);
         for (queue, arguments) in [
             (&self.dead_letters, FieldTable::default()),
             (&self.orders, dead.clone()),

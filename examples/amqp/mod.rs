@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use lapin::options::ConfirmSelectOptions;
+use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 use otel_messaging::amqp::ConnectionInfo;
@@ -55,6 +56,20 @@ pub async fn connect(program: &str) -> Result<(ConnectionInfo, Channel)> {
         Ok(Err(error)) => Err(error).context(no_broker(&at)),
         Err(_) => bail!(no_broker(&at)),
     }
+}
+
+/// Arguments of a queue: what is refused, and does not go back into it, goes to the queue of this name.
+///
+/// Without them, the broker discards it.
+#[must_use]
+pub fn dead_letters_to(queue: &str) -> FieldTable {
+    // Through the default exchange, whose routing keys are names of queues.
+    let mut arguments = FieldTable::default();
+    for (argument, value) in [("exchange", ""), ("routing-key", queue)] {
+        let value = AMQPValue::LongString(LongString::from(value));
+        arguments.insert(format!("x-dead-letter-{argument}").into(), value);
+    }
+    arguments
 }
 
 /// Whether user and password are wrong, or there is no such virtual host for them.

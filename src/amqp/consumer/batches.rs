@@ -25,22 +25,31 @@ impl Consumer<lapin::Consumer> {
     /// use lapin::message::Delivery;
     /// use lapin::options::{BasicAckOptions, BasicNackOptions};
     /// use otel_messaging::{Batch, amqp};
+    /// use tokio::time::timeout;
     ///
     /// # async fn store(orders: &Batch<Delivery>) -> anyhow::Result<()> { Ok(()) }
     /// // An error of the client ends it; then connect again, as the loop of the module does.
-    /// async fn run(consumer: &amqp::Consumer) -> lapin::Result<()> {
+    /// async fn run(consumer: &amqp::Consumer) -> anyhow::Result<()> {
     ///     let mut batches = consumer.batches(500, Duration::from_millis(100));
     ///     while let Some(batch) = batches.recv().await {
     ///         let batch = batch?;
     ///         let stored = batch.process(async |orders| store(orders).await).await;
-    ///         let Some(last) = batch.last() else { continue };
-    ///         if stored.is_ok() {
-    ///             last.ack(BasicAckOptions { multiple: true }).await?;
-    ///         } else {
-    ///             // Once more, and then to the dead-letter exchange of the queue.
-    ///             let requeue = batch.iter().all(|order| !order.redelivered);
-    ///             last.nack(BasicNackOptions { multiple: true, requeue }).await?;
-    ///         }
+    ///         // A connection that is lost may leave the client waiting for ever.
+    ///         timeout(Duration::from_secs(10), settle(&batch, stored.is_ok())).await??;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn settle(batch: &Batch<Delivery>, is_stored: bool) -> lapin::Result<()> {
+    ///     let Some(last) = batch.last() else { return Ok(()) };
+    ///     if is_stored {
+    ///         last.ack(BasicAckOptions { multiple: true }).await?;
+    ///         return Ok(());
+    ///     }
+    ///     for order in batch {
+    ///         // Each once more, and then to the dead-letter exchange of the queue. Without one, it is discarded.
+    ///         let (multiple, requeue) = (false, !order.redelivered);
+    ///         order.nack(BasicNackOptions { multiple, requeue }).await?;
     ///     }
     ///     Ok(())
     /// }
