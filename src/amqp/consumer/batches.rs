@@ -15,7 +15,9 @@ impl Consumer<lapin::Consumer> {
     /// after its first delivery. A `max` of 0 is 1.
     ///
     /// The wait for a batch has a `consume {destination}` span, which links to the creation context
-    /// of each message. To settle a batch, settle its last delivery with `multiple`.
+    /// of each message. To settle a batch, settle its last delivery with `multiple`. That settles all
+    /// deliveries of the channel before it too. So let the channel have no other consumer, and call this once for a
+    /// consumer: what [`Batches`] has taken for its next batch is dropped with it, and would be settled unprocessed.
     ///
     /// The timer is tokio's, whose runtime lapin uses unless it is told otherwise. On another
     /// runtime use [`batches_with_timer`](Self::batches_with_timer).

@@ -32,8 +32,9 @@ impl<S: Deliveries + Unpin> Messages<S> {
     /// A stream delivers a message again if it is not acknowledged in time. The time in an
     /// incomplete batch, up to `within`, is part of that. Acknowledge each message, or only the
     /// last one of the batch if the consumer has
-    /// [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). Clients of a micro-service wait for
-    /// their answers during that time too.
+    /// [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). That acknowledges all messages before it too,
+    /// whoever has them: let nobody else receive from such a consumer, and keep the [`Batches`], since what it has taken
+    /// for its next batch is dropped with it. Clients of a micro-service wait for their answers during that time too.
     ///
     /// ```
     /// use std::time::Duration;
