@@ -16,11 +16,11 @@
 //! span of the wait names the queue.
 //!
 //! ```no_run
-//! use anyhow::Context as _;
+//! use anyhow::{Context as _, ensure};
 //! use futures::StreamExt as _;
 //! use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
 //! use lapin::types::FieldTable;
-//! use lapin::{BasicProperties, Connection, ConnectionProperties};
+//! use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
 //! use otel_messaging::{Telemetry, amqp};
 //!
 //! # async fn example() -> anyhow::Result<()> {
@@ -31,7 +31,7 @@
 //! let telemetry = Telemetry::new();
 //!
 //! let producer = amqp::Producer::wrap(&telemetry, (&connection, uri), channel.clone());
-//! producer
+//! let confirmation = producer
 //!     .basic_publish(
 //!         "".into(),
 //!         "orders".into(),
@@ -41,6 +41,7 @@
 //!     )
 //!     .await?
 //!     .await?;
+//! ensure!(confirmation == Confirmation::Ack(None), "not taken: {confirmation:?}");
 //!
 //! let consumer = channel
 //!     .basic_consume(
