@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `shop` publishes orders, `store` takes them in batches by count and time, stores each batch at
-//! once and acknowledges it by its last message. A batch that fails is settled one by one. Both run in this process, but each has telemetry
-//! and a connection of its own, as two programs would.
+//! once and acknowledges it by its last message. A batch that fails is refused message by message.
+//! Both run in this process, but each has telemetry and a connection of its own, as two programs would.
 //!
 //! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
@@ -21,7 +21,7 @@ use examples::stop::Stop;
 use examples::telemetry::{self, Providers};
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
     QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
@@ -31,6 +31,8 @@ use otel_messaging::{Batch, Telemetry, amqp};
 use tokio::time::{sleep, timeout};
 
 const ORDERS: [&str; 5] = ["order 1", "order 2", "order 3", "order 4", "order 5"];
+/// The most orders of a batch.
+const BATCH: u16 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Before a batch is tried again, and before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -125,12 +127,17 @@ async fn connect_and_store(
     stored: &Cell<usize>,
 ) -> Result<()> {
     let (known, channel) = connect(store.service).await?;
-    let options = BasicConsumeOptions::default();
-    let consuming =
-        channel.basic_consume(orders.clone(), "".into(), options, FieldTable::default());
+    let consuming = async {
+        // As many as a batch has: what is fetched and then not tried counts as tried.
+        channel.basic_qos(BATCH, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        channel
+            .basic_consume(orders.clone(), "".into(), options, FieldTable::default())
+            .await
+    };
     let consumer = timeout(TIMEOUT, consuming).await.context("no consumer")??;
     let consumer = amqp::Consumer::wrap(&store.telemetry(), &known, consumer);
-    let mut batches = consumer.batches(3, Duration::from_millis(100));
+    let mut batches = consumer.batches(BATCH.into(), Duration::from_millis(100));
     while stored.get() < ORDERS.len() {
         let batch = tokio::select! {
             biased;

@@ -26,8 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// queue that is not there yet or a broker that is gone for a while.
 ///
 /// A message that fails goes back into the queue once. When it fails again, the broker takes it to the dead-letter
-/// exchange of the queue, which is an argument of its declaration. The handler is given a producer on the same connection.
-/// Its waits for the broker need an end too.
+/// exchange of the queue, which is an argument of its declaration. The broker counts deliveries, not tries: a message
+/// that the client has fetched when the loop or the connection ends, one at most, counts as tried.
+///
+/// The handler is given a producer on the same connection. Its waits for the broker need an end too.
 pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
     telemetry: &Telemetry,
     uri: &str,
@@ -100,7 +102,8 @@ async fn connect(
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
-    channel.basic_qos(10, BasicQosOptions::default()).await?;
+    // What is fetched and then not tried counts as tried.
+    channel.basic_qos(1, BasicQosOptions::default()).await?;
     let consumer = channel
         .basic_consume(
             queue.into(),

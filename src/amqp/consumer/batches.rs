@@ -19,6 +19,9 @@ impl Consumer<lapin::Consumer> {
     /// deliveries of the channel before it too. So let the channel have no other consumer, and call this once for a
     /// consumer: what [`Batches`] has taken for its next batch is dropped with it, and would be settled unprocessed.
     ///
+    /// Set the channel's prefetch (`basic_qos`) to `max`: with less, no batch is ever full, and what the client has
+    /// fetched beyond it counts as delivered before when it comes again, though nobody has tried it.
+    ///
     /// The timer is tokio's, whose runtime lapin uses unless it is told otherwise. On another
     /// runtime use [`batches_with_timer`](Self::batches_with_timer).
     ///
