@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `shop` publishes orders, `store` takes them in batches by count and time, stores each batch at
-//! once and acknowledges it by its last message. Both run in this process, but each has telemetry
-//! and a connection of its own, as two programs would.
+//! once and acknowledges it by its last message. A batch that fails is refused message by message.
+//! Both run in this process, but each has telemetry and a connection of its own, as two programs would.
 //!
 //! With `--features otlp` and `OTEL_EXPORTER_OTLP_ENDPOINT` set, the spans and the metrics go there too: see
 //! `telemetry/mod.rs`.
@@ -16,20 +16,23 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use examples::amqp::connect;
+use examples::amqp::{connect, dead_letters_to};
 use examples::stop::Stop;
 use examples::telemetry::{self, Providers};
+use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
     QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::trace::SpanKind;
-use otel_messaging::{Telemetry, amqp};
+use otel_messaging::{Batch, Telemetry, amqp};
 use tokio::time::{sleep, timeout};
 
 const ORDERS: [&str; 5] = ["order 1", "order 2", "order 3", "order 4", "order 5"];
+/// The most orders of a batch.
+const BATCH: u16 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Before a batch is tried again, and before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -39,12 +42,19 @@ async fn main() -> Result<()> {
     let stop = Stop::on_ctrl_c().await;
     let shop = Service::start("shop").await?;
     let store = Providers::new("store")?;
-    let orders: ShortString = format!("orders-{}", examples::run()).into();
-    let options = QueueDeclareOptions::durable();
-    let declared = shop
-        .channel
-        .queue_declare(orders.clone(), options, FieldTable::default());
-    declared.await?;
+    let run = examples::run();
+    let orders: ShortString = format!("orders-{run}").into();
+    let dead_letters: ShortString = format!("dead-letters-{run}").into();
+    for (queue, arguments) in [
+        (&dead_letters, FieldTable::default()),
+        (&orders, dead_letters_to(dead_letters.as_str())),
+    ] {
+        let options = QueueDeclareOptions::durable();
+        let declared = shop
+            .channel
+            .queue_declare(queue.clone(), options, arguments);
+        declared.await?;
+    }
 
     let work = async {
         tokio::try_join!(
@@ -54,16 +64,20 @@ async fn main() -> Result<()> {
     };
     let ended = timeout(6 * TIMEOUT, work).await;
 
-    let deleted = shop
-        .channel
-        .queue_delete(orders.clone(), QueueDeleteOptions::default());
-    let cleaned_up = deleted.await;
+    let deleting = async {
+        for queue in [&orders, &dead_letters] {
+            let options = QueueDeleteOptions::default();
+            shop.channel.queue_delete(queue.clone(), options).await?;
+        }
+        lapin::Result::Ok(())
+    };
+    let cleaned_up = timeout(TIMEOUT, deleting).await;
     let programs = [&shop.providers, &store];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
     ended.context("the orders were not stored in time")??;
     println!("{}", stop.last_words(guide(&orders)));
-    cleaned_up?;
+    cleaned_up??;
     Ok(())
 }
 
@@ -113,16 +127,17 @@ async fn connect_and_store(
     stored: &Cell<usize>,
 ) -> Result<()> {
     let (known, channel) = connect(store.service).await?;
-    let consumer = channel
-        .basic_consume(
-            orders.clone(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let consuming = async {
+        // As many as a batch has: what is fetched and then not tried counts as tried.
+        channel.basic_qos(BATCH, BasicQosOptions::default()).await?;
+        let options = BasicConsumeOptions::default();
+        channel
+            .basic_consume(orders.clone(), "".into(), options, FieldTable::default())
+            .await
+    };
+    let consumer = timeout(TIMEOUT, consuming).await.context("no consumer")??;
     let consumer = amqp::Consumer::wrap(&store.telemetry(), &known, consumer);
-    let mut batches = consumer.batches(3, Duration::from_millis(100));
+    let mut batches = consumer.batches(BATCH.into(), Duration::from_millis(100));
     while stored.get() < ORDERS.len() {
         let batch = tokio::select! {
             biased;
@@ -135,21 +150,35 @@ async fn connect_and_store(
             }
             Ok(())
         });
-        let outcome = storing.await;
-        let Some(last) = batch.last() else { continue };
-        if let Err(error) = outcome {
+        let settled = if let Err(error) = storing.await {
             eprintln!("{orders}: {error:#}");
             sleep(PAUSE).await;
-            // Once more, and then to the dead-letter exchange of the queue, if it has one.
-            let options = BasicNackOptions {
-                multiple: true,
-                requeue: batch.iter().all(|order| !order.redelivered),
-            };
-            last.nack(options).await?;
+            timeout(TIMEOUT, nack(&batch)).await
         } else {
-            last.ack(BasicAckOptions { multiple: true }).await?;
             stored.set(stored.get() + batch.len());
-        }
+            timeout(TIMEOUT, ack(&batch)).await
+        };
+        settled.context("the connection takes no acknowledgement")??;
+    }
+    Ok(())
+}
+
+/// Acknowledges a batch by its last message. It is the only consumer of its channel: nobody else's are before it.
+async fn ack(batch: &Batch<Delivery>) -> lapin::Result<()> {
+    if let Some(last) = batch.last() {
+        last.ack(BasicAckOptions { multiple: true }).await?;
+    }
+    Ok(())
+}
+
+/// Each message of a failed batch goes back into the queue once, and then to the dead-letter exchange of the queue.
+async fn nack(batch: &Batch<Delivery>) -> lapin::Result<()> {
+    for order in batch {
+        let options = BasicNackOptions {
+            requeue: !order.redelivered,
+            ..BasicNackOptions::default()
+        };
+        order.nack(options).await?;
     }
     Ok(())
 }

@@ -57,18 +57,20 @@ async fn main() -> Result<()> {
         stop.ask();
         answer
     };
-    let (answer, ()) = tokio::join!(request, reply(&warehouse, &stock, &stop));
+    let work = async { tokio::join!(request, reply(&warehouse, &stock, &stop)).0 };
+    let ended = timeout(6 * TIMEOUT, Box::pin(work)).await;
 
     let deleted = warehouse
         .channel
         .queue_delete(stock, QueueDeleteOptions::default());
-    let cleaned_up = deleted.await;
+    let cleaned_up = timeout(TIMEOUT, deleted).await;
     let programs = [&shop.providers, &warehouse.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
-    let words = format!("The answer is {:?}. {GUIDE}", answer?);
+    let answer = ended.context("the warehouse has not ended in time")??;
+    let words = format!("The answer is {answer:?}. {GUIDE}");
     println!("{}", stop.last_words(words));
-    cleaned_up?;
+    cleaned_up??;
     Ok(())
 }
 
@@ -119,7 +121,9 @@ async fn publish(
         ..BasicPublishOptions::default()
     };
     let confirm = producer.basic_publish("".into(), queue.clone(), options, body, properties);
-    let confirmation = confirm.await?.await?;
+    // A connection that is lost may leave the client waiting for ever.
+    let confirmed = timeout(TIMEOUT, async { confirm.await?.await });
+    let confirmation = confirmed.await.context("no confirm")??;
     ensure!(
         confirmation == Confirmation::Ack(None),
         "not taken: {confirmation:?}"

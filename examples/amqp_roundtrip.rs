@@ -15,12 +15,12 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use examples::amqp::{connect, consume, url};
+use examples::amqp::{connect, consume, dead_letters_to, url};
 use examples::stop::Stop;
 use examples::telemetry::{self, Providers};
 use lapin::message::Delivery;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
@@ -50,13 +50,13 @@ async fn main() -> Result<()> {
     };
     let ended = timeout(6 * TIMEOUT, work).await;
 
-    let cleaned_up = queues.delete(&shop.channel).await;
+    let cleaned_up = timeout(TIMEOUT, queues.delete(&shop.channel)).await;
     let programs = [&shop.providers, &billing.providers];
     println!("\n{}\n", telemetry::tree(&programs)?);
     telemetry::shut_down(&programs);
     ended.context("the orders were not confirmed in time")??;
     println!("{}", stop.last_words(guide(&queues)));
-    cleaned_up
+    cleaned_up?
 }
 
 async fn take_orders(shop: &Service, queues: &Queues) -> Result<()> {
@@ -138,7 +138,9 @@ async fn publish(producer: &amqp::Producer, queue: &str, order: &str) -> Result<
         order.as_bytes(),
         BasicProperties::default().with_message_id(order.into()),
     );
-    let confirmation = confirm.await?.await?;
+    // A connection that is lost may leave the client waiting for ever.
+    let confirmed = timeout(TIMEOUT, async { confirm.await?.await });
+    let confirmation = confirmed.await.context("no confirm")??;
     ensure!(
         confirmation == Confirmation::Ack(None),
         "{order} not taken: {confirmation:?}"
@@ -192,12 +194,7 @@ impl Queues {
     }
 
     async fn declare(&self, channel: &Channel) -> Result<()> {
-        // Through the default exchange, whose routing keys are names of queues.
-        let mut dead = FieldTable::default();
-        for (argument, value) in [("exchange", ""), ("routing-key", &self.dead_letters)] {
-            let value = AMQPValue::LongString(LongString::from(value));
-            dead.insert(format!("x-dead-letter-{argument}").into(), value);
-        }
+        let dead = dead_letters_to(&self.dead_letters);
         for (queue, arguments) in [
             (&self.dead_letters, FieldTable::default()),
             (&self.orders, dead.clone()),

@@ -36,6 +36,8 @@ const ORDERS: usize = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Before the consumer is looked up again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often a server that has no messages shows that it is there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -112,7 +114,10 @@ async fn look_up_and_store(
     stop: &Stop,
     stored: &Cell<usize>,
 ) -> Result<()> {
-    let messages = store.consumer(stream).await?.messages().await?;
+    let consumer = store.consumer(stream).await?;
+    // What waits in the client for longer than `ack_wait` is delivered again, and counts as tried.
+    let messages = consumer.stream().max_messages_per_batch(ORDERS);
+    let messages = messages.heartbeat(HEARTBEAT).messages().await?;
     let mut batches = messages.batches(ORDERS, Duration::from_millis(100));
     while stored.get() < ORDERS {
         let batch = tokio::select! {

@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// Then it takes no more, and waits for those that it has. The channel's prefetch (`basic_qos`) should be `limit` too. A
 /// message that fails goes back into the queue once. When it fails again, the broker takes it to the dead-letter exchange
-/// of the queue. Close the connection after this: what the client has fetched beside is delivered again.
+/// of the queue. Close the connection after this: what the client has fetched beside is delivered again, and counts as
+/// tried.
 ///
 /// # Errors
 ///

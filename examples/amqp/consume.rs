@@ -19,14 +19,17 @@ use tokio::time::{sleep, timeout};
 /// Before a message is tried again, and before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// For a connection to be made.
+/// For a connection, and for each answer over it. One that is lost may leave the client waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Handles one message of a queue after the other until `stop` is ready. A failed handler does not end it, nor does a
 /// queue that is not there yet or a broker that is gone for a while.
 ///
 /// A message that fails goes back into the queue once. When it fails again, the broker takes it to the dead-letter
-/// exchange of the queue, which is an argument of its declaration. The handler is given a producer on the same connection.
+/// exchange of the queue, which is an argument of its declaration. The broker counts deliveries, not tries: a message
+/// that the client has fetched when the loop or the connection ends, one at most, counts as tried.
+///
+/// The handler is given a producer on the same connection. Its waits for the broker need an end too.
 pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
     telemetry: &Telemetry,
     uri: &str,
@@ -57,16 +60,50 @@ async fn connect_and_consume<E: fmt::Debug + fmt::Display + 'static>(
     mut stop: Pin<&mut impl Future<Output = ()>>,
     handle: &impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
 ) -> anyhow::Result<()> {
-    let connecting = Connection::connect(uri, ConnectionProperties::default());
-    let connection = tokio::select! {
+    let connecting = timeout(PATIENCE, connect(telemetry, uri, name, queue));
+    let (connection, producer, mut messages) = tokio::select! {
         () = &mut stop => return Ok(()),
-        connected = timeout(PATIENCE, connecting) => connected??,
+        connected = connecting => connected??,
     };
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            next = messages.next() => next.context("cancelled by the broker")??,
+        };
+        let handled = message.process(async |message| handle(message, &producer).await);
+        let settled = match handled.await {
+            Ok(()) => timeout(PATIENCE, message.ack(BasicAckOptions::default())).await,
+            Err(error) => {
+                eprintln!("{queue}: {error:#}");
+                sleep(PAUSE).await;
+                let options = BasicNackOptions {
+                    requeue: !message.redelivered,
+                    ..BasicNackOptions::default()
+                };
+                timeout(PATIENCE, message.nack(options)).await
+            }
+        };
+        settled.context("the connection takes no acknowledgement")??;
+    }
+    // All is settled: a connection that does not close in time is dropped.
+    let _ = timeout(PATIENCE, connection.close(200, "".into())).await;
+    Ok(())
+}
+
+async fn connect(
+    telemetry: &Telemetry,
+    uri: &str,
+    name: &str,
+    queue: &str,
+) -> lapin::Result<(Connection, amqp::Producer, amqp::Consumer)> {
+    let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
-    channel.basic_qos(10, BasicQosOptions::default()).await?;
+    // What is fetched and then not tried counts as tried.
+    channel.basic_qos(1, BasicQosOptions::default()).await?;
     let consumer = channel
         .basic_consume(
             queue.into(),
@@ -77,27 +114,6 @@ async fn connect_and_consume<E: fmt::Debug + fmt::Display + 'static>(
         .await?;
     let known = ConnectionInfo::of(&connection).uri(uri).client_id(name);
     let producer = amqp::Producer::wrap(telemetry, &known, channel);
-    let mut messages = amqp::Consumer::wrap(telemetry, &known, consumer);
-    loop {
-        let message = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            next = messages.next() => next.context("cancelled by the broker")??,
-        };
-        let handled = message.process(async |message| handle(message, &producer).await);
-        match handled.await {
-            Ok(()) => message.ack(BasicAckOptions::default()).await?,
-            Err(error) => {
-                eprintln!("{queue}: {error:#}");
-                sleep(PAUSE).await;
-                let options = BasicNackOptions {
-                    requeue: !message.redelivered,
-                    ..BasicNackOptions::default()
-                };
-                message.nack(options).await?
-            }
-        };
-    }
-    connection.close(200, "".into()).await?;
-    Ok(())
+    let messages = amqp::Consumer::wrap(telemetry, &known, consumer);
+    Ok((connection, producer, messages))
 }

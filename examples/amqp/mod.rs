@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use lapin::options::ConfirmSelectOptions;
+use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 use otel_messaging::amqp::ConnectionInfo;
@@ -37,22 +38,38 @@ pub async fn connect(program: &str) -> Result<(ConnectionInfo, Channel)> {
         .context("AMQP_URL")?;
     let at = format!("{}:{}", uri.authority.host, uri.authority.port);
     println!("RabbitMQ of {program}: {at}");
-    let connecting = Connection::connect(&url, ConnectionProperties::default());
-    let connection = match timeout(TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => connection,
+    let connecting = async {
+        let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
+        let known = ConnectionInfo::of(&connection).uri(&url).client_id(program);
+        let channel = connection.create_channel().await?;
+        // Without confirms a span would end when its message is written.
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        confirms.await?;
+        Ok((known, channel))
+    };
+    match timeout(TIMEOUT, connecting).await {
+        Ok(Ok(connected)) => Ok(connected),
         Ok(Err(error)) if is_about_login(&error) => {
             let refused = format!("the RabbitMQ at {at} refuses the login. {LOGIN}");
-            return Err(error).context(refused);
+            Err(error).context(refused)
         }
-        Ok(Err(error)) => return Err(error).context(no_broker(&at)),
+        Ok(Err(error)) => Err(error).context(no_broker(&at)),
         Err(_) => bail!(no_broker(&at)),
-    };
-    let known = ConnectionInfo::of(&connection).uri(&url).client_id(program);
-    let channel = connection.create_channel().await?;
-    // Without confirms a span would end when its message is written.
-    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-    confirms.await?;
-    Ok((known, channel))
+    }
+}
+
+/// Arguments of a queue: what is refused, and does not go back into it, goes to the queue of this name.
+///
+/// Without them, the broker discards it.
+#[must_use]
+pub fn dead_letters_to(queue: &str) -> FieldTable {
+    // Through the default exchange, whose routing keys are names of queues.
+    let mut arguments = FieldTable::default();
+    for (argument, value) in [("exchange", ""), ("routing-key", queue)] {
+        let value = AMQPValue::LongString(LongString::from(value));
+        arguments.insert(format!("x-dead-letter-{argument}").into(), value);
+    }
+    arguments
 }
 
 /// Whether user and password are wrong, or there is no such virtual host for them.

@@ -21,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 ///
 /// Then it takes no more, and waits for those that it has. A message that fails is delivered again after a pause, as often
 /// as the consumer's `max_deliver` says; `jetstream.rs` sends it to dead letters in the end. What the client has fetched
-/// beside is delivered again after the consumer's `ack_wait`.
+/// beside is delivered again after the consumer's `ack_wait`, and counts as tried: where handlers are slow, let the client
+/// ask for few at a time, as `jetstream.rs` does.
 ///
 /// # Errors
 ///

@@ -32,7 +32,7 @@ const WITHIN: Duration = Duration::from_millis(100);
 /// Before a batch is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// For a channel, and for the confirms of a batch. A connection that is lost may leave the client waiting for ever.
+/// For the queues, and for the confirms of a batch. A connection that is lost may leave the client waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Billing {
@@ -86,7 +86,8 @@ impl Billing {
     /// What publishes to RabbitMQ, over a connection of its own.
     async fn producer(&self, service: &Service) -> Result<amqp::Producer> {
         let (known, channel) = connect("billing").await?;
-        self.queues.declare(&channel).await?;
+        let declared = timeout(PATIENCE, self.queues.declare(&channel));
+        declared.await.context("no queues")??;
         Ok(amqp::Producer::wrap(&service.telemetry, &known, channel))
     }
 
@@ -140,10 +141,7 @@ impl Billing {
     ) -> Result<()> {
         let connected = match producer.take() {
             Some(connected) => connected,
-            None => {
-                let connecting = timeout(PATIENCE, self.producer(service));
-                connecting.await.context("no channel")??
-            }
+            None => self.producer(service).await?,
         };
         let billed = batch.process(async |batch| self.publish(&connected, batch).await);
         billed.await?;

@@ -1,9 +1,10 @@
 //! What the shop has at the brokers.
 
 use anyhow::Result;
+use examples::amqp::dead_letters_to;
 use lapin::Channel;
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::types::FieldTable;
 
 /// Kafka with the topic of orders.
 pub(crate) type Cluster = examples::kafka::Cluster<1>;
@@ -33,15 +34,9 @@ impl Queues {
 
     /// Makes them, if they are not there.
     pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
-        // Through the default exchange, whose routing keys are names of queues.
-        let mut dead = FieldTable::default();
-        for (argument, value) in [("exchange", ""), ("routing-key", &self.dead_letters)] {
-            let value = AMQPValue::LongString(LongString::from(value));
-            dead.insert(format!("x-dead-letter-{argument}").into(), value);
-        }
         for (queue, arguments) in [
             (&self.dead_letters, FieldTable::default()),
-            (&self.shipments, dead),
+            (&self.shipments, dead_letters_to(&self.dead_letters)),
         ] {
             let options = QueueDeclareOptions::durable();
             let declared = channel.queue_declare(queue.as_str().into(), options, arguments);

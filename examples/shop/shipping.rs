@@ -26,7 +26,7 @@ const LIMIT: u16 = 20;
 /// Before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// For a channel. A connection that is lost may leave the client waiting for ever.
+/// For a channel, and for the end of one. A connection that is lost may leave the client waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Shipping {
@@ -77,10 +77,7 @@ async fn ship_orders(
 ) -> Result<()> {
     let (messages, channel) = match connected {
         Some(connected) => connected,
-        None => {
-            let connecting = timeout(PATIENCE, deliveries(service, queues));
-            connecting.await.context("no channel")??
-        }
+        None => deliveries(service, queues).await?,
     };
     let shipping = Arc::clone(shipping);
     let handle = move |message: Arc<Received<Delivery>>| {
@@ -88,26 +85,30 @@ async fn ship_orders(
         async move { shipping.handle(&message).await }
     };
     consume(messages, LIMIT.into(), stop.asked(), handle).await?;
-    if service.is_to_clean_up() {
-        queues.delete(&channel).await?;
-    }
-    // What the client has fetched beside is delivered to who comes next.
-    channel.close(200, "".into()).await?;
+    let ending = async {
+        if service.is_to_clean_up() {
+            queues.delete(&channel).await?;
+        }
+        // What the client has fetched beside is delivered to who comes next.
+        channel.close(200, "".into()).await
+    };
+    timeout(PATIENCE, ending).await.context("no end")??;
     Ok(())
 }
 
 async fn deliveries(service: &Service, queues: &Queues) -> Result<(amqp::Consumer, Channel)> {
     let (known, channel) = connect("shipping").await?;
-    queues.declare(&channel).await?;
-    channel.basic_qos(LIMIT, BasicQosOptions::default()).await?;
-    let consumer = channel
-        .basic_consume(
-            queues.shipments.as_str().into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let consuming = async {
+        queues.declare(&channel).await?;
+        channel.basic_qos(LIMIT, BasicQosOptions::default()).await?;
+        let (queue, options) = (&*queues.shipments, BasicConsumeOptions::default());
+        channel
+            .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+            .await
+    };
+    let consumer = timeout(PATIENCE, consuming)
+        .await
+        .context("no consumer")??;
     let consumer = amqp::Consumer::wrap(&service.telemetry, &known, consumer);
     Ok((consumer, channel))
 }

@@ -213,6 +213,56 @@ async fn that_of_rabbitmq_waits_for_its_queue_tries_again_and_goes_on_over_anoth
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_of_rabbitmq_ends_where_its_connection_is_lost_when_it_is_to_stop() {
+    let telemetry = Recorder::new().telemetry();
+    let cable = amqp::Cable::lay().await;
+    let channel = amqp::channel().await;
+    let orders = amqp::queue(&channel, "orders").await;
+    amqp::publish(&channel, &orders, BasicProperties::default()).await;
+    let handled = Stop::default();
+
+    let handle = async |_: &Delivery, _: &otel_messaging::amqp::Producer| {
+        handled.ask();
+        anyhow::Ok(())
+    };
+    let stop = async {
+        handled.asked().await;
+        cable.cut().await;
+    };
+    let url = cable.url();
+    let consume =
+        examples::amqp::consume(&telemetry, &url, "billing", orders.as_str(), stop, handle);
+    timeout(amqp::PATIENCE, consume).await.expect("an end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_of_rabbitmq_leaves_in_the_queue_what_it_does_not_try_yet() {
+    let telemetry = Recorder::new().telemetry();
+    let channel = amqp::channel().await;
+    let orders = amqp::queue(&channel, "orders").await;
+    for _ in 0..3 {
+        amqp::publish(&channel, &orders, BasicProperties::default()).await;
+    }
+    let (left, stop) = (RefCell::new(Vec::new()), Stop::default());
+
+    let handle = async |_: &Delivery, _: &otel_messaging::amqp::Producer| {
+        let options = QueueDeclareOptions::default().passive();
+        let queue = channel.queue_declare(orders.clone(), options, FieldTable::default());
+        let ready = queue.await?.message_count();
+        left.borrow_mut().push(ready);
+        if ready == 0 {
+            stop.ask();
+        }
+        anyhow::Ok(())
+    };
+    let (url, queue) = (amqp::url(), orders.as_str());
+    let consume = examples::amqp::consume(&telemetry, &url, "billing", queue, stop.asked(), handle);
+    timeout(amqp::PATIENCE, consume).await.expect("an end");
+
+    assert_eq!(*left.borrow(), [2, 1, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_of_jetstream_waits_for_its_stream_tries_again_and_sends_on() {
     let recorder = Recorder::new();
     let telemetry = recorder.telemetry();
@@ -270,6 +320,50 @@ async fn that_of_jetstream_waits_for_its_stream_tries_again_and_sends_on() {
     let (sent, process) = (format!("publish {orders}"), format!("process {orders}"));
     let sent_on = format!("publish {dead_letters}");
     assert_tried(&recorder, &sent, &process, 3, Some(&sent_on));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_of_jetstream_leaves_in_the_stream_what_it_does_not_try_yet() {
+    let telemetry = Recorder::new().telemetry();
+    let context = jetstream::new(nats::client().await);
+    let producer = otel_messaging::nats::jetstream::Producer::wrap(&telemetry, context.clone());
+    let (name, orders) = (unique("ORDERS"), unique("orders"));
+    let config = jetstream::stream::Config {
+        name: name.clone(),
+        subjects: vec![orders.clone()],
+        ..jetstream::stream::Config::default()
+    };
+    let stream = nats::stream_of(&context, config).await;
+    for _ in 0..3 {
+        let published = context.publish(orders.clone(), "two books".into()).await;
+        let stored = published.expect("a publish").await;
+        stored.expect("an acknowledgement");
+    }
+    let (pending, stop) = (RefCell::new(Vec::new()), Stop::default());
+
+    let handle = async |order: &jetstream::Message| {
+        let info = stream.consumer_info("billing").await?;
+        pending.borrow_mut().push(info.num_ack_pending);
+        if order.info().is_ok_and(|info| info.stream_sequence == 3) {
+            stop.ask();
+        }
+        anyhow::Ok(())
+    };
+    let look_up = async || {
+        let config = pull::Config {
+            durable_name: Some("billing".to_owned()),
+            ..pull::Config::default()
+        };
+        let consumer = context.create_consumer_on_stream(config, &name).await?;
+        Ok(otel_messaging::nats::jetstream::Consumer::wrap(
+            &telemetry, consumer,
+        ))
+    };
+    let consume =
+        examples::nats::jetstream::consume(look_up, &producer, "none", stop.asked(), handle);
+    timeout(nats::PATIENCE, consume).await.expect("an end");
+
+    assert_eq!(*pending.borrow(), [1, 1, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use async_nats::{ConnectOptions, Event};
 use futures::StreamExt as _;
 use integration::metrics::consumed_messages;
 use integration::nats::broker::DURABLE;
 use integration::nats::wire::{Wire, block};
 use integration::nats::{Subject, process_span};
-use integration::nats::{client, header_map, in_time, subscribed};
+use integration::nats::{client, header_map, in_time, subscribed, url};
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;
 use otel_messaging::nats::Consumer;
 use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::Recorder;
+use tokio::sync::mpsc;
 
 use crate::shop::{CONSUMED, FRESH, STALE, fresh, named, of_fresh, receiving};
 
@@ -182,18 +184,44 @@ async fn a_subscription_ends_as_the_clients_own_does() {
 
 /// The client reads no header that is not text: it connects anew, and knows nothing of the message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_kept_leaves_the_connection_to_close() {
+    let (closing, mut closed) = mpsc::unbounded_channel();
+    let options = ConnectOptions::new().event_callback(move |event| {
+        let closing = closing.clone();
+        async move {
+            if event == Event::Closed {
+                closing.send(()).expect("the test waits");
+            }
+        }
+    });
+    let client = options.connect(url()).await.expect("a connection");
+    let consumer = Consumer::wrap(&Recorder::new().telemetry(), client.clone());
+    let name = unique("orders");
+    let orders = consumer.subscribe(name.clone()).await;
+    let mut orders = orders.expect("a subscription");
+    let published = client.publish(name, "two books".into()).await;
+    published.expect("a publish");
+    let order = in_time(orders.next()).await.expect("a message");
+
+    drop((client, consumer, orders));
+
+    in_time(closed.recv()).await.expect("an end");
+    order.process(async |_| ()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_goes_on_behind_a_header_that_drops_the_connection() {
     let recorder = Recorder::new();
     let subject = unique("orders");
-    let (connects, mut connected) = tokio::sync::mpsc::unbounded_channel();
-    let receiver = async_nats::ConnectOptions::new()
+    let (connects, mut connected) = mpsc::unbounded_channel();
+    let receiver = ConnectOptions::new()
         .event_callback(move |event| {
-            if matches!(event, async_nats::Event::Connected) {
+            if matches!(event, Event::Connected) {
                 let _ = connects.send(());
             }
             async {}
         })
-        .connect(integration::nats::url())
+        .connect(url())
         .await
         .expect("a connection");
     let consumer = Consumer::wrap(&recorder.telemetry(), receiver);
@@ -225,14 +253,14 @@ async fn a_subscription_goes_on_behind_a_header_that_drops_the_connection() {
 async fn a_slow_consumer_has_spans_of_what_it_is_given() {
     let recorder = Recorder::new();
     let (subject, sender) = (unique("orders"), client().await);
-    let (slow, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let receiver = async_nats::ConnectOptions::new()
+    let (slow, mut told) = mpsc::unbounded_channel();
+    let receiver = ConnectOptions::new()
         .subscription_capacity(4)
         .event_callback(move |event| {
-            let _ = slow.send(matches!(event, async_nats::Event::SlowConsumer(_)));
+            let _ = slow.send(matches!(event, Event::SlowConsumer(_)));
             async {}
         })
-        .connect(integration::nats::url())
+        .connect(url())
         .await
         .expect("a connection");
     let consumer = Consumer::wrap(&recorder.telemetry(), receiver);

@@ -16,11 +16,11 @@
 //! span of the wait names the queue.
 //!
 //! ```no_run
-//! use anyhow::Context as _;
+//! use anyhow::{Context as _, ensure};
 //! use futures::StreamExt as _;
 //! use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
 //! use lapin::types::FieldTable;
-//! use lapin::{BasicProperties, Connection, ConnectionProperties};
+//! use lapin::{BasicProperties, Confirmation, Connection, ConnectionProperties};
 //! use otel_messaging::{Telemetry, amqp};
 //!
 //! # async fn example() -> anyhow::Result<()> {
@@ -31,7 +31,7 @@
 //! let telemetry = Telemetry::new();
 //!
 //! let producer = amqp::Producer::wrap(&telemetry, (&connection, uri), channel.clone());
-//! producer
+//! let confirmation = producer
 //!     .basic_publish(
 //!         "".into(),
 //!         "orders".into(),
@@ -41,6 +41,7 @@
 //!     )
 //!     .await?
 //!     .await?;
+//! ensure!(confirmation == Confirmation::Ack(None), "not taken: {confirmation:?}");
 //!
 //! let consumer = channel
 //!     .basic_consume(
@@ -88,14 +89,17 @@
 //! /// Before a message is tried again, and before the next connection.
 //! const PAUSE: Duration = Duration::from_millis(500);
 //!
-//! /// For a connection to be made.
+//! /// For a connection, and for each answer over it. One that is lost may leave the client waiting for ever.
 //! const PATIENCE: Duration = Duration::from_secs(10);
 //!
 //! /// Handles one message of a queue after the other until `stop` is ready. A failed handler does not end it, nor does a
 //! /// queue that is not there yet or a broker that is gone for a while.
 //! ///
 //! /// A message that fails goes back into the queue once. When it fails again, the broker takes it to the dead-letter
-//! /// exchange of the queue, which is an argument of its declaration. The handler is given a producer on the same connection.
+//! /// exchange of the queue, which is an argument of its declaration. The broker counts deliveries, not tries: a message
+//! /// that the client has fetched when the loop or the connection ends, one at most, counts as tried.
+//! ///
+//! /// The handler is given a producer on the same connection. Its waits for the broker need an end too.
 //! pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
 //!     telemetry: &Telemetry,
 //!     uri: &str,
@@ -126,16 +130,50 @@
 //!     mut stop: Pin<&mut impl Future<Output = ()>>,
 //!     handle: &impl AsyncFn(&Delivery, &amqp::Producer) -> Result<(), E>,
 //! ) -> anyhow::Result<()> {
-//!     let connecting = Connection::connect(uri, ConnectionProperties::default());
-//!     let connection = tokio::select! {
+//!     let connecting = timeout(PATIENCE, connect(telemetry, uri, name, queue));
+//!     let (connection, producer, mut messages) = tokio::select! {
 //!         () = &mut stop => return Ok(()),
-//!         connected = timeout(PATIENCE, connecting) => connected??,
+//!         connected = connecting => connected??,
 //!     };
+//!     loop {
+//!         let message = tokio::select! {
+//!             biased;
+//!             () = &mut stop => break,
+//!             next = messages.next() => next.context("cancelled by the broker")??,
+//!         };
+//!         let handled = message.process(async |message| handle(message, &producer).await);
+//!         let settled = match handled.await {
+//!             Ok(()) => timeout(PATIENCE, message.ack(BasicAckOptions::default())).await,
+//!             Err(error) => {
+//!                 eprintln!("{queue}: {error:#}");
+//!                 sleep(PAUSE).await;
+//!                 let options = BasicNackOptions {
+//!                     requeue: !message.redelivered,
+//!                     ..BasicNackOptions::default()
+//!                 };
+//!                 timeout(PATIENCE, message.nack(options)).await
+//!             }
+//!         };
+//!         settled.context("the connection takes no acknowledgement")??;
+//!     }
+//!     // All is settled: a connection that does not close in time is dropped.
+//!     let _ = timeout(PATIENCE, connection.close(200, "".into())).await;
+//!     Ok(())
+//! }
+//!
+//! async fn connect(
+//!     telemetry: &Telemetry,
+//!     uri: &str,
+//!     name: &str,
+//!     queue: &str,
+//! ) -> lapin::Result<(Connection, amqp::Producer, amqp::Consumer)> {
+//!     let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
 //!     let channel = connection.create_channel().await?;
 //!     channel
 //!         .confirm_select(ConfirmSelectOptions::default())
 //!         .await?;
-//!     channel.basic_qos(10, BasicQosOptions::default()).await?;
+//!     // What is fetched and then not tried counts as tried.
+//!     channel.basic_qos(1, BasicQosOptions::default()).await?;
 //!     let consumer = channel
 //!         .basic_consume(
 //!             queue.into(),
@@ -146,29 +184,8 @@
 //!         .await?;
 //!     let known = ConnectionInfo::of(&connection).uri(uri).client_id(name);
 //!     let producer = amqp::Producer::wrap(telemetry, &known, channel);
-//!     let mut messages = amqp::Consumer::wrap(telemetry, &known, consumer);
-//!     loop {
-//!         let message = tokio::select! {
-//!             biased;
-//!             () = &mut stop => break,
-//!             next = messages.next() => next.context("cancelled by the broker")??,
-//!         };
-//!         let handled = message.process(async |message| handle(message, &producer).await);
-//!         match handled.await {
-//!             Ok(()) => message.ack(BasicAckOptions::default()).await?,
-//!             Err(error) => {
-//!                 eprintln!("{queue}: {error:#}");
-//!                 sleep(PAUSE).await;
-//!                 let options = BasicNackOptions {
-//!                     requeue: !message.redelivered,
-//!                     ..BasicNackOptions::default()
-//!                 };
-//!                 message.nack(options).await?
-//!             }
-//!         };
-//!     }
-//!     connection.close(200, "".into()).await?;
-//!     Ok(())
+//!     let messages = amqp::Consumer::wrap(telemetry, &known, consumer);
+//!     Ok((connection, producer, messages))
 //! }
 //! ```
 //!

@@ -81,11 +81,15 @@
 //! /// Before a message is delivered again, and before the consumer is looked up again.
 //! const PAUSE: Duration = Duration::from_millis(500);
 //!
+//! /// How often a server that has no messages shows that it is there. Without it, nobody would look up the consumer again.
+//! const HEARTBEAT: Duration = Duration::from_secs(15);
+//!
 //! /// Handles one message of a stream after the other until `stop` is ready. A failed handler does not end it, nor does a
 //! /// stream that is not there yet or a server that is gone for a while.
 //! ///
 //! /// `look_up` returns the consumer, and makes it where there is none. A message that fails is delivered again after a
-//! /// pause. When it fails in the last attempt, it goes to the subject `dead_letters`, which has to be one of a stream.
+//! /// pause. When it fails in the last attempt, it goes to the subject `dead_letters`, which has to be one of a stream. The
+//! /// server counts deliveries, not attempts: a handler that takes longer than the consumer's `ack_wait` has fewer of them.
 //! pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
 //!     look_up: impl AsyncFn() -> anyhow::Result<Consumer<pull::Config>>,
 //!     producer: &Producer,
@@ -118,7 +122,16 @@
 //!     mut stop: Pin<&mut impl Future<Output = ()>>,
 //!     handle: impl AsyncFn(&Received<Message>),
 //! ) -> anyhow::Result<()> {
-//!     let mut messages = look_up().await?.messages().await?;
+//!     let looking_up = async {
+//!         let consumer = look_up().await?;
+//!         // One at a time: what waits in the client for longer than `ack_wait` is delivered again, and counts as tried.
+//!         let messages = consumer.stream().max_messages_per_batch(1);
+//!         anyhow::Ok(messages.heartbeat(HEARTBEAT).messages().await?)
+//!     };
+//!     let mut messages = tokio::select! {
+//!         () = &mut stop => return Ok(()),
+//!         looked_up = looking_up => looked_up?,
+//!     };
 //!     loop {
 //!         let message = tokio::select! {
 //!             biased;

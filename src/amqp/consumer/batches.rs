@@ -15,7 +15,12 @@ impl Consumer<lapin::Consumer> {
     /// after its first delivery. A `max` of 0 is 1.
     ///
     /// The wait for a batch has a `consume {destination}` span, which links to the creation context
-    /// of each message. To settle a batch, settle its last delivery with `multiple`.
+    /// of each message. To settle a batch, settle its last delivery with `multiple`. That settles all
+    /// deliveries of the channel before it too. So let the channel have no other consumer, and call this once for a
+    /// consumer: what [`Batches`] has taken for its next batch is dropped with it, and would be settled unprocessed.
+    ///
+    /// Set the channel's prefetch (`basic_qos`) to `max`: with less, no batch is ever full, and what the client has
+    /// fetched beyond it counts as delivered before when it comes again, though nobody has tried it.
     ///
     /// The timer is tokio's, whose runtime lapin uses unless it is told otherwise. On another
     /// runtime use [`batches_with_timer`](Self::batches_with_timer).
@@ -25,22 +30,31 @@ impl Consumer<lapin::Consumer> {
     /// use lapin::message::Delivery;
     /// use lapin::options::{BasicAckOptions, BasicNackOptions};
     /// use otel_messaging::{Batch, amqp};
+    /// use tokio::time::timeout;
     ///
     /// # async fn store(orders: &Batch<Delivery>) -> anyhow::Result<()> { Ok(()) }
     /// // An error of the client ends it; then connect again, as the loop of the module does.
-    /// async fn run(consumer: &amqp::Consumer) -> lapin::Result<()> {
+    /// async fn run(consumer: &amqp::Consumer) -> anyhow::Result<()> {
     ///     let mut batches = consumer.batches(500, Duration::from_millis(100));
     ///     while let Some(batch) = batches.recv().await {
     ///         let batch = batch?;
     ///         let stored = batch.process(async |orders| store(orders).await).await;
-    ///         let Some(last) = batch.last() else { continue };
-    ///         if stored.is_ok() {
-    ///             last.ack(BasicAckOptions { multiple: true }).await?;
-    ///         } else {
-    ///             // Once more, and then to the dead-letter exchange of the queue.
-    ///             let requeue = batch.iter().all(|order| !order.redelivered);
-    ///             last.nack(BasicNackOptions { multiple: true, requeue }).await?;
-    ///         }
+    ///         // A connection that is lost may leave the client waiting for ever.
+    ///         timeout(Duration::from_secs(10), settle(&batch, stored.is_ok())).await??;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// async fn settle(batch: &Batch<Delivery>, is_stored: bool) -> lapin::Result<()> {
+    ///     let Some(last) = batch.last() else { return Ok(()) };
+    ///     if is_stored {
+    ///         last.ack(BasicAckOptions { multiple: true }).await?;
+    ///         return Ok(());
+    ///     }
+    ///     for order in batch {
+    ///         // Each once more, and then to the dead-letter exchange of the queue. Without one, it is discarded.
+    ///         let (multiple, requeue) = (false, !order.redelivered);
+    ///         order.nack(BasicNackOptions { multiple, requeue }).await?;
     ///     }
     ///     Ok(())
     /// }

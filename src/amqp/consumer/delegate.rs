@@ -58,17 +58,22 @@ impl Consumer<lapin::Consumer> {
     /// {destination}` span that ends with the delegate's outcome.
     ///
     /// ```no_run
-    /// use lapin::options::BasicAckOptions;
+    /// use lapin::options::{BasicAckOptions, BasicNackOptions};
     /// use otel_messaging::amqp;
     ///
-    /// # async fn handle(_: &[u8]) -> lapin::Result<()> { Ok(()) }
+    /// # async fn handle(_: &[u8]) -> anyhow::Result<()> { Ok(()) }
     /// fn start(consumer: &amqp::Consumer) {
-    ///     consumer.set_delegate(async |delivery: amqp::DeliveryResult| -> lapin::Result<()> {
-    ///         if let Some(order) = delivery? {
-    ///             handle(&order.data).await?;
+    ///     consumer.set_delegate(async |delivery: amqp::DeliveryResult| -> anyhow::Result<()> {
+    ///         let Some(order) = delivery? else { return Ok(()) };
+    ///         let handled = handle(&order.data).await;
+    ///         if handled.is_ok() {
     ///             order.ack(BasicAckOptions::default()).await?;
+    ///         } else {
+    ///             // Once more, and then to the dead-letter exchange of the queue.
+    ///             let (multiple, requeue) = (false, !order.redelivered);
+    ///             order.nack(BasicNackOptions { multiple, requeue }).await?;
     ///         }
-    ///         Ok(())
+    ///         handled
     ///     });
     /// }
     /// ```

@@ -27,7 +27,9 @@ const TURN: usize = 128;
 ///
 /// # Cancel safety
 ///
-/// Dropping a wait loses no message: messages that were taken are in the next batch.
+/// Dropping a wait loses no message: messages that were taken are in the next batch. Keep the batches themselves for as
+/// long as the consumer: dropping them drops the messages that were taken for the next batch. What settles or commits
+/// all messages up to a later one settles these too, and they are never processed.
 #[must_use = "streams do nothing unless polled"]
 pub struct Batches<S: Stream, M: Message, E> {
     stream: S,

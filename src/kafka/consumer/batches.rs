@@ -30,7 +30,8 @@ where
     /// message.
     ///
     /// The client regards the messages of an incomplete batch as received: automatic commits can
-    /// include them before they are processed.
+    /// include them before they are processed. So can yours if it is dropped: keep the [`Batches`]. What it has taken
+    /// for its next batch is dropped with it, the client goes on behind that, and a later commit passes over it.
     ///
     /// ```
     /// use std::time::Duration;

@@ -69,24 +69,17 @@ impl Identity {
 pub(in crate::nats) struct Connection {
     client: Client,
     statistics: Arc<Statistics>,
-    /// What the subjects begin with that the client makes up for answers.
-    inbox: Box<str>,
     connects: Connects,
     /// Whether the server knows headers.
     takes_headers: AtomicBool,
-    known: Arc<client::Client>,
 }
 
 impl Connection {
-    fn new(client: Client, known: &Arc<client::Client>) -> Self {
-        let inbox = client.new_inbox();
-        let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+    fn new(client: Client) -> Self {
         Self {
             statistics: client.statistics(),
-            inbox: inbox.into(),
             connects: Connects::new(),
             takes_headers: AtomicBool::new(true),
-            known: Arc::clone(known),
             client,
         }
     }
@@ -110,6 +103,7 @@ impl Connection {
         headers: &MessageHeaders<'_>,
         payload: usize,
     ) -> usize {
+        self.follow();
         if !self.takes_headers.load(Ordering::Relaxed) {
             return 0;
         }
@@ -118,16 +112,33 @@ impl Connection {
         let limit = of_rule.map_or(of_server, |of_rule| of_rule.min(of_server));
         headers.room(limit, payload)
     }
+}
 
-    /// A subject as the engine knows it, at the server that the client is connected to; `pattern` is what
-    /// it was subscribed by.
+/// The names of subjects. It has no client: what holds one keeps the connection open.
+#[derive(Debug)]
+struct Subjects {
+    /// What the subjects begin with that the client makes up for answers.
+    inbox: Box<str>,
+    known: Arc<client::Client>,
+}
+
+impl Subjects {
+    fn of(client: &Client, known: &Arc<client::Client>) -> Self {
+        let inbox = client.new_inbox();
+        let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+        Self {
+            inbox: inbox.into(),
+            known: Arc::clone(known),
+        }
+    }
+
+    /// A subject as the engine knows it; `pattern` is what it was subscribed by.
     fn destination(
         &self,
         subject: &str,
         pattern: Option<&str>,
         is_reply: bool,
     ) -> Arc<Destination> {
-        self.follow();
         let rest = subject.strip_prefix(&*self.inbox);
         let is_own_inbox = rest.is_some_and(|rest| rest.starts_with('.'));
         let known = is_own_inbox.then_some(&*self.inbox).or(pattern);
@@ -149,7 +160,8 @@ impl Connection {
 pub(in crate::nats) struct ClientInfo {
     pub(in crate::nats) identity: Identity,
     pub(in crate::nats) client: Arc<client::Client>,
-    pub(in crate::nats) connection: Arc<Connection>,
+    pub(in crate::nats) connection: Connection,
+    subjects: Subjects,
 }
 
 impl ClientInfo {
@@ -157,30 +169,31 @@ impl ClientInfo {
         let known = identity.known(telemetry, None, &names_of_one(telemetry));
         Self {
             identity,
-            connection: Arc::new(Connection::new(client, &known)),
+            subjects: Subjects::of(&client, &known),
+            connection: Connection::new(client),
             client: known,
         }
     }
 
     /// The subject of a message that is about to be sent.
     pub(in crate::nats) fn destination(&self, subject: &str) -> Arc<Destination> {
-        self.connection.destination(subject, None, false)
+        self.subjects.destination(subject, None, false)
     }
 }
 
-/// What is known of a subscription.
+/// What is known of a subscription. Each of its messages has it.
 #[derive(Debug)]
 #[expect(unnameable_types, reason = "nobody but us reads it")]
 pub struct Subscription {
     pub(in crate::nats) client: Arc<client::Client>,
-    pub(in crate::nats) connection: Arc<Connection>,
+    subjects: Subjects,
     patterns: Patterns,
 }
 
 impl Subscription {
     pub(in crate::nats) fn new(
         telemetry: &Telemetry,
-        client: Client,
+        client: &Client,
         identity: &Identity,
         patterns: Patterns,
         group: Option<&str>,
@@ -189,9 +202,9 @@ impl Subscription {
         Self::over(client, identity.known(telemetry, group, names), patterns)
     }
 
-    fn over(client: Client, known: Arc<client::Client>, patterns: Patterns) -> Self {
+    fn over(client: &Client, known: Arc<client::Client>, patterns: Patterns) -> Self {
         Self {
-            connection: Arc::new(Connection::new(client, &known)),
+            subjects: Subjects::of(client, &known),
             client: known,
             patterns,
         }
@@ -200,12 +213,7 @@ impl Subscription {
     /// The subject of a message that was received, or of an answer to it.
     pub(in crate::nats) fn destination(&self, subject: &str) -> Arc<Destination> {
         let pattern = self.patterns.matching(subject);
-        self.connection.destination(subject, pattern, false)
-    }
-
-    /// Where the answer to a request goes, which the subscription did not ask for.
-    pub(in crate::nats) fn reply_destination(&self, reply: &str) -> Arc<Destination> {
-        self.connection.destination(reply, None, true)
+        self.subjects.destination(subject, pattern, false)
     }
 
     pub(super) fn stream(&self) -> Option<&str> {
@@ -217,6 +225,40 @@ impl Subscription {
 impl MessageSource for Subscription {
     fn client(&self) -> &Arc<client::Client> {
         &self.client
+    }
+
+    fn receive_name(&self) -> &'static str {
+        NEXT
+    }
+}
+
+/// What is known of an endpoint of a micro-service, and of what its answers go over.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "nobody but us reads it")]
+pub struct EndpointInfo {
+    pub(in crate::nats) subscription: Subscription,
+    pub(in crate::nats) connection: Connection,
+}
+
+impl EndpointInfo {
+    pub(in crate::nats) fn new(subscription: Subscription, client: Client) -> Self {
+        Self {
+            subscription,
+            connection: Connection::new(client),
+        }
+    }
+
+    /// Where the answer to a request goes, which the subscription did not ask for.
+    pub(in crate::nats) fn reply_destination(&self, reply: &str) -> Arc<Destination> {
+        let subjects = &self.subscription.subjects;
+        subjects.destination(reply, None, true)
+    }
+}
+
+#[expect(private_interfaces, reason = "nobody else can call it")]
+impl MessageSource for EndpointInfo {
+    fn client(&self) -> &Arc<client::Client> {
+        &self.subscription.client
     }
 
     fn receive_name(&self) -> &'static str {
@@ -269,7 +311,7 @@ impl ConsumerInfo {
         self.subscription.get_or_init(|| {
             let client = message.context.client();
             let known = Arc::clone(&self.client);
-            Arc::new(Subscription::over(client, known, self.patterns.clone()))
+            Arc::new(Subscription::over(&client, known, self.patterns.clone()))
         })
     }
 }

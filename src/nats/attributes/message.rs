@@ -8,7 +8,7 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::{HeaderMap, Message, StatusCode, jetstream, service};
 use opentelemetry::KeyValue;
 
-use super::{Subscription, sequence, stream_name};
+use super::{EndpointInfo, Subscription, sequence, stream_name};
 use crate::engine::attributes::delivery_attempt;
 use crate::engine::destination::Destination;
 use crate::engine::received::sealed::ConsumedMessage;
@@ -81,11 +81,11 @@ impl ConsumedMessage for jetstream::Message {
 /// A request to a micro-service.
 #[expect(private_interfaces, reason = "nobody else can call it")]
 impl ConsumedMessage for service::Request {
-    type Source = Subscription;
+    type Source = EndpointInfo;
     type Headers = HeaderMap;
 
-    fn destination(&self, source: &Subscription) -> Arc<Destination> {
-        self.message.destination(source)
+    fn destination(&self, source: &EndpointInfo) -> Arc<Destination> {
+        self.message.destination(&source.subscription)
     }
 
     fn headers(&self) -> Option<&HeaderMap> {
@@ -96,8 +96,8 @@ impl ConsumedMessage for service::Request {
         self.message.is_status()
     }
 
-    fn attributes(&self, source: &Subscription, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
-        self.message.attributes(source, rule, set);
+    fn attributes(&self, source: &EndpointInfo, rule: &Rule, set: &mut dyn FnMut(KeyValue)) {
+        self.message.attributes(&source.subscription, rule, set);
     }
 }
 

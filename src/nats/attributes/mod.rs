@@ -10,7 +10,7 @@ mod stream;
 mod subject;
 
 pub(super) use self::client::{
-    ClientInfo, Connection, ConsumerInfo, Identity, Subscription, names_of_one,
+    ClientInfo, Connection, ConsumerInfo, EndpointInfo, Identity, Subscription, names_of_one,
 };
 pub(super) use self::error_type::{
     of_answer, of_jetstream_publish, of_publish, of_receive, of_request, of_settle, why_not_settled,

@@ -30,10 +30,13 @@ impl<S: Deliveries + Unpin> Messages<S> {
     /// each message. The pattern or the filter replaces the subjects of messages of several.
     ///
     /// A stream delivers a message again if it is not acknowledged in time. The time in an
-    /// incomplete batch, up to `within`, is part of that. Acknowledge each message, or only the
+    /// incomplete batch, up to `within`, is part of that, and so is the time in the client, which asks for 200 messages
+    /// at a time unless [`max_messages_per_batch`](super::StreamBuilder::max_messages_per_batch) says less; set a
+    /// `heartbeat` with it, as the client does otherwise. Acknowledge each message, or only the
     /// last one of the batch if the consumer has
-    /// [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). Clients of a micro-service wait for
-    /// their answers during that time too.
+    /// [`AckPolicy::All`](jetstream::consumer::AckPolicy::All). That acknowledges all messages before it too,
+    /// whoever has them: let nobody else receive from such a consumer, and keep the [`Batches`], since what it has taken
+    /// for its next batch is dropped with it. Clients of a micro-service wait for their answers during that time too.
     ///
     /// ```
     /// use std::time::Duration;

@@ -94,7 +94,7 @@ impl Consumer {
         let subject = subject.to_subject();
         let subscription = self.subscription(&subject, None);
         let messages = self.client.subscribe(subject).await?;
-        Ok(Messages::new(messages, subscription))
+        Ok(Messages::new(messages, Arc::new(subscription)))
     }
 
     /// Subscribes in a group, as [`Client::queue_subscribe`] does. It is the consumer group of the
@@ -111,18 +111,18 @@ impl Consumer {
         let subject = subject.to_subject();
         let subscription = self.subscription(&subject, Some(&queue_group));
         let messages = self.client.queue_subscribe(subject, queue_group).await?;
-        Ok(Messages::new(messages, subscription))
+        Ok(Messages::new(messages, Arc::new(subscription)))
     }
 
-    fn subscription(&self, subject: &str, group: Option<&str>) -> Arc<Subscription> {
-        Arc::new(Subscription::new(
+    fn subscription(&self, subject: &str, group: Option<&str>) -> Subscription {
+        Subscription::new(
             &self.telemetry,
-            self.client.clone(),
+            &self.client,
             &self.identity,
             Patterns::one(subject),
             group,
             &self.names,
-        ))
+        )
     }
 }
 

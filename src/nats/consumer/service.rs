@@ -15,7 +15,7 @@ use super::{Consumer, Messages};
 use crate::engine::ambient::{ambient, current};
 use crate::engine::propagation::HeadersMut as _;
 use crate::engine::received::Received;
-use crate::nats::attributes::{Subscription, of_publish};
+use crate::nats::attributes::{EndpointInfo, of_publish};
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::producer::{OutgoingMessage, PUBLISH, end};
 use crate::telemetry::Moment;
@@ -43,7 +43,9 @@ impl Consumer {
     /// # }
     /// ```
     pub fn endpoint(&self, subject: &str, endpoint: Endpoint) -> Messages<Endpoint> {
-        Messages::new(endpoint, self.subscription(subject, None))
+        let subscription = self.subscription(subject, None);
+        let info = EndpointInfo::new(subscription, self.client.clone());
+        Messages::new(endpoint, Arc::new(info))
     }
 }
 
@@ -59,14 +61,14 @@ impl Messages<Endpoint> {
 }
 
 impl Deliver for Request {
-    type Source = Subscription;
+    type Source = EndpointInfo;
     type Message = Self;
     type Error = Infallible;
     type Received = Received<Self>;
 
     fn deliver(
         self,
-        source: &Arc<Subscription>,
+        source: &Arc<EndpointInfo>,
         since: Option<Moment>,
     ) -> Result<Received<Self>, Infallible> {
         Ok(Received::deliver(self, source, since, |_| None))
@@ -104,14 +106,14 @@ impl Received<Request> {
     ) -> impl Future<Output = Result<(), PublishError>> {
         let called = current();
         async move {
-            let subscription = self.source();
+            let endpoint = self.source();
             // Without it the client has nowhere to answer to, and says so.
             let sending = self.message.reply.as_ref().map(|reply| {
-                let destination = subscription.reply_destination(reply);
-                let connection = &subscription.connection;
+                let destination = endpoint.reply_destination(reply);
+                let connection = &endpoint.connection;
                 let size = size(&response);
                 OutgoingMessage::new(connection, destination, &mut headers, size).start(
-                    &subscription.client,
+                    &endpoint.subscription.client,
                     PUBLISH,
                     ambient(called),
                 )

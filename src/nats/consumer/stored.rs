@@ -28,7 +28,7 @@ impl Consumer {
     pub fn stored(&self, stream: &str, message: StreamMessage) -> Received<StreamMessage> {
         let subscription = Arc::new(Subscription::new(
             &self.telemetry,
-            self.client.clone(),
+            &self.client,
             &self.identity,
             Patterns::of_consumer(Vec::new(), stream),
             None,

@@ -36,9 +36,8 @@ use crate::w3c;
 ///
 /// async fn handle(order: &Received<Delivery>) -> anyhow::Result<()> {
 ///     order
-///         .process(async |order| -> anyhow::Result<()> {
+///         .process(async |order| {
 ///             anyhow::ensure!(!order.data.is_empty(), "an order of nothing");
-///             order.ack(BasicAckOptions::default()).await?;
 ///             Ok(())
 ///         })
 ///         .await
@@ -52,7 +51,9 @@ use crate::w3c;
 ///
 /// let shop = remote_span();
 /// let order = amqp::TestMessage::of("orders").payload("two books").created_by(&shop);
-/// handle(&consumer.deliver(order)).await?;
+/// let order = consumer.deliver(order);
+/// handle(&order).await?;
+/// order.ack(BasicAckOptions::default()).await?;
 ///
 /// let process = recorder.span("process orders");
 /// ExpectedSpan::new("process orders", SpanKind::Consumer)

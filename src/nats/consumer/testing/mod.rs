@@ -83,7 +83,7 @@ impl TestConsumer {
 
     fn of(consumer: Consumer, subject: String, group: Option<String>) -> Self {
         Self {
-            subscription: consumer.subscription(&subject, group.as_deref()),
+            subscription: Arc::new(consumer.subscription(&subject, group.as_deref())),
             consumer,
             subject,
             group,
