@@ -9,15 +9,12 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::mem::ManuallyDrop;
-use std::{ptr, slice};
+use std::{fmt, ptr, slice};
 
 use rdkafka::bindings;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
 use rdkafka::util::IntoOpaque;
-
-use super::producer::{SendingRecord, TracedOpaque};
-
 /// One header of a message; the value of a null header is `None`.
 pub(super) struct RawHeader<'a> {
     pub(super) name: &'a CStr,
@@ -85,35 +82,44 @@ pub(super) fn set_headers(message: &BorrowedMessage<'_>, headers: Option<OwnedHe
     }
 }
 
-/// A box, but for what is nothing: librdkafka does not give back the opaque of a record that it reports nothing of.
-impl<O: IntoOpaque> IntoOpaque for TracedOpaque<O> {
+/// What goes along with a record and comes back with its report: something of ours, if there is
+/// anything, and the user's own opaque.
+#[expect(unnameable_types, reason = "it has a name as `kafka::TracedOpaque`")]
+pub struct Opaque<T, O> {
+    pub(super) ours: Option<T>,
+    pub(super) users: O,
+}
+
+impl<T, O> fmt::Debug for Opaque<T, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_ours = self.ours.is_some();
+        f.debug_struct("TracedOpaque")
+            .field("is_traced", &is_ours)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A box, but for what is nothing: librdkafka does not give back the opaque of a record that it reports
+/// nothing of.
+impl<T: Send + Sync, O: IntoOpaque> IntoOpaque for Opaque<T, O> {
     fn into_ptr(self) -> *mut c_void {
-        let opaque = self.opaque.into_ptr();
-        match self.sending {
-            None if opaque.is_null() => opaque,
-            sending => Box::into_raw(Box::new(Boxed { sending, opaque })).cast(),
+        let users = self.users.into_ptr();
+        match self.ours {
+            None if users.is_null() => users,
+            ours => Box::into_raw(Box::new((ours, users))).cast(),
         }
     }
 
     unsafe fn from_ptr(native: *mut c_void) -> Self {
-        let Boxed { sending, opaque } = match native.is_null() {
-            true => Boxed {
-                sending: None,
-                opaque: native,
-            },
+        let (ours, users) = match native.is_null() {
+            true => (None, native),
             // SAFETY: what is not null is a box of `into_ptr`, which the caller has from there, once.
-            false => *unsafe { Box::from_raw(native.cast()) },
+            false => *unsafe { Box::from_raw(native.cast::<(Option<T>, *mut c_void)>()) },
         };
         // SAFETY: this is what the same type's `into_ptr` has given, in the box or where there was none.
-        let opaque = unsafe { O::from_ptr(opaque) };
-        Self { sending, opaque }
+        let users = unsafe { O::from_ptr(users) };
+        Self { ours, users }
     }
-}
-
-/// The span of a record, and what its user gave along.
-struct Boxed {
-    sending: Option<SendingRecord>,
-    opaque: *mut c_void,
 }
 
 /// A property of a client's configuration, as librdkafka holds it; `None` if unset or empty.
@@ -190,20 +196,17 @@ mod tests {
 
     #[test]
     fn what_is_nothing_needs_no_memory_and_what_a_user_gives_comes_back() {
-        let nothing = TracedOpaque {
-            sending: None,
-            opaque: (),
+        let nothing = Opaque {
+            ours: None::<u8>,
+            users: (),
         };
         assert!(nothing.into_ptr().is_null());
 
-        for number in [0, 7_usize] {
-            let opaque = TracedOpaque {
-                sending: None,
-                opaque: number,
-            };
+        for (ours, users) in [(None, 0), (None, 7_usize), (Some('x'), 0), (Some('x'), 7)] {
+            let native = Opaque { ours, users }.into_ptr();
             // SAFETY: the pointer is from the same type, and is taken back once.
-            let back = unsafe { TracedOpaque::<usize>::from_ptr(opaque.into_ptr()) };
-            assert_eq!((back.opaque, back.sending.is_none()), (number, true));
+            let back = unsafe { Opaque::<char, usize>::from_ptr(native) };
+            assert_eq!((back.ours, back.users), (ours, users));
         }
     }
 }

@@ -11,7 +11,6 @@ use rdkafka::client::{Client, ClientContext};
 
 use super::KAFKA_CLUSTER_ID;
 use super::error_type::known_error;
-use super::message::offset;
 use super::topics::Topics;
 use crate::engine::client;
 use crate::engine::client::Server;
@@ -39,7 +38,7 @@ pub struct ClientInfo {
     /// A record that is delivered is reported to nobody.
     pub(in crate::kafka) reports_only_errors: bool,
     /// The broker answers what it is sent.
-    is_answered: bool,
+    pub(in crate::kafka) is_answered: bool,
     cluster_id: OnceLock<StringValue>,
     /// What the application has asked for.
     topics: RwLock<Topics>,
@@ -85,12 +84,6 @@ impl ClientInfo {
         {
             let _ = self.cluster_id.set(shared(&id));
         }
-    }
-
-    /// The offset that a report tells. Where no broker has told one, the client numbers the records of a
-    /// request by itself, from a negative number on.
-    pub(in crate::kafka) fn reported(&self, at: i64) -> Option<KeyValue> {
-        (self.is_answered && at >= 0).then(|| offset(at))
     }
 
     pub(in crate::kafka) fn cluster_id(&self) -> Option<KeyValue> {

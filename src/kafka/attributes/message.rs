@@ -73,6 +73,12 @@ pub(in crate::kafka) fn offset(offset: i64) -> KeyValue {
     KeyValue::new(KAFKA_OFFSET, offset)
 }
 
+/// The offset that a report of a delivery tells. Where no broker has told one, the client numbers the
+/// records of a request by itself, from a negative number on.
+pub(in crate::kafka) fn offset_told(info: &ClientInfo, at: i64) -> Option<KeyValue> {
+    (info.is_answered && at >= 0).then(|| offset(at))
+}
+
 /// A key that is text for people, and there is any. Other keys have no agreed text form, and the conventions leave
 /// them out; a binary number may be UTF-8 by chance but holds control characters then.
 fn key_text(key: &[u8]) -> Option<StringValue> {

@@ -11,7 +11,7 @@ mod topics;
 
 pub(super) use self::client::{ClientInfo, PartitionInfo};
 pub(super) use self::error_type::error_type;
-pub(super) use self::message::{content, offset};
+pub(super) use self::message::{content, offset, offset_told};
 
 /// Key of the message. Set only if it is text.
 pub const KAFKA_MESSAGE_KEY: &str = "kafka.message.key";

@@ -19,7 +19,7 @@ use super::sending::is_for_size;
 use crate::engine::ambient::{ambient, current};
 use crate::engine::sending::Contexts;
 use crate::engine::sending::batch::SendingBatch;
-use crate::kafka::attributes::{ClientInfo, error_type};
+use crate::kafka::attributes::{ClientInfo, error_type, offset_told};
 use crate::kafka::carrier::Given;
 use crate::semconv::exception::ErrorDetails;
 
@@ -222,7 +222,7 @@ impl SendingRecords {
         let given = given.unwrap_or_default();
         match result {
             Ok(delivery) => {
-                let at = self.info.reported(delivery.offset);
+                let at = offset_told(&self.info, delivery.offset);
                 self.sending.record_of(index, at, |_| None);
                 self.sending.delivered(index, Some(delivery.partition));
                 Ok(delivery)

@@ -1,6 +1,5 @@
 //! The clients that report deliveries to a callback, [`ThreadedProducer`] and [`BaseProducer`].
 
-use std::fmt;
 use std::sync::Arc;
 
 use opentelemetry::Context;
@@ -19,6 +18,7 @@ use super::Producer;
 use super::sending::{OutgoingRecord, SendingRecord};
 use crate::engine::ambient::current;
 use crate::kafka::attributes::ClientInfo;
+use crate::kafka::native;
 
 /// The context that a [`ThreadedProducer`] or [`BaseProducer`] is created with to be wrapped: your
 /// own context, with the span of each record beside your own opaque.
@@ -95,11 +95,10 @@ where
     type DeliveryOpaque = TracedOpaque<C::DeliveryOpaque>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
-        let TracedOpaque { sending, opaque } = opaque;
         // The span has ended when the application is told.
-        let context = sending.and_then(|sending| reported(sending, result));
+        let context = opaque.ours.and_then(|sending| reported(sending, result));
         let _current = context.map(Context::attach);
-        self.0.delivery(result, opaque);
+        self.0.delivery(result, opaque.users);
     }
 
     fn get_custom_partitioner(&self) -> Option<&Part> {
@@ -119,20 +118,9 @@ fn reported(mut sending: SendingRecord, result: &DeliveryResult<'_>) -> Option<C
     context
 }
 
-/// The opaque of a record of a [`Traced`] producer: its span and your own opaque.
-pub struct TracedOpaque<O> {
-    /// Nothing where the span has ended before there is a report.
-    pub(in crate::kafka) sending: Option<SendingRecord>,
-    pub(in crate::kafka) opaque: O,
-}
-
-impl<O> fmt::Debug for TracedOpaque<O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TracedOpaque")
-            .field("sending", &self.sending)
-            .finish_non_exhaustive()
-    }
-}
+/// The opaque of a record of a [`Traced`] producer: its span, as long as that has not ended, and your own
+/// opaque.
+pub type TracedOpaque<O> = native::Opaque<SendingRecord, O>;
 
 /// Queued, or an error and the record itself.
 type Queued<R> = Result<(), (KafkaError, R)>;
@@ -221,18 +209,18 @@ where
     let (sending, headers) = SendingRecord::start(info, current(), outgoing);
     record.headers = headers;
     // Of what the client does not report, it gives back no opaque either.
-    let (mut kept, sending) = match info.reports_only_errors {
+    let (mut kept, ours) = match info.reports_only_errors {
         true => (Some(sending), None),
         false => (None, Some(sending)),
     };
-    let (record, opaque) = with_opaque(record, ());
-    let (record, ()) = with_opaque(record, TracedOpaque { sending, opaque });
+    let (record, users) = with_opaque(record, ());
+    let (record, ()) = with_opaque(record, TracedOpaque { ours, users });
     let queued = queue(record).map_err(|(error, record)| {
-        let (mut record, TracedOpaque { sending, opaque }) = with_opaque(record, ());
-        if let Some(mut sending) = sending.or_else(|| kept.take()) {
+        let (mut record, opaque) = with_opaque(record, ());
+        if let Some(mut sending) = opaque.ours.or_else(|| kept.take()) {
             record.headers = sending.give_back(&error, record.headers);
         }
-        (error, with_opaque(record, opaque).0)
+        (error, with_opaque(record, opaque.users).0)
     });
     if let Some(mut queued) = kept {
         queued.handed_over();

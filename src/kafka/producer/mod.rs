@@ -22,7 +22,6 @@ use rdkafka::util::Timeout;
 
 pub use self::callback::{Traced, TracedOpaque};
 pub use self::future::DeliveryFuture;
-pub(super) use self::sending::SendingRecord;
 #[cfg(feature = "testing")]
 pub use self::testing::TestCluster;
 use super::attributes::ClientInfo;

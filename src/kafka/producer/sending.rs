@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, OwnedHeaders, ToBytes};
 
 use crate::engine::destination::Destination;
 use crate::engine::sending::{Outgoing, Sending};
-use crate::kafka::attributes::{ClientInfo, content, error_type};
+use crate::kafka::attributes::{ClientInfo, content, error_type, offset_told};
 use crate::kafka::carrier::{Given, RecordHeaders, record_limit};
 use crate::semconv::exception::ErrorDetails;
 
@@ -87,7 +87,8 @@ impl Outgoing for OutgoingRecord<'_> {
 
 /// A record on its way to the client, or to the broker. Dropped, its span ends without an outcome.
 #[derive(Debug)]
-pub(in crate::kafka) struct SendingRecord {
+#[expect(unnameable_types, reason = "nobody but us uses it")]
+pub struct SendingRecord {
     sending: Sending,
     given: Given,
     info: Arc<ClientInfo>,
@@ -122,7 +123,7 @@ impl SendingRecord {
     /// The broker has it, and told where.
     pub(super) fn delivered(&mut self, partition: i32, at: i64) {
         self.sending.in_partition(partition);
-        self.sending.record(|| self.info.reported(at));
+        self.sending.record(|| offset_told(&self.info, at));
     }
 
     /// Fails the span of a record that comes back, and gives it the headers that it had.
