@@ -21,7 +21,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// is not there yet or a broker that is gone for a while.
 ///
 /// A record that fails in each attempt goes to the topic `dead_letters`. It is committed when it is done with, in
-/// either way: what a crash interrupts is delivered again.
+/// either way: what a crash interrupts is delivered again. For that, the consumer has `enable.auto.commit` set to `false`:
+/// unset, the client commits by itself what it has delivered, done with or not.
 ///
 /// # Errors
 ///

@@ -29,6 +29,8 @@
 //! # async fn example() -> anyhow::Result<()> {
 //! let mut config = ClientConfig::new();
 //! config.set("bootstrap.servers", "localhost:9092").set("group.id", "billing");
+//! // Else the client commits what it has delivered, handled or not.
+//! config.set("enable.auto.commit", "false");
 //! let telemetry = Telemetry::new();
 //!
 //! let producer = kafka::Producer::wrap(&telemetry, config.create::<FutureProducer>()?);
@@ -78,7 +80,8 @@
 //! /// is not there yet or a broker that is gone for a while.
 //! ///
 //! /// A record that fails in each attempt goes to the topic `dead_letters`. It is committed when it is done with, in
-//! /// either way: what a crash interrupts is delivered again.
+//! /// either way: what a crash interrupts is delivered again. For that, the consumer has `enable.auto.commit` set to `false`:
+//! /// unset, the client commits by itself what it has delivered, done with or not.
 //! ///
 //! /// # Errors
 //! ///
@@ -200,7 +203,8 @@
 //! compression, for a message in a batch of its own. A message that has a context and is refused
 //! for its size is counted as `refused_for_size`.
 //!
-//! A message that is not delivered comes back with the headers that it was given, byte for byte.
+//! A message that is not delivered comes back with the headers that it was given, byte for byte; but see
+//! [`Traced`] for a callback with `delivery.report.only.error`.
 //!
 //! # Testing
 //!

@@ -90,6 +90,8 @@
 //! /// `look_up` returns the consumer, and makes it where there is none. A message that fails is delivered again after a
 //! /// pause. When it fails in the last attempt, it goes to the subject `dead_letters`, which has to be one of a stream. The
 //! /// server counts deliveries, not attempts: a handler that takes longer than the consumer's `ack_wait` has fewer of them.
+//! /// The consumer's `max_deliver` is unset, or well above the attempts: beyond it the server gives a message up, and it is in
+//! /// no dead letters.
 //! pub async fn consume<E: fmt::Debug + fmt::Display + 'static>(
 //!     look_up: impl AsyncFn() -> anyhow::Result<Consumer<pull::Config>>,
 //!     producer: &Producer,

@@ -55,12 +55,13 @@ choice! {
         /// [`Rule::parent`](crate::policy::Rule::parent).
         #[default]
         Continue,
-        /// The process span starts a trace of its own and links to the creation context. The
+        /// The process span is no child of the creation context, and links to it: it starts a trace
+        /// of its own, or is inside a span that was opened since the message was delivered. The
         /// baggage is current in the handler. Without a recorded span there is no link, and the
         /// context is continued.
         LinkOnly,
-        /// For senders who are not trusted. The process span starts a trace of its own and links to
-        /// the ids of the creation context. Sampled flag, tracestate and baggage are dropped.
+        /// For senders who are not trusted. As for `LinkOnly`, but the link is to the ids of the
+        /// creation context alone: sampled flag, tracestate and baggage are dropped.
         ///
         /// They do not go out again with headers that the handler forwards. Inside the handler this
         /// applies to any context that a sent message carries, whoever put it there. After the
@@ -75,8 +76,8 @@ choice! {
 choice! {
     /// Parent of a process span, see [`Rule::parent`](crate::policy::Rule::parent).
     ///
-    /// The creation context and the active span are linked if they are not the parent; the creation
-    /// context only as [`Incoming`] permits.
+    /// The creation context is linked in any case, as far as [`Incoming`] permits; the active span if it
+    /// is not the parent, and that of a batch in any case.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum Parent {

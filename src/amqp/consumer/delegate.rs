@@ -69,7 +69,7 @@ impl Consumer<lapin::Consumer> {
     ///         if handled.is_ok() {
     ///             order.ack(BasicAckOptions::default()).await?;
     ///         } else {
-    ///             // Once more, and then to the dead-letter exchange of the queue.
+    ///             // Once more, and then to the dead-letter exchange of the queue; without one, it is discarded.
     ///             let (multiple, requeue) = (false, !order.redelivered);
     ///             order.nack(BasicNackOptions { multiple, requeue }).await?;
     ///         }

@@ -26,7 +26,7 @@ impl Consumer<Channel> {
     ///     while let Some(order) = orders.basic_get("orders".into(), BasicGetOptions::default()).await? {
     ///         match order.process(async |order| handle(&order.data).await).await {
     ///             Ok(()) => order.ack(BasicAckOptions::default()).await?,
-    ///             // To the dead-letter exchange of the queue.
+    ///             // To the dead-letter exchange of the queue; without one, it is discarded.
     ///             Err(_) => order.reject(BasicRejectOptions { requeue: false }).await?,
     ///         };
     ///     }

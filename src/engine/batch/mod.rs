@@ -37,7 +37,7 @@ use crate::telemetry::Moment;
 /// async fn whatever_is_there(consumer: &kafka::Consumer) {
 ///     let mut chunks = consumer.stream().ready_chunks(500);
 ///     while let Some(orders) = chunks.next().await {
-///         // The client tries again by itself after most of its errors.
+///         // The client tries again by itself, but after a fatal error: see the loop of `kafka`.
 ///         let orders: Vec<_> = orders.into_iter().filter_map(Result::ok).collect();
 ///         if let Err(error) = Batch::from(orders).process(async |orders| store(orders).await).await {
 ///             eprintln!("{error:#}");

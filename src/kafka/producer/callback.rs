@@ -27,7 +27,8 @@ use crate::kafka::native;
 /// callback. A record that was not delivered has the headers there that it was given.
 ///
 /// With `delivery.report.only.error`, nobody is told of a delivery: the span ends when the record is
-/// queued, and a record that was not delivered has the headers there that it was sent with.
+/// queued, without the outcome. No context is current in `delivery` then, and a record that was not
+/// delivered has the headers there that it was sent with.
 ///
 /// ```
 /// use otel_messaging::kafka::Traced;
