@@ -23,8 +23,8 @@ impl<C> Consumer<C> {
     /// {topic}` span.
     ///
     /// The span is a child of the process span of a [`Received`] message, if there is or was one,
-    /// else of the active span, and links to the message's creation context. A message of the client itself has no known process span. Boxes and
-    /// counted pointers are accepted as references are.
+    /// else of the active span, and links to the message's creation context. A message of the client
+    /// itself has no known process span. Boxes and counted pointers are accepted as references are.
     ///
     /// ```
     /// use std::sync::Arc;
