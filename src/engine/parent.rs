@@ -18,7 +18,7 @@ pub(crate) struct ParentAndLinks {
     /// Links, all given when the span is built so that samplers see them.
     pub(crate) links: Vec<Link>,
     /// A span that is active and is not the parent: the last link, and never one too many.
-    pub(crate) beside: Option<Link>,
+    pub(crate) beside: Option<Box<Link>>,
     /// What the handler has where there comes no span, if that is not `parent`: a parent is made for a span.
     pub(crate) without: Option<Context>,
 }
@@ -113,7 +113,7 @@ impl ParentAndLinks {
             }
         };
         Self {
-            links: links_inside(telemetry, &parent, || links_to(received.named, incoming)),
+            links: links_inside(telemetry, &parent, || links_to(&received.named, incoming).collect()),
             parent,
             beside: beside.filter(|_| !ambient.is_of_batch).map(link_beside),
             without,
@@ -141,8 +141,8 @@ impl ParentAndLinks {
 }
 
 /// A span that is about no message: what it says of sampling must not decide for one.
-fn link_beside(active: SpanContext) -> Link {
-    Link::with_context(untrusted(active))
+fn link_beside(active: SpanContext) -> Box<Link> {
+    Box::new(Link::with_context(untrusted(active)))
 }
 
 /// The context in which a message is handled that has no span: whatever is active there, the trace
@@ -176,20 +176,15 @@ pub(crate) fn links_inside(
 }
 
 /// Links to what a message carried, as far as it is trusted.
-pub(crate) fn links_to(named: Named, incoming: Incoming) -> Vec<Link> {
-    let Some(creation) = named.creation.filter(|_| incoming != Incoming::Ignore) else {
-        return Vec::new();
-    };
-    let link = |context: SpanContext| {
+pub(crate) fn links_to(named: &Named, incoming: Incoming) -> impl Iterator<Item = Link> {
+    let contexts = named.contexts().cloned();
+    let contexts = contexts.filter(move |_| incoming != Incoming::Ignore);
+    contexts.map(move |context| {
         Link::with_context(match incoming {
             Incoming::Restart => untrusted(context),
             _ => context,
         })
-    };
-    let mut links = Vec::with_capacity(1);
-    links.push(link(creation));
-    links.extend(named.conflicting.map(link));
-    links
+    })
 }
 
 /// The identity of a span in a trace that must not decide anything here.

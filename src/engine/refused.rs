@@ -56,8 +56,7 @@ impl Refused {
 
     /// Remembers what was refused of a message from `source`.
     pub(crate) fn add(&mut self, named: &Named, incoming: Incoming, source: &Arc<Destination>) {
-        let contexts = [&named.creation, &named.conflicting];
-        let identities = contexts.into_iter().flatten().map(identity);
+        let identities = named.contexts().map(identity);
         self.contexts.extend(identities.map(|one| (one, incoming)));
         self.others = stricter(self.others, incoming);
         if source.rule.restricts_accepted_baggage() {

@@ -69,7 +69,7 @@ impl<'a> BatchMembers<'a> {
         {
             self.origins.add(creation, self.members.links());
         }
-        let links = links_to(named.clone(), incoming);
+        let links = links_to(named, incoming);
         // With room for its number.
         let mut own = Vec::with_capacity(4);
         message.own_attributes(rule, &mut |one| own.push(one));

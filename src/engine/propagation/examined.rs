@@ -194,7 +194,7 @@ impl Diagnosis {
             }
         }
         diagnosis.creation = extracted.named.creation;
-        diagnosis.conflicting = extracted.named.conflicting;
+        diagnosis.conflicting = extracted.named.conflicting.map(|other| *other);
         diagnosis.findings.sort_unstable();
         diagnosis
     }

@@ -69,7 +69,7 @@ pub(crate) struct Named {
     /// The creation context, where the message has one.
     pub(crate) creation: Option<SpanContext>,
     /// Another, different creation context that the message also carries.
-    pub(crate) conflicting: Option<SpanContext>,
+    pub(crate) conflicting: Option<Box<SpanContext>>,
     /// A context header that could not be read, or not all of it.
     malformed: Option<&'static str>,
 }
@@ -86,6 +86,11 @@ impl Extracted {
 }
 
 impl Named {
+    /// The contexts, the one that counts first.
+    pub(crate) fn contexts(&self) -> impl Iterator<Item = &SpanContext> {
+        self.creation.iter().chain(self.conflicting.as_deref())
+    }
+
     /// What was wrong with the message's context.
     pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> + use<> {
         let unreadable = match self.malformed {
@@ -269,7 +274,7 @@ fn extract_w3c(
     Extracted {
         named: Named {
             creation: traceparent.map(|_| context.span().span_context().clone()),
-            conflicting: found.conflicting(),
+            conflicting: found.conflicting().map(Box::new),
             malformed: found.malformed().or(malformed),
         },
         is_from_fallback: false,
@@ -282,7 +287,7 @@ fn named_w3c(headers: &impl Headers) -> Named {
     let (creation, malformed) = found.incoming.span();
     Named {
         creation,
-        conflicting: found.conflicting(),
+        conflicting: found.conflicting().map(Box::new),
         malformed: found.malformed().or(malformed),
     }
 }

@@ -146,7 +146,7 @@ impl<M: Message> Received<M> {
         if operation.is_wanted()
             && let Some(since) = waited_since
         {
-            let links = links_to(self.named().clone(), self.incoming(rule));
+            let links = links_to(self.named(), self.incoming(rule)).collect();
             let inside = ParentAndLinks::inside(current.clone(), links);
             StartedOperation::since(since, &operation, inside, |set| {
                 self.own_attributes(rule, set);

@@ -46,7 +46,7 @@ impl<M: Message> Received<M> {
             )
         };
         start(&operation, self.processed_in(), ambient, |rule| {
-            links_to(self.named().clone(), self.incoming(rule))
+            links_to(self.named(), self.incoming(rule)).collect()
         })
     }
 }
@@ -76,7 +76,7 @@ pub(crate) fn start_settle<M: Message>(
     };
     start(&operation, None, ambient, |rule| {
         let named = source.client().telemetry.named(message.headers());
-        links_to(named, incoming(message, rule))
+        links_to(&named, incoming(message, rule)).collect()
     })
 }
 

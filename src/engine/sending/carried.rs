@@ -93,11 +93,8 @@ impl CarriedContext {
             return Vec::new();
         }
         let trace = parent.span().span_context().trace_id();
-        let carried = [
-            &self.extracted.named.creation,
-            &self.extracted.named.conflicting,
-        ];
-        let links = carried.into_iter().flatten().cloned().map(|context| {
+        let carried = self.extracted.named.contexts().cloned();
+        let links = carried.map(|context| {
             if context.trace_id() == trace && !self.is_refused {
                 context
             } else {

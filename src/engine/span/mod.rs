@@ -98,7 +98,7 @@ impl StartedOperation {
         let beside = parent_and_links.beside.filter(|_| limit > taken);
         let limit = limit.saturating_sub(usize::from(beside.is_some()));
         let (mut links, overflow) = within_limit(parent_and_links.links, limit);
-        links.extend(beside);
+        links.extend(beside.map(|link| *link));
         let mut builder = SpanBuilder::from_name(prepared(operation).span_name.clone());
         builder.span_kind = Some(operation.operation_type.span_kind());
         builder.start_time = Some(started.wall());

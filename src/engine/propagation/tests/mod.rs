@@ -106,7 +106,7 @@ fn the_exact_name_comes_first_and_the_last_value_that_parses_counts() {
             "{headers:?}"
         );
         assert_eq!(
-            ids(extracted.named.conflicting.as_ref()),
+            ids(extracted.named.conflicting.as_deref()),
             conflicting.map(span_of),
             "{headers:?}"
         );
