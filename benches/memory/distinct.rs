@@ -87,7 +87,7 @@ fn topics_that_are_sent_to() {
     let producer: FutureProducer = config.create().expect("a producer");
     let producer = kafka::Producer::wrap(&recording.telemetry, producer);
     let payload = vec![0; 2_000];
-    recording.assert_flat_after("topics that are sent to", 3_000, 6_000, |number| {
+    recording.assert_no_more("topics that are sent to", 3_000, 6_000, |number| {
         let topic = format!("orders-{number}");
         let record = FutureRecord::<[u8], _>::to(&topic).payload(&payload);
         producer

@@ -31,6 +31,8 @@ const SOME: usize = 300_000;
 const BOUND: i64 = 125;
 /// Bytes that the SDK and the runtimes have now and then, whatever is done.
 const NOISE: i64 = 64 << 10;
+/// Bytes, fewer than any name has that is kept.
+const LEAST: i64 = 8;
 
 /// One test at a time: all that is allocated is counted.
 fn alone() -> MutexGuard<'static, ()> {
@@ -64,16 +66,25 @@ impl Recording {
 
     /// Does something for each number up to one, and holds that no more is kept than after [`FEW`].
     fn assert_flat(&self, what: &str, many: usize, each: impl FnMut(usize)) {
-        self.assert_flat_after(what, FEW, many, each);
+        let (few, kept, told) = self.kept(what, FEW, many, each);
+        assert!(kept <= few.max(0) * BOUND / 100 + NOISE, "{told}");
     }
 
-    fn assert_flat_after(
+    /// The same for so few that a name kept for each would be lost in [`NOISE`].
+    fn assert_no_more(&self, what: &str, first: usize, many: usize, each: impl FnMut(usize)) {
+        let (few, kept, told) = self.kept(what, first, many, each);
+        let more = i64::try_from(many - first).expect("few");
+        assert!(kept - few < more * LEAST, "{told}");
+    }
+
+    /// What is kept after so many as come first, and after all.
+    fn kept(
         &self,
         what: &str,
         first: usize,
         many: usize,
         mut each: impl FnMut(usize),
-    ) {
+    ) -> (i64, i64, String) {
         let started = Instant::now();
         let before = self.live();
         (0..first).for_each(&mut each);
@@ -83,7 +94,7 @@ impl Recording {
         let told = format!("{what}: {few} bytes after {first}, {kept} after {many}");
         let took = started.elapsed().as_secs_f32();
         drop(writeln!(stdout(), "{told}, in {took:.1} s"));
-        assert!(kept <= few.max(0) * BOUND / 100 + NOISE, "{told}");
+        (few, kept, told)
     }
 
     fn live(&self) -> i64 {
@@ -127,6 +138,17 @@ fn what_is_kept_for_each_is_seen() {
     let mut kept = Vec::new();
     Recording::new().assert_flat("names that are kept", 200_000, |number| {
         kept.push(number.to_string());
+    });
+}
+
+/// That of few too, where the list of what is kept has room before.
+#[test]
+#[should_panic(expected = "names that few keep")]
+fn what_is_kept_for_each_of_few_is_seen() {
+    let _alone = alone();
+    let mut kept = Vec::with_capacity(6_000);
+    Recording::new().assert_no_more("names that few keep", 3_000, 6_000, |number| {
+        kept.push(format!("orders-{number}").into_boxed_str());
     });
 }
 
