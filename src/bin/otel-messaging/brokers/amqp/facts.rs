@@ -23,6 +23,7 @@ pub(super) fn facts(properties: &BasicProperties) -> Facts {
     facts.attempts = u64::try_from(deliveries_elsewhere(properties))
         .ok()
         .filter(|attempts| *attempts > 0);
+    facts.routing_key = properties.headers().as_ref().and_then(first_key);
     for (name, value) in properties.headers().iter().flatten() {
         match (name.as_str(), value) {
             ("x-death", AMQPValue::FieldArray(deaths)) => died(&mut facts, deaths.as_slice()),
@@ -57,9 +58,29 @@ fn died(facts: &mut Facts, deaths: &[AMQPValue]) {
         {
             facts.died_at = UNIX_EPOCH.checked_add(Duration::from_secs(*time));
         }
-        // Of the first death, which comes last.
-        facts.routing_key = routing_key(death).or_else(|| facts.routing_key.take());
     }
+}
+
+/// The key that it had when it died first.
+fn first_key(headers: &FieldTable) -> Option<String> {
+    let part = |name: &str| headers.inner().get(name).and_then(bytes);
+    let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else {
+        return None;
+    };
+    let deaths = deaths
+        .as_slice()
+        .iter()
+        .filter_map(AMQPValue::as_field_table);
+    let [queue, reason] = ["x-first-death-queue", "x-first-death-reason"].map(part);
+    let is_first = |death: &&FieldTable| {
+        let is = |name: &str, first: &Option<Vec<u8>>| {
+            first.is_some() && death.inner().get(name).and_then(bytes) == *first
+        };
+        is("queue", &queue) && is("reason", &reason)
+    };
+    // A death that comes again is moved to the begin: the last one is the first only where none did.
+    let named = deaths.clone().find(is_first).and_then(routing_key);
+    named.or_else(|| deaths.rev().find_map(routing_key))
 }
 
 /// The key that it was published with; copies that its publisher asked for have others, which come after it.
@@ -67,9 +88,12 @@ fn routing_key(death: &FieldTable) -> Option<String> {
     let AMQPValue::FieldArray(keys) = death.inner().get("routing-keys")? else {
         return None;
     };
-    let key = keys.as_slice().first().and_then(bytes)?;
+    keys.as_slice().first().and_then(key)
+}
+
+fn key(value: &AMQPValue) -> Option<String> {
+    let key = String::from_utf8(bytes(value)?).ok()?;
     // A key has no more bytes than these; what is longer was written by somebody else.
-    let key = String::from_utf8(key).ok()?;
     (key.len() <= 255).then_some(key)
 }
 
@@ -112,17 +136,18 @@ mod tests {
         facts(&BasicProperties::default().with_headers(table(headers)))
     }
 
+    fn death(queue: &str, reason: &str, count: i64, time: u64, key: &str) -> AMQPValue {
+        AMQPValue::FieldTable(table([
+            ("queue", long(queue)),
+            ("reason", long(reason)),
+            ("count", AMQPValue::LongLongInt(count)),
+            ("time", AMQPValue::Timestamp(time)),
+            ("routing-keys", array(vec![long(key), long("copy")])),
+        ]))
+    }
+
     #[test]
     fn each_death_is_told_the_latest_first_and_the_first_has_the_key() {
-        let death = |queue, reason, count, time, key| {
-            AMQPValue::FieldTable(table([
-                ("queue", long(queue)),
-                ("reason", long(reason)),
-                ("count", AMQPValue::LongLongInt(count)),
-                ("time", AMQPValue::Timestamp(time)),
-                ("routing-keys", array(vec![long(key), long("copy")])),
-            ]))
-        };
         let deaths = array(vec![
             death("retries", "expired", 2, 1_700_000_000, "retry"),
             death("orders", "rejected", 3, 1_600_000_000, "orders.new"),
@@ -150,6 +175,30 @@ mod tests {
             ..Facts::default()
         };
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_first_death_has_the_key_also_where_it_came_again_and_is_the_latest() {
+        let deaths = || {
+            array(vec![
+                death("orders", "rejected", 2, 1_700_000_002, "orders.new"),
+                death("orders", "expired", 1, 1_700_000_001, "late"),
+                death("retries", "expired", 1, 1_700_000_000, "retry"),
+            ])
+        };
+        let key = |first_queue: &str| {
+            of([
+                ("x-death", deaths()),
+                ("x-first-death-queue", long(first_queue)),
+                ("x-first-death-reason", long("rejected")),
+            ])
+            .routing_key
+        };
+
+        assert_eq!(key("orders").as_deref(), Some("orders.new"));
+        assert_eq!(key("elsewhere").as_deref(), Some("retry"));
+        let unnamed = of([("x-death", deaths())]).routing_key;
+        assert_eq!(unnamed.as_deref(), Some("retry"));
     }
 
     #[test]
