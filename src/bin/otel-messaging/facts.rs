@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) attempts: Option<u64>,
     /// The broker has delivered it before.
     pub(crate) is_redelivered: bool,
+    /// Something of it is what is written of dead messages alone, whether or not it says where or why.
+    pub(crate) is_marked: bool,
     /// It is where it was when it died.
     pub(crate) is_in_place: bool,
     /// It died, but is not there any more.
@@ -180,7 +182,7 @@ impl Facts {
 
     /// Whether it says, or somebody says of it, that it was given up. That it was tried often is not that.
     pub(crate) fn is_dead(&self) -> bool {
-        self.died_in.is_some() || self.reason.is_some() || !self.deaths.is_empty()
+        self.is_marked || self.died_in.is_some() || self.reason.is_some() || !self.deaths.is_empty()
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn remarks(seen: &Seen, limits: Limits) -> Vec<Remark> {
         "has more bytes than --max-bytes",
     );
     add(
-        facts.died_in.is_some(),
+        facts.is_marked || facts.died_in.is_some(),
         "dead_letter",
         "was given up elsewhere and sent here",
     );

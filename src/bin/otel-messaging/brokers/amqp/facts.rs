@@ -8,6 +8,12 @@ use otel_messaging::amqp::internal::deliveries_elsewhere;
 
 use crate::facts::{self, Death, Facts, MOST_DEATHS};
 
+/// The key that a message had which Spring has published again, by another one.
+const ORIGINAL_KEY: &str = "x-original-routingKey";
+
+/// What Spring writes to such a message, whatever it had.
+const OF_SPRING: [&str; 2] = ["x-exception-stacktrace", ORIGINAL_KEY];
+
 pub(super) fn facts(properties: &BasicProperties) -> Facts {
     let mut facts = Facts::default();
     for id in [properties.message_id(), properties.correlation_id()]
@@ -23,7 +29,12 @@ pub(super) fn facts(properties: &BasicProperties) -> Facts {
     facts.attempts = u64::try_from(deliveries_elsewhere(properties))
         .ok()
         .filter(|attempts| *attempts > 0);
-    facts.routing_key = properties.headers().as_ref().and_then(first_key);
+    if let Some(headers) = properties.headers() {
+        let part = |name: &str| headers.inner().get(name);
+        facts.is_marked = OF_SPRING.iter().any(|name| part(name).is_some());
+        let republished = part(ORIGINAL_KEY).and_then(key);
+        facts.routing_key = first_key(headers).or(republished);
+    }
     for (name, value) in properties.headers().iter().flatten() {
         match (name.as_str(), value) {
             ("x-death", AMQPValue::FieldArray(deaths)) => died(&mut facts, deaths.as_slice()),
@@ -33,6 +44,11 @@ pub(super) fn facts(properties: &BasicProperties) -> Facts {
                 }
             }
         }
+    }
+    // Of what came by the default exchange, which has no name, the key is the queue.
+    if facts.is_marked && facts.died_in.is_none() {
+        let queue = facts.routing_key.as_ref();
+        facts.died_in = queue.and_then(|queue| facts::text(queue.as_bytes()));
     }
     facts
 }
@@ -199,6 +215,40 @@ mod tests {
         assert_eq!(key("elsewhere").as_deref(), Some("retry"));
         let unnamed = of([("x-death", deaths())]).routing_key;
         assert_eq!(unnamed.as_deref(), Some("retry"));
+    }
+
+    #[test]
+    fn what_spring_has_published_again_is_dead_and_has_the_key_that_it_came_by() {
+        let republished = |exchange: &str| {
+            of([
+                ("x-exception-stacktrace", long("at Orders.java:7")),
+                ("x-exception-message", long("no money")),
+                ("x-original-exchange", long(exchange)),
+                ("x-original-routingKey", long("orders")),
+            ])
+        };
+        let expected = |died_in: &str| Facts {
+            died_in: Some(died_in.to_owned()),
+            message: Some("no money".to_owned()),
+            routing_key: Some("orders".to_owned()),
+            is_marked: true,
+            ..Facts::default()
+        };
+        assert_eq!(republished("shop"), expected("shop"));
+        assert_eq!(republished(""), expected("orders"));
+
+        assert!(of([("x-exception-stacktrace", long(""))]).is_dead());
+        let longer = of([("x-original-routingKey", long(&"k".repeat(256)))]);
+        assert!(longer.is_dead());
+        assert_eq!(longer.routing_key, None);
+        let died_before = of([
+            (
+                "x-death",
+                array(vec![death("orders", "expired", 1, 7, "new")]),
+            ),
+            ("x-original-routingKey", long("retry")),
+        ]);
+        assert_eq!(died_before.routing_key.as_deref(), Some("new"));
     }
 
     #[test]
