@@ -139,6 +139,9 @@ impl Sender {
                     payload,
                 },
             ) => {
+                if !sender.can_send(properties) {
+                    return Ok(Outcome::LeftOut("its user_id is another user"));
+                }
                 let key = seen.facts.routing_key.as_ref().unwrap_or(routing_key);
                 let target = sender.target(key);
                 if !self.is_to_write {

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Publishes to one exchange.
 pub(crate) struct Sender {
-    _connection: Connection,
+    connection: Connection,
     channel: Channel,
     exchange: String,
     /// Where there is none, each goes by its own.
@@ -70,11 +70,16 @@ impl Sender {
             }
         }
         Ok(Self {
-            _connection: connection,
+            connection,
             channel,
             exchange,
             routing_key,
         })
+    }
+
+    /// Whether the broker takes what says that it is of this user: of another, it closes the channel.
+    pub(crate) fn can_send(&self, properties: &BasicProperties) -> bool {
+        is_of(properties, &self.connection.status().username())
     }
 
     /// Where a message goes that has this key.
@@ -121,6 +126,11 @@ impl Sender {
     }
 }
 
+fn is_of(properties: &BasicProperties, user: &str) -> bool {
+    let said = properties.user_id().as_ref();
+    said.is_none_or(|said| said.as_str() == user)
+}
+
 fn as_published(properties: BasicProperties) -> BasicProperties {
     let Some(headers) = properties.headers() else {
         return properties;
@@ -136,4 +146,22 @@ fn as_published(properties: BasicProperties) -> BasicProperties {
         table.insert(name.clone(), value.clone());
     }
     properties.with_headers(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_says_that_it_is_of_another_user_cannot_be_sent() {
+        let of = |user: &str| BasicProperties::default().with_user_id(user.into());
+        for (properties, can_be_sent) in [
+            (BasicProperties::default(), true),
+            (of("shop"), true),
+            (of("billing"), false),
+            (of(""), false),
+        ] {
+            assert_eq!(is_of(&properties, "shop"), can_be_sent, "{properties:?}");
+        }
+    }
 }
