@@ -25,7 +25,7 @@ pub(crate) fn run(check: &Check) -> Result<u8, Failure> {
     let diagnosis = diagnose(&judge.telemetry, &headers, &judge.formats());
     let verdicts = verdicts(&headers, &diagnosis);
     let told = match check.json {
-        true => format!("{:#}", in_json(&diagnosis, &verdicts, check.values)),
+        true => output::pretty(&in_json(&diagnosis, &verdicts, check.values)),
         false => in_text(&diagnosis, &verdicts, check.values),
     };
     output::print(&told)?;

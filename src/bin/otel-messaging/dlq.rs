@@ -58,9 +58,7 @@ pub(crate) async fn run(dlq: &Dlq) -> Result<u8, Failure> {
     let closed = reader.close(failure).await;
     let was_interrupted = matches!(closed, Ok(true));
     let told = output::print(&match dlq.json {
-        true => totals
-            .json(dlq, was_interrupted, closed.is_err())
-            .to_string(),
+        true => output::json(&totals.json(dlq, was_interrupted, closed.is_err())),
         false => totals.text(dlq),
     });
     if dlq.write && (closed.is_err() || told.is_err()) {
@@ -96,7 +94,7 @@ async fn one(
     };
     totals.add(seen, outcome.as_ref());
     output::print(&match dlq.json {
-        true => in_json(seen, dlq, outcome.as_ref()).to_string(),
+        true => output::json(&in_json(seen, dlq, outcome.as_ref())),
         false => block(seen, dlq, outcome.as_ref()),
     })
 }

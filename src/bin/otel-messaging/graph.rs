@@ -238,7 +238,7 @@ impl Drawn {
             "destinations": nodes.collect::<Vec<_>>(),
             "edges": edges.collect::<Vec<_>>(),
         });
-        format!("{told:#}")
+        output::pretty(&told)
     }
 }
 

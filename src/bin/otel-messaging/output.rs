@@ -62,6 +62,28 @@ pub(crate) fn safe(name: &str) -> String {
     plain(name).replace(['"', ';', '\\', '#'], "'")
 }
 
+/// JSON in one line.
+pub(crate) fn json(told: &Value) -> String {
+    escaped(&told.to_string())
+}
+
+/// JSON as people read it.
+pub(crate) fn pretty(told: &Value) -> String {
+    escaped(&format!("{told:#}"))
+}
+
+/// With the control characters escaped that JSON may have as they are, and that a terminal would obey.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => escaped += &format!("\\u{:04x}", u32::from(c)),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
 /// The object with these members too.
 pub(crate) fn with<const N: usize>(mut object: Value, more: [(&str, Value); N]) -> Value {
     if let Value::Object(members) = &mut object {
@@ -130,5 +152,11 @@ mod tests {
     #[test]
     fn a_terminal_obeys_nothing_that_came_with_a_message() {
         assert_eq!(plain("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+
+        let told = serde_json::json!({ "\u{9b}2J": "\x1b\u{7e}\u{7f}\u{80}\u{9f}ü" });
+        let expected = r#"{"\u009b2J":"\u001b~\u007f\u0080\u009fü"}"#;
+        assert_eq!(json(&told), expected);
+        let read = serde_json::from_str(&pretty(&told));
+        assert_eq!(read.ok(), Some(told));
     }
 }

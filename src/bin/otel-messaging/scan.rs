@@ -66,7 +66,7 @@ pub(crate) async fn run(scan: &Scan) -> Result<u8, Failure> {
             "was_interrupted": was_interrupted,
             "compared_all": !compared.is_full(),
         });
-        output::print(&format!("{told:#}"))?;
+        output::print(&output::pretty(&told))?;
     } else {
         output::print(&table(&summaries))?;
         output::print(&remarks(&summaries))?;

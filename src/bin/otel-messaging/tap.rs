@@ -23,7 +23,7 @@ pub(crate) async fn run(tap: &Tap) -> Result<u8, Failure> {
     while let Some(seen) = reader.next().await {
         told = seen.and_then(|seen| {
             output::print(&match tap.json {
-                true => in_json(&seen, tap).to_string(),
+                true => output::json(&in_json(&seen, tap)),
                 false => line(&seen, tap),
             })
         });

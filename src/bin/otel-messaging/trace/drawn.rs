@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::joined::{Gap, Node, Placed};
 use crate::arguments::Drawing;
-use crate::output::{Colour, coloured, duration, plain, safe, time, with};
+use crate::output::{self, Colour, coloured, duration, plain, safe, time, with};
 use crate::scan::colour;
 use crate::spans::Span;
 use crate::summary::Remark;
@@ -225,7 +225,7 @@ fn in_json(id: TraceId, tree: &[Placed<'_>]) -> String {
         }
     }
     let told = json!({ "trace_id": id.to_string(), "hops": hops, "spans": spans });
-    format!("{told:#}")
+    output::pretty(&told)
 }
 
 fn span_in_json(span: &Span) -> Value {

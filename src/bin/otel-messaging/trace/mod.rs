@@ -324,7 +324,7 @@ fn json(id: TraceId, hops: &[Hop]) -> String {
         output::with(hop_in_json(hop), [("after_ms", json!(after))])
     });
     let told = json!({ "trace_id": id.to_string(), "hops": hops.collect::<Vec<_>>() });
-    format!("{told:#}")
+    output::pretty(&told)
 }
 
 fn hop_in_json(hop: &Hop) -> Value {
