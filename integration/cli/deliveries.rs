@@ -75,6 +75,28 @@ async fn of_a_stream_nothing_is_read_that_is_older_than_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_deleted_meanwhile_is_no_end() {
+    let channel = channel().await;
+    let stream = stream(&channel).await;
+    publish(&channel, &stream, with_context(1)).await;
+    let name = format!("rabbitmq-stream:{stream}");
+    let mut tap = command(&["tap", "--json", "--all", &name])
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(tap.stdout.take().expect("its output")).lines();
+    let line = lines.next_line().await.expect("a line");
+    assert!(line.is_some(), "it has read the message");
+    delete(&channel, stream).await;
+
+    assert_eq!(lines.next_line().await.expect("an end"), None);
+    let output = tap.wait_with_output().await.expect("an end");
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    let said = format!("{name}: the broker sends no more of it");
+    assert!(error.contains(&said), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_in_two_queues_is_one_message_and_a_copy_of_its_headers_is_not() {
     let channel = channel().await;
     let exchange = exchange(&channel).await;

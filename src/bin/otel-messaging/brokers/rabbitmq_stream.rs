@@ -14,7 +14,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use otel_messaging::amqp::internal::sent_at;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::amqp::{PATIENCE, Reading, consumer, stream_offset};
+use super::amqp::{PATIENCE, Reading, cancelled, consumer, stream_offset};
 use super::{End, Start, Wish};
 use crate::failure::Failure;
 use crate::output;
@@ -91,7 +91,7 @@ impl Reading<'_> {
 
     /// Reads the last chunk. On a channel of its own: with both on one, the second consumer of a busy stream has been
     /// seen to begin later than it was told to.
-    async fn last(&self, stream: &str, count: u32) -> lapin::Result<Option<Last>> {
+    async fn last(&self, stream: &str, count: u32) -> Result<Option<Last>, Failure> {
         let channel = self.connection.create_channel().await?;
         let offset = AMQPValue::LongString("last".into());
         let mut consumer = consumer(&channel, stream, Some(offset)).await?;
@@ -108,10 +108,10 @@ impl Reading<'_> {
                 () = &mut closed => break,
                 next = timeout(patience, consumer.next()) => next,
             };
-            let Ok(Some(delivery)) = next else {
+            let Ok(next) = next else {
                 break;
             };
-            let delivery = delivery?;
+            let delivery = next.ok_or_else(cancelled)??;
             delivery.acker.ack(BasicAckOptions::default()).await?;
             let offset = stream_offset(&delivery.properties);
             last = offset.map(|offset| Last {
@@ -137,10 +137,7 @@ impl Reading<'_> {
             };
             let delivery = tokio::select! {
                 () = &mut closed => break,
-                next = consumer.next() => match next {
-                    Some(delivery) => delivery?,
-                    None => break,
-                },
+                next = consumer.next() => next.ok_or_else(cancelled)??,
                 // There may be none of that time: then the broker waits for new ones.
                 () = silence => match before {
                     None if part.since.is_some() => break,

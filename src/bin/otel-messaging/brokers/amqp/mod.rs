@@ -89,10 +89,8 @@ impl Source {
             count: 0,
         };
         let read = match destination {
-            Destination::Exchange(exchange, key) => {
-                reading.exchange(exchange, key).await.map_err(Failure::from)
-            }
-            Destination::Firehose(key) => reading.firehose(key).await.map_err(Failure::from),
+            Destination::Exchange(exchange, key) => reading.exchange(exchange, key).await,
+            Destination::Firehose(key) => reading.firehose(key).await,
             Destination::RabbitStream(stream) => reading.stream(stream, &self.wish).await,
             Destination::Queue(queue) => reading
                 .queue(queue, &self.wish)
@@ -116,7 +114,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn firehose(&mut self, key: &str) -> lapin::Result<()> {
+    async fn firehose(&mut self, key: &str) -> Result<(), Failure> {
         self.exchange(firehose::EXCHANGE, key).await?;
         if self.count == 0 {
             let name = &self.name;
@@ -127,7 +125,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    async fn exchange(&mut self, exchange: &str, key: &str) -> lapin::Result<()> {
+    async fn exchange(&mut self, exchange: &str, key: &str) -> Result<(), Failure> {
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
@@ -155,10 +153,7 @@ impl Reading<'_> {
         loop {
             let delivery = tokio::select! {
                 () = &mut over => break,
-                next = consumer.next() => match next {
-                    Some(delivery) => delivery?,
-                    None => break,
-                },
+                next = consumer.next() => next.ok_or_else(cancelled)??,
             };
             let seen = match exchange {
                 firehose::EXCHANGE => self.traced(&delivery),
@@ -276,6 +271,11 @@ pub(super) async fn consumer(
     channel
         .basic_consume(queue.into(), "otel-messaging".into(), options, arguments)
         .await
+}
+
+/// Nobody here ends a consumer before it is done with it.
+pub(super) fn cancelled() -> Failure {
+    Failure::new("the broker sends no more of it, as it does when a queue is deleted")
 }
 
 impl From<lapin::Error> for Failure {
