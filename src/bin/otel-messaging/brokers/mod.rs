@@ -20,7 +20,7 @@ use otel_messaging::Telemetry;
 use otel_messaging::propagators::{CloudEvents, Jaeger};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 pub(crate) use self::sender::{Outcome, Sender};
 use crate::arguments::{Access, Reading};
@@ -62,8 +62,8 @@ struct Wish {
 #[derive(Clone, Debug)]
 struct Sink {
     sender: mpsc::Sender<Result<Seen, Failure>>,
-    /// When waiting for what is published meanwhile is over.
-    until: Option<Instant>,
+    /// How long what is published meanwhile is waited for.
+    wait: Option<Duration>,
     judge: Arc<Judge>,
     /// Messages are to be sent again.
     is_whole: bool,
@@ -80,11 +80,11 @@ impl Sink {
         self.sender.closed().await;
     }
 
-    /// Nobody wants any more, or it was waited long enough.
+    /// Nobody wants any more, or it was waited long enough since this was asked first.
     async fn over(&self) {
         let late = async {
-            match self.until {
-                Some(until) => sleep_until(until).await,
+            match self.wait {
+                Some(wait) => sleep(wait).await,
                 None => pending().await,
             }
         };
@@ -190,14 +190,14 @@ impl Reader {
             access: Arc::new(reading.access.clone()),
             is_for_dead,
         };
-        let until = match (reading.time, end) {
-            (None, End::OfWhatIsThere) => Some(Instant::now() + WAIT),
+        let wait = match (reading.time, end) {
+            (None, End::OfWhatIsThere) => Some(WAIT),
             _ => None,
         };
         let (sender, receiver) = mpsc::channel(if is_whole { ROOM_OF_WHOLE } else { ROOM });
         let sink = Sink {
             sender,
-            until,
+            wait,
             judge: Arc::new(Judge::new()),
             is_whole,
         };
@@ -259,7 +259,7 @@ impl Reader {
             }),
             deadline: Box::pin(async move {
                 match time {
-                    Some(time) => tokio::time::sleep(time).await,
+                    Some(time) => sleep(time).await,
                     None => pending().await,
                 }
             }),
