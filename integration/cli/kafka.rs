@@ -7,7 +7,9 @@ use integration::unique;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::OwnedHeaders;
+use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::Value;
 
@@ -356,4 +358,36 @@ async fn topics_are_read_to_their_ends_also_where_these_are_no_messages() {
     let (code, _, error) = ended(&["trace", &place, orders]).await;
     assert_eq!(code, Some(2));
     assert!(error.contains("there is no message"), "{error}");
+}
+
+#[tokio::test]
+async fn who_has_no_right_to_any_group_can_read() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    let topic = unique("orders");
+    let made = cluster.create_topic(&topic, 1, 1);
+    made.expect("a topic");
+    let brokers = cluster.bootstrap_servers();
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .create()
+        .expect("a producer");
+    send(&producer, &topic, &[]).await;
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::FindCoordinator, &[denied; 1_000]);
+
+    let name = scanned_name(&topic);
+    for _ in 0..5 {
+        let scanned = json(&["scan", "--json", "--brokers", &brokers, &name]).await;
+        assert_eq!(summary(&scanned, &name)["messages"], 1);
+    }
+    let arguments = ["tap", "--all", "--for", "3s", "--brokers", &brokers, &name];
+    let (code, out, error) = ended(&arguments).await;
+    assert_eq!(
+        (code, out.lines().count(), error.as_str()),
+        (Some(0), 1, "")
+    );
+    let place = format!("{topic}/0/0");
+    let (code, _, error) = ended(&["trace", &place, "--brokers", &brokers, &name]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("has no context"), "{error}");
 }

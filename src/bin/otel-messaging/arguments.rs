@@ -253,7 +253,8 @@ pub(crate) struct Access {
     /// Kafka's bootstrap servers.
     #[arg(long, value_name = "HOST:PORT,…", env = "KAFKA_BROKERS")]
     pub(crate) brokers: Option<String>,
-    /// A property of librdkafka, such as security.protocol=SASL_SSL.
+    /// A property of librdkafka, such as security.protocol=SASL_SSL. No group is joined, but librdkafka asks for the one
+    /// that group.id=NAME names, where nothing is given one of its own.
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property)]
     pub(crate) properties: Vec<(String, String)>,
     /// A file of such properties, one a line, as kcat has them.

@@ -16,17 +16,24 @@ use crate::failure::Failure;
 
 pub(super) type Client = StreamConsumer<Complaints>;
 
-/// Whether it is about a broker, of which there may be others, and which may come back.
+/// Whether it is about a broker, of which there may be others, and which may come back, or about the group alone.
 pub(super) fn is_passing(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::Resolve
+    is_of_group(error)
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::Resolve
+            )
         )
-    )
+}
+
+/// Whether it says that there is no right to the group, in which nothing is done.
+pub(super) fn is_of_group(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 pub(super) fn connect(access: &Access) -> Result<Client, Failure> {
@@ -34,8 +41,8 @@ pub(super) fn connect(access: &Access) -> Result<Client, Failure> {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_nanos();
-    // librdkafka wants a name before it lets partitions be assigned; no broker hears it as long as nothing is
-    // joined or committed.
+    // librdkafka wants a name before it lets partitions be assigned. It asks who coordinates the group as soon as it has
+    // one; nothing is joined or committed.
     let group = format!("otel-messaging-{}-{unique}", std::process::id());
     let mut config = config(
         access,

@@ -17,7 +17,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 use wildmatch::WildMatch;
 
-use self::client::{Client, connect, is_passing};
+use self::client::{Client, connect, is_of_group, is_passing};
 pub(crate) use self::send::Sender;
 use super::{End, Judge, Sink, Start, Wish};
 use crate::arguments::Access;
@@ -222,6 +222,7 @@ impl Source {
                     }
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
+                Err(error) if is_of_group(&error) => {}
                 Err(error) if is_passing(&error) => {
                     // Of each broker again and again, until it is back.
                     let text = error.to_string();
