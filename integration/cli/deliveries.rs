@@ -71,6 +71,8 @@ async fn of_a_stream_nothing_is_read_that_is_older_than_was_asked_for() {
     assert_eq!(summary(&scanned, &name)["messages"], 3, "{scanned:#}");
     let last = json(&["scan", "--json", "--last", "2", &name]).await;
     assert_eq!(summary(&last, &name)["messages"], 2, "{last:#}");
+    let none = json(&["scan", "--json", "--last", "0", &name]).await;
+    assert_eq!(summary(&none, &name)["messages"], 0, "{none:#}");
     delete(&channel, stream).await;
 }
 

@@ -35,6 +35,18 @@ async fn what_was_wrong_is_named() {
             "a duration is a number with ms, s, m, h or d",
         ),
         (
+            vec!["scan", "--last", "7", "rabbitmq:orders"],
+            "rabbitmq:orders: it is read from now on",
+        ),
+        (
+            vec!["tap", "--since", "30m", "rabbitmq-firehose:#"],
+            "rabbitmq-firehose:#: it is read from now on",
+        ),
+        (
+            vec!["trace", &"1".repeat(32), "--all", "nats:orders"],
+            "nats:orders: it is read from now on",
+        ),
+        (
             vec!["scan", "-X", "group.id", "kafka:orders"],
             "a property is KEY=VALUE",
         ),

@@ -89,7 +89,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Counts what is right and what is wrong with the contexts in destinations.
     Scan(Scan),
-    /// Prints a line for each message, from now on.
+    /// Prints a line for each message, from now on; of rabbitmq-queue:NAME, which is read with --peek, for the first 1000
+    /// that it has.
     Tap(Tap),
     /// Shows the messages of one trace over all given destinations, in order, and where it breaks; with --spans who sent
     /// and took them.
@@ -220,13 +221,15 @@ pub(crate) struct Reading {
     /// the messages of the whole stream.
     #[arg(long, value_name = "N", conflicts_with_all = ["all", "since"])]
     pub(crate) last: Option<u64>,
-    /// Reads all that partitions and streams hold.
+    /// Reads all that partitions, streams and queues hold.
     #[arg(long, conflicts_with = "since")]
     pub(crate) all: bool,
-    /// Reads what is not older than this, such as 30m; not of a queue, which does not tell.
+    /// Reads what is not older than this, such as 30m; not of a queue, which does not tell. Neither this nor --last nor
+    /// --all is for what is read from now on.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) since: Option<Duration>,
-    /// Ends after this time; for what is published from now on, 10 seconds unless told otherwise. tap has no end.
+    /// Ends after this time; for what is published from now on, 10 seconds unless told otherwise. tap has no
+    /// end, but of a queue.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) time: Option<Duration>,
     /// Ends after so many messages.

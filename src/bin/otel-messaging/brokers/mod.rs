@@ -216,6 +216,13 @@ impl Reader {
                         "{destination}: a queue does not tell since when it has a message; --since is for others"
                     )));
                 }
+                Destination::Exchange(..) | Destination::Firehose(_) | Destination::Subject(_)
+                    if reading.last.is_some() || reading.all || reading.since.is_some() =>
+                {
+                    return Err(Failure::new(format!(
+                        "{destination}: it is read from now on; --last, --all and --since are for what is stored"
+                    )));
+                }
                 Destination::Firehose(_) if !reading.firehose => {
                     return Err(Failure::new(format!(
                         "{destination}: the firehose is read with --firehose alone; --help says what that costs"
