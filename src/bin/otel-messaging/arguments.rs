@@ -28,7 +28,8 @@ const EXIT_CODES: &str = "Exit codes: 0 all is well; 1 it is not (--fail-under, 
 const AFTER: &str = "Destinations:
   kafka:TOPIC                      topics, as a name or a pattern with * and ?
   rabbitmq:EXCHANGE[/ROUTING-KEY]  what is published from now on, by an exclusive queue that is bound meanwhile. All
-                                   keys where none is given, but of a direct exchange, which needs its key. What no
+                                   keys where none is given, but of a direct exchange, which needs its key. Of what
+                                   comes faster than it is read, the latest 10000 are kept, and older ones lost. What no
                                    other queue takes is not returned, nor goes to an alternate exchange, meanwhile;
                                    an exchange that deals out messages deals to it too; and an auto-delete exchange
                                    that has no other binding would be deleted at the end
@@ -79,7 +80,9 @@ A record of Kafka has a new time. A CC header of RabbitMQ is obeyed again.
 A message counts as sent when the broker says that it has it. The first error ends all, and what
 was sent until then is said; the message that it is about may have arrived. This removes nothing from
 where it was: who runs this again sends again. Yet a quorum queue that is read with --peek counts
-that, and beyond its limit of deliveries deletes what it cannot dead-letter.
+that, and beyond its limit of deliveries deletes what it cannot dead-letter. All that is read with
+--peek is held until the end: what takes longer than the broker's consumer_timeout, 30 minutes unless
+it is set, ends with an error; --max ends before.
 
 Counts of attempts in headers go along: who goes by them may give a message up at once.";
 
@@ -237,7 +240,8 @@ pub(crate) struct Reading {
     pub(crate) max: Option<u64>,
     /// Allows to read rabbitmq-queue:NAME: its messages are got, held and put back. Meanwhile no consumer has them, and
     /// then they are marked as redelivered; a quorum queue counts a delivery, and dead-letters them beyond its limit, or
-    /// deletes them if it has no exchange for that.
+    /// deletes them if it has no exchange for that. Where holding them takes longer than the consumer_timeout of the broker,
+    /// which is 30 minutes unless it is set, the broker ends that, and it is an error.
     #[arg(long)]
     pub(crate) peek: bool,
     /// Allows to read rabbitmq-firehose:KEY. A broker has it while it traces: it copies each message of a virtual host when
