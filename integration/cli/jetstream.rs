@@ -200,6 +200,46 @@ async fn a_message_that_no_client_takes_is_counted_and_said_and_ends_no_reading(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_is_made_again_brings_nothing_that_was_not_asked_for() {
+    let context = jetstream::new(client().await);
+    for from in ["", "--last=0", "--since=1ms"] {
+        let mut orders = made(&context, RetentionPolicy::Limits).await;
+        let name = orders.cached_info().config.name.clone();
+        let subject = format!("{name}.new");
+        publish(&context, &subject, 81).await;
+        publish(&context, &subject, 82).await;
+        let stream = format!("jetstream:{name}");
+        let arguments = ["tap", "--json", "--max", "1", &stream, from];
+        let arguments: Vec<_> = arguments
+            .into_iter()
+            .filter(|one| !one.is_empty())
+            .collect();
+        let mut tap = command(&arguments).spawn().expect("it starts");
+        let mut own = String::new();
+        until(async || {
+            let consumers = state(&mut orders).await.1.into_iter();
+            own = consumers.map(|(name, ..)| name).collect();
+            !own.is_empty()
+        })
+        .await;
+        orders.delete_consumer(&own).await.expect("it is deleted");
+        // With all that there are, of which nothing is wanted.
+        let has_all = |(name, delivered, _): &(String, u64, usize)| *name != own && *delivered == 2;
+        until(async || {
+            let has_ended = tap.try_wait().expect("its state").is_some();
+            has_ended || state(&mut orders).await.1.iter().any(has_all)
+        })
+        .await;
+        publish(&context, &subject, 83).await;
+
+        let output = timeout(Duration::from_secs(120), tap.wait_with_output()).await;
+        let output = output.expect("it ends").expect("an end");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.contains("\"place\":\"3\""), "{from}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_messages_are_as_many_as_asked_for_however_many_were_deleted() {
     let context = jetstream::new(client().await);
     for retention in [RetentionPolicy::Limits, RetentionPolicy::WorkQueue] {

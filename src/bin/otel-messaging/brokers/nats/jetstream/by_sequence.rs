@@ -19,7 +19,7 @@ const ATTEMPTS: u32 = 3;
 
 impl Open<'_> {
     /// From where on messages are wanted.
-    async fn begin(&self) -> Result<u64, Failure> {
+    pub(super) async fn begin(&self) -> Result<u64, Failure> {
         Ok(match self.wish.start {
             Start::All => 1,
             Start::Now => self.last + 1,

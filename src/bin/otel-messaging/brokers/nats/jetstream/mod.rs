@@ -129,16 +129,26 @@ impl Open<'_> {
     }
 
     async fn by_consumer(&mut self) -> Result<(), Failure> {
+        let (mut wanted, mut since) = (0, UNIX_EPOCH);
         let config = pull::OrderedConfig {
             deliver_policy: match self.wish.start {
                 Start::All => DeliverPolicy::All,
-                Start::Now => DeliverPolicy::New,
-                Start::Last(count) => DeliverPolicy::ByStartSequence {
-                    start_sequence: self.before_end(count).await?,
-                },
-                Start::Since(time) => DeliverPolicy::ByStartTime {
-                    start_time: time.max(UNIX_EPOCH).into(),
-                },
+                Start::Now => {
+                    wanted = self.last + 1;
+                    DeliverPolicy::New
+                }
+                Start::Last(count) => {
+                    wanted = self.before_end(count).await?;
+                    DeliverPolicy::ByStartSequence {
+                        start_sequence: wanted,
+                    }
+                }
+                Start::Since(time) => {
+                    since = time.max(UNIX_EPOCH);
+                    DeliverPolicy::ByStartTime {
+                        start_time: since.into(),
+                    }
+                }
             },
             filter_subject: self.reading.filter.to_owned(),
             description: Some("otel-messaging".to_owned()),
@@ -152,6 +162,8 @@ impl Open<'_> {
             received: 0,
             unknown: 0,
             next: None,
+            wanted,
+            since,
             connects: self.connects(),
         };
         let is_empty = consumer.cached_info().num_pending == 0;
@@ -169,7 +181,13 @@ impl Open<'_> {
             .await;
         match read? {
             Ended::Read => Ok(()),
-            Ended::Stuck => self.by_sequence(own.next).await,
+            Ended::Stuck => {
+                let begin = match own.next {
+                    Some(next) => Some(next.max(self.begin().await?)),
+                    None => None,
+                };
+                self.by_sequence(begin).await
+            }
         }
     }
 
@@ -222,7 +240,10 @@ impl Open<'_> {
             if self.is_over_at_end() && sequence > self.last {
                 break;
             }
-            let seen = self.look(&message, sequence, time).await;
+            let seen = match sequence < own.wanted || time < own.since {
+                true => None,
+                false => self.look(&message, sequence, time).await,
+            };
             let is_end = self.is_over_at_end() && (pending == 0 || sequence >= self.last);
             if !self.give(seen).await || is_end {
                 break;
@@ -317,6 +338,10 @@ struct Own {
     unknown: u32,
     /// The first number that has not come by it; not known before the first message.
     next: Option<u64>,
+    /// The first number that is wanted, and since when: one that the client makes again before the first message begins
+    /// with all that there are.
+    wanted: u64,
+    since: SystemTime,
     /// How often this client had connected when it was made.
     connects: u64,
 }
