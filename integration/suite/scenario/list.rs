@@ -122,6 +122,7 @@ macro_rules! scenarios_of_sent_batches {
             a_batch_in_several_contexts_that_is_dropped_ends_each_span_in_its_own_trace
             a_batch_that_is_sent_in_a_span_of_tracing_is_below_it
             a_message_of_a_batch_that_fails_does_so_in_its_own_trace
+            a_send_does_not_keep_the_span_around_it_open
             a_sent_batch_is_recorded_no_more_than_the_most_recorded_of_its_messages
             baggage_of_a_batch_is_on_its_span_or_on_its_links
             each_message_carries_its_create_span_and_the_send_span_links_to_all

@@ -1,10 +1,15 @@
 //! Messages that are sent under one call.
 
+use futures::future::poll_immediate;
+use opentelemetry::Context;
 use opentelemetry::KeyValue;
 use opentelemetry::context::FutureExt as _;
-use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _, TraceFlags};
+use opentelemetry::trace::{
+    SpanContext, SpanKind, TraceContextExt as _, TraceFlags, TraceId, Tracer as _,
+    TracerProvider as _,
+};
 use opentelemetry_sdk::trace::SpanData;
-use otel_messaging::policy::{Policy, Rule};
+use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Instrument as _, info_span};
@@ -40,6 +45,10 @@ pub(super) fn saying(span: ExpectedSpan, attributes: Vec<KeyValue>) -> ExpectedS
 fn on_links(span: &SpanData) -> Vec<Vec<KeyValue>> {
     let links = span.links.iter();
     links.map(|link| link.attributes.clone()).collect()
+}
+
+fn orders_without_headers() -> Vec<Message> {
+    orders([const { Vec::new() }; 3])
 }
 
 fn each<T, U>(all: &[T], map: impl Fn(&T) -> U) -> Vec<U> {
@@ -239,4 +248,44 @@ pub async fn what_a_client_refuses_does_not_count_as_sent<B: Refuser>() {
     );
     operation_duration().of(failed, 2).assert(&recorder);
     assert_eq!(recorder.counter("messaging.client.sent.messages"), []);
+}
+
+/// A span that a send is called in ends when its own code does, whatever the broker takes to answer.
+pub async fn a_send_does_not_keep_the_span_around_it_open<B: BatchSender>() {
+    for record in [Record::Full, Record::PropagateOnly] {
+        let recorder = Recorder::new();
+        let policy = Policy::new().rule(Rule::of("*").record(record));
+        let broker = B::connect(&recorder.telemetry().policy(policy)).await;
+        let orders = broker.declare("orders").await;
+        let all = orders_without_headers();
+
+        let alone = begun_inside(&recorder, broker.send(&orders, &all[0])).await;
+        let together = begun_inside(&recorder, broker.send_batch(&orders, &all)).await;
+
+        // It was in there that they began.
+        let traces = [alone, together, together, together];
+        for trace in traces {
+            let received = broker.receive(&orders).await;
+            let context = received.creation_context().span().span_context().clone();
+            assert_eq!(context.trace_id(), trace, "{record:?}");
+        }
+    }
+}
+
+/// Polls what is sent once inside of a span, which is over then, and waits for the rest. The trace of the span.
+async fn begun_inside<T>(recorder: &Recorder, sending: impl Future<Output = T>) -> TraceId {
+    let tracer = recorder.tracer_provider().tracer("scenario");
+    let span = tracer.start_with_context("GET /health", &Context::new());
+    let trace = span.span_context().trace_id();
+    let current = Context::new().with_span(span).attach();
+    let mut sending = Box::pin(sending);
+    let sent = poll_immediate(&mut sending).await;
+    drop(current);
+    let ended = recorder.spans().into_iter();
+    let mut ended = ended.filter(|span| span.span_context.trace_id() == trace);
+    assert!(ended.any(|span| span.name == "GET /health"), "it is open");
+    if sent.is_none() {
+        sending.await;
+    }
+    trace
 }

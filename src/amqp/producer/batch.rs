@@ -169,7 +169,7 @@ impl Producer {
         own: Option<Vec<Context>>,
     ) -> Vec<lapin::Result<Confirmation>> {
         let contexts = Contexts::new(ambient(called), own);
-        let mut sending = self.start_batch(&contexts, &mut messages);
+        let mut sending = self.start_batch(contexts, &mut messages);
         let addresses: Vec<_> = messages.iter().map(Publish::address).collect();
         let mut written = Vec::with_capacity(messages.len());
         for (index, message) in messages.into_iter().enumerate() {
@@ -202,7 +202,7 @@ impl Producer {
     }
 
     /// Starts the spans and gives each message its context.
-    fn start_batch(&self, contexts: &Contexts, messages: &mut [Publish<'_>]) -> SendingBatch {
+    fn start_batch(&self, contexts: Contexts, messages: &mut [Publish<'_>]) -> SendingBatch {
         let outgoing = messages.iter().map(|message| {
             let address = (&message.exchange, &message.routing_key);
             OutgoingMessage::new(self, address, message.payload, &message.properties)

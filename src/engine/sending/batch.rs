@@ -57,7 +57,7 @@ impl SendingBatch {
     ///
     /// Each message has a create span, whose context it carries, and the send span links to all; or
     /// without create spans each carries that of the send span, or the one that was given for it. A
-    /// context that is to be kept stays.
+    /// context that is to be kept stays. What is current for them is let go before the broker answers.
     /// What all messages say of themselves is on the send span, what differs on the links.
     ///
     /// Spec: [messaging-spans § Producer spans].
@@ -66,7 +66,7 @@ impl SendingBatch {
     pub(crate) fn start<M: Outgoing>(
         client: &Arc<Client>,
         operation_name: &'static str,
-        contexts: &Contexts,
+        contexts: Contexts,
         messages: &mut [M],
     ) -> Self {
         if messages.is_empty() || contexts.ambient.is_telemetry_suppressed() {
@@ -113,7 +113,7 @@ impl SendingBatch {
         };
         let (links, in_common) = parted(&operation, messages, &mut created);
         let parent_and_links = ParentAndLinks::inside(contexts.ambient.clone(), links);
-        let started = StartedOperation::start(&operation, parent_and_links, |set| {
+        let mut started = StartedOperation::start(&operation, parent_and_links, |set| {
             let in_common = in_common.unwrap_or_else(|| of_all(&operation, messages, &created));
             in_common.into_iter().for_each(set);
         });
@@ -131,8 +131,10 @@ impl SendingBatch {
                 created,
             }
         });
+        let messages = sent.collect();
+        started.lets_go();
         Self {
-            messages: sent.collect(),
+            messages,
             started: Some(started),
             in_common: InCommon::default(),
         }

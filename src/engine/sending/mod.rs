@@ -87,7 +87,7 @@ impl Sending {
             true => carried.kept_parent_and_links(&ambient),
             false => carried.parent_and_links(&ambient),
         };
-        let started = StartedOperation::start(&operation, parent_and_links, |set| {
+        let mut started = StartedOperation::start(&operation, parent_and_links, |set| {
             message.own_attributes(telemetry, set);
         });
         let injected = if is_kept {
@@ -96,6 +96,7 @@ impl Sending {
             let left = carried.headers(&ambient);
             carried.inject(&operation, started.context(), left, message)
         };
+        started.lets_go();
         Self {
             is_larger: injected.has_written,
             started: Some(started),

@@ -248,6 +248,15 @@ impl StartedOperation {
         &self.context
     }
 
+    /// Keeps no span of others alive, which ends when nobody has it any more: not when the broker answers.
+    pub(crate) fn lets_go(&mut self) {
+        let span = self.context.span();
+        if !self.has_span && span.is_recording() {
+            let identity = span.span_context().clone();
+            self.context = self.context.with_remote_span_context(identity);
+        }
+    }
+
     pub(crate) const fn client(&self) -> &Arc<Client> {
         &self.client
     }

@@ -154,7 +154,7 @@ where
     {
         self.info.learn_cluster_id(self.client.client());
         let contexts = Contexts::new(ambient(called), own);
-        let mut batch = SendingRecords::start(&self.info, &contexts, &mut records);
+        let mut batch = SendingRecords::start(&self.info, contexts, &mut records);
         let mut results = Vec::with_capacity(records.len());
         for (index, record) in records.into_iter().enumerate() {
             results.push(match self.queue(record, queue_timeout).await {
@@ -193,7 +193,7 @@ impl SendingRecords {
     /// Starts the spans and gives each record its context.
     fn start<K, V>(
         info: &Arc<ClientInfo>,
-        contexts: &Contexts,
+        contexts: Contexts,
         records: &mut [FutureRecord<'_, K, V>],
     ) -> Self
     where

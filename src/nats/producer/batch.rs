@@ -110,7 +110,7 @@ impl Producer {
         own: Option<Vec<Context>>,
     ) -> Vec<Result<(), PublishError>> {
         let contexts = Contexts::new(ambient(called), own);
-        let mut sending = start(&self.info, &contexts, &mut messages);
+        let mut sending = start(&self.info, contexts, &mut messages);
         let mut results = Vec::with_capacity(messages.len());
         for (index, message) in messages.into_iter().enumerate() {
             let result = self.client.publish_message(message).await;
@@ -170,7 +170,8 @@ impl jetstream::Producer {
     /// # Errors
     ///
     /// For each message the error of [`Context::send_publish`](async_nats::jetstream::context::Context::send_publish) or of
-    /// its acknowledgement.
+    /// its acknowledgement. While the client has no room, as in an outage, all wait for it together: when one has
+    /// [timed out](async_nats::jetstream::context::PublishErrorKind::TimedOut), each further one that finds none at once has too.
     ///
     /// # Cancel safety
     ///
@@ -238,7 +239,7 @@ impl jetstream::Producer {
         own: Option<Vec<Context>>,
     ) -> Vec<Result<PublishAck, JetStreamError>> {
         let contexts = Contexts::new(ambient(called), own);
-        let sending = start(&self.core.info, &contexts, &mut messages);
+        let sending = start(&self.core.info, contexts, &mut messages);
         let mut acks = Acks::of(messages.len(), sending);
         for message in messages {
             acks.publish(&self.client, message).await;
@@ -260,7 +261,7 @@ fn outbound(subject: impl ToSubject, message: PublishMessage) -> OutboundMessage
 }
 
 /// Starts the spans and gives each message its context.
-fn start(info: &ClientInfo, contexts: &Contexts, messages: &mut [OutboundMessage]) -> SendingBatch {
+fn start(info: &ClientInfo, contexts: Contexts, messages: &mut [OutboundMessage]) -> SendingBatch {
     let outgoing = messages.iter_mut().map(|message| {
         let destination = info.destination(&message.subject);
         let headers = message.headers.get_or_insert_default();
