@@ -260,3 +260,26 @@ fn other_propagators_are_shown_no_tracestate_of_another_trace_either() {
         assert_eq!(baggage.baggage().len(), 1, "baggage is of no trace");
     }
 }
+
+#[test]
+fn of_propagators_that_are_put_together_the_last_one_writes_a_field() {
+    let both = TextMapCompositePropagator::new(vec![
+        Box::new(w3c::Propagator::new()),
+        Box::new(BaggagePropagator::new()),
+        Box::new(TraceContextPropagator::new()),
+    ]);
+    let sent = list(&[(PARENT, FIRST), ("baggage", "tenant=blue")]);
+    let telemetry = Telemetry::new().propagator(both);
+    let context = extract(&telemetry, Some(&sent)).context;
+    let mut headers = list(&[]);
+
+    let replaced = CarriedHeaders::REPLACED;
+    telemetry.inject(&context, &mut headers, replaced, |_| usize::MAX);
+
+    let mut written = headers.0;
+    written.sort();
+    assert_eq!(
+        written,
+        list(&[("baggage", "tenant=blue"), (PARENT, FIRST)]).0
+    );
+}
