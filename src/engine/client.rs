@@ -62,23 +62,25 @@ impl Client {
     /// What holds for a destination, looked up once and then remembered.
     pub(crate) fn destination(&self, name: Name<'_>) -> Arc<Destination> {
         let look_up = || Destination::new(self.telemetry.rules().rule_for(name.text), name);
-        let limited = |unnamed: &Destination| {
-            self.telemetry.caught(Component::Log, || {
-                tracing::warn!(
-                    system = self.system,
-                    names = self.destinations.max_names(),
-                    destination = unnamed.name.as_str(),
-                    "this client has met many names of destinations: further ones are left out of \
-                     names of spans and of metrics; set what stands for them by `Rule::template`, \
-                     for a pattern that matches this one, or raise `Telemetry::max_destination_names`"
-                );
-            });
-        };
+        let limited = |unnamed: &Destination| self.warn_of_names(unnamed);
         if name.is_temporary {
             self.destinations.passing(look_up(), limited)
         } else {
             self.destinations.get(name.text, look_up, limited)
         }
+    }
+
+    fn warn_of_names(&self, unnamed: &Destination) {
+        self.telemetry.caught(Component::Log, || {
+            tracing::warn!(
+                system = self.system,
+                names = self.destinations.max_names(),
+                destination = unnamed.name.as_str(),
+                "this client has met many names of destinations: further ones are left out of \
+                 names of spans and of metrics; set what stands for them by `Rule::template`, \
+                 for a pattern that matches this one, or raise `Telemetry::max_destination_names`"
+            );
+        });
     }
 
     /// Destinations of which nothing is known but the pattern that stands for all of them.
@@ -91,10 +93,12 @@ impl Client {
                 ..Name::lasting(pattern)
             },
         );
-        Arc::new(match &one.template {
+        let pattern = match &one.template {
             Some(template) => Destination::many(rule, &one, template, None),
             None => one,
-        })
+        };
+        let limited = |unnamed: &Destination| self.warn_of_names(unnamed);
+        self.destinations.passing(pattern, limited)
     }
 
     /// What stands for all of these destinations: the one that they are, the name that they have
