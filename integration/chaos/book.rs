@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::load::GIVEN_UP;
+use crate::plan::Plan;
 
 /// What was done, and how it ended.
 #[derive(Debug, Default)]
@@ -19,8 +20,10 @@ pub(crate) struct Book {
     pub(crate) operations: BTreeMap<&'static str, u64>,
     /// Those that ended with an error.
     pub(crate) failed: BTreeMap<&'static str, u64>,
-    /// Waits that were too long.
+    /// Calls that took too long.
     pub(crate) hangs: Vec<String>,
+    /// What the case waited for and did not come.
+    pub(crate) missed: Vec<String>,
     /// The first number that was sent after the disturbance.
     pub(crate) after: Option<u64>,
     /// Nothing more is sent.
@@ -42,23 +45,31 @@ impl Book {
 
     /// Those that were acknowledged and not handled.
     pub(crate) fn lost(&self) -> usize {
+        self.lost_from(0)
+    }
+
+    /// The same, of what must not be lost: where the disturbance destroys messages, what was sent after it.
+    pub(crate) fn lost_with(&self, plan: Plan) -> usize {
+        self.lost_from(self.first_kept(plan))
+    }
+
+    fn lost_from(&self, first: u64) -> usize {
         let lost = |number: &&u64| !self.handled.contains_key(*number);
-        self.acknowledged.iter().filter(lost).count()
+        self.acknowledged.range(first..).filter(lost).count()
     }
 
-    /// Whether something is lost, or not there yet: it is asked after each message, and the last one comes last.
-    pub(crate) fn is_missing_any(&self) -> bool {
-        self.is_missing_from(0)
-    }
-
-    /// The same of those that were sent after the disturbance.
-    pub(crate) fn is_missing_after(&self) -> bool {
-        self.is_missing_from(self.after.unwrap_or(u64::MAX))
-    }
-
-    fn is_missing_from(&self, first: u64) -> bool {
-        let mut sent = self.acknowledged.range(first..).rev();
+    /// Whether something is lost that must not be, or not there yet: it is asked after each message, and the last one
+    /// comes last.
+    pub(crate) fn is_missing(&self, plan: Plan) -> bool {
+        let mut sent = self.acknowledged.range(self.first_kept(plan)..).rev();
         sent.any(|number| !self.handled.contains_key(number))
+    }
+
+    fn first_kept(&self, plan: Plan) -> u64 {
+        match plan.destroys {
+            true => self.after.unwrap_or(u64::MAX),
+            false => 0,
+        }
     }
 
     /// How many waits were given up. One for a batch is so for each of its messages.

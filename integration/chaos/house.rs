@@ -6,7 +6,8 @@ use integration::drops::Counted;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
-use crate::load::{Plan, Side};
+use crate::load::Side;
+use crate::plan::Plan;
 use crate::program::{Program, Room};
 use crate::proxy::{Proxy, Way};
 use crate::sides::{Both, Told, side_by_side};
@@ -41,14 +42,6 @@ pub(crate) trait House: Sized {
     /// Runs one of its own cases.
     async fn run(&mut self, case: &str, hardship: &mut Hardship) -> Told;
 }
-
-/// Bytes that a side sends in a millisecond, and at a time: all that a case sends has to have a place on the small disks
-/// of the brokers, and no case waits long for what is sent next.
-const MOST: usize = 200;
-const AT_A_TIME: usize = 200_000;
-
-/// What a consumer takes for a message beside its handler, at most.
-const HANDLED: Duration = Duration::from_millis(1);
 
 /// After so long, what was cut until then is enough.
 const CUTTING: Duration = Duration::from_secs(60);
@@ -128,22 +121,6 @@ impl Hardship {
         let (plan, together) = (self.plan(), self.number(20, 2..60) as usize);
         let plan = Plan { together, ..plan };
         plan.bounded()
-    }
-}
-
-impl Plan {
-    /// As much as brokers and consumers bear: a consumer that is behind would have to be waited for.
-    fn bounded(self) -> Self {
-        let messages = self.senders * self.together;
-        let size = self.size.min(AT_A_TIME / messages);
-        let sent = Duration::from_millis((messages * size / MOST) as u64);
-        // A timer has whoever waits for it wait longer.
-        let handled = (HANDLED + 2 * self.handling) * messages as u32;
-        Self {
-            size,
-            pause: self.pause.max(sent).max(handled),
-            ..self
-        }
     }
 }
 

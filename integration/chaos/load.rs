@@ -4,67 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::book::{Book, count};
+use crate::plan::Plan;
 
 /// Longest time for any one call; whoever waits longer hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+
+/// How long a batch waits for more messages.
+pub(crate) const LINGER: Duration = Duration::from_millis(50);
 
 /// Who has heard nothing for so long is not heard.
 const STALLED: Duration = Duration::from_millis(300);
 
 /// Before the next attempt to connect.
 const AGAIN: Duration = Duration::from_millis(50);
-
-/// How much there is to do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// Tasks that send, each one call after the other.
-    pub(crate) senders: usize,
-    /// Messages of one call. Over one, they are sent and received in batches.
-    pub(crate) together: usize,
-    /// Bytes of a message.
-    pub(crate) size: usize,
-    /// Between two calls of a task.
-    pub(crate) pause: Duration,
-    /// What a handler takes.
-    pub(crate) handling: Duration,
-    /// The disturbance destroys messages: what was acknowledged before it ended may be lost.
-    pub(crate) destroys: bool,
-}
-
-impl Plan {
-    /// That of the short form.
-    pub(crate) const SHORT: Self = Self {
-        senders: 4,
-        together: 1,
-        size: 200,
-        pause: Duration::from_millis(4),
-        handling: Duration::ZERO,
-        destroys: false,
-    };
-
-    /// With few messages on their way at a time, each in a call of its own.
-    pub(crate) fn single(self) -> Self {
-        Self {
-            senders: self.senders.min(Self::SHORT.senders),
-            together: 1,
-            pause: self.pause / self.together as u32,
-            ..self
-        }
-    }
-
-    /// With messages that are lost by what is done.
-    pub(crate) fn destroying(self) -> Self {
-        Self {
-            destroys: true,
-            ..self
-        }
-    }
-}
 
 /// One producer and one consumer of a destination of their own.
 pub(crate) trait Side: Send + Sync + 'static {
@@ -122,6 +80,30 @@ impl Ledger {
         });
     }
 
+    /// What came first and comes soon after it, as many messages as there are in a batch: what an application does by
+    /// itself that handles many at a time. And how the stream ended, if it did.
+    pub(crate) async fn together<T, E>(
+        &self,
+        first: Option<Result<T, E>>,
+        more: &mut (impl Stream<Item = Result<T, E>> + Unpin),
+    ) -> (Vec<T>, Option<Option<E>>) {
+        let (mut taken, until) = (Vec::new(), Instant::now() + LINGER);
+        let mut next = first;
+        loop {
+            match next {
+                Some(Ok(message)) => taken.push(message),
+                end => return (taken, Some(end.and_then(Result::err))),
+            }
+            if taken.len() >= self.plan.together {
+                return (taken, None);
+            }
+            next = match timeout_at(until, more.next()).await {
+                Ok(next) => next,
+                Err(_) => return (taken, None),
+            };
+        }
+    }
+
     /// There is an operation of this type, and so many of them.
     pub(crate) fn operation(&self, kind: &'static str, times: usize) {
         let write = |book: &mut Book| count(&mut book.operations, kind, times as u64);
@@ -175,7 +157,7 @@ impl Ledger {
         let waited = timeout(2 * PATIENCE, book.wait_for(condition)).await;
         if waited.is_err() {
             self.book
-                .send_modify(|book| book.hangs.push(what.to_owned()));
+                .send_modify(|book| book.missed.push(what.to_owned()));
         }
     }
 
@@ -349,12 +331,8 @@ impl Load {
         while let Some(ended) = self.senders.join_next().await {
             ended.expect("a sender does not panic");
         }
-        let destroys = self.ledger.plan.destroys;
-        let drained = |book: &Book| match destroys {
-            true => !book.is_missing_after(),
-            false => !book.is_missing_any(),
-        };
-        self.drained(drained).await;
+        let plan = self.ledger.plan;
+        self.drained(|book| !book.is_missing(plan)).await;
         self.ledger.book.send_modify(|book| book.finished = true);
         let ended = timeout(2 * PATIENCE, self.consumer.join_next()).await;
         match ended {

@@ -17,6 +17,7 @@ mod kafka;
 mod load;
 mod memory;
 mod nats;
+mod plan;
 mod program;
 mod proxy;
 mod sides;

@@ -7,7 +7,8 @@ use integration::drops::Counted;
 use opentelemetry_sdk::trace::SpanData;
 
 use crate::book::Book;
-use crate::load::{Load, Plan, Side};
+use crate::load::{Load, Side};
+use crate::plan::Plan;
 
 /// Messages of each side that go all the way before the disturbance, and after it.
 const ENOUGH: usize = 60;
@@ -97,19 +98,22 @@ pub(crate) async fn side_by_side(
     let (bare, wrapped) = tokio::join!(both.bare.end(), both.wrapped.end());
     let spans = counted.recorder.spans();
     let (mut complaints, mut notes) = (Vec::new(), Vec::new());
-    // What is so with the bare client too is the client's.
+    // What is so with the bare client too is the client's, but for what has to happen in the case.
     for (side, book, other) in [("bare", &bare, &wrapped), ("wrapped", &wrapped, &bare)] {
-        let mut say = |what: String, is_of_both: bool| match side == "bare" || is_of_both {
+        let mut say = |what: String, is_of_client: bool| match side == "bare" || is_of_client {
             true => notes.push(format!("{side}: {what}")),
             false => complaints.push(format!("{side}: {what}")),
         };
-        if book.lost() > 0 && !plan.destroys {
-            let what = format!("{} acknowledged messages lost", book.lost());
-            say(what, other.lost() > 0);
+        let [lost, of_other] = [book, other].map(|book| book.lost_with(plan));
+        if lost > 0 {
+            let what = format!("{lost} acknowledged messages lost");
+            say(what, lost <= of_other);
         }
-        if !book.hangs.is_empty() {
-            let what = format!("hangs in {:?}", book.hangs);
-            say(what, !other.hangs.is_empty());
+        for hang in &book.hangs {
+            say(format!("hangs in {hang}"), other.hangs.contains(hang));
+        }
+        for missed in &book.missed {
+            say(format!("waited in vain for {missed}"), false);
         }
     }
     let given_up = [&bare, &wrapped].map(|book| book.given_up(plan.together));

@@ -16,7 +16,7 @@ use self::cluster::{Cluster, quorum};
 use self::server::Server;
 use self::sides::{Bare, Clients, Wrapped};
 use crate::house::{Hardship, House};
-use crate::load::Plan;
+use crate::plan::Plan;
 use crate::program::{Program, Room, started};
 use crate::proxy::Proxy;
 use crate::sides::{Both, Told, side_by_side};

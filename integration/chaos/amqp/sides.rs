@@ -22,10 +22,8 @@ use otel_messaging::{Received, Telemetry};
 use tokio::sync::Mutex as Turn;
 use tokio::time::timeout;
 
-use crate::load::{GIVEN_UP, Ledger, PATIENCE, Sent, Side};
+use crate::load::{GIVEN_UP, LINGER, Ledger, PATIENCE, Sent, Side};
 
-/// How long a batch waits for more messages.
-const LINGER: Duration = Duration::from_millis(50);
 /// How long a confirm or an acknowledgement may take. lapin waits for ever: now and then for one over a connection that
 /// was lost just then.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -252,20 +250,29 @@ impl Side for Clients<Bare> {
                     () = ledger.finished() => return,
                     next = consumer.next() => next,
                 };
-                let delivery = match next {
-                    Some(Ok(delivery)) => delivery,
-                    other => {
-                        ledger.error(ended(other.and_then(Result::err)));
-                        break;
-                    }
-                };
-                ledger.handle(&[&delivery.data]).await;
-                if !settled(ledger, delivery.ack(BasicAckOptions::default())).await {
+                let (taken, end) = ledger.together(next, &mut consumer).await;
+                if !taken.is_empty() && !handled(ledger, &taken).await {
+                    break;
+                }
+                if let Some(error) = end {
+                    ledger.error(ended(error));
                     break;
                 }
             }
         }
     }
+}
+
+/// Handles messages, and acknowledges each. Whether the channel is of use after that.
+async fn handled(ledger: &Ledger, taken: &[Delivery]) -> bool {
+    let bodies: Vec<_> = taken.iter().map(|one| one.data.as_slice()).collect();
+    ledger.handle(&bodies).await;
+    for delivery in taken {
+        if !settled(ledger, delivery.ack(BasicAckOptions::default())).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// How a consumer ends.

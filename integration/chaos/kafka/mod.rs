@@ -48,7 +48,8 @@ impl Kafka {
     /// Others join the groups and leave them, all the time.
     async fn rebalances(&mut self, hardship: &mut Hardship) -> Told {
         let counted = Counted::new();
-        let topics = self.topics(4, &[1]).await;
+        // As many as the group may have members, and more.
+        let topics = self.topics(8, &[1]).await;
         let config = self.config(hardship);
         let (bare, wrapped) = clients(&config, &counted, &topics);
         let stays: Vec<_> = (0..hardship.number(4, 3..12))
@@ -115,7 +116,7 @@ impl Kafka {
         let topics = self.topics(1, &[2, 1]).await;
         let config = self.config(hardship);
         let (bare, wrapped) = clients(&config, &counted, &topics);
-        let plan = crate::load::Plan::SHORT;
+        let plan = crate::plan::Plan::SHORT;
         let told = side_by_side(plan, &counted, bare, wrapped, async |both| {
             second.kill().await;
             both.go_on(10).await;

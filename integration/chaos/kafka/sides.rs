@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::join_all;
 use integration::drops::Counted;
 use integration::unique;
 use otel_messaging::{Received, kafka};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::load::{Ledger, PATIENCE, Sent, Side};
+use crate::load::{LINGER, Ledger, PATIENCE, Sent, Side};
 
 /// What the names of all topics begin with.
 pub(crate) const PREFIX: &str = "orders-";
-
-/// How long a batch waits for more messages.
-pub(crate) const LINGER: Duration = Duration::from_millis(50);
 
 /// The bare clients.
 pub(crate) struct Bare {
@@ -96,7 +94,7 @@ impl Wrapped {
     }
 }
 
-/// Joins the group for a moment, takes what comes, commits nothing, and leaves.
+/// Joins the group, has partitions of it for a moment, takes what comes, commits nothing, and leaves.
 pub(crate) async fn join_for(
     stay: Duration,
     counted: Option<&Counted>,
@@ -108,26 +106,41 @@ pub(crate) async fn join_for(
     // Whatever it hears of, a message or an error, is of no interest. It blocks when it is dropped.
     let dropped = match wrapped {
         None => {
-            let hears = async {
-                loop {
-                    drop(consumer.recv().await);
-                }
-            };
-            let _: Result<(), _> = timeout(stay, hears).await;
+            let hears = async || drop(consumer.recv().await);
+            stay_for(stay, || consumer.assignment(), hears).await;
             spawn_blocking(move || drop(consumer))
         }
         Some(telemetry) => {
             let consumer = kafka::Consumer::wrap(&telemetry, consumer);
-            let hears = async {
-                loop {
-                    drop(consumer.recv().await);
-                }
-            };
-            let _: Result<(), _> = timeout(stay, hears).await;
+            let hears = async || drop(consumer.recv().await);
+            stay_for(stay, || consumer.assignment(), hears).await;
             spawn_blocking(move || drop(consumer))
         }
     };
     dropped.await.expect("it does not panic");
+}
+
+/// Hears what comes until it has partitions, and so long after that.
+async fn stay_for(
+    stay: Duration,
+    has: impl Fn() -> KafkaResult<TopicPartitionList>,
+    hears: impl AsyncFn(),
+) {
+    let has_none = || has().is_ok_and(|partitions| partitions.count() == 0);
+    let joins = async {
+        while has_none() {
+            // What it hears of that may be no message.
+            let _ = timeout(LINGER, hears()).await;
+        }
+    };
+    let joined = timeout(2 * PATIENCE, joins).await;
+    joined.expect("partitions, of a group that has no more members");
+    let stays = async {
+        loop {
+            hears().await;
+        }
+    };
+    let _: Result<(), _> = timeout(stay, stays).await;
 }
 
 fn kind(error: &KafkaError) -> String {
@@ -152,22 +165,23 @@ impl Side for Bare {
     }
 
     async fn consume(&self, ledger: &Ledger) {
+        let mut stream = self.consumer.stream();
         loop {
             let next = tokio::select! {
                 biased;
                 () = ledger.finished() => return,
-                next = self.consumer.recv() => next,
+                next = stream.next() => next,
             };
-            match next {
-                Ok(message) => {
-                    ledger
-                        .handle(&[message.payload().unwrap_or_default()])
-                        .await;
-                    let commit =
-                        async { self.consumer.commit_message(&message, CommitMode::Async) };
-                    ledger.settle(kind, commit).await;
-                }
-                Err(error) => ledger.error(format!("receive {}", kind(&error))),
+            let (messages, end) = ledger.together(next, &mut stream).await;
+            if let Some(last) = messages.last() {
+                let bodies = messages.iter().map(|one| one.payload());
+                let bodies: Vec<_> = bodies.map(Option::unwrap_or_default).collect();
+                ledger.handle(&bodies).await;
+                let commit = async { self.consumer.commit_message(last, CommitMode::Async) };
+                ledger.settle(kind, commit).await;
+            }
+            if let Some(Some(error)) = end {
+                ledger.error(format!("receive {}", kind(&error)));
             }
         }
     }

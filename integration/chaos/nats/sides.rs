@@ -14,10 +14,8 @@ use otel_messaging::nats::{Messages, jetstream};
 use otel_messaging::{Received, Telemetry};
 use tokio::time::timeout;
 
-use crate::load::{Ledger, PATIENCE, Sent, Side};
+use crate::load::{LINGER, Ledger, PATIENCE, Sent, Side};
 
-/// How long a batch waits for more messages.
-const LINGER: Duration = Duration::from_millis(50);
 /// How long the server waits for an acknowledgement.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(4);
 /// How long a server may take to answer.
@@ -173,16 +171,19 @@ impl Side for Clients<Bare> {
                     () = ledger.finished() => return,
                     next = messages.next() => next,
                 };
-                let message = match next {
-                    Some(Ok(message)) => message,
-                    other => {
-                        ledger.error(ended(other.and_then(Result::err).as_ref()));
-                        break;
-                    }
-                };
-                ledger.handle(&[&message.payload]).await;
-                let ack = message.ack_with(AckKind::Ack);
-                ledger.settle(ack_kind, ack).await;
+                let (taken, end) = ledger.together(next, &mut messages).await;
+                let bodies: Vec<_> = taken.iter().map(|one| &one.payload[..]).collect();
+                if !bodies.is_empty() {
+                    ledger.handle(&bodies).await;
+                }
+                for message in &taken {
+                    let ack = message.ack_with(AckKind::Ack);
+                    ledger.settle(ack_kind, ack).await;
+                }
+                if let Some(error) = end {
+                    ledger.error(ended(error.as_ref()));
+                    break;
+                }
             }
         }
     }
