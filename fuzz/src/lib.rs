@@ -12,12 +12,19 @@ mod corpus;
 pub mod environment;
 #[path = "../../src/bin/otel-messaging/facts.rs"]
 mod facts;
+#[expect(dead_code, reason = "what the rest of the command fails with")]
+#[path = "../../src/bin/otel-messaging/failure.rs"]
+mod failure;
 #[path = "../../benches/suite/hostile.rs"]
 pub mod hostile;
 pub mod input;
 pub mod jaeger;
+#[expect(dead_code, reason = "what the rest of the command prints")]
+#[path = "../../src/bin/otel-messaging/output.rs"]
+mod output;
 pub mod policy;
 pub mod properties;
 pub mod reference;
 pub mod spans;
+pub mod stored;
 pub mod text;

@@ -9,25 +9,16 @@ use async_nats::Message;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use otel_messaging::internal::Diagnosis;
-use serde_json::Value;
 
-use super::Sink;
-use super::stored;
+use super::advisory::{Advisory, OF_DEATH};
+use super::{Sink, stored};
 use crate::destination::is_subject_of;
-use crate::facts::{self, Facts};
+use crate::facts::Facts;
 use crate::output;
 use crate::seen::{Place, Publication, Seen};
 
 /// Subjects of all advisories.
 const ALL: &str = "$JS.EVENT.ADVISORY.";
-/// Those of a dead message, with the reason that they stand for.
-const OF_DEATH: [(&str, &str); 2] = [
-    (
-        "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.",
-        "max_deliveries",
-    ),
-    ("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.", "terminated"),
-];
 
 pub(super) fn is_advisory(subject: &str) -> bool {
     subject.starts_with(ALL)
@@ -61,35 +52,6 @@ pub(super) async fn keepers(context: &Context, stream: &str) -> (Vec<String>, bo
         }
     }
     (keepers, are_all)
-}
-
-/// What an advisory says.
-#[derive(Debug, PartialEq, Eq)]
-struct Advisory {
-    reason: &'static str,
-    stream: String,
-    consumer: String,
-    sequence: u64,
-    deliveries: Option<u64>,
-    /// What the application said of it.
-    message: Option<String>,
-}
-
-impl Advisory {
-    fn read(subject: &str, payload: &[u8]) -> Option<Self> {
-        let mut known = OF_DEATH.iter();
-        let (_, reason) = known.find(|(begin, _)| subject.starts_with(begin))?;
-        let told: Value = serde_json::from_slice(payload).ok()?;
-        let part = |name: &str| facts::text(told.get(name)?.as_str()?.as_bytes());
-        Some(Self {
-            reason,
-            stream: part("stream")?,
-            consumer: part("consumer")?,
-            sequence: told.get("stream_seq")?.as_u64()?,
-            deliveries: told.get("deliveries").and_then(Value::as_u64),
-            message: part("reason"),
-        })
-    }
 }
 
 /// The messages that advisories are about.
@@ -138,7 +100,7 @@ impl Advisories {
         Some(Seen {
             facts: Facts {
                 died_at: Some(time),
-                ..of(told, seen.facts)
+                ..told.add_to(seen.facts)
             },
             ..seen
         })
@@ -168,27 +130,9 @@ impl Advisories {
             *count += 1;
         } else if failures.len() < MOST_STREAMS {
             failures.insert(stream.clone(), 1);
-            output::complain(&format!(
-                "jetstream:{} {}: cannot be looked up: {error}; of this stream, that is said once",
-                output::plain(stream),
-                told.sequence
-            ));
+            output::complain(&told.not_looked_up(&error));
         }
         None
-    }
-}
-
-fn of(told: Advisory, facts: Facts) -> Facts {
-    Facts {
-        died_in: Some(told.stream),
-        died_offset: Some(told.sequence),
-        given_up_by: Some(told.consumer),
-        reason: Some(told.reason.to_owned()),
-        cause: None,
-        message: told.message,
-        attempts: told.deliveries,
-        is_in_place: true,
-        ..facts
     }
 }
 
@@ -206,53 +150,5 @@ fn without_message(destination: Arc<str>, place: Place, is_gone: bool) -> Seen {
             ..Facts::default()
         },
         original: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_advisory_names_the_message_and_why_it_is_dead() {
-        let subject = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.ORDERS.billing";
-        let told = br#"{"type":"io.nats.jetstream.advisory.v1.terminated","stream":"ORDERS",
-            "consumer":"billing","consumer_seq":9,"stream_seq":7,"deliveries":3,"reason":"no money"}"#;
-        let expected = Advisory {
-            reason: "terminated",
-            stream: "ORDERS".to_owned(),
-            consumer: "billing".to_owned(),
-            sequence: 7,
-            deliveries: Some(3),
-            message: Some("no money".to_owned()),
-        };
-        assert_eq!(Advisory::read(subject, told), Some(expected));
-    }
-
-    #[test]
-    fn what_no_server_says_is_no_advisory() {
-        let subject = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ORDERS.billing";
-        let good = r#"{"stream":"ORDERS","consumer":"billing","stream_seq":7}"#;
-        assert!(Advisory::read(subject, good.as_bytes()).is_some());
-        for payload in [
-            "",
-            "[]",
-            "7",
-            r#"{"stream":"ORDERS","consumer":"billing"}"#,
-            r#"{"stream":"ORDERS","consumer":"billing","stream_seq":"7"}"#,
-            r#"{"stream":"ORDERS","consumer":"billing","stream_seq":-7}"#,
-            r#"{"stream":["ORDERS"],"consumer":"billing","stream_seq":7}"#,
-            r#"{"stream":"","consumer":"billing","stream_seq":7}"#,
-            &"[".repeat(100_000),
-            &good[..20],
-        ] {
-            assert_eq!(
-                Advisory::read(subject, payload.as_bytes()),
-                None,
-                "{payload:.80}"
-            );
-        }
-        let other = "$JS.EVENT.ADVISORY.CONSUMER.CREATED.ORDERS.billing";
-        assert_eq!(Advisory::read(other, good.as_bytes()), None);
     }
 }

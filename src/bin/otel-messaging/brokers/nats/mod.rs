@@ -1,7 +1,9 @@
 //! NATS: plain subscriptions, in no queue group, to what is published; what JetStream holds, without any trace in it.
 
 mod advisories;
+mod advisory;
 mod connection;
+mod headers;
 mod jetstream;
 mod send;
 mod stored;

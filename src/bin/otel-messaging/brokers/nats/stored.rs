@@ -2,19 +2,19 @@
 //!
 //! The client's own call for that keeps one value of each header.
 
-use std::str::FromStr as _;
 use std::time::SystemTime;
 
-use async_nats::header::HeaderName;
+use async_nats::Message;
 use async_nats::jetstream::context::RequestError;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::RawMessage;
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{HeaderMap, HeaderValue, Message};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::headers::headers;
 
 /// One that is there.
 #[derive(Debug)]
@@ -116,26 +116,6 @@ fn decoded(encoded: String, message: &RawMessage) -> Option<Bytes> {
         .map(|message| message.payload)
 }
 
-/// Headers as the client reads them when they are delivered.
-fn headers(block: &[u8]) -> Option<HeaderMap> {
-    let mut lines = str::from_utf8(block).ok()?.lines().peekable();
-    lines.next()?.strip_prefix("NATS/1.0")?;
-    let mut headers = HeaderMap::new();
-    while let Some(line) = lines.next() {
-        if line.is_empty() {
-            continue;
-        }
-        let (name, value) = line.split_once(':')?;
-        let mut value = value.trim_start().to_owned();
-        while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
-            value.push_str(more);
-        }
-        let value = HeaderValue::from_str(value.trim_end()).ok()?;
-        headers.append(HeaderName::from_str(name).ok()?, value);
-    }
-    Some(headers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,34 +127,6 @@ mod tests {
         }
         for name in ["", "a.b", "a b", "*", "a>", "a\r\nPUB x 0", "a\u{7f}"] {
             assert!(!is_name(name), "{name:?}");
-        }
-    }
-
-    #[test]
-    fn all_values_of_a_name_are_kept() {
-        let block = b"NATS/1.0\r\nnote: one \r\nnote:two\r\nlong: a\r\n b\r\nempty:\r\n\r\n";
-        let mut expected = HeaderMap::new();
-        for (name, value) in [
-            ("note", "one"),
-            ("note", "two"),
-            ("long", "a b"),
-            ("empty", ""),
-        ] {
-            expected.append(name, value);
-        }
-        assert_eq!(headers(block), Some(expected));
-    }
-
-    #[test]
-    fn what_the_client_does_not_deliver_cannot_be_read() {
-        for block in [
-            b"".as_slice(),
-            b"note: one",
-            b"NATS/1.0\r\nnote\r\n",
-            b"NATS/1.0\r\nnote: \xff\r\n",
-            b"NATS/1.0\r\nno te: one\r\n",
-        ] {
-            assert_eq!(headers(block), None, "{block:?}");
         }
     }
 }
