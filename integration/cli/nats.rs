@@ -6,9 +6,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use integration::nats::{client, header_map, stream};
 use integration::unique;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 
-use crate::command::{command, expected, json, remarks, summary};
+use crate::command::{command, ended, expected, json, remarks, summary};
 use crate::faults::{WITH_CONTEXT, faults, traceparent};
 
 fn map(headers: &[(&str, Vec<u8>)]) -> HeaderMap {
@@ -177,4 +178,48 @@ async fn what_is_published_reaches_the_tap_and_those_who_share_it() {
         serde_json::json!(["other_case traceparent"])
     );
     assert!(tap.wait().await.expect("an end").success());
+}
+
+/// Where a server listens that lets nobody subscribe.
+async fn forbidding() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("a client");
+        let (from, mut to) = client.split();
+        let info = "INFO {\"version\":\"2.10.0\",\"proto\":1,\"headers\":true,\"max_payload\":1048576}\r\n";
+        to.write_all(info.as_bytes()).await.expect("a write");
+        let mut lines = BufReader::new(from).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut words = line.split(' ');
+            let answer = match (words.next(), words.next()) {
+                (Some("PING"), _) => "PONG\r\n".to_owned(),
+                (Some("SUB"), Some(subject)) => {
+                    format!("-ERR 'Permissions Violation for Subscription to \"{subject}\"'\r\n")
+                }
+                _ => continue,
+            };
+            to.write_all(answer.as_bytes()).await.expect("a write");
+        }
+    });
+    format!("nats://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_be_listened_to_is_an_error() {
+    for subcommand in ["scan", "tap"] {
+        let server = forbidding().await;
+        let arguments = [
+            subcommand,
+            "--nats-url",
+            &server,
+            "--for",
+            "60s",
+            "nats:orders.>",
+        ];
+        let (code, out, error) = ended(&arguments).await;
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{error}");
+        let said = "nats:orders.>: Permissions Violation for Subscription to \"orders.>\"";
+        assert!(error.contains(said), "{error}");
+    }
 }

@@ -19,7 +19,7 @@ use otel_messaging::internal::Diagnosis;
 use otel_messaging::nats::internal::diagnose;
 
 use self::advisories::{Advisories, is_advisory};
-use self::connection::connect;
+use self::connection::{Denials, connect};
 use self::jetstream::{Open, Reading};
 pub(crate) use self::send::Sender;
 use self::stored::Stored;
@@ -33,6 +33,7 @@ use crate::seen::{Place, Publication, Seen};
 
 pub(super) struct Source {
     client: Client,
+    denials: Denials,
     destinations: Vec<Destination>,
     wish: Wish,
     advisories: Advisories,
@@ -52,10 +53,11 @@ enum Opened<'a> {
 
 impl Source {
     pub(super) async fn open(destinations: Vec<Destination>, wish: Wish) -> Result<Self, Failure> {
-        let client = connect(&wish.access).await?;
+        let (client, denials) = connect(&wish.access).await?;
         Ok(Self {
             advisories: Advisories::new(async_nats::jetstream::new(client.clone())),
             client,
+            denials,
             destinations,
             wish,
         })
@@ -155,11 +157,13 @@ impl Source {
         let failed = |error: String| Failure::new(format!("nats:{subject}: {error}"));
         let messages = self.client.subscribe(subject.to_owned()).await;
         let mut messages = messages.map_err(|error| failed(error.to_string()))?;
+        let mut denied = pin!(self.denials.of(subject));
         let mut over = pin!(sink.over());
         let mut count = 0;
         loop {
             let message = tokio::select! {
                 () = &mut over => break,
+                text = &mut denied => return Err(failed(text)),
                 next = messages.next() => match next {
                     Some(message) => message,
                     None => break,

@@ -25,7 +25,8 @@ impl Sender {
         stream: &str,
         subject: Option<&str>,
     ) -> Result<Self, Failure> {
-        let context = jetstream::new(connect(access).await?);
+        let (client, _) = connect(access).await?;
+        let context = jetstream::new(client);
         let found = context.get_stream(stream).await;
         let found = found.map_err(|error| Failure::new(format!("jetstream:{stream}: {error}")))?;
         let sender = Self {
