@@ -27,6 +27,7 @@ impl Consumer<lapin::Consumer> {
     ///
     /// ```
     /// use std::time::Duration;
+    /// use anyhow::Context as _;
     /// use lapin::message::Delivery;
     /// use lapin::options::{BasicAckOptions, BasicNackOptions};
     /// use otel_messaging::{Batch, amqp};
@@ -36,13 +37,12 @@ impl Consumer<lapin::Consumer> {
     /// // An error of the client ends it; then connect again, as the loop of the module does.
     /// async fn run(consumer: &amqp::Consumer) -> anyhow::Result<()> {
     ///     let mut batches = consumer.batches(500, Duration::from_millis(100));
-    ///     while let Some(batch) = batches.recv().await {
-    ///         let batch = batch?;
+    ///     loop {
+    ///         let batch = batches.recv().await.context("cancelled by the broker")??;
     ///         let stored = batch.process(async |orders| store(orders).await).await;
     ///         // A connection that is lost may leave the client waiting for ever.
     ///         timeout(Duration::from_secs(10), settle(&batch, stored.is_ok())).await??;
     ///     }
-    ///     Ok(())
     /// }
     ///
     /// async fn settle(batch: &Batch<Delivery>, is_stored: bool) -> lapin::Result<()> {

@@ -75,11 +75,11 @@ impl<X: ConsumerContext> Consumer<BaseConsumer<X>> {
     ///             handle(&order)
     ///         };
     ///         span.end(&outcome);
-    ///         let committed = consumer.commit_message(&order, CommitMode::Async);
-    ///         if let (Err(error), _) | (_, Err(error)) =
-    ///             (outcome, committed.map_err(anyhow::Error::from))
-    ///         {
+    ///         if let Err(error) = outcome {
+    ///             // The next commit passes over it: retry, or send it to a dead letter.
     ///             eprintln!("{error:#}");
+    ///         } else if let Err(error) = consumer.commit_message(&order, CommitMode::Async) {
+    ///             eprintln!("{error}");
     ///         }
     ///     }
     /// }
