@@ -33,6 +33,10 @@ where
     /// include them before they are processed. So can yours if it is dropped: keep the [`Batches`]. What it has taken
     /// for its next batch is dropped with it, the client goes on behind that, and a later commit passes over it.
     ///
+    /// A batch can have messages of a partition that was revoked during the wait. To commit these moves back what the
+    /// partition's new consumer has committed: leave out of the offsets what is not in the consumer's `assignment()`, or
+    /// what `pre_rebalance` of your [`ConsumerContext`] was told of.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use otel_messaging::{Batch, kafka};
