@@ -20,6 +20,9 @@ where
 {
     /// Gives one partition a queue of its own, as [`BaseConsumer::split_partition_queue`] does.
     /// `None` if the topic or the partition is invalid.
+    ///
+    /// Messages of the partition that the client has already can still come from the consumer's own `poll`: call this
+    /// before that. Each `assign` of the consumer, that of a rebalance too, makes its queues inactive: then make them again.
     #[must_use]
     pub fn split_partition_queue(&self, topic: &str, partition: i32) -> Option<PartitionQueue<X>> {
         Some(PartitionQueue {
@@ -37,18 +40,25 @@ where
     /// Gives one partition a queue of its own, as [`StreamConsumer::split_partition_queue`] does.
     /// `None` if the topic or the partition is invalid.
     ///
+    /// Messages of the partition that the client has already can still come from the consumer's own `recv`: call this
+    /// before that. Each `assign` of the consumer, that of a rebalance too, makes its queues inactive: then make them again.
+    ///
     /// ```
-    /// use std::sync::Arc;
     /// use anyhow::Context as _;
     /// use otel_messaging::kafka;
     /// use rdkafka::error::KafkaError;
     /// use rdkafka::message::BorrowedMessage;
     ///
     /// # async fn handle(order: &BorrowedMessage<'_>) -> anyhow::Result<()> { Ok(()) }
-    /// async fn run(consumer: &Arc<kafka::Consumer>) -> anyhow::Result<()> {
+    /// async fn run(consumer: &kafka::Consumer) -> anyhow::Result<()> {
     ///     let first = consumer.split_partition_queue("orders", 0).context("no such partition")?;
     ///     loop {
-    ///         let order = match first.recv().await {
+    ///         // Without the second, a subscription is assigned no partition, or loses it after `max.poll.interval.ms`.
+    ///         let received = tokio::select! {
+    ///             received = first.recv() => received,
+    ///             received = consumer.recv() => received,
+    ///         };
+    ///         let order = match received {
     ///             Ok(order) => order,
     ///             Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(error.into()),
     ///             // The client tries again by itself.
