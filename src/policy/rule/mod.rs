@@ -210,6 +210,11 @@ impl Rule {
 
     /// Sets whether receiving has a span and a measured duration, also where it fails. Unset: batches
     /// have, single messages have not.
+    ///
+    /// Where a stream of messages or of batches is waited for, a wait that is given up, such as a
+    /// `next` that is timed out, and those after it are one wait: span and duration begin with the
+    /// first. Each `recv` or `poll` for a single message of Kafka is a wait of its own, and so is
+    /// `basic_get` of AMQP.
     pub const fn receive_spans(mut self, on: bool) -> Self {
         self.0.receive_spans = Some(on);
         self
