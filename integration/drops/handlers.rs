@@ -2,13 +2,15 @@
 
 use async_nats::jetstream::consumer::pull::Config;
 use futures::FutureExt as _;
-use integration::drops::{Counted, at_every_poll};
+use integration::drops::Counted;
 use opentelemetry::Context;
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use otel_messaging::testing::remote_span;
 use otel_messaging::{Batch, Message, Received, amqp, kafka, nats};
 use rdkafka::ClientConfig;
 use tokio::task::yield_now;
+
+use crate::given_up::{Told, at_every_poll};
 
 /// Messages that are handled by each of four clients, and as many batches.
 const ROUNDS: u64 = 2_100;
@@ -85,6 +87,7 @@ async fn together<M: Message>(counted: &Counted, deliver: impl Fn() -> Batch<M>)
 
 #[tokio::test]
 async fn a_handler_of_kafka_that_is_dropped_is_cancelled_once() {
+    let _told = Told::at_the_end();
     let message = || kafka::TestMessage::of("orders").created_by(&remote_span());
     let [one, many] = [Counted::new(), Counted::new()];
     let config = ClientConfig::new();
@@ -100,6 +103,7 @@ async fn a_handler_of_kafka_that_is_dropped_is_cancelled_once() {
 
 #[tokio::test]
 async fn a_handler_of_rabbitmq_that_is_dropped_is_cancelled_once() {
+    let _told = Told::at_the_end();
     let message = || amqp::TestMessage::of("orders").created_by(&remote_span());
     let [one, many] = [Counted::new(), Counted::new()];
     let known = amqp::ConnectionInfo::new;
@@ -115,6 +119,7 @@ async fn a_handler_of_rabbitmq_that_is_dropped_is_cancelled_once() {
 
 #[tokio::test]
 async fn a_handler_of_nats_that_is_dropped_is_cancelled_once() {
+    let _told = Told::at_the_end();
     let message = || nats::TestMessage::of("orders").created_by(&remote_span());
     let [one, many] = [Counted::new(), Counted::new()];
 
@@ -129,6 +134,7 @@ async fn a_handler_of_nats_that_is_dropped_is_cancelled_once() {
 
 #[tokio::test]
 async fn a_handler_of_jetstream_that_is_dropped_is_cancelled_once() {
+    let _told = Told::at_the_end();
     let message = || nats::jetstream::TestMessage::of("orders").created_by(&remote_span());
     let [one, many] = [Counted::new(), Counted::new()];
     let config = Config::default;
@@ -145,6 +151,7 @@ async fn a_handler_of_jetstream_that_is_dropped_is_cancelled_once() {
 /// What lapin's stand-in acknowledges is acknowledged by the first poll, and by no other.
 #[tokio::test]
 async fn a_delivery_is_settled_by_the_first_poll_and_not_before() {
+    let _told = Told::at_the_end();
     use lapin::options::BasicAckOptions;
     let counted = Counted::new();
     let consumer =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use integration::drops::{Counted, Sends, Trials, assert_same_fates, at_every_poll};
+use integration::drops::{Counted, Sends, Trials, assert_same_fates};
 use integration::kafka::{PATIENCE, flush};
 use opentelemetry::Context;
 use otel_messaging::kafka::{self, TestCluster};
@@ -15,12 +15,19 @@ use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::given_up::{self, Told, at_every_poll, by};
+
 /// Records that are sent in each way, most of them by futures that are dropped.
-const ROUNDS: usize = 500;
+fn rounds() -> usize {
+    given_up::rounds(500)
+}
+
 /// Records of a batch.
 const TOGETHER: usize = 3;
 /// Records that are received in each way.
-const RECORDS: i64 = 500;
+fn records() -> i64 {
+    i64::try_from(rounds()).expect("some")
+}
 
 fn record<'a>(topic: &'a str, payload: &'a str) -> FutureRecord<'a, str, str> {
     FutureRecord::to(topic).payload(payload)
@@ -79,12 +86,13 @@ impl Shop {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_is_dropped_is_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
         api: "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send",
         spans: 1,
         by_the_call: false,
-        rounds: ROUNDS,
+        rounds: rounds(),
     };
 
     let bare = async |name: String| {
@@ -95,19 +103,20 @@ async fn a_record_that_is_dropped_is_sent_as_by_the_bare_client() {
         let sent = shop.producer.send(record("wrapped", &name), PATIENCE).await;
         sent.map_err(|(error, _)| error).expect("a delivery");
     };
-    let trials = sends.by(&shop.counted, bare, wrapped).await;
+    let trials = by(sends, &shop.counted, bare, wrapped).await;
 
     shop.assert_same(sends, 1, &trials);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_whose_report_is_dropped_is_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
         api: "kafka::DeliveryFuture",
         spans: 1,
         by_the_call: true,
-        rounds: ROUNDS,
+        rounds: rounds(),
     };
 
     let bare = |name: String| {
@@ -118,19 +127,20 @@ async fn a_record_whose_report_is_dropped_is_sent_as_by_the_bare_client() {
         let queued = shop.producer.send_result(record("wrapped", &name));
         queued.map_err(|(error, _)| error).expect("room")
     };
-    let trials = sends.by(&shop.counted, bare, wrapped).await;
+    let trials = by(sends, &shop.counted, bare, wrapped).await;
 
     shop.assert_same(sends, 1, &trials);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_a_batch_that_is_dropped_are_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
         api: "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send_batch",
         spans: 1 + TOGETHER,
         by_the_call: false,
-        rounds: ROUNDS / 4,
+        rounds: rounds() / 4,
     };
 
     let wrapped = async |name: String| {
@@ -139,25 +149,26 @@ async fn records_of_a_batch_that_is_dropped_are_sent_as_by_the_bare_client() {
             sent.map_err(|(error, _)| error).expect("a delivery");
         }
     };
-    let trials = sends
-        .by(
-            &shop.counted,
-            async |name| shop.send_together(name).await,
-            wrapped,
-        )
-        .await;
+    let trials = by(
+        sends,
+        &shop.counted,
+        async |name| shop.send_together(name).await,
+        wrapped,
+    )
+    .await;
 
     shop.assert_same(sends, TOGETHER as u64, &trials);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
         api: "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send_batch_with_contexts",
         spans: 1 + TOGETHER,
         by_the_call: false,
-        rounds: ROUNDS / 4,
+        rounds: rounds() / 4,
     };
 
     let wrapped = async |name: String| {
@@ -170,13 +181,13 @@ async fn records_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client()
             sent.map_err(|(error, _)| error).expect("a delivery");
         }
     };
-    let trials = sends
-        .by(
-            &shop.counted,
-            async |name| shop.send_together(name).await,
-            wrapped,
-        )
-        .await;
+    let trials = by(
+        sends,
+        &shop.counted,
+        async |name| shop.send_together(name).await,
+        wrapped,
+    )
+    .await;
 
     shop.assert_same(sends, TOGETHER as u64, &trials);
 }
@@ -228,7 +239,7 @@ impl Received {
         mut receive: impl AsyncFnMut() -> Vec<i64>,
     ) {
         let mut next = 0;
-        for _ in 0..RECORDS {
+        for _ in 0..records() {
             self.send(together);
             let offsets = at_every_poll(
                 api,
@@ -244,7 +255,7 @@ impl Received {
                 next += 1;
             }
         }
-        assert!(next >= RECORDS);
+        assert!(next >= records());
         if spans.is_some() {
             assert_eq!(
                 self.shop.counted.consumed(),
@@ -257,6 +268,7 @@ impl Received {
 /// By the bare client first: it does not lose what a wait that is dropped was about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_record_is_lost_where_the_wait_for_it_is_dropped() {
+    let _told = Told::at_the_end();
     let received = Received::open();
     let client = received.consumer();
     let bare = async || vec![client.recv().await.expect("a record").offset()];
@@ -274,6 +286,7 @@ async fn no_record_is_lost_where_the_wait_for_it_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_loses_no_record_where_the_wait_for_it_is_dropped() {
+    let _told = Told::at_the_end();
     let received = Received::open();
     let consumer = kafka::Consumer::wrap(&received.shop.counted.telemetry(), received.consumer());
     let mut stream = consumer.stream();
@@ -288,6 +301,7 @@ async fn a_stream_loses_no_record_where_the_wait_for_it_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_of_a_partition_loses_no_record_where_the_wait_for_it_is_dropped() {
+    let _told = Told::at_the_end();
     let received = Received::open();
     let consumer = kafka::Consumer::wrap(&received.shop.counted.telemetry(), received.consumer());
     let consumer = Arc::new(consumer);
@@ -300,6 +314,7 @@ async fn the_queue_of_a_partition_loses_no_record_where_the_wait_for_it_is_dropp
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_lose_no_record_where_the_wait_for_one_is_dropped() {
+    let _told = Told::at_the_end();
     let received = Received::open();
     let consumer = kafka::Consumer::wrap(&received.shop.counted.telemetry(), received.consumer());
     let mut batches = consumer.batches(TOGETHER, Duration::from_millis(1));

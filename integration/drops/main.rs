@@ -7,6 +7,7 @@
 )]
 
 mod amqp;
+mod given_up;
 mod handlers;
 mod kafka;
 mod listed;

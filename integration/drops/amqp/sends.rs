@@ -6,16 +6,18 @@ use lapin::options::BasicPublishOptions;
 use opentelemetry::Context;
 use otel_messaging::amqp::Publish;
 
-use super::{ROUNDS, Shop, TOGETHER, publish};
+use super::{Shop, TOGETHER, publish, rounds};
+use crate::given_up::{Told, by};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_is_dropped_is_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
         api: "amqp::Producer::basic_publish",
         spans: 1,
         by_the_call: false,
-        rounds: ROUNDS,
+        rounds: rounds(),
     };
 
     let bare = async |name: String| drop(publish(&shop.client, &shop.queues[0], &name).await);
@@ -29,19 +31,20 @@ async fn a_message_that_is_dropped_is_sent_as_by_the_bare_client() {
         );
         drop(published.await.expect("a publish"));
     };
-    let trials = sends.by(&shop.counted, bare, wrapped).await;
+    let trials = by(sends, &shop.counted, bare, wrapped).await;
 
     shop.assert_same(sends, 1, &trials).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_whose_confirm_is_dropped_is_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
         api: "amqp::PublisherConfirm",
         spans: 1,
         by_the_call: false,
-        rounds: ROUNDS,
+        rounds: rounds(),
     };
 
     let bare = async |name: String| {
@@ -59,7 +62,7 @@ async fn a_message_whose_confirm_is_dropped_is_sent_as_by_the_bare_client() {
         let confirm = published.await.expect("a publish");
         assert!(confirm.await.expect("a confirm").is_ack());
     };
-    let trials = sends.by(&shop.counted, bare, wrapped).await;
+    let trials = by(sends, &shop.counted, bare, wrapped).await;
 
     shop.assert_same(sends, 1, &trials).await;
 }
@@ -77,12 +80,13 @@ async fn publish_together(shop: &Shop, name: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_of_a_batch_that_is_dropped_are_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
         api: "amqp::Producer::publish_batch",
         spans: 1 + TOGETHER,
         by_the_call: false,
-        rounds: ROUNDS,
+        rounds: rounds(),
     };
 
     let wrapped = async |name: String| {
@@ -96,19 +100,20 @@ async fn messages_of_a_batch_that_is_dropped_are_sent_as_by_the_bare_client() {
         }
     };
     let bare = async |name: String| publish_together(&shop, &name).await;
-    let trials = sends.by(&shop.counted, bare, wrapped).await;
+    let trials = by(sends, &shop.counted, bare, wrapped).await;
 
     shop.assert_same(sends, TOGETHER as u64, &trials).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
         api: "amqp::Producer::publish_batch_with_contexts",
         spans: 1 + TOGETHER,
         by_the_call: false,
-        rounds: ROUNDS,
+        rounds: rounds(),
     };
 
     let wrapped = async |name: String| {
@@ -119,7 +124,7 @@ async fn messages_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client(
         }
     };
     let bare = async |name: String| publish_together(&shop, &name).await;
-    let trials = sends.by(&shop.counted, bare, wrapped).await;
+    let trials = by(sends, &shop.counted, bare, wrapped).await;
 
     shop.assert_same(sends, TOGETHER as u64, &trials).await;
 }

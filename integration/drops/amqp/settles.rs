@@ -2,11 +2,12 @@
 
 use futures::StreamExt as _;
 use integration::amqp::consume;
-use integration::drops::{Trials, assert_same_fates, dropped_after};
+use integration::drops::{Trials, assert_same_fates};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use otel_messaging::amqp::{ConnectionInfo, Consumer};
 
-use super::{ROUNDS, Shop, name, publish};
+use super::{Shop, name, publish, rounds};
+use crate::given_up::{Told, dropped_after};
 
 /// Settles all messages of a queue, each by a future that is dropped after one more poll than the last, until one ends:
 /// by both clients the same ones are in the queue again when the channel is closed.
@@ -14,6 +15,7 @@ macro_rules! settles {
     ($test:ident, $method:ident, $api:literal, $options:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
+            let _told = Told::at_the_end();
             let shop = Shop::open().await;
             let mut trials = [Trials::default(), Trials::default()];
             let mut clients = [
@@ -26,7 +28,7 @@ macro_rules! settles {
                 clients[1].clone(),
             );
             let mut polls = 0;
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds() {
                 let message = trials[0].name(polls);
                 let confirm = publish(&shop.channel, &shop.queues[0], &message).await;
                 confirm.await.expect("a confirm");
@@ -58,7 +60,7 @@ macro_rules! settles {
             }
             assert_eq!(
                 shop.counted.operations(),
-                ROUNDS as u64 + trials[1].polled()
+                rounds() as u64 + trials[1].polled()
             );
 
             for channel in [&shop.client, &shop.wrapped] {

@@ -14,7 +14,8 @@ use otel_messaging::nats::Producer;
 use otel_messaging::nats::jetstream::Producer as StreamProducer;
 use tokio::task::JoinHandle;
 
-use super::{ROUNDS, TOGETHER};
+use super::{TOGETHER, rounds};
+use crate::given_up::{Told, by as by_both};
 
 /// Both clients, each with a subject, and with somebody who hears what is sent there and answers.
 pub(super) struct Shop {
@@ -131,12 +132,13 @@ macro_rules! sends {
     ) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
+            let _told = Told::at_the_end();
             let shop = Shop::open().await;
             let sends = Sends {
                 api: $api,
                 spans: $spans,
                 by_the_call: false,
-                rounds: ROUNDS,
+                rounds: rounds(),
             };
             let trials = {
                 let [bare, wrapped] = &shop.subjects;
@@ -148,7 +150,7 @@ macro_rules! sends {
                     let (producer, subject) = (shop.$of().1, wrapped.as_str());
                     by(producer, subject, name, $wrapped).await;
                 };
-                sends.by(&shop.counted, bare, wrapped).await
+                by_both(sends, &shop.counted, bare, wrapped).await
             };
             shop.assert_same(sends, $messages, &trials).await;
         }

@@ -8,7 +8,12 @@ mod stand_ins;
 mod stream_receives;
 mod stream_sends;
 
+use crate::given_up;
+
 /// Messages that are sent, received or settled in each way.
-const ROUNDS: usize = 100;
+fn rounds() -> usize {
+    given_up::rounds(100)
+}
+
 /// Messages of a batch.
 const TOGETHER: usize = 3;

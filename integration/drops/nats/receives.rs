@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_nats::client::traits::Subscriber as _;
 use async_nats::{Client, Message};
 use futures::StreamExt as _;
-use integration::drops::{Counted, at_every_poll};
+use integration::drops::Counted;
 use integration::nats::{client, in_time, subscribed};
 use integration::unique;
 use otel_messaging::nats::{Consumer, Producer};
 
-use super::{ROUNDS, TOGETHER};
+use super::{TOGETHER, rounds};
+use crate::given_up::{Told, at_every_poll};
 
 /// A client to receive, another to send, and a subject.
 struct Shop {
@@ -51,7 +52,7 @@ impl Shop {
         subscribed(&self.client).await;
         let mut next = 0;
         let mut sent = 0;
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds() {
             for _ in 0..together {
                 self.publish(sent).await;
                 sent += 1;
@@ -66,7 +67,7 @@ impl Shop {
                 next += 1;
             }
         }
-        assert!(next >= ROUNDS);
+        assert!(next >= rounds());
         if is_wrapped {
             assert_eq!(self.counted.consumed(), next as u64);
         }
@@ -79,6 +80,7 @@ fn name(message: &Message) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_is_lost_where_the_wait_for_it_is_dropped() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let mut client = shop
         .client
@@ -97,6 +99,7 @@ async fn no_message_is_lost_where_the_wait_for_it_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_lose_no_message_where_the_wait_for_one_is_dropped() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let subscribing = shop.consumer().subscribe(shop.subject.clone()).await;
     let messages = subscribing.expect("a subscription");
@@ -113,13 +116,14 @@ async fn batches_lose_no_message_where_the_wait_for_one_is_dropped() {
 /// What is taken past the batches is in none of them, and is not counted by them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_taken_past_batches_is_not_lost_where_the_wait_is_dropped() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let subscribing = shop.consumer().subscribe(shop.subject.clone()).await;
     let mut batches = subscribing
         .expect("a subscription")
         .batches(1, Duration::from_secs(1));
     subscribed(&shop.client).await;
-    for sent in 0..ROUNDS {
+    for sent in 0..rounds() {
         shop.publish(sent).await;
         let next = async |_| batches.inner_mut().next().await;
         let next = at_every_poll("nats::Taken<S>", next, |_, _| ()).await;
@@ -131,6 +135,7 @@ async fn what_is_taken_past_batches_is_not_lost_where_the_wait_is_dropped() {
 /// A subscription whose making is dropped takes no message from the one that is made in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_is_made_though_others_were_dropped_half_way() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let consumer = shop.consumer();
     for is_of_a_group in [false, true] {
@@ -144,18 +149,18 @@ async fn a_subscription_is_made_though_others_were_dropped_half_way() {
         }
         .expect("a subscription");
         subscribed(&shop.client).await;
-        for sent in 0..ROUNDS {
+        for sent in 0..rounds() {
             let name = sent.to_string();
             shop.sender
                 .publish(subject.clone(), name.into())
                 .await
                 .expect("room");
         }
-        for sent in 0..ROUNDS {
+        for sent in 0..rounds() {
             let message = in_time(messages.next()).await.expect("no end");
             assert_eq!(name(&message), sent.to_string());
         }
-        shop.counted.assert_unset(ROUNDS);
+        shop.counted.assert_unset(rounds());
     }
 
     let producer = Producer::wrap(&shop.counted.telemetry(), shop.client.clone());
@@ -174,6 +179,7 @@ async fn a_subscription_is_made_though_others_were_dropped_half_way() {
 /// What was delivered before a subscription ends is received, however often its end was dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_ends_though_its_end_was_dropped_before() {
+    let _told = Told::at_the_end();
     for way in 0..3 {
         let shop = Shop::open().await;
         let subscribing = shop.consumer().subscribe(shop.subject.clone()).await;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use async_nats::service::ServiceExt as _;
 use async_nats::{Client, HeaderMap, Subscriber};
 use futures::StreamExt as _;
-use integration::drops::{Counted, Trials, assert_same_fates, at_every_poll, dropped_after};
+use integration::drops::{Counted, Trials, assert_same_fates};
 use integration::nats::{client, in_time, subscribed};
 use integration::unique;
 use otel_messaging::nats::Consumer;
 
-use super::{ROUNDS, TOGETHER};
+use super::{TOGETHER, rounds};
+use crate::given_up::{Told, at_every_poll, dropped_after};
 
 /// Who asks, and hears the answers.
 struct Asking {
@@ -58,6 +59,7 @@ macro_rules! answers {
     ($test:ident, $api:literal, $method:ident($($headers:expr)?)) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
+            let _told = Told::at_the_end();
             let counted = Counted::new();
             let subjects = ["bare", "wrapped"].map(unique);
             let mut trials = [Trials::default(), Trials::default()];
@@ -70,7 +72,7 @@ macro_rules! answers {
             let mut wrapped = consumer.endpoint(&subjects[1], endpoint);
             subscribed(&serving).await;
             let mut polls = 0;
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds() {
                 asking[0].ask(&subjects[0]).await;
                 let request = in_time(client.next()).await.expect("no end");
                 let name = trials[0].name(polls);
@@ -124,6 +126,7 @@ answers!(
 /// As many requests are in batches as were asked, and the endpoint stops however often that is dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_where_the_wait_for_a_batch_is_dropped() {
+    let _told = Told::at_the_end();
     let counted = Counted::new();
     let subject = unique("stock");
     let asking = Asking::begin().await;
@@ -142,8 +145,8 @@ async fn no_request_is_lost_where_the_wait_for_a_batch_is_dropped() {
     let api =
         "Batches<nats::Taken<S>, async_nats::service::Request, core::convert::Infallible>::recv";
     let mut received = 0;
-    while received < ROUNDS * TOGETHER {
-        for _ in 0..TOGETHER.min(ROUNDS * TOGETHER - received) {
+    while received < rounds() * TOGETHER {
+        for _ in 0..TOGETHER.min(rounds() * TOGETHER - received) {
             asking.ask(&subject).await;
         }
         let mut left = TOGETHER;

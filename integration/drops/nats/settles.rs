@@ -1,15 +1,18 @@
 //! What is acknowledged: a stream that is a queue of work forgets what was.
 
+use std::time::Duration;
+
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, AckKind};
 use futures::StreamExt as _;
-use integration::drops::{Counted, Trials, assert_same_fates, dropped_after};
+use integration::drops::{Counted, Trials, assert_same_fates};
 use integration::nats::{client, in_time, stream_of};
 use integration::unique;
 use otel_messaging::nats::jetstream::Consumer;
 
-use super::ROUNDS;
+use super::rounds;
+use crate::given_up::{Told, dropped_after};
 
 /// A queue of work, and its consumer.
 struct Queue {
@@ -27,7 +30,13 @@ impl Queue {
             ..Config::default()
         };
         let stream = stream_of(&context, config).await;
-        let consumer = stream.create_consumer(pull::Config::default()).await;
+        // Those that stay unacknowledged come to nobody again, and are not too many.
+        let config = pull::Config {
+            ack_wait: Duration::from_secs(3_600),
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        };
+        let consumer = stream.create_consumer(config).await;
         Self {
             context,
             stream,
@@ -61,6 +70,7 @@ macro_rules! settles {
     ($test:ident, $api:literal, $method:ident($($kind:expr)?)) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
+            let _told = Told::at_the_end();
             let counted = Counted::new();
             let queues = [Queue::open().await, Queue::open().await];
             let mut trials = [Trials::default(), Trials::default()];
@@ -68,7 +78,7 @@ macro_rules! settles {
             let consumer = Consumer::wrap(&counted.telemetry(), queues[1].consumer.clone());
             let mut wrapped = consumer.messages().await.expect("messages");
             let mut polls = 0;
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds() {
                 queues[0].publish(&trials[0].name(polls)).await;
                 let message = in_time(client.next()).await.expect("no end").expect("a message");
                 let settled = dropped_after(polls, message.$method($($kind)?)).await;
@@ -82,7 +92,7 @@ macro_rules! settles {
                 polls = if settled.is_some() { 0 } else { polls + 1 };
                 assert!(settled.is_none_or(|settled| settled.is_ok()));
             }
-            assert_eq!(counted.operations(), ROUNDS as u64 + trials[1].polled());
+            assert_eq!(counted.operations(), rounds() as u64 + trials[1].polled());
             let mut fates = Vec::new();
             for (queue, trials) in queues.iter().zip(&trials) {
                 let there = queue.names().await;

@@ -2,11 +2,14 @@
 
 use async_nats::client::traits::Publisher as _;
 use async_nats::message::OutboundMessage;
-use integration::drops::{Counted, at_every_poll};
+use integration::drops::Counted;
 use otel_messaging::nats::TestProducer;
+
+use crate::given_up::{Told, at_every_poll};
 
 #[tokio::test]
 async fn the_stand_in_keeps_a_message_that_was_polled_and_no_other() {
+    let _told = Told::at_the_end();
     const ROUNDS: usize = 2_000;
     let counted = Counted::new();
     let producer = TestProducer::new(&counted.telemetry()).await;

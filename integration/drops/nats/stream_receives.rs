@@ -7,13 +7,14 @@ use async_nats::jetstream::consumer::{DeliverPolicy, pull, push};
 use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{self, Message};
 use futures::StreamExt as _;
-use integration::drops::{Counted, at_every_poll};
+use integration::drops::Counted;
 use integration::nats::{client, in_time, stream_of};
 use integration::unique;
 use otel_messaging::nats::Messages;
 use otel_messaging::nats::jetstream::Consumer;
 
-use super::{ROUNDS, TOGETHER};
+use super::{TOGETHER, rounds};
+use crate::given_up::{Told, at_every_poll};
 
 struct Shop {
     counted: Counted,
@@ -42,7 +43,7 @@ impl Shop {
     }
 
     async fn fill(&self) {
-        for name in 0..ROUNDS {
+        for name in 0..rounds() {
             self.publish(name).await;
         }
     }
@@ -63,7 +64,7 @@ impl Shop {
         S: futures::Stream<Item = Result<Message, E>> + Unpin,
         E: std::fmt::Debug + std::fmt::Display + 'static,
     {
-        while names.len() < ROUNDS
+        while names.len() < rounds()
             && let Some(message) = in_time(messages.next()).await
         {
             let message = message.expect("a message");
@@ -80,12 +81,13 @@ fn name(message: &Message) -> String {
 /// Receives all, of a stream to which `together` messages are sent before each call. None is left out or comes twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_lose_no_message_where_the_wait_for_one_is_dropped() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let messages = shop.pull().await.messages().await.expect("messages");
     let mut batches = messages.batches(TOGETHER, Duration::from_millis(1));
     let api = "Batches<nats::Taken<S>, async_nats::jetstream::message::Message, E>::recv";
     let mut next = 0;
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         for name in round * TOGETHER..(round + 1) * TOGETHER {
             shop.publish(name).await;
         }
@@ -103,6 +105,7 @@ async fn batches_lose_no_message_where_the_wait_for_one_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_for_messages_that_are_dropped_lose_none() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     shop.fill().await;
 
@@ -112,7 +115,7 @@ async fn requests_for_messages_that_are_dropped_lose_none() {
     let mut names = BTreeSet::new();
     shop.assert_all(&mut messages.expect("messages"), &mut names)
         .await;
-    assert_eq!(names.len(), ROUNDS);
+    assert_eq!(names.len(), rounds());
 
     let consumer = shop.pull().await;
     let api = "nats::jetstream::StreamBuilder<'a>::messages";
@@ -120,11 +123,11 @@ async fn requests_for_messages_that_are_dropped_lose_none() {
     let mut names = BTreeSet::new();
     shop.assert_all(&mut messages.expect("messages"), &mut names)
         .await;
-    assert_eq!(names.len(), ROUNDS);
+    assert_eq!(names.len(), rounds());
 
     let consumer = shop.pull().await;
     let mut names = BTreeSet::new();
-    while names.len() < ROUNDS {
+    while names.len() < rounds() {
         let api = "nats::jetstream::FetchBuilder<'a>::messages";
         let fetch = |_| consumer.fetch().max_messages(TOGETHER).messages();
         let fetched = at_every_poll(api, fetch, |_, _| ()).await;
@@ -147,7 +150,7 @@ async fn requests_for_messages_that_are_dropped_lose_none() {
     let consumer = shop.pull().await;
     let mut sequence = consumer.sequence(TOGETHER).expect("a sequence");
     let mut names = BTreeSet::new();
-    while names.len() < ROUNDS {
+    while names.len() < rounds() {
         let next = async |_| sequence.next().await;
         let next = at_every_poll("nats::jetstream::Sequence", next, |_, _| ()).await;
         let mut messages = next.expect("no end").expect("messages");
@@ -157,6 +160,7 @@ async fn requests_for_messages_that_are_dropped_lose_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_whose_start_is_dropped_lose_no_message() {
+    let _told = Told::at_the_end();
     let shop = Shop::open().await;
     shop.fill().await;
     let telemetry = shop.counted.telemetry();
@@ -177,7 +181,7 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
     let mut names = BTreeSet::new();
     shop.assert_all(&mut messages.expect("messages"), &mut names)
         .await;
-    assert_eq!(names.len(), ROUNDS);
+    assert_eq!(names.len(), rounds());
 
     let config = pull::OrderedConfig {
         deliver_policy: DeliverPolicy::All,
@@ -193,7 +197,7 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         "nats::jetstream::Consumer<async_nats::jetstream::consumer::pull::OrderedConfig>::messages";
     let messages = at_every_poll(api, |_| consumer.clone().messages(), |_, _| ()).await;
     let mut messages = messages.expect("messages");
-    for expected in 0..ROUNDS {
+    for expected in 0..rounds() {
         let message = in_time(messages.next())
             .await
             .expect("no end")
@@ -215,7 +219,7 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         "nats::jetstream::Consumer<async_nats::jetstream::consumer::push::OrderedConfig>::messages";
     let messages = at_every_poll(api, |_| consumer.clone().messages(), |_, _| ()).await;
     let mut messages = messages.expect("messages");
-    for expected in 0..ROUNDS {
+    for expected in 0..rounds() {
         let message = in_time(messages.next())
             .await
             .expect("no end")

@@ -13,7 +13,8 @@ use integration::unique;
 use opentelemetry::Context;
 use otel_messaging::nats::jetstream::Producer;
 
-use super::{ROUNDS, TOGETHER};
+use super::{TOGETHER, rounds};
+use crate::given_up::{Told, by as by_both};
 
 /// Both clients, each with a stream.
 struct Shop {
@@ -90,17 +91,18 @@ macro_rules! sends {
     ($test:ident, $api:literal, ($spans:expr, $messages:expr), $bare:expr, $wrapped:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
+            let _told = Told::at_the_end();
             let shop = Shop::open().await;
             let sends = Sends {
                 api: $api,
                 spans: $spans,
                 by_the_call: false,
-                rounds: ROUNDS,
+                rounds: rounds(),
             };
             let bare = async |name: String| by(&shop.client, shop.subject(0), name, $bare).await;
             let wrapped =
                 async |name: String| by(&shop.producer, shop.subject(1), name, $wrapped).await;
-            let trials = sends.by(&shop.counted, bare, wrapped).await;
+            let trials = by_both(sends, &shop.counted, bare, wrapped).await;
             shop.assert_same(sends, $messages, &trials).await;
         }
     };
