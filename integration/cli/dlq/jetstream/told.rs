@@ -7,7 +7,7 @@ use integration::unique;
 use serde_json::{Value, json};
 
 use super::super::{dlq, parts, redriven};
-use crate::command::ended;
+use crate::command::{ended, until};
 use crate::faults::traceparent;
 use crate::jetstream::made;
 use crate::nats::state;
@@ -199,4 +199,36 @@ async fn what_is_gone_may_have_had_any_subject() {
         }),
     ];
     assert_eq!(places(&found), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_the_number_of_a_dead_message_since_its_stream_was_made_again_is_not_dead() {
+    let context = jetstream::new(client().await);
+    let stream = name(&made(&context, RetentionPolicy::Limits).await);
+    let keeper = keeper(&context, "MSG_TERMINATED", &stream, RetentionPolicy::Limits).await;
+    let kept = format!("jetstream:{}", name(&keeper));
+    publish(&context, format!("{stream}.new"), 1, String::new()).await;
+    tell(&context, "MSG_TERMINATED", &stream, advisory(&stream, 1)).await;
+    let (_, found, _) = dlq(&[&kept]).await;
+    assert_eq!(found[0]["gone"], false);
+
+    // It is another one as soon as it is so much later that no clock can be the reason.
+    let mut found = Vec::new();
+    until(async || {
+        let deleted = context.delete_stream(&stream).await;
+        deleted.expect("it is deleted");
+        let again = Config {
+            name: stream.clone(),
+            ..Config::default()
+        };
+        stream_of(&context, again).await;
+        publish(&context, format!("{stream}.new"), 2, String::new()).await;
+        found = dlq(&[&kept]).await.1;
+        found[0]["gone"] == true
+    })
+    .await;
+    let expected =
+        json!({ "destination": format!("jetstream:{stream}"), "place": "1", "gone": true });
+    assert_eq!(places(&found), [expected]);
+    assert_eq!(found[0]["trace_id"], Value::Null);
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_nats::Message;
 use async_nats::jetstream::Context;
@@ -67,6 +67,9 @@ const MOST_FAILURES: u32 = 3;
 /// Streams that are remembered.
 const MOST_STREAMS: usize = 1_000;
 
+/// Clocks of servers that are kept in time differ by less.
+const SKEW: Duration = Duration::from_secs(2);
+
 impl Advisories {
     pub(super) fn new(context: Context) -> Self {
         Self {
@@ -75,11 +78,11 @@ impl Advisories {
         }
     }
 
-    /// The dead message, where it is about one. The advisory is of this time.
+    /// The dead message, where it is about one. The advisory is kept since this time; without any, it was heard just now.
     pub(super) async fn look_up(
         &self,
         advisory: &Message,
-        time: SystemTime,
+        kept: Option<SystemTime>,
         sink: &Sink,
     ) -> Option<Seen> {
         let told = Advisory::read(&advisory.subject, &advisory.payload)?;
@@ -93,13 +96,16 @@ impl Advisories {
             }
         };
         let seen = match found {
+            Some(Some(stored)) if kept.is_some_and(|kept| is_another(stored.time, kept)) => {
+                without_message(destination(), place, true)
+            }
             Some(Some(stored)) => super::seen_in(&told.stream, &stored, sink),
             Some(None) => without_message(destination(), place, true),
             None => without_message(destination(), place, false),
         };
         Some(Seen {
             facts: Facts {
-                died_at: Some(time),
+                died_at: Some(kept.unwrap_or_else(SystemTime::now)),
                 ..told.add_to(seen.facts)
             },
             ..seen
@@ -136,6 +142,11 @@ impl Advisories {
     }
 }
 
+/// Whether what is there was written after that was said: then its stream was made again since.
+fn is_another(written: SystemTime, told: SystemTime) -> bool {
+    written.duration_since(told).is_ok_and(|since| since > SKEW)
+}
+
 fn without_message(destination: Arc<str>, place: Place, is_gone: bool) -> Seen {
     Seen {
         publication: Publication::of((&*destination, place), &[]),
@@ -150,5 +161,23 @@ fn without_message(destination: Arc<str>, place: Place, is_gone: bool) -> Seen {
             ..Facts::default()
         },
         original: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_after_it_was_said_to_be_dead_is_another_message() {
+        let told = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (written, is_so) in [
+            (told - Duration::from_secs(3_600), false),
+            (told, false),
+            (told + SKEW, false),
+            (told + SKEW + Duration::from_millis(1), true),
+        ] {
+            assert_eq!(is_another(written, told), is_so, "{written:?}");
+        }
     }
 }

@@ -173,7 +173,7 @@ impl Source {
             let destination = format!("nats:{}", message.subject).into();
             let seen = match self.wish.is_for_dead && is_advisory(&message.subject) {
                 true => {
-                    let found = self.advisories.look_up(&message, SystemTime::now(), sink);
+                    let found = self.advisories.look_up(&message, None, sink);
                     found.await
                 }
                 false => Some(seen(

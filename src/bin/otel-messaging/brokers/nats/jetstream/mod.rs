@@ -309,7 +309,10 @@ impl Open<'_> {
     }
 
     async fn told_by(&self, message: &Message, time: SystemTime) -> Option<Seen> {
-        let found = self.advisories.look_up(message, time, self.sink).await;
+        let found = self
+            .advisories
+            .look_up(message, Some(time), self.sink)
+            .await;
         found.filter(|seen| self.reading.wants(seen))
     }
 
