@@ -26,7 +26,8 @@ const LIMIT: u16 = 20;
 /// Before the next connection.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// For a channel, and for the end of one. A connection that is lost may leave the client waiting for ever.
+/// For a channel, for the end of one, and for what NATS is still to be sent. A connection that is lost may leave a client
+/// waiting for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Shipping {
@@ -63,7 +64,10 @@ pub(crate) async fn run(service: Service) -> Result<()> {
             }
         }
     };
-    let close = async || Ok(producer.flush().await?);
+    let close = async || {
+        let flushed = timeout(PATIENCE, producer.flush()).await;
+        Ok(flushed.context("NATS is away")??)
+    };
     service.work(work, close).await
 }
 

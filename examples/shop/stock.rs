@@ -1,17 +1,23 @@
 //! `stock` answers over NATS what is there.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use async_nats::{Client, Message};
 use examples::nats::{connect, consume};
 use examples::stop::Stop;
 use futures::StreamExt as _;
 use otel_messaging::nats;
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::names;
 use crate::order::Order;
 use crate::report::{Broker, Report};
 use crate::service::Service;
+
+/// For what is still to be sent. While the connection is away, the client waits without an end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(service: Service) -> Result<()> {
     let (client, address) = connect("stock").await?;
@@ -43,7 +49,10 @@ pub(crate) async fn run(service: Service) -> Result<()> {
         consume(questions, stop.asked(), answer).await;
         Ok(())
     };
-    let close = async || Ok(producer.flush().await?);
+    let close = async || {
+        let flushed = timeout(PATIENCE, producer.flush()).await;
+        Ok(flushed.context("NATS is away")??)
+    };
     service.work(work, close).await
 }
 

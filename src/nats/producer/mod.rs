@@ -228,6 +228,8 @@ impl Producer {
     }
 
     /// Waits until all published messages are written to the connection, as [`Client::flush`] does.
+    /// While the connection is away, it waits without an end: before a program ends, give it one, such as
+    /// tokio's `timeout`.
     ///
     /// # Errors
     ///
