@@ -333,14 +333,15 @@
 //! KiB of headers. A context that would make a message larger is left out and counted in
 //! `otel_messaging.context.problems`: first the baggage, then the tracestate, then all of it.
 //!
-//! The client does not know the `max_message_size` of a stream, for headers and payload together;
-//! set it with [`max_message_bytes`](crate::policy::Rule::max_message_bytes). A message that has a
-//! context of this crate and is refused for its size, by the stream or the client, is counted as
-//! `refused_for_size`.
+//! The client does not know the `max_message_size` of a stream, for headers and payload together, nor a `max_payload` of
+//! the account or user: it keeps that of the server's first INFO. Set the smallest with
+//! [`max_message_bytes`](crate::policy::Rule::max_message_bytes). A message that has a context of this crate and is
+//! refused for its size, by the stream or the client, is counted as `refused_for_size`.
 //!
-//! If a header is not UTF-8, async-nats drops the connection and connects again, wrapped or not. On
-//! a core subscription, that message and those behind it are lost. A stream delivers it again, so a
-//! JetStream consumer makes no progress beyond that message.
+//! If a header is not UTF-8, or its name has a space or another byte that is not graphic, async-nats drops the connection
+//! and connects again, wrapped or not. Over a CR in a value that no LF follows, the task of its connection panics, and the
+//! client is of no use any more. On a core subscription, that message and those behind it are lost. A stream delivers it
+//! again, so a JetStream consumer makes no progress beyond that message.
 //!
 //! A server from 2.11 on also traces the path of a message with a sampled `traceparent` through the
 //! servers, if its account has `msg_trace` set. If its own sampling decides against it, it adds the

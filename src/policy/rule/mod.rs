@@ -185,8 +185,9 @@ impl Rule {
     }
 
     /// Sets the most bytes of a message, headers included, where the broker allows less than the
-    /// client: for example the `max.message.bytes` of a Kafka topic, or the `max_msg_size` of a
-    /// JetStream stream. Unset: the client's limit.
+    /// client: for example the `max.message.bytes` of a Kafka topic, the `max_msg_size` of a
+    /// JetStream stream, or the `max_payload` of a NATS account or user, which the client does not
+    /// respect. Unset: the client's limit.
     ///
     /// A context that would make the message larger is left out and counted in
     /// `otel_messaging.context.problems`: first the baggage, then the tracestate, then all of it. A
