@@ -286,12 +286,15 @@
 //! are processed in one span:
 //!
 //! ```
+//! use std::time::Duration;
 //! use futures::TryStreamExt as _;
 //! use otel_messaging::{Batch, nats};
 //!
 //! # async fn store<T>(orders: &[T]) -> anyhow::Result<()> { Ok(()) }
 //! async fn next_hundred(consumer: &nats::jetstream::Consumer) -> Result<(), async_nats::Error> {
-//!     let orders = consumer.fetch().max_messages(100).messages().await?;
+//!     // Where there are none, one is waited for so long. Unset, a lost answer of the server is waited for without an end.
+//!     let orders = consumer.fetch().max_messages(100).expires(Duration::from_secs(5));
+//!     let orders = orders.messages().await?;
 //!     let orders = Batch::from(orders.try_collect::<Vec<_>>().await?);
 //!     orders.process(async |orders| store(orders).await).await?;
 //!     for order in orders.iter() {
