@@ -331,3 +331,28 @@ async fn told(sink: Sink, reading: impl Future<Output = Result<(), Failure>>) {
         let _ = sink.sender.send(Err(failure)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_published_meanwhile_is_waited_for_since_it_is_listened_to() {
+        let wait = Duration::from_millis(100);
+        let (sender, _receiver) = mpsc::channel(1);
+        let sink = Sink {
+            sender,
+            wait: Some(wait),
+            judge: Arc::new(Judge::new()),
+            is_whole: false,
+        };
+        // As long as connecting takes.
+        sleep(wait).await;
+
+        let asked = Instant::now();
+        sink.over().await;
+        assert!(asked.elapsed() >= wait);
+    }
+}
