@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::Client;
-use crate::left_out::LeftOut;
+use crate::listed::Listed;
 use crate::runs::{Test, tests_of};
 
 /// As in the manifest of the workspace, without which all would be compiled twice.
@@ -65,7 +65,7 @@ impl Kind {
 }
 
 impl Package {
-    pub(crate) fn of(client: &Client, left_out: &LeftOut) -> Self {
+    pub(crate) fn of(client: &Client, left_out: &Listed) -> Self {
         let told = resolved(client.name);
         let manifest = Path::new(told["manifest_path"].as_str().expect("a manifest"));
         let source = manifest.parent().expect("a folder").to_owned();
@@ -99,7 +99,7 @@ impl Package {
         &self.programs[&(kind, file.to_owned())]
     }
 
-    fn write(&self, client: &Client, left_out: &LeftOut, told: &Value) {
+    fn write(&self, client: &Client, left_out: &Listed, told: &Value) {
         write(&self.folder.join("Cargo.toml"), WORKSPACE);
         self.take_over_lock();
 
@@ -166,6 +166,22 @@ impl Package {
     /// Whether a file has tests of ours.
     pub(crate) fn has_of_ours(&self, file: &str) -> bool {
         self.more.join(format!("{file}.rs")).exists()
+    }
+
+    /// Tests that are not even compiled because of a feature that was not asked for.
+    pub(crate) fn not_compiled(&self, client: &Client, left_out: &Listed) -> Vec<String> {
+        let compiled = self.files.iter().filter(|file| !left_out.has_file(file));
+        let wrong = compiled.flat_map(|file| {
+            let text = fs::read_to_string(self.test(file)).unwrap_or_default();
+            let named = text.split("feature = \"").skip(1);
+            let named: BTreeSet<_> = named.filter_map(|after| after.split('"').next()).collect();
+            let off = named
+                .into_iter()
+                .filter(|name| !client.features.contains(name));
+            off.map(|name| format!("{file} has something for the feature {name}, which is off"))
+                .collect::<Vec<_>>()
+        });
+        wrong.collect()
     }
 
     fn test(&self, file: &str) -> PathBuf {

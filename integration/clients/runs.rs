@@ -36,8 +36,16 @@ impl fmt::Display for Test {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) test: Test,
-    bare: Ended,
-    wrapped: Ended,
+    bare: End,
+    wrapped: End,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// At last.
+    ended: Ended,
+    /// How often it failed before.
+    retries: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,11 +58,23 @@ enum Ended {
 
 impl Run {
     pub(crate) fn passed(&self) -> bool {
-        self.bare == Ended::Passed && self.wrapped == Ended::Passed
+        self.passed_bare() && !self.differs()
+    }
+
+    pub(crate) fn passed_bare(&self) -> bool {
+        self.bare.ended == Ended::Passed
     }
 
     pub(crate) fn differs(&self) -> bool {
-        self.bare != self.wrapped
+        self.bare.ended != self.wrapped.ended
+    }
+
+    /// How often it was run again, by what it was run with; nothing if it was not.
+    pub(crate) fn retries(&self) -> String {
+        let sides = Kind::BOTH.into_iter().zip([self.bare, self.wrapped]);
+        let sides = sides.filter(|(_, end)| end.retries > 0);
+        let told = sides.map(|(kind, end)| format!("{} {}", kind.name(), end.retries));
+        told.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -65,6 +85,7 @@ impl fmt::Display for Run {
             bare,
             wrapped,
         } = self;
+        let (bare, wrapped) = (bare.ended, wrapped.ended);
         write!(f, "{test}: bare {bare:?}, wrapped {wrapped:?}")
     }
 }
@@ -120,14 +141,13 @@ impl Runner<'_> {
         ended.into_inner().expect("nobody panics")
     }
 
-    fn run_again(&self, kind: Kind, test: &Test, mut ended: Ended) -> Ended {
-        for _ in 0..RETRIES {
-            if ended != Ended::Failed {
-                break;
-            }
+    fn run_again(&self, kind: Kind, test: &Test, mut ended: Ended) -> End {
+        let mut retries = 0;
+        while ended == Ended::Failed && retries < RETRIES {
             ended = self.run_once(kind, test);
+            retries += 1;
         }
-        ended
+        End { ended, retries }
     }
 
     fn run_once(&self, kind: Kind, test: &Test) -> Ended {
@@ -135,7 +155,7 @@ impl Runner<'_> {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for logs");
         let log = File::create(&path).expect("a log");
         let mut child = Command::new(self.package.program(kind, &test.file))
-            .args([&test.name, "--exact", "--nocapture"])
+            .args([&test.name, "--exact", "--include-ignored", "--nocapture"])
             .current_dir(&self.package.client)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -171,25 +191,20 @@ impl Runner<'_> {
     }
 }
 
-/// The tests that a program has, without those that its author ignores.
+/// The tests that a program has, with those that its author ignores.
 pub(crate) fn tests_of(file: &str, program: &Path) -> Vec<Test> {
-    let named = |arguments: &[&str]| -> Vec<String> {
-        let output = Command::new(program)
-            .args(arguments)
-            .output()
-            .expect("a compiled test");
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .filter_map(|line| line.strip_suffix(": test").map(str::to_owned))
-            .collect()
-    };
-    let ignored = named(&["--list", "--ignored"]);
-    named(&["--list"])
-        .into_iter()
-        .filter(|name| !ignored.contains(name))
+    let output = Command::new(program)
+        .arg("--list")
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("a compiled test");
+    assert!(output.status.success(), "{file} does not list its tests");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
         .map(|name| Test {
             file: file.to_owned(),
-            name,
+            name: name.to_owned(),
         })
         .collect()
 }

@@ -1,12 +1,13 @@
-//! The tests that our wrappers cannot stand in for.
+//! Lists of tests of the clients, each with a reason.
 
 use crate::runs::Test;
 
-const LIST: &str = include_str!("left-out.txt");
-
-/// Those of one client.
+/// Those of one client on one of the lists.
 #[derive(Debug)]
-pub(crate) struct LeftOut(Vec<Entry>);
+pub(crate) struct Listed {
+    list: &'static str,
+    entries: Vec<Entry>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -17,9 +18,19 @@ struct Entry {
 /// In the place of a test's name: all tests of a file, which is not even compiled.
 const ALL: &str = "*";
 
-impl LeftOut {
-    pub(crate) fn of(client: &str) -> Self {
-        let lines = LIST
+impl Listed {
+    /// The tests that our wrappers cannot stand in for.
+    pub(crate) fn left_out(client: &str) -> Self {
+        Self::of(client, "left-out.txt", include_str!("left-out.txt"))
+    }
+
+    /// The tests that fail with the bare client too.
+    pub(crate) fn failing(client: &str) -> Self {
+        Self::of(client, "failing.txt", include_str!("failing.txt"))
+    }
+
+    fn of(client: &str, list: &'static str, text: &'static str) -> Self {
+        let lines = text
             .lines()
             .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let entries = lines.map(|line| {
@@ -35,35 +46,40 @@ impl LeftOut {
                 reason: reason.trim(),
             })
         });
-        Self(entries.flatten().collect())
+        Self {
+            list,
+            entries: entries.flatten().collect(),
+        }
     }
 
     pub(crate) fn has_file(&self, file: &str) -> bool {
-        self.files().any(|entry| entry.test.file == file)
+        let mut files = self.entries.iter().filter(|entry| entry.test.name == ALL);
+        files.any(|entry| entry.test.file == file)
     }
 
     pub(crate) fn has(&self, test: &Test) -> bool {
-        self.0.iter().any(|entry| entry.test == *test)
+        self.reason(test).is_some()
+    }
+
+    pub(crate) fn reason(&self, test: &Test) -> Option<&str> {
+        let entry = self.entries.iter().find(|entry| entry.test == *test);
+        entry.map(|entry| entry.reason)
     }
 
     /// What is listed and is not there.
     pub(crate) fn wrong(&self, files: &[String], tests: &[Test]) -> Vec<String> {
-        let gone = self.0.iter().filter(|entry| {
+        let gone = self.entries.iter().filter(|entry| {
             if entry.test.name == ALL {
                 !files.contains(&entry.test.file)
             } else {
                 !tests.contains(&entry.test)
             }
         });
-        gone.map(|entry| format!("left-out.txt lists {}, which there is not", entry.test))
+        gone.map(|entry| format!("{} lists {}, which there is not", self.list, entry.test))
             .collect()
     }
 
     pub(crate) fn reasons(&self) -> impl Iterator<Item = (&Test, &str)> {
-        self.0.iter().map(|entry| (&entry.test, entry.reason))
-    }
-
-    fn files(&self) -> impl Iterator<Item = &Entry> {
-        self.0.iter().filter(|entry| entry.test.name == ALL)
+        self.entries.iter().map(|entry| (&entry.test, entry.reason))
     }
 }
