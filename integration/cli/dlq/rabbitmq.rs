@@ -7,6 +7,7 @@ use integration::unique;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicRejectOptions, ExchangeDeleteOptions,
+    QueueBindOptions,
 };
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
@@ -178,6 +179,55 @@ async fn dead_messages_are_named_and_go_back_as_they_were() {
     }
     let all = queues.iter().map(ShortString::to_string);
     assert_eq!(those_there(all).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_died_again_where_it_died_first_goes_back_by_its_first_key() {
+    let channel = integration::amqp::channel().await;
+    let exchange: ShortString = exchange(&channel).await.into();
+    let mut arguments = FieldTable::default();
+    let dead = long(exchange.as_str().as_bytes());
+    arguments.insert("x-dead-letter-exchange".into(), dead);
+    arguments.insert("x-dead-letter-routing-key".into(), long(b"retry"));
+    let orders = queue_with(&channel, "orders", arguments).await;
+    let late = vec![("x-message-ttl", AMQPValue::LongInt(1))];
+    let retries = dying(&channel, &orders, late).await;
+    let letters = queue(&channel, "letters").await;
+    let bind = async |queue: &ShortString| {
+        let options = QueueBindOptions::default();
+        let none = FieldTable::default();
+        let bound = channel.queue_bind(
+            queue.clone(),
+            exchange.clone(),
+            "retry".into(),
+            options,
+            none,
+        );
+        bound.await.expect("an answer");
+    };
+    let reject = async || {
+        let delivery = get(&channel, &orders).await;
+        let rejected = delivery.reject(BasicRejectOptions { requeue: false }).await;
+        assert!(rejected.expect("an answer"));
+    };
+    bind(&retries).await;
+    publish(&channel, &orders, order(1)).await;
+    reject().await;
+    until_there(&channel, &orders, 1).await;
+    let none = FieldTable::default();
+    let unbound = channel.queue_unbind(retries, exchange.clone(), "retry".into(), none);
+    unbound.await.expect("an answer");
+    bind(&letters).await;
+    reject().await;
+    until_there(&channel, &letters, 1).await;
+
+    let to = format!("rabbitmq:{exchange}");
+    let from = format!("rabbitmq-queue:{letters}");
+    let (code, found, _) = dlq(&["--peek", "--redrive", &to, &from]).await;
+    assert_eq!(code, Some(0));
+    assert_eq!(found[0]["would_be_sent_to"], format!("{to}/{orders}"));
+    let deleted = channel.exchange_delete(exchange, ExchangeDeleteOptions::default());
+    deleted.await.expect("an answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
