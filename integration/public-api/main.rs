@@ -1,7 +1,7 @@
 //! The public API: as a text that is reviewed, and which other crates it names.
 //!
 //! Both are taken from what rustdoc writes as JSON. Its format changes with the compiler; on one that
-//! writes another than [`FORMAT`], nothing is checked, and a line says so.
+//! writes another than [`FORMAT`], nothing is checked, and a line says so, which `integration/run` counts.
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -71,10 +71,11 @@ static DOCUMENTED: LazyLock<Option<(PathBuf, Value)>> = LazyLock::new(|| {
     if format == Some(FORMAT) {
         return Some((path, json));
     }
-    // Not by a macro of std: what those print is not shown for a test that passes.
+    // Not by a macro of std: what those print is not shown for a test that passes. In a line of its own, whatever the
+    // harness has begun.
     writeln!(
         stderr(),
-        "SKIPPED: rustdoc writes format {format:?} here, not {FORMAT}; take the public-api that \
+        "\nSKIPPED: rustdoc writes format {format:?} here, not {FORMAT}; take the public-api that \
          reads it into integration/Cargo.toml"
     )
     .ok();
