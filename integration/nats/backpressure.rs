@@ -1,14 +1,17 @@
 //! Batches for which a context has no room at once.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use async_nats::jetstream::ContextBuilder;
+use async_nats::jetstream::context::PublishErrorKind;
 use futures::future::{poll_fn, poll_immediate};
-use integration::metrics::{of_type, operation_duration, sent_messages};
+use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::nats::measured;
 use integration::nats::publish_span as alone;
 use integration::nats::{client, in_time, url};
+use integration::unique;
 use opentelemetry::trace::SpanKind;
 use otel_messaging::nats;
 use otel_messaging::nats::jetstream::Producer;
@@ -142,6 +145,48 @@ async fn a_batch_that_is_dropped_while_others_have_the_room_has_sent_nothing() {
     assert_eq!(recorder.counter_total("messaging.client.sent.messages"), 0);
     let state = orders.stream.get_info().await.expect("its state").state;
     assert_eq!(state.messages, 1);
+}
+
+/// A client takes what it has room for, and writes it when there is a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_connection_is_away_the_messages_of_a_batch_wait_for_room_together() {
+    let recorder = Recorder::new();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("its address");
+    let away = ConnectOptions::new()
+        .retry_on_initial_connect()
+        .client_capacity(4);
+    let away = away.connect(address.to_string()).await.expect("a client");
+    let timeout = Duration::from_secs(1);
+    let context = ContextBuilder::new()
+        .timeout(timeout)
+        .ack_timeout(timeout)
+        .build(away);
+    let producer = Producer::wrap(&recorder.telemetry(), context);
+    let subject = unique("orders");
+
+    // A wait for each would take longer than anybody's patience.
+    let messages = (0..100).map(|_| (subject.clone(), order("two books")));
+    let results = in_time(producer.publish_batch(messages)).await;
+
+    let kinds = results
+        .into_iter()
+        .map(|ack| ack.map_err(|error| error.kind()));
+    let timed_out = vec![Err(PublishErrorKind::TimedOut); 100];
+    assert_eq!(
+        kinds.map(|ack| ack.map(drop)).collect::<Vec<_>>(),
+        timed_out
+    );
+    let creates = spans_of(&recorder, "create");
+    assert_eq!(creates.len(), 100);
+    for create in &creates {
+        create_span(&subject).error("timeout").assert(create);
+    }
+    let expected = publish_span(SpanKind::Client, Some(&subject), 100).error("timeout");
+    linking(expected, &creates).assert(&recorder.span(&format!("publish {subject}")));
+    // Those that the client took, who knows what becomes of them.
+    let failed = and(measured("publish", &subject), "error.type", "timeout");
+    sent_messages().of(failed, 4).assert(&recorder);
 }
 
 /// Polls a publish once, as if it was given up while there is no room for its message.

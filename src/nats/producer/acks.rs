@@ -30,6 +30,8 @@ pub(super) struct Acks {
     sending: SendingBatch,
     awaited: VecDeque<Ack>,
     results: Vec<Result<PublishAck, JetStreamError>>,
+    /// Whether a message has waited for room in the client for as long as the context allows.
+    is_out_of_time: bool,
 }
 
 impl Acks {
@@ -39,10 +41,12 @@ impl Acks {
             sending,
             awaited: VecDeque::new(),
             results: Vec::with_capacity(messages),
+            is_out_of_time: false,
         }
     }
 
-    /// Hands a message over as soon as there is room for it.
+    /// Hands a message over as soon as there is room for it. When one has waited in vain, those after
+    /// it do not wait again: a batch of many would take as many times as long.
     pub(super) async fn publish(&mut self, client: &client::Context, message: OutboundMessage) {
         let headers = message.headers.unwrap_or_default();
         let publish = PublishMessage::build().payload(message.payload);
@@ -65,8 +69,20 @@ impl Acks {
         publishing: impl Future<Output = Result<client::PublishAckFuture, JetStreamError>>,
     ) -> bool {
         let mut publishing = pin!(publishing);
+        let mut is_polled = false;
         poll_fn(|task| {
-            let Poll::Ready(published) = publishing.as_mut().poll(task) else {
+            let mut published = publishing.as_mut().poll(task);
+            if published.is_pending() && self.is_out_of_time {
+                // The second time, for tokio lets a task that has done much wait for nothing.
+                if is_polled {
+                    let error = JetStreamError::new(PublishErrorKind::TimedOut);
+                    published = Poll::Ready(Err(error));
+                } else {
+                    is_polled = true;
+                    task.waker().wake_by_ref();
+                }
+            }
+            let Poll::Ready(published) = published else {
                 // Whether all are there or not, it is the message that is waited for.
                 let _ = self.poll(task);
                 return Poll::Pending;
@@ -113,7 +129,10 @@ impl Acks {
                     Poll::Pending => ack,
                 }
             }
-            Err(error) => Box::pin(future::ready(Err(error))),
+            Err(error) => {
+                self.is_out_of_time |= error.kind() == PublishErrorKind::TimedOut;
+                Box::pin(future::ready(Err(error)))
+            }
         };
         self.awaited.push_back(ack);
     }
