@@ -7,6 +7,7 @@
     reason = "a test panics where it fails"
 )]
 
+mod answers;
 mod backpressure;
 mod batch_sends;
 mod batch_settling;

@@ -9,6 +9,8 @@ use async_nats::service::endpoint::Endpoint;
 use async_nats::service::error::Error;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
 use bytes::Bytes;
+use opentelemetry::Context;
+use opentelemetry::trace::TraceContextExt as _;
 
 use super::sealed::Deliver;
 use super::{Consumer, Messages};
@@ -19,6 +21,7 @@ use crate::nats::attributes::{EndpointInfo, of_publish};
 use crate::nats::carrier::MessageHeaders;
 use crate::nats::producer::{OutgoingMessage, PUBLISH, end};
 use crate::telemetry::Moment;
+use crate::telemetry::context::active_span;
 
 impl Consumer {
     /// The requests to an endpoint of a micro-service. `subject` is the subject of the endpoint,
@@ -83,6 +86,10 @@ impl Received<Request> {
     /// Answers, as [`Request::respond`] does, in a `publish` span. It is a child of the active
     /// span, which in the handler is the process span.
     ///
+    /// Where none is active, as after the handler, it is a child of the span that the request was
+    /// processed in, or else of its [creation context](Self::creation_context). The baggage is what
+    /// is current.
+    ///
     /// # Errors
     ///
     /// The error of [`Request::respond`].
@@ -115,12 +122,25 @@ impl Received<Request> {
                 OutgoingMessage::new(connection, destination, &mut headers, size).start(
                     &endpoint.subscription.client,
                     PUBLISH,
-                    ambient(called),
+                    self.unless_active(ambient(called)),
                 )
             });
             let request: &Request = self;
             let result = request.respond_with_headers(response, headers).await;
             end(sending.unwrap_or_default(), result, of_publish)
+        }
+    }
+
+    /// What an answer belongs to: what is active, or else the request.
+    fn unless_active(&self, ambient: Context) -> Context {
+        if active_span(&ambient).is_some() {
+            return ambient;
+        }
+        let created = || self.creation_context().span().span_context().clone();
+        let request = self.processed_in().unwrap_or_else(created);
+        match request.is_valid() {
+            true => ambient.with_remote_span_context(request),
+            false => ambient,
         }
     }
 }
