@@ -28,7 +28,7 @@ impl Connects {
     pub(super) fn follow(
         &self,
         connects: impl Fn() -> u64,
-        server: impl FnOnce() -> Option<ServerInfo>,
+        mut server: impl FnMut() -> Option<ServerInfo>,
         is_now: impl FnOnce(&ServerInfo),
     ) {
         if self.seen.load(Ordering::Relaxed) == connects() {
@@ -37,8 +37,14 @@ impl Connects {
         // One after the other: who was slow shall not put an older server in place of a newer one.
         let last = self.last.lock();
         let mut last = last.unwrap_or_else(PoisonError::into_inner);
-        let connects = connects();
-        let Some(server) = server() else {
+        // As often as it connects meanwhile: which of the two connections it is could not be told.
+        let (connects, server) = loop {
+            let (before, server) = (connects(), server());
+            if connects() == before {
+                break (before, server);
+            }
+        };
+        let Some(server) = server else {
             return;
         };
         is_now(&server);
@@ -53,6 +59,8 @@ impl Connects {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn server(server_id: &str, client_id: u64) -> Option<ServerInfo> {
@@ -94,5 +102,24 @@ mod tests {
             assert_eq!(is_asked, expected, "row {row}");
             assert_eq!(told, known.filter(|_| expected), "row {row}");
         }
+    }
+
+    #[test]
+    fn a_client_that_connects_while_it_is_looked_up_is_not_asked_again() {
+        let connects = Connects::new();
+        let (count, asked) = (Cell::new(1), Cell::new(0));
+        let look_up = || {
+            asked.set(asked.get() + 1);
+            count.set(2);
+            server("b", 7)
+        };
+
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            connects.follow(|| count.get(), look_up, |server| told.push(server.clone()));
+        }
+
+        assert_eq!(asked.get(), 2, "the second time because of the connection");
+        assert_eq!(told, server("b", 7).into_iter().collect::<Vec<_>>());
     }
 }
