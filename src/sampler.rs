@@ -123,9 +123,10 @@ impl Spent {
     fn take(&self, second: u64, limit: u32) -> bool {
         const COUNT: u64 = u32::MAX as u64;
         let second = second << u32::BITS;
-        let next = |spent: u64| match spent & !COUNT == second {
-            true if spent & COUNT < u64::from(limit) => Some(spent + 1),
-            false if limit > 0 => Some(second + 1),
+        // A thread that has read the clock before another one may come after it, in a second that is over.
+        let next = |spent: u64| match second > spent & !COUNT {
+            true if limit > 0 => Some(second + 1),
+            false if spent & COUNT < u64::from(limit) => Some(spent + 1),
             _ => None,
         };
         self.second_and_count
@@ -207,5 +208,16 @@ mod tests {
         assert_eq!(taken(1, 3), 3);
         assert_eq!(taken(2, 0), 0);
         assert_eq!(taken(2, 5), 5);
+    }
+
+    #[test]
+    fn a_thread_that_is_late_takes_of_the_second_that_has_begun_since() {
+        let spent = Spent {
+            since: Instant::now(),
+            second_and_count: AtomicU64::new(0),
+        };
+        let taken = [1, 2, 1, 2, 1, 2, 3].map(|second| spent.take(second, 2));
+
+        assert_eq!(taken, [true, true, true, false, false, false, true]);
     }
 }
