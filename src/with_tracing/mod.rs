@@ -83,6 +83,8 @@
 mod current;
 mod process_spans;
 mod stand_in;
+#[cfg(test)]
+mod tests;
 mod trace_ids;
 mod tracer;
 

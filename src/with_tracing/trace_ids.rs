@@ -3,13 +3,14 @@
 use std::fmt;
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use opentelemetry::trace::SpanContext;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::current::inside_of;
+use crate::telemetry::context::active_span;
 
 /// A format of log lines that adds the trace id and the span id of what is [current](super#what-is-current) to
 /// those of another format.
@@ -98,10 +99,7 @@ where
 }
 
 fn active() -> Option<SpanContext> {
-    let active = |context: &Context| context.span().span_context().clone();
-    let active = Context::map_current(|current| match inside_of(current) {
-        Some(inside) => active(&inside),
-        None => active(current),
-    });
-    active.is_valid().then_some(active)
+    // A copy: what is asked next may attach a context, which panics while the current one is borrowed.
+    let current = Context::current();
+    active_span(inside_of(&current).as_ref().unwrap_or(&current))
 }
