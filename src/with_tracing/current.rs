@@ -10,6 +10,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
 
 use super::stand_in::Handler;
+use super::tracer::is_starting;
 use crate::telemetry::context::{copied, is_attached};
 use crate::telemetry::{Component, caught};
 
@@ -36,6 +37,9 @@ pub(crate) fn inside_of(current: &Context) -> Option<Context> {
 /// The context of the innermost span of `tracing` that has one; of those alone that are inside of
 /// `around`, if that is given.
 fn entered(around: Option<&Id>) -> Option<Context> {
+    if is_starting() {
+        return None;
+    }
     let found = || {
         dispatcher::get_default(|subscriber| {
             let current = subscriber.current_span();

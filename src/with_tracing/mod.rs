@@ -78,6 +78,9 @@
 //! - A task that is spawned has nothing current: `tracing`'s `in_current_span` and OpenTelemetry's
 //!   `with_current_context` give it what the spawning task has. A future of a wrapped client keeps what is current
 //!   where it is made.
+//! - Samplers and span processors may log with `tracing`. With [`TraceIds`], or where they send messages, what they log
+//!   while a span starts waits for ever for that span, unless the tracer of the layer is a [`Tracer`] of this module.
+//!   With that, such a line has the ids of OpenTelemetry's current context.
 //! - A subscriber that panics costs no message, but the handler then goes on without the span of `tracing`.
 
 mod current;

@@ -1,15 +1,17 @@
 //! What is logged while a span of OpenTelemetry starts, ends or is not there.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
-use std::env;
 use std::io::{self, Write};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+use std::{env, thread};
 
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{Tracer as OtelTracer, TracerProvider as _};
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
 use tokio::runtime;
 use tracing::{Dispatch, dispatcher, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -43,9 +45,39 @@ fn alone(test: &str) {
     }
 }
 
+/// What `act` gives, in a thread that may hang.
+fn in_time<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(act()));
+    let patience = Duration::from_secs(30);
+    receiver.recv_timeout(patience).expect("it ends, and well")
+}
+
 fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(future)
+}
+
+/// A span processor that logs.
+#[derive(Debug)]
+struct Logs;
+
+impl SpanProcessor for Logs {
+    fn on_start(&self, _: &mut Span, _: &Context) {
+        info!("a span starts");
+    }
+
+    fn on_end(&self, _: SpanData) {
+        info!("a span ends");
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
 }
 
 /// What was written.
@@ -153,5 +185,19 @@ fn a_line_in_an_empty_context_has_no_ids() {
         "ids process: handling",
         "process: notifying",
     ];
+    assert_eq!(lines.taken(), expected);
+}
+
+#[test]
+fn what_logs_while_a_span_starts_does_not_wait_for_that_span() {
+    let Ok(activates) = env::var(ACTIVATES) else {
+        return alone("what_logs_while_a_span_starts_does_not_wait_for_that_span");
+    };
+    let provider = SdkTracerProvider::builder().with_span_processor(Logs);
+    let lines = set_subscriber(&provider.build(), &activates);
+
+    in_time(|| info_span!("loop").in_scope(|| info!("inside")));
+
+    let expected = ["loop: a span starts", "ids loop: inside", "a span ends"];
     assert_eq!(lines.taken(), expected);
 }

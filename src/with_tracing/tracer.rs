@@ -1,6 +1,7 @@
 //! [`Tracer`]: what the layer of tracing-opentelemetry starts its spans with.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
@@ -32,8 +33,38 @@ impl<T: trace::Tracer> trace::Tracer for Tracer<T> {
                 of: parent.clone(),
             });
         }
+        let _starting = Starting::begin();
         Span(Kind::Own(self.0.build_with_context(builder, parent)))
     }
+}
+
+thread_local! {
+    static IS_STARTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A span of `tracing` is being started on this thread. Whoever asks for its context waits until that is done,
+/// samplers and span processors that log among them.
+struct Starting {
+    was_starting: bool,
+}
+
+impl Starting {
+    fn begin() -> Self {
+        Self {
+            was_starting: IS_STARTING.replace(true),
+        }
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        IS_STARTING.set(self.was_starting);
+    }
+}
+
+/// Whether [`Tracer`] is starting a span on this thread.
+pub(super) fn is_starting() -> bool {
+    IS_STARTING.get()
 }
 
 /// In the context of a process span: the next span that is started in it stands for that.
