@@ -1,7 +1,8 @@
 //! [`StandIn`]: the span of `tracing` that stands for a process span.
 
+use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{mem, ptr};
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, TraceContextExt as _};
@@ -17,7 +18,10 @@ use crate::telemetry::{Component, caught};
 
 /// The span of `tracing` that stands for a process span.
 #[derive(Debug)]
-pub(crate) struct StandIn(Span);
+pub(crate) struct StandIn {
+    span: Span,
+    offer: Arc<Offer>,
+}
 
 static CALLSITE: DefaultCallsite = DefaultCallsite::new(&METADATA);
 static METADATA: Metadata<'static> = Metadata::new(
@@ -61,14 +65,19 @@ impl StandIn {
 
     fn started(context: &Context) -> Option<(Self, Context)> {
         let span = Span::new(&METADATA, &METADATA.fields().value_set(&[]));
-        span.set_parent(context.with_value(Offer::new())).ok()?;
+        let offer = Arc::new(Offer::default());
+        let parent = context.with_value(Arc::clone(&offer));
+        span.set_parent(parent).ok()?;
         let started = span.context();
-        let offer = started.get::<Offer>()?;
-        if !offer.is_taken() {
+        let its: &Arc<Offer> = started.get()?;
+        if !its.is_taken() {
             tell_of_foreign_tracer();
             return None;
         }
-        let is_same = |current: &Context| current.get().is_some_and(|its| ptr::eq(its, offer));
+        let is_same = |current: &Context| {
+            let current: Option<&Arc<Offer>> = current.get();
+            current.is_some_and(|current| Arc::ptr_eq(current, its))
+        };
         let is_activated = span.in_scope(|| Context::map_current(is_same));
         let context = match span.id() {
             Some(stand_in) if !is_activated => context.with_value(Handler {
@@ -77,16 +86,21 @@ impl StandIn {
             }),
             _ => context.clone(),
         };
-        Some((Self(span), context))
+        Some((Self { span, offer }, context))
     }
 
     pub(crate) const fn span(&self) -> &Span {
-        &self.0
+        &self.span
+    }
+
+    /// Leaves the process span alone, which is about to end.
+    pub(crate) fn end(&self) {
+        self.offer.end();
     }
 
     /// Makes it current on this thread, for as long as what it returns is there.
     pub(crate) fn enter(&self) -> Entered<'_> {
-        let entered = caught(Component::Log, || self.0.enter());
+        let entered = caught(Component::Log, || self.span.enter());
         Entered(entered)
     }
 }
@@ -94,7 +108,7 @@ impl StandIn {
 impl Drop for StandIn {
     fn drop(&mut self) {
         caught(Component::Log, || {
-            drop(mem::replace(&mut self.0, Span::none()))
+            drop(mem::replace(&mut self.span, Span::none()))
         });
     }
 }

@@ -2,16 +2,19 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
-use std::{env, thread};
+use std::{env, slice, thread};
 
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{Tracer as OtelTracer, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    InMemorySpanExporter, SdkTracerProvider, Span, SpanData, SpanProcessor,
+};
 use tokio::runtime;
 use tracing::{Dispatch, dispatcher, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -200,4 +203,81 @@ fn what_logs_while_a_span_starts_does_not_wait_for_that_span() {
 
     let expected = ["loop: a span starts", "ids loop: inside", "a span ends"];
     assert_eq!(lines.taken(), expected);
+}
+
+/// The spans and lines of a program that handles a message so, with a span processor that logs.
+fn recorded(
+    activates: bool,
+    handle: impl FnOnce(&SdkTracerProvider) + Send + 'static,
+) -> (Vec<SpanData>, Vec<String>) {
+    in_time(move || {
+        let (lines, spans) = (Lines::default(), InMemorySpanExporter::default());
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(Logs)
+            .with_simple_exporter(spans.clone())
+            .build();
+        let tracer = Tracer::new(provider.tracer("application"));
+        let subscriber = subscriber(&lines, tracer, activates);
+        dispatcher::with_default(&subscriber, || handle(&provider));
+        let spans = spans.get_finished_spans().expect("no thread panics");
+        (spans, lines.taken())
+    })
+}
+
+fn events(span: &SpanData) -> Vec<&str> {
+    let events = span.events.iter();
+    events.map(|event| event.name.as_ref()).collect()
+}
+
+#[test]
+fn what_logs_while_a_process_span_ends_does_not_wait_for_that_span() {
+    let ends: [fn(ProcessSpan); 3] = [
+        |span| span.end(&()),
+        drop,
+        |span| span.end(&Err::<(), _>(io::Error::other("declined"))),
+    ];
+    let recorded_events = [
+        vec!["handling"],
+        vec!["handling"],
+        vec!["handling", "exception"],
+    ];
+    for (end, expected) in ends.into_iter().zip(&recorded_events) {
+        for activates in [true, false] {
+            let (spans, lines) = recorded(activates, move |provider| {
+                let span = process_span(provider);
+                span.tracing_span().in_scope(|| {
+                    info!("handling");
+                    end(span);
+                    info!("after");
+                });
+            });
+
+            let spans: Vec<_> = spans.iter().map(events).collect();
+            assert_eq!(spans, slice::from_ref(expected));
+            let ids = if activates { "ids " } else { "" };
+            let inside = ["handling", "a span ends", "after"];
+            let inside = inside.map(|line| format!("{ids}process: {line}"));
+            let mut expected = vec!["a span starts".to_owned()];
+            expected.extend(inside);
+            assert_eq!(lines, expected);
+        }
+    }
+}
+
+#[test]
+fn what_logs_while_a_process_span_ends_with_a_panic_does_not_wait_for_that_span() {
+    let (spans, _) = recorded(true, |provider| {
+        let mut entered = None;
+        let handler = async || {
+            entered = Some(tracing::Span::current().entered());
+            resume_unwind(Box::new("in a handler"))
+        };
+        let handled = processing(|| process_span(provider), handler);
+        let handled = AssertUnwindSafe(|| -> () { block_on(handled) });
+        catch_unwind(handled).expect_err("it panics");
+        drop(entered);
+    });
+
+    let spans: Vec<_> = spans.iter().map(events).collect();
+    assert_eq!(spans, [["exception"]]);
 }

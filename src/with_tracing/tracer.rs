@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use opentelemetry::trace::{self, SpanBuilder, SpanContext, Status, TraceContextExt as _};
+use opentelemetry::trace::{self, SpanBuilder, SpanContext, SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 
 /// A tracer for tracing-opentelemetry's layer that starts no span where there is one already: for a
@@ -27,10 +28,12 @@ impl<T: trace::Tracer> trace::Tracer for Tracer<T> {
     type Span = Span<T::Span>;
 
     fn build_with_context(&self, builder: SpanBuilder, parent: &Context) -> Self::Span {
-        if parent.get().is_some_and(Offer::take) {
+        let offer: Option<&Arc<Offer>> = parent.get();
+        if let Some(offer) = offer.filter(|offer| offer.take()) {
             return Span(Kind::StandIn {
                 span_context: parent.span().span_context().clone(),
                 of: parent.clone(),
+                offer: Arc::clone(offer),
             });
         }
         let _starting = Starting::begin();
@@ -68,20 +71,37 @@ pub(super) fn is_starting() -> bool {
 }
 
 /// In the context of a process span: the next span that is started in it stands for that.
-#[derive(Debug)]
-pub(super) struct Offer(AtomicBool);
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    is_taken: AtomicBool,
+    /// Locked while something is done to the process span, which ends after that.
+    has_ended: Mutex<bool>,
+}
 
 impl Offer {
-    pub(super) const fn new() -> Self {
-        Self(AtomicBool::new(false))
-    }
-
     fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::Relaxed)
+        !self.is_taken.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn is_taken(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_taken.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the process span alone from now on, for it is about to end. It is locked while
+    /// processors are told of that, and what they log would wait for it.
+    pub(super) fn end(&self) {
+        *self.has_ended() = true;
+    }
+
+    fn has_ended(&self) -> MutexGuard<'_, bool> {
+        let has_ended = self.has_ended.lock();
+        has_ended.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the process span, which is active in this context, unless that has ended.
+    fn on<T>(&self, of: &Context, act: impl FnOnce(SpanRef<'_>) -> T) -> Option<T> {
+        let has_ended = self.has_ended();
+        (!*has_ended).then(|| act(of.span()))
     }
 }
 
@@ -95,6 +115,7 @@ enum Kind<S> {
     /// Another one, which is active in this context and ends without this.
     StandIn {
         of: Context,
+        offer: Arc<Offer>,
         span_context: SpanContext,
     },
 }
@@ -110,9 +131,10 @@ impl<S: trace::Span> trace::Span for Span<S> {
     {
         match &mut self.0 {
             Kind::Own(span) => span.add_event_with_timestamp(name, timestamp, attributes),
-            Kind::StandIn { of, .. } => {
-                of.span()
-                    .add_event_with_timestamp(name, timestamp, attributes);
+            Kind::StandIn { of, offer, .. } => {
+                offer.on(of, |span| {
+                    span.add_event_with_timestamp(name, timestamp, attributes);
+                });
             }
         }
     }
@@ -127,21 +149,28 @@ impl<S: trace::Span> trace::Span for Span<S> {
     fn is_recording(&self) -> bool {
         match &self.0 {
             Kind::Own(span) => span.is_recording(),
-            Kind::StandIn { of, .. } => of.span().is_recording(),
+            Kind::StandIn { of, offer, .. } => {
+                let is_recording = offer.on(of, |span| span.is_recording());
+                is_recording.unwrap_or_default()
+            }
         }
     }
 
     fn set_attribute(&mut self, attribute: KeyValue) {
         match &mut self.0 {
             Kind::Own(span) => span.set_attribute(attribute),
-            Kind::StandIn { of, .. } => of.span().set_attribute(attribute),
+            Kind::StandIn { of, offer, .. } => {
+                offer.on(of, |span| span.set_attribute(attribute));
+            }
         }
     }
 
     fn set_status(&mut self, status: Status) {
         match &mut self.0 {
             Kind::Own(span) => span.set_status(status),
-            Kind::StandIn { of, .. } => of.span().set_status(status),
+            Kind::StandIn { of, offer, .. } => {
+                offer.on(of, |span| span.set_status(status));
+            }
         }
     }
 
@@ -151,14 +180,18 @@ impl<S: trace::Span> trace::Span for Span<S> {
     {
         match &mut self.0 {
             Kind::Own(span) => span.update_name(name),
-            Kind::StandIn { of, .. } => of.span().update_name(name),
+            Kind::StandIn { of, offer, .. } => {
+                offer.on(of, |span| span.update_name(name));
+            }
         }
     }
 
     fn add_link(&mut self, span_context: SpanContext, attributes: Vec<KeyValue>) {
         match &mut self.0 {
             Kind::Own(span) => span.add_link(span_context, attributes),
-            Kind::StandIn { of, .. } => of.span().add_link(span_context, attributes),
+            Kind::StandIn { of, offer, .. } => {
+                offer.on(of, |span| span.add_link(span_context, attributes));
+            }
         }
     }
 

@@ -130,6 +130,7 @@ impl ProcessSpan {
         {
             started.fail(error_type, || error.details(client.known_error));
         }
+        self.leave_stand_in();
         self.started = None;
     }
 
@@ -142,6 +143,15 @@ impl ProcessSpan {
                     stacktrace: None,
                 })
             });
+            self.leave_stand_in();
+        }
+    }
+
+    /// Before the span ends: what stands for it does nothing to it from then on.
+    fn leave_stand_in(&self) {
+        #[cfg(feature = "tracing")]
+        if let Some(stand_in) = &self.stand_in {
+            stand_in.end();
         }
     }
 }
@@ -155,6 +165,7 @@ impl Drop for ProcessSpan {
             };
             // What the panic says is known to those alone who catch it.
             started.fail(error_type, || ErrorDetails::Nothing);
+            self.leave_stand_in();
         }
     }
 }
