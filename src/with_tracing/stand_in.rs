@@ -60,10 +60,12 @@ impl StandIn {
             return None;
         }
         // The filter of a single layer may be against it the first time. It is not asked the second time.
-        (0..2).find_map(|_| Self::started(context))
+        (0..2).find_map(|_| Self::started(context)).flatten()
     }
 
-    fn started(context: &Context) -> Option<(Self, Context)> {
+    /// None where no layer has the span; none inside of that where another tracer has started one, and would
+    /// start one more the next time.
+    fn started(context: &Context) -> Option<Option<(Self, Context)>> {
         let span = Span::new(&METADATA, &METADATA.fields().value_set(&[]));
         let offer = Arc::new(Offer::default());
         let parent = context.with_value(Arc::clone(&offer));
@@ -72,7 +74,7 @@ impl StandIn {
         let its: &Arc<Offer> = started.get()?;
         if !its.is_taken() {
             tell_of_foreign_tracer();
-            return None;
+            return Some(None);
         }
         let is_same = |current: &Context| {
             let current: Option<&Arc<Offer>> = current.get();
@@ -86,7 +88,7 @@ impl StandIn {
             }),
             _ => context.clone(),
         };
-        Some((Self { span, offer }, context))
+        Some(Some((Self { span, offer }, context)))
     }
 
     pub(crate) const fn span(&self) -> &Span {

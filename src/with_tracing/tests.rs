@@ -281,3 +281,28 @@ fn what_logs_while_a_process_span_ends_with_a_panic_does_not_wait_for_that_span(
     let spans: Vec<_> = spans.iter().map(events).collect();
     assert_eq!(spans, [["exception"]]);
 }
+
+#[test]
+fn where_the_tracer_is_another_a_handler_has_one_more_span() {
+    let spans = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(spans.clone())
+        .build();
+    let tracer = provider.tracer("application");
+    let subscriber = subscriber(&Lines::default(), tracer, true);
+
+    dispatcher::with_default(&subscriber, || {
+        for _ in 0..2 {
+            process_span(&provider).end(&());
+        }
+    });
+
+    let scopes = spans.get_finished_spans().expect("no thread panics");
+    let mut scopes: Vec<_> = scopes
+        .iter()
+        .map(|span| span.instrumentation_scope.name().to_owned())
+        .collect();
+    scopes.sort();
+    let ours = env!("CARGO_PKG_NAME");
+    assert_eq!(scopes, ["application", "application", ours, ours]);
+}
