@@ -367,7 +367,7 @@ async fn that_of_jetstream_leaves_in_the_stream_what_it_does_not_try_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn that_of_core_nats_goes_on_after_a_failed_handler() {
+async fn that_of_core_nats_goes_on_after_a_failed_handler_and_ends_with_what_it_has() {
     let recorder = Recorder::new();
     let client = nats::client().await;
     let consumer = otel_messaging::nats::Consumer::wrap(&recorder.telemetry(), client.clone());
@@ -380,12 +380,13 @@ async fn that_of_core_nats_goes_on_after_a_failed_handler() {
     let handler = Handler::new().await;
 
     let handle = async |order: &Message| handler.handle(&order.payload);
-    for order in ["bad", "last"] {
+    for order in ["bad", "last", "had before the stop"] {
         let published = client.publish(orders.clone(), order.into()).await;
         published.expect("a publish");
     }
+    nats::subscribed(&client).await;
     let consume = examples::nats::consume(messages, handler.stop.asked(), handle);
     timeout(nats::PATIENCE, consume).await.expect("an end");
 
-    assert_eq!(handler.tried(), ["bad", "last"]);
+    assert_eq!(handler.tried(), ["bad", "last", "had before the stop"]);
 }
