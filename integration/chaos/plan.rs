@@ -10,6 +10,9 @@ const AT_A_TIME: usize = 200_000;
 /// What a consumer takes for a message beside its handler, at most.
 const HANDLED: Duration = Duration::from_millis(1);
 
+/// Between two calls of all tasks where there are few.
+const SELDOM: Duration = Duration::from_millis(20);
+
 /// How much there is to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -44,6 +47,14 @@ impl Plan {
             senders: self.senders.min(Self::SHORT.senders),
             together: 1,
             pause: self.pause / self.together as u32,
+            ..self
+        }
+    }
+
+    /// With so few calls that nothing of the consumer is on its way between most of them.
+    pub(crate) fn seldom(self) -> Self {
+        Self {
+            pause: self.pause.max(SELDOM * self.senders as u32),
             ..self
         }
     }

@@ -113,7 +113,9 @@ impl ParentAndLinks {
             }
         };
         Self {
-            links: links_inside(telemetry, &parent, || links_to(&received.named, incoming).collect()),
+            links: links_inside(telemetry, &parent, || {
+                links_to(&received.named, incoming).collect()
+            }),
             parent,
             beside: beside.filter(|_| !ambient.is_of_batch).map(link_beside),
             without,

@@ -257,9 +257,10 @@ pub async fn a_send_does_not_keep_the_span_around_it_open<B: BatchSender>() {
         let policy = Policy::new().rule(Rule::of("*").record(record));
         let broker = B::connect(&recorder.telemetry().policy(policy)).await;
         let orders = broker.declare("orders").await;
+        let order = Message::new("order-7");
         let all = orders_without_headers();
 
-        let alone = begun_inside(&recorder, broker.send(&orders, &all[0])).await;
+        let alone = begun_inside(&recorder, broker.send(&orders, &order)).await;
         let together = begun_inside(&recorder, broker.send_batch(&orders, &all)).await;
 
         // It was in there that they began.
@@ -276,8 +277,9 @@ pub async fn a_send_does_not_keep_the_span_around_it_open<B: BatchSender>() {
 async fn begun_inside<T>(recorder: &Recorder, sending: impl Future<Output = T>) -> TraceId {
     let tracer = recorder.tracer_provider().tracer("scenario");
     let span = tracer.start_with_context("GET /health", &Context::new());
-    let trace = span.span_context().trace_id();
-    let current = Context::new().with_span(span).attach();
+    let context = Context::new().with_span(span);
+    let trace = context.span().span_context().trace_id();
+    let current = context.attach();
     let mut sending = Box::pin(sending);
     let sent = poll_immediate(&mut sending).await;
     drop(current);
