@@ -96,7 +96,9 @@ impl Lines {
             Some((ids, rest)) if ids.starts_with("trace_id=") => format!("ids {rest}"),
             _ => line.trim_start_matches(" INFO ").to_owned(),
         };
-        text.lines().map(without_ids).collect()
+        // OpenTelemetry has lines of its own, of other levels.
+        let own = text.lines().filter(|line| line.contains(" INFO "));
+        own.map(without_ids).collect()
     }
 
     fn layer(&self) -> impl Layer<Registry> + use<> {

@@ -149,8 +149,7 @@ impl InjectedFields {
 impl Injector for InjectedFields {
     fn set(&mut self, key: &str, value: String) {
         // Propagators that are put together may write one field several times.
-        let is_other = |(name, _): &(String, String)| !name.eq_ignore_ascii_case(key);
-        self.fields.retain(is_other);
+        self.fields.retain(|(name, _)| name != key);
         // The stock W3C propagator writes an empty tracestate where there is none.
         if !value.is_empty() {
             self.fields.push((key.to_owned(), value));
