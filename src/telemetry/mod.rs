@@ -9,7 +9,7 @@ mod logger;
 mod moment;
 mod propagation;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tracer;
 
 use std::borrow::Cow;

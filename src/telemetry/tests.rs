@@ -44,11 +44,11 @@ impl Subscriber for Count {
 /// Set in the process of its own that a test runs itself in.
 const IS_CHILD: &str = "OTEL_MESSAGING_TEST_ALONE";
 
-/// Runs a test in a process of its own, with this in its environment.
-fn alone(test: &str, environment: &[(&str, &str)]) {
+/// Runs a test of this crate in a process of its own, with this in its environment.
+pub(crate) fn alone(test: &str, environment: &[(&str, &str)]) {
     let itself = env::current_exe().expect("the test's own program");
     let output = Command::new(itself)
-        .args(["--exact", &format!("telemetry::tests::{test}")])
+        .args(["--exact", test])
         .env(IS_CHILD, "yes")
         .envs(environment.iter().copied())
         .output()
@@ -81,7 +81,7 @@ fn the_environment_limits_links_as_it_does_for_the_sdk() {
         "many",
         "",
     ] {
-        let test = "the_environment_limits_links_as_it_does_for_the_sdk";
+        let test = "telemetry::tests::the_environment_limits_links_as_it_does_for_the_sdk";
         alone(test, &[(LIMIT, limit)]);
     }
 }
@@ -91,7 +91,7 @@ fn the_environment_limits_links_as_it_does_for_the_sdk() {
 fn a_panic_of_telemetry_code_is_told_once_for_each_component() {
     if env::var_os(IS_CHILD).is_none() {
         return alone(
-            "a_panic_of_telemetry_code_is_told_once_for_each_component",
+            "telemetry::tests::a_panic_of_telemetry_code_is_told_once_for_each_component",
             &[],
         );
     }

@@ -3,7 +3,6 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use std::{env, slice, thread};
@@ -26,25 +25,16 @@ use crate::engine::operation::Operation;
 use crate::engine::parent::ParentAndLinks;
 use crate::engine::span::{ProcessSpan, StartedOperation, processing};
 use crate::semconv::operation_type::OperationType;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, tests};
 
 /// In the environment of a process that a test runs itself in: whether the layer activates contexts.
 const ACTIVATES: &str = "OTEL_MESSAGING_TEST_ACTIVATES";
 
 /// Runs a test in processes of its own, for its subscriber is theirs.
 fn alone(test: &str) {
-    let itself = env::current_exe().expect("the test's own program");
     for activates in ["true", "false"] {
-        let output = Command::new(&itself)
-            .args(["--exact", &format!("with_tracing::tests::{test}")])
-            .env(ACTIVATES, activates)
-            .output()
-            .expect("it runs");
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && told.contains("1 passed"),
-            "{activates}: {told}"
-        );
+        let test = format!("with_tracing::tests::{test}");
+        tests::alone(&test, &[(ACTIVATES, activates)]);
     }
 }
 
