@@ -23,11 +23,13 @@ use tokio::sync::Mutex as Turn;
 use tokio::time::timeout;
 
 use crate::load::{GIVEN_UP, LINGER, Ledger, PATIENCE, Sent, Side};
+use crate::plan::Plan;
 
 /// How long a confirm or an acknowledgement may take. lapin waits for ever: now and then for one over a connection that
 /// was lost just then.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Messages that a consumer has at a time.
+/// Messages that a consumer has at a time, or a batch where that is more: it would never be full, and each would wait
+/// for more messages as long as it may.
 const PREFETCH: u16 = 20;
 
 /// A queue, by what way, and how a channel is used: bare or wrapped.
@@ -156,11 +158,12 @@ impl<U> Clients<U> {
     }
 
     /// A consumer of the queue, over a connection of its own to the broker that is there.
-    async fn consumer(&self) -> Result<(Connection, &str, Channel, Consumer), String> {
+    async fn consumer(&self, plan: Plan) -> Result<(Connection, &str, Channel, Consumer), String> {
+        let prefetch = PREFETCH.max(plan.together as u16);
         let (connection, url) = self.connect().await?;
         let consuming = answered(async {
             let channel = self.confirming(&connection).await?;
-            let qos = channel.basic_qos(PREFETCH, BasicQosOptions::default());
+            let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
             qos.await?;
             let consumer = channel.basic_consume(
                 self.queue.clone(),
@@ -236,7 +239,7 @@ impl Side for Clients<Bare> {
 
     async fn consume(&self, ledger: &Ledger) {
         while ledger.again().await {
-            let connected = self.consumer().await;
+            let connected = self.consumer(ledger.plan).await;
             let (_connection, _, _channel, mut consumer) = match connected {
                 Ok(connected) => connected,
                 Err(error) => {
@@ -320,7 +323,7 @@ impl Side for Clients<Wrapped> {
 
     async fn consume(&self, ledger: &Ledger) {
         while ledger.again().await {
-            let (connection, url, _channel, consumer) = match self.consumer().await {
+            let (connection, url, _channel, consumer) = match self.consumer(ledger.plan).await {
                 Ok(connected) => connected,
                 Err(error) => {
                     ledger.error(format!("connect {error}"));
