@@ -134,9 +134,15 @@ async fn publish(producer: &amqp::Producer, queue: &str, order: &str) -> Result<
     let confirm = producer.basic_publish(
         "".into(),
         queue.into(),
-        BasicPublishOptions::default(),
+        // Where no queue is there for it, it comes back.
+        BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        },
         order.as_bytes(),
-        BasicProperties::default().with_message_id(order.into()),
+        BasicProperties::default()
+            .with_message_id(order.into())
+            .with_delivery_mode(2),
     );
     // A connection that is lost may leave the client waiting for ever.
     let confirmed = timeout(TIMEOUT, async { confirm.await?.await });

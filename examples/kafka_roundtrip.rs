@@ -140,7 +140,7 @@ struct Service {
 impl Service {
     fn start(name: &'static str, cluster: &Cluster) -> Result<Self> {
         let providers = Providers::new(name)?;
-        // anyhow hides the types of errors; without this, all would be `anyhow::Error`.
+        // anyhow hides the types of errors; without this, all would be `_OTHER`.
         let telemetry = providers.telemetry().error_classifier(|error| {
             let error = error.downcast_ref::<anyhow::Error>();
             let timed_out = error.is_some_and(|error| error.is::<Elapsed>());

@@ -33,7 +33,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 ///
 /// A record that fails in each attempt goes to the topic `dead_letters`. It is committed when it and all before it in its
 /// partition are done with, in either way. What is interrupted is delivered again: by a crash, or because the partition
-/// goes to another consumer. Drop the consumer after this: it waits for the last commits.
+/// goes to another consumer. For that, the consumer has `enable.auto.commit` set to `false`: unset, the client commits by
+/// itself what it has delivered, done with or not. Drop the consumer after this: it waits for the last commits.
 ///
 /// # Errors
 ///

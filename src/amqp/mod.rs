@@ -35,9 +35,10 @@
 //!     .basic_publish(
 //!         "".into(),
 //!         "orders".into(),
-//!         BasicPublishOptions::default(),
+//!         // Where no queue is there for it, it comes back.
+//!         BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
 //!         b"two books",
-//!         BasicProperties::default(),
+//!         BasicProperties::default().with_delivery_mode(2), // on disk, in a durable queue
 //!     )
 //!     .await?
 //!     .await?;

@@ -150,8 +150,8 @@
 //! # Many at a time
 //!
 //! `examples/kafka/concurrent.rs` of the repository is a loop that handles several records at a time, each in a task of
-//! its own. It commits in order: a record when it and all before it in its partition are done with. When it is to stop, it
-//! finishes what it has begun. A record is moved into a task by [`detach`](crate::Received::detach), and processed there,
+//! its own. It commits in order: a record when it and all before it in its partition are done with; the client does not, so
+//! set `enable.auto.commit` to `false`. When it is to stop, it finishes what it has begun. A record is moved into a task by [`detach`](crate::Received::detach), and processed there,
 //! in its own trace.
 //!
 //! What a handler spawns is in the trace where it is [given the context](crate::Received::process):

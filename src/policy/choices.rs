@@ -29,8 +29,8 @@ choice! {
     /// What is recorded of a destination's messages, see
     /// [`Rule::record`](crate::policy::Rule::record).
     ///
-    /// No value cuts a trace: the context of a message is current in its handler, and goes out with
-    /// what the handler sends.
+    /// No value cuts the trace of a received message: its context is current in its handler, and goes out with
+    /// what the handler sends. `Off` does where it is a rule for what is sent, which goes without a context.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum Record {
@@ -39,7 +39,7 @@ choice! {
         Full,
         /// Metrics, but neither spans nor exceptions. A message is sent with the ambient context.
         PropagateOnly,
-        /// Nothing. A message is sent as by the bare client.
+        /// Nothing. A message is sent as by the bare client, without a context.
         Off,
     }
 }

@@ -13,8 +13,8 @@ use crate::destination::Destination;
 
 /// Where does the trace break? Told from the messages on live topics, queues, streams and subjects.
 ///
-/// It reads: no consumer group is joined, nothing is committed, nothing is taken from a queue of others. What it listens
-/// to, it is one more listener of; see below. Only dlq --redrive --write writes.
+/// It reads: no consumer group is joined, nothing is committed, nothing is taken from a queue of others, but with
+/// --peek, and then put back. What it listens to, it is one more listener of; see below. Only dlq --redrive --write writes.
 #[derive(Debug, Parser)]
 #[command(name = "otel-messaging", version, after_help = EXIT_CODES, after_long_help = AFTER)]
 pub(crate) struct Arguments {

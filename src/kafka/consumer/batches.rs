@@ -30,7 +30,7 @@ where
     /// message.
     ///
     /// The client regards the messages of an incomplete batch as received: automatic commits can
-    /// include them before they are processed. So can yours if it is dropped: keep the [`Batches`]. What it has taken
+    /// include them before they are processed; set `enable.auto.commit` to `false`. So can yours if it is dropped: keep the [`Batches`]. What it has taken
     /// for its next batch is dropped with it, the client goes on behind that, and a later commit passes over it.
     ///
     /// A batch can have messages of a partition that was revoked during the wait. To commit these moves back what the
