@@ -196,11 +196,11 @@
 //! | null, binary or malformed values | replaced in context headers, kept in others | ignored |
 //! | all other headers | kept, byte for byte and in order | unchanged |
 //!
-//! A context that would make a message larger than the client's `message.max.bytes` is left out and
+//! A context that would make a message, in a batch of its own, larger than the client's `message.max.bytes` is left out and
 //! counted in `otel_messaging.context.problems`: first the baggage, then the tracestate, then all
 //! of it. The client does not know the `max.message.bytes` of a topic; if that is less, set
 //! [`max_message_bytes`](crate::policy::Rule::max_message_bytes). The size is calculated without
-//! compression, for a message in a batch of its own. A message that has a context and is refused
+//! compression. A message that has a context and is refused
 //! for its size is counted as `refused_for_size`.
 //!
 //! A message that is not delivered comes back with the headers that it was given, byte for byte; but see

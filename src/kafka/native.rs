@@ -99,22 +99,29 @@ impl<T, O> fmt::Debug for Opaque<T, O> {
     }
 }
 
-/// A box, but for what is nothing: librdkafka does not give back the opaque of a record that it reports
-/// nothing of.
+/// A box only where there is something of ours: librdkafka does not give back the opaque of a record that it reports
+/// nothing of. Boxes are even; what is odd is the user's own, whose highest bit is not used by pointers, and hardly by
+/// numbers: those that do are in a box too.
 impl<T: Send + Sync, O: IntoOpaque> IntoOpaque for Opaque<T, O> {
     fn into_ptr(self) -> *mut c_void {
         let users = self.users.into_ptr();
+        let number = users.expose_provenance();
         match self.ours {
             None if users.is_null() => users,
+            None if number <= usize::MAX >> 1 => ptr::with_exposed_provenance_mut(number << 1 | 1),
             ours => Box::into_raw(Box::new((ours, users))).cast(),
         }
     }
 
     unsafe fn from_ptr(native: *mut c_void) -> Self {
-        let (ours, users) = match native.is_null() {
-            true => (None, native),
-            // SAFETY: what is not null is a box of `into_ptr`, which the caller has from there, once.
-            false => *unsafe { Box::from_raw(native.cast::<(Option<T>, *mut c_void)>()) },
+        let number = native.addr();
+        let (ours, users) = if native.is_null() {
+            (None, native)
+        } else if number % 2 == 1 {
+            (None, ptr::with_exposed_provenance_mut(number >> 1))
+        } else {
+            // SAFETY: what is neither null nor odd is a box of `into_ptr`, which the caller has from there, once.
+            *unsafe { Box::from_raw(native.cast::<(Option<T>, *mut c_void)>()) }
         };
         // SAFETY: this is what the same type's `into_ptr` has given, in the box or where there was none.
         let users = unsafe { O::from_ptr(users) };
@@ -202,8 +209,12 @@ mod tests {
         };
         assert!(nothing.into_ptr().is_null());
 
-        for (ours, users) in [(None, 0), (None, 7_usize), (Some('x'), 0), (Some('x'), 7)] {
+        let numbers = [0, 7_usize, usize::MAX >> 1, usize::MAX];
+        let without = numbers.map(|users| (None, users));
+        for (ours, users) in without.into_iter().chain([(Some('x'), 0), (Some('x'), 7)]) {
             let native = Opaque { ours, users }.into_ptr();
+            let is_boxed = !native.is_null() && native.addr() % 2 == 0;
+            assert_eq!(is_boxed, ours.is_some() || users == usize::MAX);
             // SAFETY: the pointer is from the same type, and is taken back once.
             let back = unsafe { Opaque::<char, usize>::from_ptr(native) };
             assert_eq!((back.ours, back.users), (ours, users));

@@ -73,6 +73,17 @@ choice! {
     }
 }
 
+impl Incoming {
+    /// The one of both that trusts less: they are declared in that order.
+    pub(super) const fn stricter(self, other: Self) -> Self {
+        if self as u8 > other as u8 {
+            self
+        } else {
+            other
+        }
+    }
+}
+
 choice! {
     /// Parent of a process span, see [`Rule::parent`](crate::policy::Rule::parent).
     ///

@@ -8,11 +8,11 @@
 //! |---|---|---|
 //! | [`record`](Rule::record) | `record = "propagate_only"` | `full` |
 //! | [`incoming`](Rule::incoming) | `incoming = "restart"` | `continue` |
-//! | [`redelivered`](Rule::redelivered) | `redelivered = "link_only"` | as `incoming` |
+//! | [`redelivered`](Rule::redelivered), where it is stricter than `incoming` | `redelivered = "link_only"` | as `incoming` |
 //! | [`parent`](Rule::parent) | `parent = "ambient"` | a span opened since the delivery, else the creation context |
 //! | [`carried`](Rule::carried) | `carried = "link_only"` | `continue` |
 //! | [`max_age`](Rule::max_age) | `max_age_seconds = 3600` | no limit |
-//! | [`accept_baggage`](Rule::accept_baggage) | `accept_baggage = ["tenant"]` | all |
+//! | [`accept_baggage`](Rule::accept_baggage), not with `restart` and `ignore` | `accept_baggage = ["tenant"]` | all |
 //! | [`send_baggage`](Rule::send_baggage) | `send_baggage = []` | all |
 //! | [`baggage_on_spans`](Rule::baggage_on_spans) | `baggage_on_spans = ["tenant", "cohort"]` | none |
 //! | [`baggage_on_metrics`](Rule::baggage_on_metrics) | `baggage_on_metrics = ["cohort"]` | none |

@@ -84,6 +84,22 @@ fn age_and_redelivery_decide_what_is_trusted() {
         Rule::of("orders").chosen_incoming(true, older),
         Incoming::Continue
     );
+
+    // Who is not trusted is not so for a message that says of itself that it was delivered before.
+    let choices = [
+        Incoming::Continue,
+        Incoming::LinkOnly,
+        Incoming::Restart,
+        Incoming::Ignore,
+    ];
+    for (at, incoming) in choices.into_iter().enumerate() {
+        for (place, again) in choices.into_iter().enumerate() {
+            let rule = Rule::of("orders").incoming(incoming).redelivered(again);
+            let expected = if at > place { incoming } else { again };
+            assert_eq!(rule.chosen_incoming(true, None), expected);
+            assert_eq!(rule.chosen_incoming(false, None), incoming);
+        }
+    }
 }
 
 #[test]

@@ -19,19 +19,21 @@ pub(crate) fn inside_of(current: &Context) -> Option<Context> {
     if current.is_telemetry_suppressed() {
         return None;
     }
-    if let Some(stand_in) = Handler::stand_in_of(current) {
-        return entered(Some(stand_in));
-    }
-    if current.has_active_span() {
+    let stand_in = Handler::stand_in_of(current);
+    if stand_in.is_none() && current.has_active_span() {
         return None;
     }
-    let entered = entered(None).filter(Context::has_active_span)?;
+    let entered =
+        entered(stand_in).filter(|entered| stand_in.is_some() || entered.has_active_span())?;
     let baggage = current.baggage();
-    if baggage.is_empty() {
-        return (!is_attached()).then_some(entered);
+    if !baggage.is_empty() {
+        let both = entered.baggage().iter().chain(baggage.iter());
+        return Some(entered.with_baggage(copied(both)));
     }
-    let both = entered.baggage().iter().chain(baggage.iter());
-    Some(entered.with_baggage(copied(both)))
+    // Where OpenTelemetry has lent out what is current, as to a propagator that logs, nobody can see whether it is
+    // attached, and nothing was attached inside of that.
+    let is_attached = || caught(Component::Log, is_attached).unwrap_or_default();
+    (stand_in.is_some() || !is_attached()).then_some(entered)
 }
 
 /// The context of the innermost span of `tracing` that has one; of those alone that are inside of

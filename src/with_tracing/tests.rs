@@ -1,6 +1,7 @@
 //! What is logged while a span of OpenTelemetry starts, ends or is not there.
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,6 +10,8 @@ use std::{env, slice, thread};
 
 use opentelemetry::Context;
 use opentelemetry::context::FutureExt as _;
+use opentelemetry::propagation::text_map_propagator::FieldIter;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{Tracer as OtelTracer, TracerProvider as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -180,6 +183,55 @@ fn a_line_in_an_empty_context_has_no_ids() {
         "ids process: handling",
         "process: notifying",
     ];
+    assert_eq!(lines.taken(), expected);
+}
+
+/// A propagator that logs, as OpenTelemetry's own do of headers that they cannot read.
+#[derive(Debug)]
+struct LoggingPropagator;
+
+impl TextMapPropagator for LoggingPropagator {
+    fn inject_context(&self, _: &Context, _: &mut dyn Injector) {
+        info!("injecting");
+    }
+
+    fn extract_with_context(&self, context: &Context, _: &dyn Extractor) -> Context {
+        info!("extracting");
+        context.clone()
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&[])
+    }
+}
+
+#[test]
+fn what_logs_while_opentelemetry_has_lent_out_what_is_current_has_ids_too() {
+    let Ok(activates) = env::var(ACTIVATES) else {
+        return alone("what_logs_while_opentelemetry_has_lent_out_what_is_current_has_ids_too");
+    };
+    let provider = SdkTracerProvider::default();
+    let lines = set_subscriber(&provider, &activates);
+    let logging = SdkTracerProvider::builder()
+        .with_span_processor(Logs)
+        .build();
+
+    info_span!("loop").in_scope(|| {
+        let mut headers = HashMap::new();
+        LoggingPropagator.inject(&mut headers);
+        let _ = LoggingPropagator.extract(&headers);
+        drop(logging.tracer("of somebody else").start("span"));
+        info!("after");
+    });
+
+    let expected = [
+        "injecting",
+        "extracting",
+        "a span starts",
+        "a span ends",
+        "after",
+    ];
+    let expected = expected.map(|line| format!("ids loop: {line}"));
     assert_eq!(lines.taken(), expected);
 }
 

@@ -1,9 +1,10 @@
 //! Handlers in programs that record their `tracing` spans with OpenTelemetry.
 
 use futures::{StreamExt as _, stream};
-use opentelemetry::KeyValue;
+use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TracerProvider as _};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::testing::Recorder;
 use otel_messaging::with_tracing::{ProcessSpans, Tracer};
@@ -18,6 +19,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::in_tracing::{NoOutcome, Nothing, Program, SetUp, inside};
+use super::tenant;
 use crate::{Broker, Message, whole};
 
 #[instrument(skip_all)]
@@ -217,6 +219,34 @@ pub async fn spans_of_tracing_in_the_handler_of_a_batch_are_below_its_span<B: Br
             let expected = program.expected(order);
             expected.link(&batch_span.span_context).assert(process);
         }
+    }
+}
+
+/// Baggage that a handler attaches in a span of its own goes out with what it sends there.
+pub async fn baggage_that_a_handler_attaches_in_its_span_goes_out<B: Broker>() {
+    for set_up in SetUp::OURS {
+        let recorder = Recorder::new();
+        let subscriber = set_up.subscriber(&recorder, Nothing);
+        let program = Program::<B>::open(&recorder, 1).await;
+        let charge = async {
+            let tenant = Context::current().with_baggage([KeyValue::new("tenant", "acme")]);
+            let send = program
+                .broker
+                .send(&program.orders, &Message::new("charged"));
+            send.with_context(tenant).await
+        };
+        let order = program.receive().await;
+        let handled =
+            order.process(async |_| NoOutcome(charge.instrument(info_span!("charge")).await));
+        let _ = handled.with_subscriber(subscriber).await;
+        let charge = program.own("charge").span_context;
+        inside("charge", &program.processed().span_context).assert(&program.own("charge"));
+        let sent = recorder.span(&program.broker.send_name(&program.orders));
+        assert_eq!(sent.parent_span_id, charge.span_id());
+
+        let charged = program.receive().await;
+        let handled = charged.process(async |_| assert_eq!(tenant().as_deref(), Some("acme")));
+        handled.await;
     }
 }
 

@@ -195,6 +195,7 @@ macro_rules! scenarios_of_tracing {
             a_task_of_a_handler_goes_on_in_its_span
             an_error_line_in_a_handler_marks_its_span_and_no_other
             an_instrumented_consumer_cuts_no_trace
+            baggage_that_a_handler_attaches_in_its_span_goes_out
             handlers_that_take_turns_on_one_thread_are_each_in_their_own_span
             log_lines_have_the_ids_of_what_is_current
             log_records_have_the_ids_of_what_is_current

@@ -3,8 +3,11 @@
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
 
-/// How often a quorum queue has delivered the message before.
+/// How often a quorum queue has delivered the message before; from RabbitMQ 4.3 on, how often that failed.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// The same from RabbitMQ 4.3 on, whether it failed or was given back.
+const ACQUIRED_COUNT: &str = "x-acquired-count";
 
 /// Where the message was dead-lettered, once for each queue and reason.
 const DEATHS: &str = "x-death";
@@ -16,10 +19,13 @@ const AFTER_DELIVERY: [&[u8]; 2] = [b"rejected", b"delivery_limit"];
 /// says of a message only that it was delivered before, not how often.
 pub(super) fn attempt(delivery: &Delivery) -> i64 {
     let headers = delivery.properties.headers().as_ref();
-    let from_this_queue = headers
-        .and_then(|headers| count(headers, DELIVERY_COUNT))
-        .unwrap_or(0)
-        .max(i64::from(delivery.redelivered));
+    // Of a first delivery they are those of another queue, from where the message was sent on.
+    let headers_again = headers.filter(|_| delivery.redelivered);
+    let told = |name| headers_again.and_then(|headers| count(headers, name));
+    let told = [ACQUIRED_COUNT, DELIVERY_COUNT]
+        .into_iter()
+        .filter_map(told);
+    let from_this_queue = told.fold(i64::from(delivery.redelivered), i64::max);
     let from_others = headers.map_or(0, deaths_after_delivery);
     from_this_queue
         .saturating_add(from_others)
@@ -84,6 +90,12 @@ mod tests {
     fn each_delivery_before_counts_as_far_as_the_broker_tells() {
         let none = || table([]);
         let delivered = |count| table([(DELIVERY_COUNT, AMQPValue::LongLongInt(count))]);
+        let acquired = |acquired, failed| {
+            table([
+                (ACQUIRED_COUNT, AMQPValue::LongLongInt(acquired)),
+                (DELIVERY_COUNT, AMQPValue::LongLongInt(failed)),
+            ])
+        };
         let died = |deaths| table([(DEATHS, deaths)]);
         let rows = [
             (false, none(), 1),
@@ -91,6 +103,10 @@ mod tests {
             (false, delivered(0), 1),
             (true, delivered(1), 2),
             (true, delivered(4), 5),
+            (false, delivered(4), 1),
+            (true, acquired(4, 0), 5),
+            (true, acquired(1, 3), 4),
+            (false, acquired(4, 4), 1),
             (false, died(deaths([death("rejected", 3)])), 4),
             (true, died(deaths([death("rejected", 3)])), 5),
             (false, died(deaths([death("delivery_limit", 1)])), 2),

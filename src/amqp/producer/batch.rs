@@ -1,14 +1,13 @@
 //! Publishing many messages under one call.
 
-use std::collections::HashMap;
 use std::mem;
 
-use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
 use opentelemetry::Context;
 
+use super::returned::{Address, give_back};
 use super::{OutgoingMessage, Producer};
 use crate::amqp::attributes::{
     answer, confirmed_as, error_type, is_for_size, is_returned_for_size,
@@ -254,56 +253,6 @@ impl Drop for Confirms {
             self.count();
         }
     }
-}
-
-/// Exchange and routing key of a message that the broker may return.
-type Address = Option<(ShortString, ShortString)>;
-
-/// Gives each returned message to its own result.
-fn give_back(results: &mut [lapin::Result<Confirmation>], addresses: &[Address]) {
-    let mut strays = Vec::new();
-    for (index, (result, address)) in results.iter_mut().zip(addresses).enumerate() {
-        let is_stray = |message: &mut BasicReturnMessage| !is_for(message, address);
-        if let Some(stray) = returned(result).and_then(|returned| returned.take_if(is_stray)) {
-            strays.push((index, stray));
-        }
-    }
-    if strays.is_empty() {
-        return;
-    }
-    let mut free = HashMap::<_, Vec<_>>::new();
-    for (index, (result, address)) in results.iter().zip(addresses).enumerate().rev() {
-        if let (Ok(Confirmation::Ack(None)), Some((exchange, routing_key))) = (result, address) {
-            let address = (exchange.as_str(), routing_key.as_str());
-            free.entry(address).or_default().push(index);
-        }
-    }
-    let own = strays.iter().map(|(index, stray)| {
-        let address = (stray.exchange.as_str(), stray.routing_key.as_str());
-        // One that was not published with these stays where the client put it.
-        free.get_mut(&address).and_then(Vec::pop).unwrap_or(*index)
-    });
-    let own: Vec<_> = own.collect();
-    for (index, (_, stray)) in own.into_iter().zip(strays) {
-        if let Some(returned) = results.get_mut(index).and_then(returned) {
-            *returned = Some(stray);
-        }
-    }
-}
-
-const fn returned(
-    result: &mut lapin::Result<Confirmation>,
-) -> Option<&mut Option<BasicReturnMessage>> {
-    match result {
-        Ok(Confirmation::Ack(returned) | Confirmation::Nack(returned)) => Some(returned),
-        _ => None,
-    }
-}
-
-fn is_for(message: &BasicReturnMessage, address: &Address) -> bool {
-    address.as_ref().is_some_and(|(exchange, routing_key)| {
-        (exchange, routing_key) == (&message.exchange, &message.routing_key)
-    })
 }
 
 /// Counts a message if it failed.

@@ -1,6 +1,7 @@
 //! Publishing messages.
 
 mod batch;
+mod returned;
 
 use std::fmt;
 use std::mem;
@@ -66,7 +67,7 @@ impl Producer {
     /// On a channel without confirms the span ends when the message is written, with the
     /// [`CONFIRMATION`](crate::amqp::attributes::CONFIRMATION) `not_requested`. The parent is the
     /// span that is active when the future is first polled, or, if no context is attached then, at
-    /// the call. The future can be spawned, or used with `with_context`.
+    /// the call. A task that it is awaited in is given the context, by `with_current_context`.
     ///
     /// # Errors
     ///

@@ -188,13 +188,15 @@ impl Given {
     }
 }
 
-/// Bytes that a record may have, by what the client and what the policy says.
+/// Bytes that a record with a context may have, by what the client and what the policy says.
 ///
-/// A topic's limit is one for the batch that a record travels in, at least alone.
+/// A topic's limit is one for the batch that a record travels in, at least alone, and often the number that the client
+/// has too, which looks at records.
 pub(super) fn record_limit(message_max_bytes: usize, rule: &Rule) -> usize {
-    let of_rule = rule.message_limit();
-    let of_rule = of_rule.map(|bytes| bytes.saturating_sub(BATCH_OVERHEAD));
-    of_rule.map_or(message_max_bytes, |bytes| bytes.min(message_max_bytes))
+    let of_rule = rule.message_limit().unwrap_or(message_max_bytes);
+    of_rule
+        .min(message_max_bytes)
+        .saturating_sub(BATCH_OVERHEAD)
 }
 
 /// A list of these headers, whatever bytes their names hold.

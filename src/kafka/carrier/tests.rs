@@ -178,10 +178,10 @@ fn a_record_has_the_least_of_what_the_client_and_the_policy_allow() {
         )
     };
     let rows = [
-        (1000, None, 1000),
-        (1000, Some(2000), 1000),
-        (1000, Some(1061), 1000),
-        (1000, Some(1060), 999),
+        (1000, None, 939),
+        (1000, Some(2000), 939),
+        (1000, Some(1000), 939),
+        (1000, Some(999), 938),
         (1000, Some(60), 0),
         (1000, Some(0), 0),
     ];

@@ -47,8 +47,10 @@ impl Rule {
 
     /// What becomes of the context of a message of this age, if it has one.
     pub(crate) fn chosen_incoming(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
+        let incoming = self.0.incoming.unwrap_or_default();
         let redelivered = self.0.redelivered.filter(|_| is_redelivered);
-        let incoming = redelivered.or(self.0.incoming).unwrap_or_default();
+        // Whoever is not trusted must not be so for what a sender can have made up.
+        let incoming = redelivered.map_or(incoming, |again| again.stricter(incoming));
         let is_too_old = self.0.max_age.zip(age).is_some_and(|(max, age)| age > max);
         if is_too_old && incoming == Incoming::Continue {
             Incoming::LinkOnly

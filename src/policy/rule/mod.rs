@@ -92,8 +92,8 @@ impl Rule {
         self
     }
 
-    /// Sets how the context of a message is used that is delivered again. Unset: as for the first
-    /// delivery.
+    /// Sets how the context of a message is used that is delivered again, where that trusts it less than
+    /// [`incoming`](Self::incoming) does. Unset: as for the first delivery.
     ///
     /// Without effect on Kafka, whose messages do not show whether they were delivered before.
     pub const fn redelivered(mut self, incoming: Incoming) -> Self {
@@ -136,7 +136,8 @@ impl Rule {
         self
     }
 
-    /// Sets which members of received baggage are accepted, by name or pattern. Unset: all.
+    /// Sets which members of received baggage are accepted, by name or pattern. Unset: all. Without effect where
+    /// [`incoming`](Self::incoming) is `Restart` or `Ignore`: then none is.
     pub fn accept_baggage<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.accept_baggage = Some(patterns(names));
         self
@@ -242,7 +243,7 @@ impl Rule {
     ///
     /// The attribute `otel_messaging.header.{name}`, with the name in lower case, is a list of
     /// strings. It is not registered in the conventions. Headers with context, and values that are
-    /// not UTF-8, are left out. A span has at most 64 values of at most 256 bytes each.
+    /// not UTF-8, are left out; of RabbitMQ, numbers and all that is no text or bytes too. A span has at most 64 values of at most 256 bytes each.
     pub fn capture_headers<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
         let patterns = names.into_iter().map(HeaderPattern::new);
         self.0.capture_headers = Some(patterns.collect());
