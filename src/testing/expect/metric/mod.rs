@@ -1,11 +1,14 @@
 //! Comparison of a metric with what a test expects.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry::KeyValue;
 
 use super::difference::{Differences, quoted, value_text};
-use crate::testing::Recorder;
+use crate::testing::{ERROR_TYPE, Recorder};
 
 /// What a test expects of a metric, to compare a recorded one with.
 ///
@@ -13,6 +16,10 @@ use crate::testing::Recorder;
 /// named: of all sets of attributes that have those given to [`of`](Self::of), whatever else they
 /// have. So a test does not fail because a new release records more. [`exactly`](Self::exactly)
 /// compares all sets with all their attributes.
+///
+/// An `error.type` that was not named is a difference, as it is of a span: where no set that is named
+/// has this attribute, a recorded one that has it and is counted as one of those is none of them. An
+/// empty set names whatever there is, failures too.
 ///
 /// Of a histogram the number of values is compared, not the values; [`Recorder::histogram`] has
 /// their sum.
@@ -129,8 +136,11 @@ impl ExpectedMetric {
             let sets: BTreeSet<&String> = self.counts.keys().chain(found.keys()).collect();
             for attributes in sets {
                 let [expected, found] = [&self.counts, &found]
-                    .map(|counts| counts.get(attributes).map(|(_, count)| count.to_string()));
-                differences.compare(&format!("count of {attributes}"), expected, found);
+                    .map(|counts| counts.get(attributes).map(|(_, count)| *count));
+                if (expected, found) != (Some(0), None) {
+                    let [expected, found] = [expected, found].map(|count| Some(count?.to_string()));
+                    differences.compare(&format!("count of {attributes}"), expected, found);
+                }
             }
         } else {
             self.compare_named(&found, &mut differences);
@@ -170,12 +180,24 @@ impl ExpectedMetric {
                 [*expected, sum].map(|count| (count > 0).then(|| count.to_string()));
             differences.compare(&format!("count of {named}"), expected, sum);
         }
+        for (failed, (_, count)) in found.iter().filter(|(_, (one, _))| self.hides(one)) {
+            differences.compare(&format!("count of {failed}"), None, count.to_string());
+        }
         if differences.0.len() > so_far {
             let recorded = found.iter();
             let recorded = recorded
                 .map(|(attributes, (_, count))| format!("recorded: {count} of {attributes}"));
             differences.0.extend(recorded);
         }
+    }
+
+    /// Whether these are the attributes of a failure, of which nobody spoke, among what was named.
+    fn hides(&self, found: &[KeyValue]) -> bool {
+        let has_error = |one: &[KeyValue]| one.iter().any(|one| one.key.as_str() == ERROR_TYPE);
+        let mut named = self.counts.values().map(|(named, _)| named);
+        has_error(found)
+            && !named.clone().any(|named| has_error(named))
+            && named.any(|named| !named.is_empty() && named.iter().all(|one| found.contains(one)))
     }
 }
 
@@ -191,158 +213,4 @@ fn text(attributes: &[KeyValue]) -> String {
         .collect();
     attributes.sort();
     format!("{{{}}}", attributes.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use opentelemetry::metrics::MeterProvider as _;
-
-    use super::*;
-
-    fn orders() -> [KeyValue; 2] {
-        [KeyValue::new("to", "orders"), KeyValue::new("port", 9092)]
-    }
-
-    fn payments() -> [KeyValue; 1] {
-        [KeyValue::new("to", "payments")]
-    }
-
-    fn recorder() -> Recorder {
-        let recorder = Recorder::new();
-        let meter = recorder.meter_provider().meter("test");
-        let sent = meter.u64_counter("sent").with_unit("{message}").build();
-        sent.add(3, &orders());
-        sent.add(1, &payments());
-        let duration = meter.f64_histogram("duration").with_unit("s");
-        let duration = duration.with_boundaries(vec![0.5, 1.0]).build();
-        duration.record(0.1, &orders());
-        duration.record(0.2, &orders());
-        recorder
-    }
-
-    #[test]
-    fn a_metric_as_described_passes_whatever_the_order_of_attributes() {
-        let [to, port] = orders();
-        ExpectedMetric::counter("sent", "{message}")
-            .of(payments(), 1)
-            .of([port.clone(), to.clone()], 2)
-            .of([to, port], 1)
-            .exactly()
-            .assert(&recorder());
-        ExpectedMetric::histogram("duration", "s", &[0.5, 1.0])
-            .of(orders(), 2)
-            .exactly()
-            .assert(&recorder());
-        ExpectedMetric::counter("lost", "{message}")
-            .exactly()
-            .assert(&recorder());
-    }
-
-    #[test]
-    fn sets_and_attributes_that_were_not_named_are_not_compared() {
-        let [to, _] = orders();
-
-        ExpectedMetric::counter("sent", "{message}").assert(&recorder());
-        ExpectedMetric::counter("sent", "{message}")
-            .of([to.clone()], 3)
-            .of([], 4)
-            .of([KeyValue::new("to", "bills")], 0)
-            .assert(&recorder());
-        ExpectedMetric::histogram("duration", "s", &[0.5, 1.0])
-            .of([to], 2)
-            .assert(&recorder());
-        ExpectedMetric::counter("lost", "{message}")
-            .of([], 0)
-            .assert(&recorder());
-    }
-
-    #[test]
-    fn where_a_count_that_was_named_differs_all_that_is_recorded_is_told() {
-        let [to, port] = orders();
-
-        assert_eq!(
-            ExpectedMetric::counter("sent", "{message}")
-                .of([to, KeyValue::new("port", "9092")], 3)
-                .of([port], 0)
-                .of(payments(), 1)
-                .differences(&recorder()),
-            [
-                r#"count of {port="9092", to="orders"}: expected 3, found none"#,
-                r#"count of {port=9092}: expected none, found 3"#,
-                r#"recorded: 3 of {port=9092, to="orders"}"#,
-                r#"recorded: 1 of {to="payments"}"#,
-            ]
-        );
-        assert_eq!(
-            ExpectedMetric::counter("lost", "{message}").differences(&recorder()),
-            [r#"unit: expected "{message}", found none"#]
-        );
-    }
-
-    #[test]
-    #[should_panic(expected = "metric \"sent\" is not as expected:
-  unit: expected \"{order}\", found \"{message}\"
-  count of {port=9092, to=\"orders\"}: expected 3, found none")]
-    fn the_message_has_a_line_for_each_difference() {
-        let recorder = Recorder::new();
-        let meter = recorder.meter_provider().meter("test");
-        let sent = meter.u64_counter("sent").with_unit("{message}").build();
-        sent.add(1, &payments());
-
-        ExpectedMetric::counter("sent", "{order}")
-            .of(orders(), 3)
-            .of(payments(), 1)
-            .exactly()
-            .assert(&recorder);
-    }
-
-    #[test]
-    fn whatever_was_not_described_is_a_difference() {
-        assert_eq!(
-            ExpectedMetric::counter("sent", "{message}")
-                .exactly()
-                .differences(&recorder()),
-            [
-                r#"unit: expected none, found "{message}""#,
-                r#"count of {port=9092, to="orders"}: expected none, found 3"#,
-                r#"count of {to="payments"}: expected none, found 1"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn whatever_is_missing_is_a_difference() {
-        assert_eq!(
-            ExpectedMetric::histogram("latency", "s", &[])
-                .of(payments(), 1)
-                .exactly()
-                .differences(&recorder()),
-            [
-                r#"unit: expected "s", found none"#,
-                r#"count of {to="payments"}: expected 1, found none"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn other_bounds_and_attributes_of_another_type_are_differences() {
-        let [to, _] = orders();
-        assert_eq!(
-            ExpectedMetric::histogram("duration", "s", &[0.5])
-                .of([to, KeyValue::new("port", "9092")], 2)
-                .exactly()
-                .differences(&recorder()),
-            [
-                r#"bounds of {port=9092, to="orders"}: expected [0.5], found [0.5, 1.0]"#,
-                r#"count of {port="9092", to="orders"}: expected 2, found none"#,
-                r#"count of {port=9092, to="orders"}: expected none, found 2"#,
-            ]
-        );
-    }
-
-    #[test]
-    #[should_panic(expected = r#"metric "duration" is no u64 counter"#)]
-    fn a_metric_of_another_kind_fails() {
-        ExpectedMetric::counter("duration", "s").assert(&recorder());
-    }
 }
