@@ -34,19 +34,21 @@ impl Differences {
         }
     }
 
-    /// Compares what is expected with what is found among others, in the same order.
-    pub(super) fn compare_among(
+    /// Compares what is expected with what is found among others, in the same order. What was found
+    /// is told by `text`, where something is expected.
+    pub(super) fn compare_among<'a, F>(
         &mut self,
         what: &str,
-        expected: impl Iterator<Item = String>,
-        mut found: impl Iterator<Item = String> + Clone,
+        expected: impl Iterator<Item = &'a String>,
+        mut found: impl Iterator<Item = F> + Clone,
+        text: impl Fn(F, &'a String) -> String,
     ) {
         for (before, expected) in expected.enumerate() {
             let mut ahead = found.clone();
-            if ahead.any(|found| found == expected) {
+            if ahead.any(|found| text(found, expected) == *expected) {
                 found = ahead;
             } else {
-                self.compare(&format!("{what} {}", before + 1), expected, None);
+                self.compare(&format!("{what} {}", before + 1), expected.clone(), None);
             }
         }
     }
@@ -94,15 +96,17 @@ fn are_alike(key: &Key, other: &Key) -> bool {
     key.as_str().contains(other.as_str()) || other.as_str().contains(key.as_str())
 }
 
-pub(super) fn event_text(event: &Event) -> String {
+/// An exception shows its type, unless one of whatever type is expected.
+pub(super) fn event_text(event: &Event, expected: Option<&String>) -> String {
+    let name = quoted(&event.name);
+    if expected == Some(&name) {
+        return name;
+    }
     let exception_type = event
         .attributes
         .iter()
         .find(|attribute| event.name == EXCEPTION && attribute.key.as_str() == EXCEPTION_TYPE);
-    exception_type.map_or_else(
-        || quoted(&event.name),
-        |attribute| exception_text(&attribute.value),
-    )
+    exception_type.map_or(name, |attribute| exception_text(&attribute.value))
 }
 
 pub(super) fn exception_text(exception_type: &Value) -> String {
@@ -195,7 +199,8 @@ mod tests {
     fn an_exception_shows_its_type_and_any_other_event_its_name() {
         let event = |name: &'static str, key: &'static str| {
             let attributes = vec![KeyValue::new(key, "Timeout")];
-            event_text(&Event::new(name, opentelemetry::time::now(), attributes, 0))
+            let event = Event::new(name, opentelemetry::time::now(), attributes, 0);
+            event_text(&event, None)
         };
 
         assert_eq!(

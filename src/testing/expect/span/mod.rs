@@ -129,7 +129,7 @@ impl ExpectedSpan {
         self
     }
 
-    /// Adds an event, by its name, in order.
+    /// Adds an event, by its name, in order. An `exception` may be of any type.
     pub fn event(mut self, name: impl Into<String>) -> Self {
         self.events.push(quoted(&name.into()));
         self
@@ -194,11 +194,15 @@ impl ExpectedSpan {
             };
             differences.compare("description", quoted(expected), found);
         }
-        let events = span.events.iter().map(event_text);
+        let (expected, events) = (self.events.iter(), span.events.iter());
         if self.is_exact {
-            differences.compare_each("event", self.events.iter().cloned(), events);
+            let events = events.enumerate();
+            let events = events.map(|(place, event)| event_text(event, self.events.get(place)));
+            differences.compare_each("event", expected.cloned(), events);
         } else {
-            differences.compare_among("event", self.events.iter().cloned(), events);
+            differences.compare_among("event", expected, events, |event, expected| {
+                event_text(event, Some(expected))
+            });
         }
         differences.0
     }

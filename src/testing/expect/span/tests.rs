@@ -87,6 +87,30 @@ fn attributes_and_events_that_were_not_named_are_not_compared() {
 }
 
 #[test]
+fn an_exception_that_was_named_alone_may_have_any_type() {
+    expect_part()
+        .event("retry")
+        .event("exception")
+        .assert(&more());
+    let mut two = plain();
+    two.events.events = vec![exception("Timeout"), exception("Refused")];
+    let expected = || expect_plain().event("exception");
+    expected().exception("Refused").assert(&two);
+
+    assert_eq!(
+        expected().exception("Timeout").differences(&two),
+        ["event 2: expected exception of type \"Timeout\", found exception of type \"Refused\""]
+    );
+    assert_eq!(
+        expect_plain().event("retry").differences(&two),
+        [
+            "event 1: expected \"retry\", found exception of type \"Timeout\"",
+            "event 2: expected none, found exception of type \"Refused\"",
+        ]
+    );
+}
+
+#[test]
 fn whatever_was_not_named_is_a_difference_where_all_is_compared() {
     assert_eq!(
         expect_full().differences(&more()),
