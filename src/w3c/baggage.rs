@@ -51,7 +51,27 @@ pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Receive
     }
 }
 
-/// Writes the list in the order of its names; `None` when nothing can be sent.
+/// Whether [`parse`] would find a member malformed or over a limit, for who wants none of them.
+pub(super) fn is_malformed(values: &[&[u8]]) -> bool {
+    // Only of what may be too much it matters what was taken before.
+    let bytes: usize = values.iter().map(|value| value.len() + 1).sum();
+    let members = values
+        .iter()
+        .map(|value| value.split(|byte| *byte == b',').count());
+    let may_be_too_much = bytes > MAX_BYTES || members.sum::<usize>() > MAX_MEMBERS;
+    parse(values, |_| may_be_too_much).is_malformed
+}
+
+/// A list as it is sent.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// `None` when nothing can be sent.
+    pub(super) header: Option<String>,
+    /// Whether a member cannot be sent, or is over a limit.
+    pub(super) is_cut: bool,
+}
+
+/// Writes the list in the order of its names.
 ///
 /// A name that is no token cannot be sent. Beyond 64 members or 8192 bytes, the first ones that fit
 /// are written.
@@ -60,9 +80,9 @@ pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Receive
 ///
 /// [Baggage § Header Content]: https://www.w3.org/TR/2024/CR-baggage-20240530/#header-content
 /// [Baggage § Limits]: https://www.w3.org/TR/2024/CR-baggage-20240530/#limits
-pub(super) fn write(baggage: &Baggage) -> Option<String> {
+pub(super) fn write(baggage: &Baggage) -> Written {
     if baggage.is_empty() {
-        return None;
+        return Written::default();
     }
     let mut entries: Vec<_> = baggage
         .iter()
@@ -71,6 +91,7 @@ pub(super) fn write(baggage: &Baggage) -> Option<String> {
     entries.sort_unstable_by_key(|(key, _)| key.as_str());
 
     let mut header = String::new();
+    let mut is_cut = entries.len().min(MAX_MEMBERS) < baggage.len();
     for (key, (value, properties)) in entries.into_iter().take(MAX_MEMBERS) {
         let before = header.len();
         if before > 0 {
@@ -82,9 +103,13 @@ pub(super) fn write(baggage: &Baggage) -> Option<String> {
         write_properties(&mut header, properties.as_str());
         if header.len() > MAX_BYTES {
             header.truncate(before);
+            is_cut = true;
         }
     }
-    (!header.is_empty()).then_some(header)
+    Written {
+        header: (!header.is_empty()).then_some(header),
+        is_cut,
+    }
 }
 
 /// What is between the commas.

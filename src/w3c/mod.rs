@@ -14,6 +14,9 @@
 //! | `tracestate` | 32 members, by their grammar of at most 513 characters | all of it is dropped |
 //! | `baggage` | 64 members, 8192 bytes | the members that do not fit are dropped |
 //!
+//! Wrapped clients count it among `otel_messaging.context.problems`: of a message that is processed as
+//! `malformed`, and baggage of one that is sent as `baggage_left_out`, unless another propagator writes it.
+//!
 //! # Examples
 //!
 //! ```

@@ -143,8 +143,7 @@ impl Incoming<'_> {
             traceparent.span_context(list.held)
         });
         if malformed.is_none() && !self.baggage.is_empty() {
-            let baggage = baggage::parse(&self.baggage, |_| false);
-            malformed = baggage.is_malformed.then_some(BAGGAGE);
+            malformed = baggage::is_malformed(&self.baggage).then_some(BAGGAGE);
         }
         (span, malformed)
     }
@@ -219,12 +218,15 @@ pub(crate) struct Outgoing {
     pub(crate) traceparent: Option<[u8; 55]>,
     pub(crate) tracestate: Option<String>,
     pub(crate) baggage: Option<String>,
+    /// Whether a member of baggage is not to be sent either, for it cannot be or is over a limit.
+    pub(crate) is_baggage_cut: bool,
 }
 
 impl Outgoing {
     /// Writes the span of `context`, sampled or not, and its baggage; of an invalid span nothing.
     pub(crate) fn from_context(context: &Context) -> Self {
         let baggage = baggage::write(context.baggage());
+        let (baggage, is_baggage_cut) = (baggage.header, baggage.is_cut);
         let span = context.span();
         let span = span.span_context();
         if !span.is_valid() {
@@ -232,6 +234,7 @@ impl Outgoing {
                 traceparent: None,
                 tracestate: None,
                 baggage,
+                is_baggage_cut,
             };
         }
 
@@ -252,6 +255,7 @@ impl Outgoing {
             traceparent: Some(traceparent.write()),
             tracestate: complete.or_else(|| tracestate::write(span.trace_state())),
             baggage,
+            is_baggage_cut,
         }
     }
 }

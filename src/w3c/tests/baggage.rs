@@ -1,6 +1,6 @@
 use opentelemetry::baggage::{Baggage, KeyValueMetadata};
 
-use super::super::baggage::{parse, write};
+use super::super::baggage::{is_malformed, parse, write};
 
 /// Names, values and properties, in the order of the names.
 pub(super) fn entries(baggage: &Baggage) -> Vec<(&str, &str, &str)> {
@@ -36,7 +36,7 @@ fn writes(value: &str, properties: &str, expected: &str) {
         properties.to_owned(),
     )]);
     assert_eq!(
-        write(&baggage).as_deref(),
+        write(&baggage).header.as_deref(),
         Some(expected),
         "{value:?} {properties:?}"
     );
@@ -149,6 +149,33 @@ fn members_are_read_whole_as_far_as_8192_bytes_go() {
 }
 
 #[test]
+fn what_is_over_a_limit_is_malformed_for_who_wants_no_member_too() {
+    let members = |count: usize| {
+        let members: Vec<_> = (0..count).map(|n| format!("k{n:02}={n}")).collect();
+        members.join(",")
+    };
+    let long = |value: usize| format!("a={}", "x".repeat(value));
+    let rows = [
+        (vec![members(64)], false),
+        (vec![members(65)], true),
+        (vec![members(40), members(40)], false),
+        (vec![members(64), "k64=1".to_owned()], true),
+        (vec![members(64), "\t, ,".to_owned()], false),
+        (vec![long(8190)], false),
+        (vec![long(8191)], true),
+        (vec![long(4000), long(4000)], false),
+        (vec![long(4094), long(4094)], true),
+        (vec!["a=1,b".to_owned()], true),
+    ];
+
+    for (values, expected) in rows {
+        let bytes: Vec<_> = values.iter().map(String::as_bytes).collect();
+        assert_eq!(is_malformed(&bytes), expected, "{values:?}");
+        assert_eq!(parse(&bytes, |_| true).is_malformed, expected, "{values:?}");
+    }
+}
+
+#[test]
 fn values_are_written_so_that_every_reader_agrees() {
     writes("", "", "k=");
     writes("Am\u{e9}lie", "", "k=Am%C3%A9lie");
@@ -180,7 +207,10 @@ fn a_property_without_a_usable_name_is_not_written() {
 fn members_are_written_in_the_order_of_their_names() {
     let baggage = Baggage::from(["c", "a", "b"].map(|key| KeyValueMetadata::new(key, "1", "")));
 
-    assert_eq!(write(&baggage).as_deref(), Some("a=1,b=1,c=1"));
+    let written = write(&baggage);
+
+    assert_eq!(written.header.as_deref(), Some("a=1,b=1,c=1"));
+    assert!(!written.is_cut);
 }
 
 #[test]
@@ -192,23 +222,27 @@ fn no_member_is_written_in_part_when_8192_bytes_are_full() {
         KeyValueMetadata::new("c", "1", ""),
     ]);
 
-    let written = write(&baggage).unwrap();
+    let written = write(&baggage);
 
-    assert_eq!(written, format!("a={},c=1", "%20".repeat(2728)));
+    let expected = format!("a={},c=1", "%20".repeat(2728));
+    assert_eq!(written.header, Some(expected));
+    assert!(written.is_cut);
 }
 
 #[test]
 fn a_member_of_8192_bytes_is_written_and_a_longer_one_is_not() {
     let length = |value: usize| {
         let member = KeyValueMetadata::new("a", "x".repeat(value), "");
-        write(&Baggage::from([member])).map(|written| written.len())
+        let written = write(&Baggage::from([member]));
+        (written.header.map(|header| header.len()), written.is_cut)
     };
 
-    assert_eq!(length(8190), Some(8192));
-    assert_eq!(length(8191), None);
+    assert_eq!(length(8190), (Some(8192), false));
+    assert_eq!(length(8191), (None, true));
 }
 
 #[test]
 fn empty_baggage_is_not_written() {
-    assert_eq!(write(&Baggage::new()), None);
+    let written = write(&Baggage::new());
+    assert_eq!((written.header, written.is_cut), (None, false));
 }

@@ -102,10 +102,21 @@ proptest! {
         });
         let baggage: Baggage = members.collect();
 
-        let written = baggage::write(&baggage).unwrap();
+        let written = baggage::write(&baggage).header.unwrap();
         let read = baggage::parse(&[written.as_bytes()], |_| true).accepted.unwrap();
 
         prop_assert_eq!(entries(&read), entries(&baggage));
+    }
+
+    #[test]
+    fn a_list_is_malformed_whether_its_members_are_wanted_or_not(
+        headers in vec(vec(SPICY, 0..60).prop_map(|members| members.join(",")), 0..4),
+    ) {
+        let values: Vec<_> = headers.iter().map(String::as_bytes).collect();
+
+        let wanted = baggage::parse(&values, |_| true);
+
+        prop_assert_eq!(baggage::is_malformed(&values), wanted.is_malformed);
     }
 
     #[test]
