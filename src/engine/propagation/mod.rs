@@ -9,7 +9,7 @@ mod fallback;
 mod problem;
 mod received;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod written;
 
 use opentelemetry::Context;
@@ -93,12 +93,12 @@ impl Named {
 
     /// What was wrong with the message's context.
     pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> + use<> {
-        let unreadable = match self.malformed {
-            Some(header) => Some(Problem::Malformed(header)),
-            None => self.creation.is_none().then_some(Problem::Missing),
-        };
         let conflicting = self.conflicting.is_some().then_some(Problem::Conflicting);
-        conflicting.into_iter().chain(unreadable)
+        let unreadable = self.malformed.map(Problem::Malformed);
+        // A traceparent that cannot be read is there.
+        let is_missing = self.creation.is_none() && self.malformed != Some(TRACEPARENT);
+        let missing = is_missing.then_some(Problem::Missing);
+        conflicting.into_iter().chain(unreadable).chain(missing)
     }
 }
 
@@ -164,10 +164,7 @@ impl Telemetry {
         let also = self.fallbacks().fields();
         let write = |propagator: &dyn TextMapPropagator| InjectedFields::by(propagator, context);
         let written = match self.propagation() {
-            Propagation::W3c if also.is_empty() => {
-                return inject_w3c(context, headers, carried, room);
-            }
-            Propagation::W3c => Some(write(&w3c::Propagator::new())),
+            Propagation::W3c => return inject_w3c(context, headers, also, carried, room),
             // The propagator has done its work before the headers are changed, so that one that panics
             // leaves them as they are.
             Propagation::Global => self.caught(Component::Propagator, || with_propagator(write)),

@@ -13,7 +13,7 @@ pub(crate) enum Problem {
     Conflicting,
     /// It was sent with the context of an earlier hop, which was replaced.
     Replaced,
-    /// Baggage was left out: the message would have become too large.
+    /// Baggage was left out, or a part of it: the message would have become too large, or the header.
     BaggageLeftOut,
     /// Baggage and tracestate were left out.
     TracestateLeftOut,

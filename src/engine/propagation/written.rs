@@ -41,7 +41,7 @@ pub(crate) struct Injected {
     pub(crate) has_written: bool,
     /// The message carried a context before, which is gone.
     pub(crate) is_replacement: bool,
-    /// What did not fit into the message.
+    /// What did not fit into the message, or into its header.
     pub(crate) left_out: Option<Problem>,
 }
 
@@ -50,6 +50,13 @@ impl Injected {
     pub(crate) fn problems(self) -> impl Iterator<Item = Problem> {
         let replaced = self.is_replacement.then_some(Problem::Replaced);
         replaced.into_iter().chain(self.left_out)
+    }
+
+    /// Not all of the baggage was written. Where more was left out, that says so already.
+    pub(crate) const fn lack_baggage(&mut self) {
+        if self.left_out.is_none() {
+            self.left_out = Some(Problem::BaggageLeftOut);
+        }
     }
 }
 
@@ -61,6 +68,7 @@ const fn is_baggage(name: &str) -> bool {
 pub(super) fn inject_w3c<H: Headers + HeadersMut>(
     context: &Context,
     headers: &mut H,
+    also: &[String],
     carried: CarriedHeaders,
     room: impl FnOnce(&H) -> usize,
 ) -> Injected {
@@ -81,12 +89,23 @@ pub(super) fn inject_w3c<H: Headers + HeadersMut>(
         fields.filter_map(|(name, value)| Some((*name, (*value)?)))
     };
     // What names the trace belongs together: with a new traceparent the old list goes too.
-    let names = Names {
-        trace: &[TRACEPARENT, TRACESTATE],
-        baggage: &[BAGGAGE],
-        both: &FIELDS,
+    let parted;
+    let names = if also.is_empty() {
+        Names {
+            trace: &[TRACEPARENT, TRACESTATE],
+            baggage: &[BAGGAGE],
+            both: &FIELDS,
+        }
+    } else {
+        let also = also.iter().map(String::as_str);
+        parted = PartedNames::of(FIELDS.into_iter().chain(also));
+        parted.names()
     };
-    write(headers, names, fields, carried, room)
+    let mut injected = write(headers, names, fields, carried, room);
+    if outgoing.is_baggage_cut && carried.baggage != Carried::Kept {
+        injected.lack_baggage();
+    }
+    injected
 }
 
 impl Carried {

@@ -229,8 +229,18 @@ impl CarriedContext {
         let (headers, room) = message.headers_and_room();
         let mut injected = telemetry.inject(context, headers, carried, room);
         injected.is_replacement &= carried.trace != Carried::Kept;
+        if carried.baggage != Carried::Kept && !self.has_all_baggage_in(context) {
+            injected.lack_baggage();
+        }
         telemetry.report(injected.problems(), operation);
         injected
+    }
+
+    /// Whether `context` has the baggage of the message, which was to have that of both: there is a limit to what one can
+    /// hold.
+    fn has_all_baggage_in(&self, context: &Context) -> bool {
+        let (all, own) = (context.baggage(), self.extracted.context.baggage());
+        self.is_refused || own.iter().all(|(name, _)| all.get(name.as_str()).is_some())
     }
 
     /// Whether the span of `context` is the one that the message names.
@@ -265,4 +275,71 @@ pub(super) fn strip(operation: &Operation<'_>, ambient: &Context, message: &mut 
     let own = carried.with_baggage(&nothing, &nothing).unwrap_or(nothing);
     let (headers, _) = message.headers_and_room();
     telemetry.inject(&own, headers, left, |_| usize::MAX);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use opentelemetry::KeyValue;
+
+    use super::*;
+    use crate::engine::destination::{Destination, Name};
+    use crate::engine::propagation::tests::list::{List, list};
+    use crate::engine::sending::Sending;
+    use crate::testing::{ExpectedMetric, Recorder};
+
+    struct Message {
+        destination: Arc<Destination>,
+        headers: List,
+    }
+
+    impl Outgoing for Message {
+        type Headers = List;
+
+        fn destination(&self) -> &Arc<Destination> {
+            &self.destination
+        }
+        fn headers(&self) -> &List {
+            &self.headers
+        }
+        fn headers_and_room(&mut self) -> (&mut List, impl FnOnce(&List) -> usize) {
+            (&mut self.headers, |_| usize::MAX)
+        }
+        fn attributes(&self, _: &mut dyn FnMut(KeyValue)) {}
+    }
+
+    fn members(numbers: Range<usize>) -> Vec<String> {
+        numbers.map(|number| format!("m{number:02}")).collect()
+    }
+
+    #[test]
+    fn baggage_of_a_message_that_has_no_room_beside_the_ambient_one_is_counted() {
+        for (ambient, carried, sent, left_out) in [
+            (0..24, 24..64, 0..64, 0),
+            (0..24, 20..64, 0..64, 0),
+            (0..64, 64..65, 0..64, 1),
+        ] {
+            let recorder = Recorder::new();
+            let client = Arc::new(Client::new(&recorder.telemetry(), "kafka"));
+            let text = |numbers| members(numbers).join("=1,") + "=1";
+            let baggage = members(ambient);
+            let baggage = baggage.into_iter().map(|name| KeyValue::new(name, "1"));
+            let ambient = Context::new().with_baggage(baggage);
+            let mut message = Message {
+                destination: client.destination(Name::lasting("orders")),
+                headers: list(&[("baggage", &*text(carried))]),
+            };
+
+            drop(Sending::start(&client, "send", ambient, &mut message));
+
+            let headers = message.headers.0.into_iter();
+            let written: Vec<_> = headers.filter(|(name, _)| name == "baggage").collect();
+            assert_eq!(written, list(&[("baggage", &*text(sent))]).0);
+            let problem = KeyValue::new("otel_messaging.context.problem", "baggage_left_out");
+            ExpectedMetric::counter("otel_messaging.context.problems", "{message}")
+                .of([problem], left_out)
+                .assert(&recorder);
+        }
+    }
 }

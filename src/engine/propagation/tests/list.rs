@@ -4,9 +4,9 @@ use super::*;
 
 /// Headers of no broker in particular; a header costs the length of name and value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct List(pub(super) Vec<(String, String)>);
+pub(in crate::engine) struct List(pub(in crate::engine) Vec<(String, String)>);
 
-pub(super) fn list(headers: &[(&str, &str)]) -> List {
+pub(in crate::engine) fn list(headers: &[(&str, &str)]) -> List {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     List(headers.iter().map(owned).collect())
 }

@@ -2,7 +2,8 @@
 
 mod extractor;
 mod fallback;
-mod list;
+pub(in crate::engine) mod list;
+mod problems;
 mod tracestate;
 
 use opentelemetry::baggage::BaggageExt as _;
@@ -299,59 +300,6 @@ fn another_propagator_writes_its_fields_and_no_empty_ones() {
     assert_eq!(headers, list(&[("a", "1"), ("traceparent", FIRST)]));
     headers.remove(&FIELDS);
     assert_eq!(headers, list(&[("a", "1")]));
-}
-
-#[test]
-fn what_is_wrong_with_a_received_context_is_told_apart() {
-    const MALFORMED: [Problem; 3] = [
-        Problem::Malformed(TRACEPARENT),
-        Problem::Malformed(TRACESTATE),
-        Problem::Malformed(BAGGAGE),
-    ];
-    let [traceparent, tracestate, baggage] = MALFORMED;
-    type Row<'a> = (&'a [(&'a str, &'a str)], &'a [Problem]);
-    let rows: [Row<'_>; 11] = [
-        (&[("traceparent", FIRST), ("baggage", "a=1,,b=2")], &[]),
-        (&[("traceparent", FIRST), ("tracestate", " ")], &[]),
-        (&[("key", "value")], &[Problem::Missing]),
-        (&[("baggage", "a=1")], &[Problem::Missing]),
-        (&[("traceparent", "")], &[traceparent]),
-        (&[("TRACEPARENT", "00-1-1-01")], &[traceparent]),
-        (&[("traceparent", "00-1-1-01"), ("traceparent", FIRST)], &[]),
-        (
-            &[("traceparent", FIRST), ("tracestate", "=")],
-            &[tracestate],
-        ),
-        (&[("traceparent", FIRST), ("baggage", "a=1,b")], &[baggage]),
-        (
-            &[("traceparent", FIRST), ("Traceparent", SECOND)],
-            &[Problem::Conflicting],
-        ),
-        (
-            &[
-                ("traceparent", FIRST),
-                ("traceparent", SECOND),
-                ("baggage", "b"),
-            ],
-            &[Problem::Conflicting, baggage],
-        ),
-    ];
-
-    for (headers, expected) in rows {
-        let extracted = extract(&Telemetry::new(), Some(&list(headers)));
-        assert_eq!(
-            extracted.named.problems().collect::<Vec<_>>(),
-            expected,
-            "{headers:?}"
-        );
-    }
-    let stock = Telemetry::new().propagator(TraceContextPropagator::new());
-    let broken = list(&[("traceparent", "broken")]);
-    let extracted = extract(&stock, Some(&broken));
-    assert_eq!(
-        extracted.named.problems().collect::<Vec<_>>(),
-        [traceparent]
-    );
 }
 
 #[test]
