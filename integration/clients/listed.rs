@@ -1,6 +1,6 @@
 //! Lists of tests of the clients, each with a reason.
 
-use crate::runs::Test;
+use crate::ends::Test;
 
 /// Those of one client on one of the lists.
 #[derive(Debug)]
@@ -27,6 +27,11 @@ impl Listed {
     /// The tests that fail with the bare client too.
     pub(crate) fn failing(client: &str) -> Self {
         Self::of(client, "failing.txt", include_str!("failing.txt"))
+    }
+
+    /// The tests that ask the port of [`Client::port`](crate::Client).
+    pub(crate) fn ask_the_port(client: &str) -> Self {
+        Self::of(client, "ask-the-port.txt", include_str!("ask-the-port.txt"))
     }
 
     fn of(client: &str, list: &'static str, text: &'static str) -> Self {

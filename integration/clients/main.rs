@@ -12,18 +12,20 @@
     reason = "a test panics where it fails, and JSON that is not there is null"
 )]
 
+mod ends;
 mod listed;
 mod package;
+mod port;
 mod runs;
 
+use std::collections::BTreeMap;
 use std::env;
-use std::fs;
-use std::io::{Write as _, stderr};
-use std::path::Path;
+use std::io::{self, Write as _, stderr};
 
+use self::ends::{Run, Test};
 use self::listed::Listed;
 use self::package::{Kind, Package};
-use self::runs::{Run, Runner};
+use self::runs::Runner;
 
 /// A client whose tests are run.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ struct Client {
     name: &'static str,
     /// The variable in which its tests look for the broker, and that in which ours do.
     broker: (&'static str, &'static str),
+    /// The port of this machine that some of its tests ask, whatever the variable says.
+    port: Option<u16>,
     /// The features that its tests need.
     features: &'static [&'static str],
     /// Packages of ours for those that its tests depend on and that are not published, by the names of the packages.
@@ -47,6 +51,7 @@ fn the_tests_of_rdkafka_end_the_same_way_through_our_wrappers() {
     end_the_same_way(&Client {
         name: "rdkafka",
         broker: ("KAFKA_HOST", "KAFKA_BROKERS"),
+        port: Some(9092),
         features: &["tokio"],
         stand_ins: &[],
         at_once: 8,
@@ -59,6 +64,7 @@ fn the_tests_of_lapin_end_the_same_way_through_our_wrappers() {
     end_the_same_way(&Client {
         name: "lapin",
         broker: ("AMQP_ADDR", "AMQP_URL"),
+        port: None,
         features: &["smol", "tokio"],
         stand_ins: &[],
         at_once: 1,
@@ -71,6 +77,7 @@ fn the_tests_of_async_nats_end_the_same_way_through_our_wrappers() {
     end_the_same_way(&Client {
         name: "async-nats",
         broker: ("NATS_SERVER", "NATS_SERVER"),
+        port: None,
         features: &[
             "jetstream",
             "kv",
@@ -93,112 +100,133 @@ fn the_tests_of_async_nats_end_the_same_way_through_our_wrappers() {
 fn end_the_same_way(client: &Client) {
     let (theirs, ours) = client.broker;
     let address = env::var(ours).unwrap_or_else(|_| panic!("{ours} is not set"));
-    let left_out = Listed::left_out(client.name);
-    let failing = Listed::failing(client.name);
-    let package = Package::of(client, &left_out);
+    let forwarded = client.port.map(|port| port::forward(port, &address));
+    let lists = Lists {
+        left_out: Listed::left_out(client.name),
+        failing: Listed::failing(client.name),
+        ask_the_port: Listed::ask_the_port(client.name),
+        port: forwarded.and_then(io::Result::err),
+    };
+    let package = Package::of(client, &lists.left_out);
     let bare = package.tests(Kind::Bare);
     let wrapped = package.tests(Kind::Wrapped);
     assert_eq!(bare, wrapped, "not the same tests");
-    let spans = package.folder.join("spans");
-    let _ = fs::remove_file(&spans);
     let runner = Runner {
         package: &package,
-        variables: [
-            (theirs, address),
-            ("CLIENT_SPANS", spans.display().to_string()),
-        ],
+        broker: (theirs, address),
         at_once: client.at_once,
     };
 
-    let mut wrong = left_out.wrong(&package.files, &bare);
-    wrong.extend(failing.wrong(&package.files, &bare));
-    wrong.extend(package.not_compiled(client, &left_out));
+    let mut wrong = package.not_compiled(client, &lists.left_out);
+    for list in [&lists.left_out, &lists.failing, &lists.ask_the_port] {
+        wrong.extend(list.wrong(&package.files, &bare));
+    }
     let tests: Vec<_> = bare
         .into_iter()
-        .filter(|test| !left_out.has(test))
+        .filter(|test| !lists.left_out.has(test))
         .collect();
     let runs = runner.run(&tests);
-    let recorded = recorded(&spans);
+    tell(client, &package, &runs, &lists);
 
-    for run in runs.iter().filter(|run| run.differs()) {
+    for run in &runs {
+        wrong.extend(judged(run, &runner, &lists));
+    }
+    let recorded = recorded(&runner, &tests);
+    say(&format!("  spans: {recorded:?}\n"));
+    for operation in client.operations {
+        if !recorded.contains_key(*operation) {
+            wrong.push(format!("the wrapped tests recorded no span of {operation}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// The lists of a client's tests, and why the port that some of them ask is not the broker's.
+#[derive(Debug)]
+struct Lists {
+    left_out: Listed,
+    failing: Listed,
+    ask_the_port: Listed,
+    port: Option<io::Error>,
+}
+
+impl Lists {
+    /// Why it is no error that a test does not pass.
+    fn may_fail(&self, test: &Test) -> Option<String> {
+        let asks_the_port = || {
+            let (reason, error) = self.ask_the_port.reason(test).zip(self.port.as_ref())?;
+            Some(format!("{reason}, where something else may be: {error}"))
+        };
+        let failing = self.failing.reason(test).map(str::to_owned);
+        failing.or_else(asks_the_port)
+    }
+}
+
+/// What is wrong with how a test ended.
+fn judged(run: &Run, runner: &Runner<'_>, lists: &Lists) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if run.differs() {
         wrong.push(format!("not the same end: {run}"));
         for kind in Kind::BOTH {
             let printed = runner.printed(kind, &run.test);
             wrong.push(format!("  {}:\n    {printed}", kind.name()));
         }
     }
-    for run in runs.iter().filter(|run| !run.passed_bare()) {
-        if !failing.has(&run.test) {
-            let printed = runner.printed(Kind::Bare, &run.test);
-            wrong.push(format!(
-                "fails with the bare client, and failing.txt does not list it: {run}\n    {printed}"
-            ));
-        }
+    if !run.passed_bare() && lists.may_fail(&run.test).is_none() {
+        let printed = runner.printed(Kind::Bare, &run.test);
+        wrong.push(format!(
+            "fails with the bare client, and failing.txt does not list it: {run}\n    {printed}"
+        ));
     }
-    for run in runs.iter().filter(|run| !run.passed()) {
-        if package.has_of_ours(&run.test.file) {
-            wrong.push(format!("a test of ours does not pass: {run}"));
-        }
+    if run.passed() && lists.failing.has(&run.test) {
+        wrong.push(format!(
+            "passes, so that it is none for failing.txt: {}",
+            run.test
+        ));
     }
-    for operation in client.operations {
-        if !recorded.iter().any(|(name, _)| name == operation) {
-            wrong.push(format!("the wrapped tests recorded no span of {operation}"));
-        }
+    if !run.passed() && runner.package.has_of_ours(&run.test.file) {
+        wrong.push(format!("a test of ours does not pass: {run}"));
     }
-    tell(client, &package, &runs, [&left_out, &failing], &recorded);
-    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+    wrong
 }
 
 /// How many spans of each type of operation the wrapped tests have recorded.
-fn recorded(spans: &Path) -> Vec<(String, usize)> {
-    let text = fs::read_to_string(spans).unwrap_or_default();
-    let mut operations: Vec<&str> = text.lines().collect();
-    operations.sort_unstable();
+fn recorded(runner: &Runner<'_>, tests: &[Test]) -> BTreeMap<String, usize> {
+    let mut operations = BTreeMap::new();
+    for operation in tests.iter().flat_map(|test| runner.recorded(test)) {
+        *operations.entry(operation).or_default() += 1;
+    }
     operations
-        .chunk_by(|a, b| a == b)
-        .map(|same| (same[0].to_owned(), same.len()))
-        .collect()
 }
 
-/// Not by `eprintln!`, which the test harness keeps to itself.
-fn tell(
-    client: &Client,
-    package: &Package,
-    ended: &[Run],
-    [left_out, failing]: [&Listed; 2],
-    recorded: &[(String, usize)],
-) {
+fn tell(client: &Client, package: &Package, ended: &[Run], lists: &Lists) {
     let passed = ended.iter().filter(|run| run.passed()).count();
-    let mut text = format!(
-        "{} {}: {} tests, {passed} pass, bare and wrapped; spans:",
+    say(&format!(
+        "{} {}: {} tests, {passed} pass, bare and wrapped\n",
         client.name,
         package.version,
         ended.len()
-    );
-    for (operation, number) in recorded {
-        text += &format!(" {number} {operation}");
-    }
-    text += "\n";
+    ));
     for run in ended {
         let retries = run.retries();
         if !retries.is_empty() {
-            text += &format!("  needed retries: {}: {retries}\n", run.test);
+            say(&format!("  needed retries: {}: {retries}\n", run.test));
         }
-        // No error: a broker that somebody else runs may be what such a test wants.
-        match failing.reason(&run.test) {
-            Some(reason) if run.passed() => {
-                text += &format!(
-                    "  passes, and is listed as failing: {}: {reason}\n",
-                    run.test
-                );
+        if !run.passed() {
+            let reason = lists.may_fail(&run.test).unwrap_or_default();
+            // As the script that runs the suites wants it of what a machine does not have.
+            if !lists.failing.has(&run.test) && !reason.is_empty() {
+                say(&format!("SKIPPED: {}: {reason}\n", run.test));
             }
-            Some(reason) => text += &format!("  does not pass: {run}: {reason}\n"),
-            None if !run.passed() => text += &format!("  does not pass: {run}\n"),
-            None => {}
+            say(&format!("  does not pass: {run}: {reason}\n"));
         }
     }
-    for (test, reason) in left_out.reasons() {
-        text += &format!("  left out: {test}: {reason}\n");
+    for (test, reason) in lists.left_out.reasons() {
+        say(&format!("  left out: {test}: {reason}\n"));
     }
+}
+
+/// Not by `eprintln!`, which the test harness keeps to itself.
+fn say(text: &str) {
     let _ = stderr().write_all(text.as_bytes());
 }

@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::Client;
+use crate::ends::Test;
 use crate::listed::Listed;
-use crate::runs::{Test, tests_of};
+use crate::runs::tests_of;
 
 /// As in the manifest of the workspace, without which all would be compiled twice.
 const WORKSPACE: &str = r#"

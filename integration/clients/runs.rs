@@ -1,6 +1,5 @@
 //! Runs of tests, each in a process of its own.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +7,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::ends::{End, Ended, Failures, Run, Test};
 use crate::package::{Kind, Package};
 
 /// Far more than any test takes.
@@ -16,107 +16,80 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A test with a clock in it fails now and then. One that failed is run again, alone, up to so many times.
 const RETRIES: usize = 2;
 
+/// How often a test is run with each, if it seems to fail more often through the wrappers.
+const COMPARED: usize = 10;
+
+/// How often that is done before it is believed. Of a test that fails one time in three, one comparison in twenty has
+/// clearly more failures on one side.
+const COMPARISONS: usize = 2;
+
 /// Lines that are shown of what a test printed last.
 const SHOWN: usize = 15;
-
-/// A test of a client.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct Test {
-    pub(crate) file: String,
-    pub(crate) name: String,
-}
-
-impl fmt::Display for Test {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.file, self.name)
-    }
-}
-
-/// How a test ended.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) test: Test,
-    bare: End,
-    wrapped: End,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct End {
-    /// At last.
-    ended: Ended,
-    /// How often it failed before.
-    retries: usize,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ended {
-    Passed,
-    Failed,
-    /// It ran until it was stopped.
-    Hung,
-}
-
-impl Run {
-    pub(crate) fn passed(&self) -> bool {
-        self.passed_bare() && !self.differs()
-    }
-
-    pub(crate) fn passed_bare(&self) -> bool {
-        self.bare.ended == Ended::Passed
-    }
-
-    pub(crate) fn differs(&self) -> bool {
-        self.bare.ended != self.wrapped.ended
-    }
-
-    /// How often it was run again, by what it was run with; nothing if it was not.
-    pub(crate) fn retries(&self) -> String {
-        let sides = Kind::BOTH.into_iter().zip([self.bare, self.wrapped]);
-        let sides = sides.filter(|(_, end)| end.retries > 0);
-        let told = sides.map(|(kind, end)| format!("{} {}", kind.name(), end.retries));
-        told.collect::<Vec<_>>().join(", ")
-    }
-}
-
-impl fmt::Display for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            test,
-            bare,
-            wrapped,
-        } = self;
-        let (bare, wrapped) = (bare.ended, wrapped.ended);
-        write!(f, "{test}: bare {bare:?}, wrapped {wrapped:?}")
-    }
-}
 
 /// What runs the tests of a client.
 #[derive(Debug)]
 pub(crate) struct Runner<'a> {
     pub(crate) package: &'a Package,
-    pub(crate) variables: [(&'a str, String); 2],
+    /// The variable in which they look for the broker, and where it is.
+    pub(crate) broker: (&'a str, String),
     pub(crate) at_once: usize,
 }
 
 impl Runner<'_> {
     /// Runs each test with the bare client and through the wrappers.
     pub(crate) fn run(&self, tests: &[Test]) -> Vec<Run> {
-        let _ = fs::remove_dir_all(self.package.folder.join("logs"));
+        for written in ["logs", "recorded"] {
+            let _ = fs::remove_dir_all(self.package.folder.join(written));
+        }
         let bare = self.run_each(Kind::Bare, tests);
         let wrapped = self.run_each(Kind::Wrapped, tests);
         let ended = tests.iter().zip(bare.into_iter().zip(wrapped));
         ended
-            .map(|(test, (bare, wrapped))| Run {
-                test: test.clone(),
-                bare: self.run_again(Kind::Bare, test, bare),
-                wrapped: self.run_again(Kind::Wrapped, test, wrapped),
+            .map(|(test, (bare, wrapped))| {
+                let mut run = Run {
+                    test: test.clone(),
+                    bare: self.run_again(Kind::Bare, test, bare),
+                    wrapped: self.run_again(Kind::Wrapped, test, wrapped),
+                    compared: None,
+                };
+                run.compared = run.may_be_chance().then(|| self.compare(test));
+                run
             })
             .collect()
     }
 
-    /// The end of what a test printed that was run last.
+    /// Runs a test in turn with each, so that whatever else the machine does is done to both.
+    fn compare(&self, test: &Test) -> Failures {
+        let mut failures = Failures {
+            runs: 0,
+            bare: 0,
+            wrapped: 0,
+        };
+        let failed = |kind| usize::from(self.run_once(kind, test) != Ended::Passed);
+        for _ in 0..COMPARISONS {
+            for _ in 0..COMPARED {
+                failures.runs += 1;
+                failures.bare += failed(Kind::Bare);
+                failures.wrapped += failed(Kind::Wrapped);
+            }
+            if !failures.differ() {
+                break;
+            }
+        }
+        failures
+    }
+
+    /// The operation of each span that a test recorded which was run last.
+    pub(crate) fn recorded(&self, test: &Test) -> Vec<String> {
+        let text = fs::read_to_string(self.spans(test)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The end of what a test printed when it was run last, or when it failed last.
     pub(crate) fn printed(&self, kind: Kind, test: &Test) -> String {
-        let text = fs::read(self.log(kind, test)).unwrap_or_default();
+        let log = self.log(kind, test);
+        let text = fs::read(failed(&log)).or_else(|_| fs::read(&log));
+        let text = text.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().collect();
         let last = lines.len().saturating_sub(SHOWN);
@@ -151,13 +124,28 @@ impl Runner<'_> {
     }
 
     fn run_once(&self, kind: Kind, test: &Test) -> Ended {
-        let path = self.log(kind, test);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for logs");
-        let log = File::create(&path).expect("a log");
+        let (log, spans) = (self.log(kind, test), self.spans(test));
+        for file in [&log, &spans] {
+            fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for a file");
+        }
+        if kind == Kind::Wrapped {
+            let _ = fs::remove_file(&spans);
+        }
+        let ended = self.run_into(kind, test, &log, &spans);
+        if ended != Ended::Passed {
+            fs::copy(&log, failed(&log)).expect("a log");
+        }
+        ended
+    }
+
+    fn run_into(&self, kind: Kind, test: &Test, log: &Path, spans: &Path) -> Ended {
+        let log = File::create(log).expect("a log");
+        let (variable, address) = &self.broker;
         let mut child = Command::new(self.package.program(kind, &test.file))
             .args([&test.name, "--exact", "--include-ignored", "--nocapture"])
             .current_dir(&self.package.client)
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .env(variable, address)
+            .env("CLIENT_SPANS", spans)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a log"))
             .stdout(log)
@@ -182,13 +170,25 @@ impl Runner<'_> {
     }
 
     fn log(&self, kind: Kind, test: &Test) -> PathBuf {
-        let name = format!("{}-{}.log", test.file, test.name.replace("::", "-"));
+        let logs = self.package.folder.join("logs").join(kind.name());
+        logs.join(format!("{}.log", name_of_file(test)))
+    }
+
+    fn spans(&self, test: &Test) -> PathBuf {
         self.package
             .folder
-            .join("logs")
-            .join(kind.name())
-            .join(name)
+            .join("recorded")
+            .join(name_of_file(test))
     }
+}
+
+/// Where a log is kept of a run that failed, for one that passes may come after it.
+fn failed(log: &Path) -> PathBuf {
+    log.with_extension("failed.log")
+}
+
+fn name_of_file(test: &Test) -> String {
+    format!("{}-{}", test.file, test.name.replace("::", "-"))
 }
 
 /// The tests that a program has, with those that its author ignores.
