@@ -112,6 +112,14 @@ impl Package {
             "{{ version = \"={}\", default-features = false, features = {:?} }}",
             self.version, client.features
         );
+        for name in client.absent {
+            let manifest = format!(
+                "[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
+                 [lib]\npath = {:?}\ntest = false\ndoctest = false\n",
+                root().join("integration/clients/absent.rs")
+            );
+            write(&self.folder.join(name).join("Cargo.toml"), &manifest);
+        }
         let wrapped = ours(client.name);
         for (kind, dependency) in [(Kind::Bare, bare), (Kind::Wrapped, wrapped)] {
             let name = kind.name();
@@ -130,8 +138,11 @@ impl Package {
                 client.features, client.name
             )
             .expect("a text grows");
-            for dependency in dependencies(told, &texts) {
+            for dependency in dependencies(told, &texts, client.absent) {
                 manifest += &dependency;
+            }
+            for name in client.absent {
+                writeln!(manifest, "{name} = {{ path = \"../{name}\" }}").expect("a text grows");
             }
             for name in client.stand_ins {
                 writeln!(manifest, "{name} = {}", ours(name)).expect("a text grows");
@@ -270,13 +281,13 @@ fn ours(name: &str) -> String {
 }
 
 /// Dependencies of the client and of its tests that the tests name.
-fn dependencies(told: &Value, texts: &str) -> Vec<String> {
+fn dependencies(told: &Value, texts: &str, absent: &[&str]) -> Vec<String> {
     let all = told["dependencies"].as_array().expect("dependencies");
     let mut named = BTreeMap::new();
     for dependency in all.iter().filter(|of| of["kind"] != "build") {
         let name = dependency["name"].as_str().expect("a name");
         let path = format!("{}::", name.replace('-', "_"));
-        if !texts.contains(&path) {
+        if !texts.contains(&path) || absent.contains(&name) {
             continue;
         }
         let (_, defaults, features) = named

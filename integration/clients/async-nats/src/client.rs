@@ -19,7 +19,7 @@ use crate::TELEMETRY;
 #[derive(Clone, Debug)]
 pub struct Client {
     producer: Arc<nats::Producer>,
-    consumer: Arc<nats::Consumer>,
+    pub(crate) consumer: Arc<nats::Consumer>,
     bare: bare::Client,
 }
 

@@ -8,6 +8,7 @@ mod telemetry;
 pub mod client;
 pub mod jetstream;
 mod options;
+pub mod service;
 
 pub use bare::*;
 
