@@ -39,6 +39,8 @@ fn futures(api: &str) -> BTreeMap<String, usize> {
 }
 
 fn future(line: &str) -> Option<&str> {
+    // What is required of the types may be a future, or return one.
+    let line = line.split(" where ").next().unwrap_or(line);
     let makes_one = |rest: &str| {
         let returned = rest
             .rsplit_once(" -> ")
@@ -62,8 +64,7 @@ fn future(line: &str) -> Option<&str> {
             before.ends_with(' ').then_some(implementor)
         })
     });
-    let implementor = implementor.flatten()?;
-    Some(implementor.split(" where ").next().unwrap_or(implementor))
+    implementor.flatten()
 }
 
 /// The path of a function, without its own generics and what it takes.
@@ -131,10 +132,13 @@ fn futures_are_found_by_their_types() {
 pub async fn otel_messaging::nats::Consumer::subscribe<S: ToSubject>(&self, S) -> Result<Messages>
 pub fn otel_messaging::nats::Messages<a::B>::stop(&mut self, fn(u8) -> u8) -> impl core::future::future::Future<Output = ()>
 pub fn otel_messaging::nats::Messages<a::B>::batches<F>(self, F) -> Batches where F: Fn() -> core::future::future::Future
+pub fn otel_messaging::nats::Messages<a::B>::timer<F>(self, F) -> Batches where F: Fn() -> impl core::future::future::Future
+pub fn otel_messaging::Batch<M>::process<'r, R, F, Fut>(&'r self, F) -> impl core::future::future::Future<Output = R> + use<'r, M, R, F, Fut> where F: core::ops::function::FnOnce(&'r Self) -> Fut, Fut: core::future::future::Future<Output = R>
 impl<S: Unpin> futures_core::stream::Stream for otel_messaging::nats::Messages<S> where S: Unpin
 impl otel_messaging::nats::Deliveries for core::future::future::Future
 ";
     let expected = [
+        "Batch<M>::process",
         "nats::Consumer::subscribe",
         "nats::Messages<S>",
         "nats::Messages<a::B>::stop",
