@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::consumer::pull::Config;
 use futures::FutureExt as _;
-use integration::drops::Counted;
+use integration::drops::{Api, Counted};
 use opentelemetry::Context;
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use otel_messaging::testing::remote_span;
@@ -60,7 +60,7 @@ async fn single<M: Message>(counted: &Counted, deliver: impl Fn() -> Received<M>
         // That of receiving it.
         counted.assert_unset(1);
         at_every_poll(
-            "Received<M>::process",
+            Api("Received<M>::process"),
             |_| message.process(|_| handler()),
             |polls, done| ended(counted, polls, done),
         )
@@ -75,7 +75,7 @@ async fn together<M: Message>(counted: &Counted, deliver: impl Fn() -> Batch<M>)
         let batch = deliver();
         counted.assert_unset(1);
         at_every_poll(
-            "Batch<M>::process",
+            Api("Batch<M>::process"),
             |_| batch.process(|_| handler()),
             |polls, done| ended(counted, polls, done),
         )
@@ -151,7 +151,10 @@ async fn a_handler_of_jetstream_that_is_dropped_is_cancelled_once() {
 /// What lapin's stand-in acknowledges is acknowledged by the first poll, and by no other.
 #[tokio::test]
 async fn a_delivery_is_settled_by_the_first_poll_and_not_before() {
-    let _told = Told::at_the_end();
+    let _told = Told::at_the_end().never_waits(
+        "Received<M>::ack",
+        "lapin's stand-in has no connection that it could wait for",
+    );
     use lapin::options::BasicAckOptions;
     let counted = Counted::new();
     let consumer =
@@ -164,7 +167,7 @@ async fn a_delivery_is_settled_by_the_first_poll_and_not_before() {
         drop(order.ack(BasicAckOptions::default()));
         counted.assert_unset(0);
         let settled = at_every_poll(
-            "Received<M>::ack",
+            Api("Received<M>::ack"),
             |_| order.ack(BasicAckOptions::default()),
             |polls, _| counted.assert_unset(polls.min(1)),
         );

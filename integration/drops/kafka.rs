@@ -1,12 +1,11 @@
 //! rdkafka's futures, on the mock cluster in this process.
 #![expect(clippy::result_large_err, reason = "the client's own result types")]
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use integration::drops::{Counted, Sends, Trials, assert_same_fates};
+use integration::drops::{Api, Counted, Sends, Trials, assert_same_fates};
 use integration::kafka::{PATIENCE, flush};
 use opentelemetry::Context;
 use otel_messaging::kafka::{self, TestCluster};
@@ -15,7 +14,7 @@ use rdkafka::message::{Message as _, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::given_up::{self, Told, at_every_poll, by};
+use crate::given_up::{self, BARE, Told, at_every_poll, by, dropped_in_vain, sent_before};
 
 /// Records that are sent in each way, most of them by futures that are dropped.
 fn rounds() -> usize {
@@ -60,7 +59,7 @@ impl Shop {
     }
 
     /// Compares what has arrived with what was sent, by calls that each sent so many records.
-    fn assert_same(&self, sends: Sends<'_>, records: u64, trials: &[Trials; 2]) {
+    fn assert_same(&self, sends: Sends, records: u64, trials: &[Trials; 2]) {
         flush(self.client.client());
         flush(self.producer.inner().client());
         let arrived = ["bare", "wrapped"].map(|topic| self.cluster.sent(topic).expect("them"));
@@ -89,7 +88,7 @@ async fn a_record_that_is_dropped_is_sent_as_by_the_bare_client() {
     let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
-        api: "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send",
+        api: Api("kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send"),
         spans: 1,
         by_the_call: false,
         rounds: rounds(),
@@ -113,7 +112,7 @@ async fn a_record_whose_report_is_dropped_is_sent_as_by_the_bare_client() {
     let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
-        api: "kafka::DeliveryFuture",
+        api: Api("kafka::DeliveryFuture"),
         spans: 1,
         by_the_call: true,
         rounds: rounds(),
@@ -137,7 +136,9 @@ async fn records_of_a_batch_that_is_dropped_are_sent_as_by_the_bare_client() {
     let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
-        api: "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send_batch",
+        api: Api(
+            "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send_batch",
+        ),
         spans: 1 + TOGETHER,
         by_the_call: false,
         rounds: rounds() / 4,
@@ -165,7 +166,9 @@ async fn records_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client()
     let _told = Told::at_the_end();
     let shop = Shop::open();
     let sends = Sends {
-        api: "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send_batch_with_contexts",
+        api: Api(
+            "kafka::Producer<rdkafka::producer::future_producer::FutureProducer<C, R>>::send_batch_with_contexts",
+        ),
         spans: 1 + TOGETHER,
         by_the_call: false,
         rounds: rounds() / 4,
@@ -195,16 +198,11 @@ async fn records_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client()
 /// Consumers of a topic of which a record is sent just before each is asked for.
 struct Received {
     shop: Shop,
-    sent: Cell<i64>,
 }
 
 impl Received {
     fn open() -> Self {
-        let shop = Shop::open();
-        Self {
-            shop,
-            sent: Cell::new(0),
-        }
+        Self { shop: Shop::open() }
     }
 
     fn consumer(&self) -> StreamConsumer {
@@ -221,26 +219,26 @@ impl Received {
         consumer
     }
 
-    fn send(&self, records: i64) {
+    fn send(&self, records: usize) {
         for _ in 0..records {
             let queued = self.shop.client.send_result(record("bare", ""));
             drop(queued.map_err(|(error, _)| error).expect("room"));
         }
-        self.sent.set(self.sent.get() + records);
     }
 
     /// Receives all, of calls that are given so many before each, and have as many spans each as there are in `spans`.
     /// No record is left out or comes twice.
     async fn all(
         &self,
-        api: &str,
-        together: i64,
+        api: Api,
+        together: usize,
         spans: Option<usize>,
         mut receive: impl AsyncFnMut() -> Vec<i64>,
     ) {
         let mut next = 0;
-        for _ in 0..records() {
-            self.send(together);
+        dropped_in_vain(api, receive()).await;
+        for round in 0..rounds() {
+            self.send(sent_before(together, round));
             let offsets = at_every_poll(
                 api,
                 async |_| receive().await,
@@ -251,7 +249,7 @@ impl Received {
             )
             .await;
             for offset in offsets {
-                assert_eq!(offset, next, "{api}");
+                assert_eq!(offset, next, "{api:?}");
                 next += 1;
             }
         }
@@ -272,11 +270,12 @@ async fn no_record_is_lost_where_the_wait_for_it_is_dropped() {
     let received = Received::open();
     let client = received.consumer();
     let bare = async || vec![client.recv().await.expect("a record").offset()];
-    received.all("", 1, None, bare).await;
+    received.all(BARE, 1, None, bare).await;
 
     let received = Received::open();
     let consumer = kafka::Consumer::wrap(&received.shop.counted.telemetry(), received.consumer());
-    let api = "kafka::Consumer<rdkafka::consumer::stream_consumer::StreamConsumer<X, R>>::recv";
+    let api =
+        Api("kafka::Consumer<rdkafka::consumer::stream_consumer::StreamConsumer<X, R>>::recv");
     let wrapped = async || vec![consumer.recv().await.expect("a record").offset()];
     received.all(api, 1, Some(1), wrapped).await;
 
@@ -295,7 +294,7 @@ async fn a_stream_loses_no_record_where_the_wait_for_it_is_dropped() {
         vec![record.expect("a record").offset()]
     };
     received
-        .all("kafka::MessageStream<'a, X>", 1, Some(1), next)
+        .all(Api("kafka::MessageStream<'a, X>"), 1, Some(1), next)
         .await;
 }
 
@@ -307,7 +306,7 @@ async fn the_queue_of_a_partition_loses_no_record_where_the_wait_for_it_is_dropp
     let consumer = Arc::new(consumer);
     let queue = consumer.split_partition_queue("bare", 0).expect("a queue");
     let _served = tokio::spawn(async move { drop(consumer.recv().await) });
-    let api = "kafka::StreamPartitionQueue<X, R>::recv";
+    let api = Api("kafka::StreamPartitionQueue<X, R>::recv");
     let wrapped = async || vec![queue.recv().await.expect("a record").offset()];
     received.all(api, 1, Some(1), wrapped).await;
 }
@@ -318,12 +317,14 @@ async fn batches_lose_no_record_where_the_wait_for_one_is_dropped() {
     let received = Received::open();
     let consumer = kafka::Consumer::wrap(&received.shop.counted.telemetry(), received.consumer());
     let mut batches = consumer.batches(TOGETHER, Duration::from_millis(1));
-    let api = "Batches<kafka::MessageStream<'a, X>, rdkafka::message::BorrowedMessage<'a>, rdkafka::error::KafkaError>::recv";
+    let api = Api(
+        "Batches<kafka::MessageStream<'a, X>, rdkafka::message::BorrowedMessage<'a>, rdkafka::error::KafkaError>::recv",
+    );
     let next = async || {
         let batch = batches.recv().await.expect("a batch");
         batch.iter().map(|one| one.offset()).collect()
     };
-    received.all(api, TOGETHER as i64, Some(1), next).await;
+    received.all(api, TOGETHER, Some(1), next).await;
 
     let received = Received::open();
     let consumer = kafka::Consumer::wrap(&received.shop.counted.telemetry(), received.consumer());
@@ -333,6 +334,6 @@ async fn batches_lose_no_record_where_the_wait_for_one_is_dropped() {
         batch.iter().map(|one| one.offset()).collect()
     };
     received
-        .all("Batches<S, M, E>", TOGETHER as i64, Some(1), next)
+        .all(Api("Batches<S, M, E>"), TOGETHER, Some(1), next)
         .await;
 }

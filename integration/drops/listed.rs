@@ -87,7 +87,7 @@ fn path(function: &str) -> &str {
     function
 }
 
-/// The sources of this suite, but for this file.
+/// The sources of this suite, but for this file, without spaces: lines are broken as it comes.
 fn sources(folder: &Path) -> String {
     let mut sources = String::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -95,10 +95,19 @@ fn sources(folder: &Path) -> String {
         if path.is_dir() {
             sources += &self::sources(&path);
         } else if !path.ends_with("listed.rs") {
-            sources += &fs::read_to_string(path).expect("a source");
+            sources += &without_spaces(&fs::read_to_string(path).expect("a source"));
         }
     }
     sources
+}
+
+fn without_spaces(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+/// What is handed to the functions that drop futures. A name in another place, as in the text of an assertion, is no `Api`.
+fn handed_over(name: &str) -> String {
+    without_spaces(&format!("Api(\"{name}\""))
 }
 
 #[test]
@@ -113,7 +122,7 @@ fn every_future_of_the_public_api_is_dropped() {
         let forwards = **name == "nats::jetstream::Producer::send_request";
         let count = *count - usize::from(forwards);
         let is_left_out = LEFT_OUT.iter().any(|(left_out, _)| left_out == name);
-        !is_left_out && sources.matches(&format!("\"{name}\"")).count() < count
+        !is_left_out && sources.matches(&handed_over(name)).count() < count
     });
     let missing: Vec<_> = missing.collect();
     assert!(

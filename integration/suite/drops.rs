@@ -21,13 +21,17 @@ use tokio::time::timeout;
 /// Longest wait for anything that should take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What makes a future, as `public-api.txt` spells it without the name of the crate.
+///
+/// `every_future_of_the_public_api_is_dropped` looks for it where it is made: so it is made to be dropped, and for
+/// nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct Api(pub &'static str);
+
 /// Makes a future again and again, with one poll more each time, until one ends: gives what that gave. `after` is told
 /// how often each was polled, and whether it ended.
-///
-/// `api` is what makes the future, as `public-api.txt` spells it without the name of the crate:
-/// `every_future_of_the_public_api_is_dropped` looks for it.
 pub async fn at_every_poll<T>(
-    _api: &str,
+    api: Api,
     mut make: impl AsyncFnMut(usize) -> T,
     mut after: impl FnMut(usize, bool),
 ) -> T {
@@ -38,7 +42,7 @@ pub async fn at_every_poll<T>(
             return output;
         }
     }
-    unreachable!("a future that never ends");
+    unreachable!("{api:?} never ends");
 }
 
 /// Polls a future so often, as soon as it is woken, and drops it. What it gave, if it had ended by then.
@@ -223,9 +227,9 @@ impl Trials {
 
 /// What sends a message, or several, of a name, and what of it is to be seen.
 #[derive(Clone, Copy, Debug)]
-pub struct Sends<'a> {
-    /// What makes the future, as for [`at_every_poll`].
-    pub api: &'a str,
+pub struct Sends {
+    /// What makes the future.
+    pub api: Api,
     /// Spans of one call.
     pub spans: usize,
     /// Whether they are begun by the call, and not by the first poll.
@@ -234,7 +238,7 @@ pub struct Sends<'a> {
     pub rounds: usize,
 }
 
-impl Sends<'_> {
+impl Sends {
     /// Sends by both clients: what they have sent, for [`assert_same_fates`].
     pub async fn by<T, U>(
         self,
@@ -258,30 +262,30 @@ impl Sends<'_> {
 /// With the wrapped client, a message has the fate that it has with the bare one, however often its future was polled.
 ///
 /// Of more polls than the bare client ever took, the last fate is the one: it is that of a future that ended.
-pub fn assert_same_fates(api: &str, bare: &Fates, wrapped: &Fates) {
+pub fn assert_same_fates(api: Api, bare: &Fates, wrapped: &Fates) {
     for (polls, fate) in wrapped {
         let same = bare.get(polls).or_else(|| bare.values().next_back());
         assert_eq!(
             Some(fate),
             same,
-            "{api} after {polls} polls: {bare:?} {wrapped:?}"
+            "{api:?} after {polls} polls: {bare:?} {wrapped:?}"
         );
     }
 }
 
 /// The same of several messages whose client waits for its own thread between them: how many it has taken by then is a
 /// race, with and without us.
-pub fn assert_fates_within(api: &str, bare: &Fates, wrapped: &Fates, together: usize) {
+pub fn assert_fates_within(api: Api, bare: &Fates, wrapped: &Fates, together: usize) {
     for fates in [bare, wrapped] {
         for (polls, fate) in fates {
             let possible = if *polls == 0 { 0..=0 } else { 1..=together };
             let is_possible = fate.iter().all(|times| possible.contains(times));
             assert!(
                 is_possible,
-                "{api} after {polls} polls: {bare:?} {wrapped:?}"
+                "{api:?} after {polls} polls: {bare:?} {wrapped:?}"
             );
         }
         let last = fates.values().next_back();
-        assert_eq!(last, Some(&[together].into()), "{api}: {fates:?}");
+        assert_eq!(last, Some(&[together].into()), "{api:?}: {fates:?}");
     }
 }

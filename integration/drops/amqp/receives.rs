@@ -1,35 +1,44 @@
 //! What is received.
 
+use std::iter;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use integration::amqp::consume;
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, QueueDeclareOptions};
+use integration::drops::Api;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions};
 use lapin::types::{FieldTable, ShortString};
 use otel_messaging::amqp::{ConnectionInfo, Consumer};
 
 use super::{Shop, TOGETHER, name, rounds};
-use crate::given_up::{Told, at_every_poll, dropped_after};
+use crate::given_up::{BARE, Told, at_every_poll, dropped_after, dropped_in_vain, sent_before};
 
 /// Receives all, of a queue that gets `together` messages before each call. None is left out, and none comes twice.
 async fn received(
     shop: &Shop,
-    (api, together): (&str, usize),
+    (api, together): (Api, usize),
     is_wrapped: bool,
     mut receive: impl AsyncFnMut() -> Vec<String>,
 ) {
     let at = usize::from(is_wrapped);
-    let mut next = 0;
+    let [mut sent, mut next] = [0, 0];
+    dropped_in_vain(api, receive()).await;
     for round in 0..rounds() {
-        let names = round * together..(round + 1) * together;
+        let names = sent..sent + sent_before(together, round);
+        sent = names.end;
         shop.fill(names, &shop.queues[at..=at]).await;
+        if together > 1 {
+            // Once the queue has given them away, they are before the second answer.
+            while shop.count(&shop.wrapped, at).await > 0 {}
+            shop.count(&shop.wrapped, at).await;
+        }
         let ended = |_, done| {
             if is_wrapped {
                 shop.counted.assert_unset(usize::from(done));
             }
         };
         for name in at_every_poll(api, async |_| receive().await, ended).await {
-            assert_eq!(name, next.to_string(), "{api}");
+            assert_eq!(name, next.to_string(), "{api:?}");
             next += 1;
         }
     }
@@ -50,7 +59,7 @@ async fn no_delivery_is_lost_where_the_wait_for_it_is_dropped() {
             &client.next().await.expect("no end").expect("a delivery"),
         )]
     };
-    received(&shop, ("", 1), false, bare).await;
+    received(&shop, (BARE, 1), false, bare).await;
 
     let client = consume(&shop.wrapped, &shop.queues[1]).await;
     let mut consumer = Consumer::wrap(&shop.counted.telemetry(), ConnectionInfo::new(), client);
@@ -58,7 +67,7 @@ async fn no_delivery_is_lost_where_the_wait_for_it_is_dropped() {
         let delivery = consumer.next().await.expect("no end").expect("a delivery");
         vec![name(&delivery)]
     };
-    let api = "amqp::Consumer<lapin::consumer::Consumer>";
+    let api = Api("amqp::Consumer<lapin::consumer::Consumer>");
     received(&shop, (api, 1), true, wrapped).await;
 }
 
@@ -70,7 +79,7 @@ async fn batches_lose_no_delivery_where_the_wait_for_one_is_dropped() {
     let consumer = Consumer::wrap(&shop.counted.telemetry(), ConnectionInfo::new(), client);
     let mut batches = consumer.batches(TOGETHER, Duration::from_millis(1));
 
-    let api = "Batches<amqp::Consumer, lapin::message::Delivery, lapin::error::Error>::recv";
+    let api = Api("Batches<amqp::Consumer, lapin::message::Delivery, lapin::error::Error>::recv");
     let wrapped = async || {
         let batch = batches.recv().await.expect("no end").expect("a batch");
         batch.iter().map(|delivery| name(delivery)).collect()
@@ -90,7 +99,7 @@ async fn a_message_that_was_asked_for_by_a_dropped_call_is_in_the_queue_again() 
         ConnectionInfo::new(),
         shop.wrapped.clone(),
     );
-    let api = "amqp::Consumer<lapin::channel::Channel>::basic_get";
+    let api = Api("amqp::Consumer<lapin::channel::Channel>::basic_get");
     let options = BasicGetOptions::default();
 
     let mut got = [Vec::new(), Vec::new()];
@@ -99,7 +108,7 @@ async fn a_message_that_was_asked_for_by_a_dropped_call_is_in_the_queue_again() 
         got.expect("an answer")
             .map(|message| name(&message.delivery))
     };
-    while let Some(name) = at_every_poll(api, bare, |_, _| ()).await {
+    while let Some(name) = at_every_poll(BARE, bare, |_, _| ()).await {
         got[0].push(name);
     }
     let ours = async |_| {
@@ -143,32 +152,26 @@ async fn a_consumer_whose_start_is_dropped_loses_no_message() {
     let shop = Shop::open().await;
     shop.fill(0..TOGETHER, &shop.queues).await;
     let options = BasicConsumeOptions::default;
-    let api = "amqp::Consumer<lapin::channel::Channel>::basic_consume";
+    let api = Api("amqp::Consumer<lapin::channel::Channel>::basic_consume");
 
-    for (is_wrapped, queue) in [false, true].into_iter().zip(&shop.queues) {
+    let queues = shop.queues.iter().enumerate();
+    for (at, queue) in iter::repeat_n(queues, rounds() / 10).flatten() {
         for polls in 0..10 {
             let channel = shop.connection.create_channel().await.expect("a channel");
             let (of, tag) = (queue.clone(), ShortString::default());
-            let is_started = if is_wrapped {
+            let is_started = if at == 1 {
                 let telemetry = shop.counted.telemetry();
                 let known = ConnectionInfo::new();
                 let consumer = Consumer::wrap(&telemetry, known, channel.clone());
                 let start = consumer.basic_consume(of, tag, options(), FieldTable::default());
-                dropped_after(polls, start).await.is_some()
+                dropped_after(api, polls, start).await.is_some()
             } else {
                 let start = channel.basic_consume(of, tag, options(), FieldTable::default());
-                dropped_after(polls, start).await.is_some()
+                dropped_after(BARE, polls, start).await.is_some()
             };
             channel.close(200, "done".into()).await.expect("it closes");
-            let passive = QueueDeclareOptions {
-                passive: true,
-                ..QueueDeclareOptions::durable()
-            };
-            let declared =
-                shop.channel
-                    .queue_declare(queue.clone(), passive, FieldTable::default());
-            let count = declared.await.expect("the queue").message_count();
-            assert_eq!(count as usize, TOGETHER, "{api} after {polls} polls");
+            let count = shop.count(&shop.channel, at).await;
+            assert_eq!(count, TOGETHER, "after {polls} polls");
             if is_started {
                 break;
             }

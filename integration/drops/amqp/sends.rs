@@ -1,6 +1,6 @@
 //! What is sent.
 
-use integration::drops::Sends;
+use integration::drops::{Api, Sends};
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use opentelemetry::Context;
@@ -14,7 +14,7 @@ async fn a_message_that_is_dropped_is_sent_as_by_the_bare_client() {
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
-        api: "amqp::Producer::basic_publish",
+        api: Api("amqp::Producer::basic_publish"),
         spans: 1,
         by_the_call: false,
         rounds: rounds(),
@@ -41,7 +41,7 @@ async fn a_message_whose_confirm_is_dropped_is_sent_as_by_the_bare_client() {
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
-        api: "amqp::PublisherConfirm",
+        api: Api("amqp::PublisherConfirm"),
         spans: 1,
         by_the_call: false,
         rounds: rounds(),
@@ -83,7 +83,7 @@ async fn messages_of_a_batch_that_is_dropped_are_sent_as_by_the_bare_client() {
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
-        api: "amqp::Producer::publish_batch",
+        api: Api("amqp::Producer::publish_batch"),
         spans: 1 + TOGETHER,
         by_the_call: false,
         rounds: rounds(),
@@ -110,7 +110,7 @@ async fn messages_with_contexts_that_are_dropped_are_sent_as_by_the_bare_client(
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let sends = Sends {
-        api: "amqp::Producer::publish_batch_with_contexts",
+        api: Api("amqp::Producer::publish_batch_with_contexts"),
         spans: 1 + TOGETHER,
         by_the_call: false,
         rounds: rounds(),

@@ -2,17 +2,17 @@
 
 use futures::StreamExt as _;
 use integration::amqp::consume;
-use integration::drops::{Trials, assert_same_fates};
+use integration::drops::{Api, Trials, assert_same_fates};
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use otel_messaging::amqp::{ConnectionInfo, Consumer};
 
 use super::{Shop, name, publish, rounds};
-use crate::given_up::{Told, dropped_after};
+use crate::given_up::{BARE, Told, dropped_after};
 
 /// Settles all messages of a queue, each by a future that is dropped after one more poll than the last, until one ends:
 /// by both clients the same ones are in the queue again when the channel is closed.
 macro_rules! settles {
-    ($test:ident, $method:ident, $api:literal, $options:expr) => {
+    ($test:ident, $method:ident, $api:expr, $options:expr) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
             let _told = Told::at_the_end();
@@ -38,7 +38,7 @@ macro_rules! settles {
                     .expect("no end")
                     .expect("a delivery");
                 assert_eq!(name(&delivery), message);
-                let settled = dropped_after(polls, delivery.acker.$method($options)).await;
+                let settled = dropped_after(BARE, polls, delivery.acker.$method($options)).await;
                 assert_ne!(
                     settled.map(|settled| settled.expect("it settles")),
                     Some(false)
@@ -50,7 +50,7 @@ macro_rules! settles {
                 let delivery = wrapped.next().await.expect("no end").expect("a delivery");
                 assert_eq!(name(&delivery), message);
                 shop.counted.assert_unset(1);
-                let settled = dropped_after(polls, delivery.$method($options)).await;
+                let settled = dropped_after($api, polls, delivery.$method($options)).await;
                 shop.counted.assert_unset(polls.min(1));
                 polls = if settled.is_some() { 0 } else { polls + 1 };
                 assert_ne!(
@@ -83,18 +83,18 @@ macro_rules! settles {
 settles!(
     an_ack_that_is_dropped_acknowledges_as_by_the_bare_client,
     ack,
-    "Received<M>::ack",
+    Api("Received<M>::ack"),
     BasicAckOptions::default()
 );
 settles!(
     a_nack_that_is_dropped_settles_as_by_the_bare_client,
     nack,
-    "Received<M>::nack",
+    Api("Received<M>::nack"),
     BasicNackOptions::default()
 );
 settles!(
     a_reject_that_is_dropped_settles_as_by_the_bare_client,
     reject,
-    "Received<M>::reject",
+    Api("Received<M>::reject"),
     BasicRejectOptions::default()
 );

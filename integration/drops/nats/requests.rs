@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_nats::service::ServiceExt as _;
 use async_nats::{Client, HeaderMap, Subscriber};
 use futures::StreamExt as _;
-use integration::drops::{Counted, Trials, assert_same_fates};
+use integration::drops::{Api, Counted, Trials, assert_same_fates};
 use integration::nats::{client, in_time, subscribed};
 use integration::unique;
 use otel_messaging::nats::Consumer;
 
-use super::{TOGETHER, rounds};
-use crate::given_up::{Told, at_every_poll, dropped_after};
+use super::{TOGETHER, fill, narrow, rounds, without_room};
+use crate::given_up::{BARE, Told, at_every_poll, dropped_after, dropped_in_vain, sent_before};
 
 /// Who asks, and hears the answers.
 struct Asking {
@@ -56,15 +56,15 @@ impl Asking {
 
 /// Answers all, each by a future that is dropped after one more poll than the last, until one ends.
 macro_rules! answers {
-    ($test:ident, $api:literal, $method:ident($($headers:expr)?)) => {
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    ($test:ident, $api:expr, $method:ident($($headers:expr)?)) => {
+        #[tokio::test]
         async fn $test() {
             let _told = Told::at_the_end();
             let counted = Counted::new();
             let subjects = ["bare", "wrapped"].map(unique);
             let mut trials = [Trials::default(), Trials::default()];
             let mut asking = [Asking::begin().await, Asking::begin().await];
-            let serving = client().await;
+            let serving = narrow().await;
             let service = serving.service_builder().start("stock", "1.0.0").await.expect("one");
             let mut client = service.endpoint(&subjects[0]).await.expect("an endpoint");
             let endpoint = service.endpoint(&subjects[1]).await.expect("an endpoint");
@@ -77,7 +77,7 @@ macro_rules! answers {
                 let request = in_time(client.next()).await.expect("no end");
                 let name = trials[0].name(polls);
                 let answer = request.$method(Ok(name.into()) $(, $headers)?);
-                let answered = dropped_after(polls, answer).await;
+                let answered = dropped_after(BARE, polls, without_room(|| fill(&serving), answer)).await;
                 assert!(answered.is_none_or(|answered| answered.is_ok()));
 
                 asking[1].ask(&subjects[1]).await;
@@ -85,7 +85,7 @@ macro_rules! answers {
                 counted.assert_unset(1);
                 let name = trials[1].name(polls);
                 let answer = request.$method(Ok(name.into()) $(, $headers)?);
-                let answered = dropped_after(polls, answer).await;
+                let answered = dropped_after($api, polls, without_room(|| fill(&serving), answer)).await;
                 counted.assert_unset(polls.min(1));
                 polls = if answered.is_some() { 0 } else { polls + 1 };
                 assert!(answered.is_none_or(|answered| answered.is_ok()));
@@ -114,23 +114,23 @@ macro_rules! answers {
 
 answers!(
     an_answer_that_is_dropped_is_sent_as_by_the_bare_client,
-    "Received<async_nats::service::Request>::respond",
+    Api("Received<async_nats::service::Request>::respond"),
     respond()
 );
 answers!(
     an_answer_with_headers_that_is_dropped_is_sent_as_by_the_bare_client,
-    "Received<async_nats::service::Request>::respond_with_headers",
+    Api("Received<async_nats::service::Request>::respond_with_headers"),
     respond_with_headers(HeaderMap::new())
 );
 
 /// As many requests are in batches as were asked, and the endpoint stops however often that is dropped.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn no_request_is_lost_where_the_wait_for_a_batch_is_dropped() {
     let _told = Told::at_the_end();
     let counted = Counted::new();
     let subject = unique("stock");
     let asking = Asking::begin().await;
-    let serving = client().await;
+    let serving = narrow().await;
     let service = serving
         .service_builder()
         .start("stock", "1.0.0")
@@ -142,14 +142,19 @@ async fn no_request_is_lost_where_the_wait_for_a_batch_is_dropped() {
     let mut batches = requests.batches(TOGETHER, Duration::from_millis(1));
     subscribed(&serving).await;
 
-    let api =
-        "Batches<nats::Taken<S>, async_nats::service::Request, core::convert::Infallible>::recv";
+    let api = Api(
+        "Batches<nats::Taken<S>, async_nats::service::Request, core::convert::Infallible>::recv",
+    );
     let mut received = 0;
-    while received < rounds() * TOGETHER {
-        for _ in 0..TOGETHER.min(rounds() * TOGETHER - received) {
+    dropped_in_vain(api, batches.recv()).await;
+    for round in 0..rounds() {
+        let mut left = sent_before(TOGETHER, round);
+        for _ in 0..left {
             asking.ask(&subject).await;
         }
-        let mut left = TOGETHER;
+        // Both connections have been through, so that these are there.
+        subscribed(&asking.client).await;
+        subscribed(&serving).await;
         while left > 0 {
             let ended = |_, done| counted.assert_unset(usize::from(done));
             let batch = at_every_poll(api, async |_| batches.recv().await, ended).await;
@@ -158,8 +163,9 @@ async fn no_request_is_lost_where_the_wait_for_a_batch_is_dropped() {
         }
     }
     assert_eq!(counted.consumed(), received as u64);
-    let api = "nats::Messages<async_nats::service::endpoint::Endpoint>::stop";
-    let stopped = at_every_poll(api, async |_| batches.inner_mut().stop().await, |_, _| ());
+    let api = Api("nats::Messages<async_nats::service::endpoint::Endpoint>::stop");
+    let stop = async |_| without_room(|| fill(&serving), batches.inner_mut().stop()).await;
+    let stopped = at_every_poll(api, stop, |_, _| ());
     stopped.await.expect("it stops");
     assert!(in_time(batches.recv()).await.is_none());
     assert_eq!(counted.spans(), []);

@@ -6,15 +6,15 @@ use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, Stream};
 use async_nats::jetstream::{self, AckKind};
 use futures::StreamExt as _;
-use integration::drops::{Counted, Trials, assert_same_fates};
-use integration::nats::{client, in_time, stream_of};
+use integration::drops::{Api, Counted, Trials, assert_same_fates};
+use integration::nats::{in_time, stream_of};
 use integration::unique;
 use otel_messaging::nats::jetstream::Consumer;
 
-use super::rounds;
-use crate::given_up::{Told, dropped_after};
+use super::{fill, narrow, rounds, without_room};
+use crate::given_up::{BARE, Told, dropped_after};
 
-/// A queue of work, and its consumer.
+/// A queue of work, and its consumer, of a client that has little room.
 struct Queue {
     context: jetstream::Context,
     stream: Stream,
@@ -23,7 +23,7 @@ struct Queue {
 
 impl Queue {
     async fn open() -> Self {
-        let context = jetstream::new(client().await);
+        let context = jetstream::new(narrow().await);
         let config = Config {
             name: unique("work"),
             retention: RetentionPolicy::WorkQueue,
@@ -42,6 +42,10 @@ impl Queue {
             stream,
             consumer: consumer.expect("a consumer"),
         }
+    }
+
+    fn fill(&self) {
+        fill(&self.context.client());
     }
 
     async fn publish(&self, name: &str) {
@@ -67,8 +71,8 @@ impl Queue {
 
 /// Settles all, each by a future that is dropped after one more poll than the last, until one ends.
 macro_rules! settles {
-    ($test:ident, $api:literal, $method:ident($($kind:expr)?)) => {
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    ($test:ident, $api:expr, $method:ident($($kind:expr)?)) => {
+        #[tokio::test]
         async fn $test() {
             let _told = Told::at_the_end();
             let counted = Counted::new();
@@ -81,13 +85,21 @@ macro_rules! settles {
             for _ in 0..rounds() {
                 queues[0].publish(&trials[0].name(polls)).await;
                 let message = in_time(client.next()).await.expect("no end").expect("a message");
-                let settled = dropped_after(polls, message.$method($($kind)?)).await;
+                let settled = dropped_after(
+                    BARE,
+                    polls,
+                    without_room(|| queues[0].fill(), message.$method($($kind)?)),
+                ).await;
                 assert!(settled.is_none_or(|settled| settled.is_ok()));
 
                 queues[1].publish(&trials[1].name(polls)).await;
                 let message = in_time(wrapped.next()).await.expect("no end").expect("a message");
                 counted.assert_unset(1);
-                let settled = dropped_after(polls, message.$method($($kind)?)).await;
+                let settled = dropped_after(
+                    $api,
+                    polls,
+                    without_room(|| queues[1].fill(), message.$method($($kind)?)),
+                ).await;
                 counted.assert_unset(polls.min(1));
                 polls = if settled.is_some() { 0 } else { polls + 1 };
                 assert!(settled.is_none_or(|settled| settled.is_ok()));
@@ -107,21 +119,21 @@ macro_rules! settles {
 
 settles!(
     an_ack_that_is_dropped_acknowledges_as_by_the_bare_client,
-    "Received<async_nats::jetstream::message::Message>::ack",
+    Api("Received<async_nats::jetstream::message::Message>::ack"),
     ack()
 );
 settles!(
     an_ack_of_a_kind_that_is_dropped_acknowledges_as_by_the_bare_client,
-    "Received<async_nats::jetstream::message::Message>::ack_with",
+    Api("Received<async_nats::jetstream::message::Message>::ack_with"),
     ack_with(AckKind::Ack)
 );
 settles!(
     a_double_ack_that_is_dropped_acknowledges_as_by_the_bare_client,
-    "Received<async_nats::jetstream::message::Message>::double_ack",
+    Api("Received<async_nats::jetstream::message::Message>::double_ack"),
     double_ack()
 );
 settles!(
     a_double_ack_of_a_kind_that_is_dropped_acknowledges_as_by_the_bare_client,
-    "Received<async_nats::jetstream::message::Message>::double_ack_with",
+    Api("Received<async_nats::jetstream::message::Message>::double_ack_with"),
     double_ack_with(AckKind::Ack)
 );

@@ -7,15 +7,16 @@ use async_nats::jetstream::consumer::{DeliverPolicy, pull, push};
 use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{self, Message};
 use futures::StreamExt as _;
-use integration::drops::Counted;
-use integration::nats::{client, in_time, stream_of};
+use integration::drops::{Api, Counted};
+use integration::nats::{in_time, stream_of, subscribed};
 use integration::unique;
 use otel_messaging::nats::Messages;
 use otel_messaging::nats::jetstream::Consumer;
 
-use super::{TOGETHER, rounds};
-use crate::given_up::{Told, at_every_poll};
+use super::{TOGETHER, fill, narrow, rounds, without_room};
+use crate::given_up::{Told, at_every_poll, dropped_in_vain, sent_before};
 
+/// A stream, and a client that has little room.
 struct Shop {
     counted: Counted,
     context: jetstream::Context,
@@ -24,7 +25,7 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
-        let context = jetstream::new(client().await);
+        let context = jetstream::new(narrow().await);
         let config = Config {
             name: unique("orders"),
             ..Config::default()
@@ -79,18 +80,22 @@ fn name(message: &Message) -> String {
 }
 
 /// Receives all, of a stream to which `together` messages are sent before each call. None is left out or comes twice.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn batches_lose_no_message_where_the_wait_for_one_is_dropped() {
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     let messages = shop.pull().await.messages().await.expect("messages");
     let mut batches = messages.batches(TOGETHER, Duration::from_millis(1));
-    let api = "Batches<nats::Taken<S>, async_nats::jetstream::message::Message, E>::recv";
-    let mut next = 0;
+    let api = Api("Batches<nats::Taken<S>, async_nats::jetstream::message::Message, E>::recv");
+    let [mut sent, mut next] = [0, 0];
+    dropped_in_vain(api, batches.recv()).await;
     for round in 0..rounds() {
-        for name in round * TOGETHER..(round + 1) * TOGETHER {
-            shop.publish(name).await;
+        for _ in 0..sent_before(TOGETHER, round) {
+            shop.publish(sent).await;
+            sent += 1;
         }
+        // It takes a turn of the connection until they are there.
+        subscribed(&shop.context.client()).await;
         let ended = |_, done| shop.counted.assert_unset(usize::from(done));
         let batch = at_every_poll(api, async |_| batches.recv().await, ended).await;
         for message in &batch.expect("no end").expect("a batch") {
@@ -103,23 +108,30 @@ async fn batches_lose_no_message_where_the_wait_for_one_is_dropped() {
     assert_eq!(shop.counted.consumed(), next as u64);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn requests_for_messages_that_are_dropped_lose_none() {
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     shop.fill().await;
+    let full = || fill(&shop.context.client());
 
     let consumer = shop.pull().await;
-    let api = "nats::jetstream::Consumer<async_nats::jetstream::consumer::pull::Config>::messages";
-    let messages = at_every_poll(api, |_| consumer.messages(), |_, _| ()).await;
+    let api =
+        Api("nats::jetstream::Consumer<async_nats::jetstream::consumer::pull::Config>::messages");
+    let messages = at_every_poll(api, |_| without_room(full, consumer.messages()), |_, _| ()).await;
     let mut names = BTreeSet::new();
     shop.assert_all(&mut messages.expect("messages"), &mut names)
         .await;
     assert_eq!(names.len(), rounds());
 
     let consumer = shop.pull().await;
-    let api = "nats::jetstream::StreamBuilder<'a>::messages";
-    let messages = at_every_poll(api, |_| consumer.stream().messages(), |_, _| ()).await;
+    let api = Api("nats::jetstream::StreamBuilder<'a>::messages");
+    let messages = at_every_poll(
+        api,
+        |_| without_room(full, consumer.stream().messages()),
+        |_, _| (),
+    )
+    .await;
     let mut names = BTreeSet::new();
     shop.assert_all(&mut messages.expect("messages"), &mut names)
         .await;
@@ -128,19 +140,16 @@ async fn requests_for_messages_that_are_dropped_lose_none() {
     let consumer = shop.pull().await;
     let mut names = BTreeSet::new();
     while names.len() < rounds() {
-        let api = "nats::jetstream::FetchBuilder<'a>::messages";
-        let fetch = |_| consumer.fetch().max_messages(TOGETHER).messages();
+        let api = Api("nats::jetstream::FetchBuilder<'a>::messages");
+        let fetch = |_| without_room(full, consumer.fetch().max_messages(TOGETHER).messages());
         let fetched = at_every_poll(api, fetch, |_, _| ()).await;
         shop.assert_all(&mut fetched.expect("messages"), &mut names)
             .await;
-        let api = "nats::jetstream::BatchBuilder<'a>::messages";
+        let api = Api("nats::jetstream::BatchBuilder<'a>::messages");
         let soon = Duration::from_millis(600);
         let batch = |_| {
-            consumer
-                .batch()
-                .max_messages(TOGETHER)
-                .expires(soon)
-                .messages()
+            let batch = consumer.batch().max_messages(TOGETHER).expires(soon);
+            without_room(full, batch.messages())
         };
         let batch = at_every_poll(api, batch, |_, _| ()).await;
         shop.assert_all(&mut batch.expect("messages"), &mut names)
@@ -151,18 +160,19 @@ async fn requests_for_messages_that_are_dropped_lose_none() {
     let mut sequence = consumer.sequence(TOGETHER).expect("a sequence");
     let mut names = BTreeSet::new();
     while names.len() < rounds() {
-        let next = async |_| sequence.next().await;
-        let next = at_every_poll("nats::jetstream::Sequence", next, |_, _| ()).await;
+        let next = async |_| without_room(full, sequence.next()).await;
+        let next = at_every_poll(Api("nats::jetstream::Sequence"), next, |_, _| ()).await;
         let mut messages = next.expect("no end").expect("messages");
         shop.assert_all(&mut messages, &mut names).await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn consumers_whose_start_is_dropped_lose_no_message() {
     let _told = Told::at_the_end();
     let shop = Shop::open().await;
     shop.fill().await;
+    let full = || fill(&shop.context.client());
     let telemetry = shop.counted.telemetry();
 
     let config = push::Config {
@@ -176,8 +186,9 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         .await
         .expect("a consumer");
     let consumer = Consumer::wrap(&telemetry, consumer);
-    let api = "nats::jetstream::Consumer<async_nats::jetstream::consumer::push::Config>::messages";
-    let messages = at_every_poll(api, |_| consumer.messages(), |_, _| ()).await;
+    let api =
+        Api("nats::jetstream::Consumer<async_nats::jetstream::consumer::push::Config>::messages");
+    let messages = at_every_poll(api, |_| without_room(full, consumer.messages()), |_, _| ()).await;
     let mut names = BTreeSet::new();
     shop.assert_all(&mut messages.expect("messages"), &mut names)
         .await;
@@ -193,9 +204,15 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         .await
         .expect("a consumer");
     let consumer = Consumer::wrap(&telemetry, consumer);
-    let api =
-        "nats::jetstream::Consumer<async_nats::jetstream::consumer::pull::OrderedConfig>::messages";
-    let messages = at_every_poll(api, |_| consumer.clone().messages(), |_, _| ()).await;
+    let api = Api(
+        "nats::jetstream::Consumer<async_nats::jetstream::consumer::pull::OrderedConfig>::messages",
+    );
+    let messages = at_every_poll(
+        api,
+        |_| without_room(full, consumer.clone().messages()),
+        |_, _| (),
+    )
+    .await;
     let mut messages = messages.expect("messages");
     for expected in 0..rounds() {
         let message = in_time(messages.next())
@@ -215,9 +232,15 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         .await
         .expect("a consumer");
     let consumer = Consumer::wrap(&telemetry, consumer);
-    let api =
-        "nats::jetstream::Consumer<async_nats::jetstream::consumer::push::OrderedConfig>::messages";
-    let messages = at_every_poll(api, |_| consumer.clone().messages(), |_, _| ()).await;
+    let api = Api(
+        "nats::jetstream::Consumer<async_nats::jetstream::consumer::push::OrderedConfig>::messages",
+    );
+    let messages = at_every_poll(
+        api,
+        |_| without_room(full, consumer.clone().messages()),
+        |_, _| (),
+    )
+    .await;
     let mut messages = messages.expect("messages");
     for expected in 0..rounds() {
         let message = in_time(messages.next())

@@ -3,34 +3,41 @@
 use std::iter;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::Context as Client;
+use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::context::traits::Publisher;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, Stream};
-use async_nats::jetstream::{self, Context as Client};
-use integration::drops::{Counted, Sends, Trials, assert_same_fates};
-use integration::nats::{client, stream_of};
+use futures::FutureExt as _;
+use integration::drops::{Api, Counted, Sends, Trials, assert_same_fates};
+use integration::nats::stream_of;
 use integration::unique;
 use opentelemetry::Context;
 use otel_messaging::nats::jetstream::Producer;
 
-use super::{TOGETHER, rounds};
+use super::{TOGETHER, fill, narrow, rounds, without_room};
 use crate::given_up::{Told, by as by_both};
 
-/// Both clients, each with a stream.
+/// In flight of a batch, whose acknowledgements the bare client awaits after the last message.
+const IN_FLIGHT: usize = 1_000;
+
+/// Both clients, which have little room, each with a stream.
 struct Shop {
     counted: Counted,
     client: Client,
     producer: Producer,
     streams: [Stream; 2],
+    /// Of what takes the room.
+    other: Stream,
 }
 
 impl Shop {
-    async fn open() -> Self {
+    /// With so many messages in flight, by each client.
+    async fn open(in_flight: usize) -> Self {
         let counted = Counted::new();
-        let [bare, wrapped] = [
-            jetstream::new(client().await),
-            jetstream::new(client().await),
-        ];
+        let context = || ContextBuilder::new().max_ack_inflight(in_flight);
+        let bare = context().build(narrow().await);
+        let wrapped = context().build(narrow().await);
         let config = |name| Config {
             name: unique(name),
             ..Config::default()
@@ -39,10 +46,12 @@ impl Shop {
             stream_of(&bare, config("bare")).await,
             stream_of(&bare, config("wrapped")).await,
         ];
+        let other = stream_of(&bare, config("other")).await;
         Self {
             producer: Producer::wrap(&counted.telemetry(), wrapped),
             client: bare,
             streams,
+            other,
             counted,
         }
     }
@@ -51,8 +60,15 @@ impl Shop {
         format!("{}.orders", self.streams[at].cached_info().config.name)
     }
 
+    /// Takes what a client has to send with: a message in flight, and its connection's attention.
+    fn fill(&self, context: &Client) {
+        let subject = format!("{}.all", self.other.cached_info().config.name);
+        drop(context.publish(subject, "".into()).now_or_never());
+        fill(&context.client());
+    }
+
     /// What is in the streams is what was sent.
-    async fn assert_same(&self, sends: Sends<'_>, messages: usize, trials: &[Trials; 2]) {
+    async fn assert_same(&self, sends: Sends, messages: usize, trials: &[Trials; 2]) {
         let mut fates = Vec::new();
         let mut arrived = 0;
         let clients = [self.client.client(), self.producer.inner().client()];
@@ -85,23 +101,28 @@ fn message(name: &str) -> PublishMessage {
 
 /// A test that sends in one way; `$bare` and `$wrapped` are given a client, a subject, and the payload.
 macro_rules! sends {
-    ($test:ident, $api:literal, $send:expr) => {
-        sends!($test, $api, (1, 1), $send, $send);
+    ($test:ident, $api:expr, $send:expr) => {
+        sends!($test, $api, (1, 1, 1), $send, $send);
     };
-    ($test:ident, $api:literal, ($spans:expr, $messages:expr), $bare:expr, $wrapped:expr) => {
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    ($test:ident, $api:expr, ($in_flight:expr, $spans:expr, $messages:expr), $bare:expr, $wrapped:expr) => {
+        #[tokio::test]
         async fn $test() {
             let _told = Told::at_the_end();
-            let shop = Shop::open().await;
+            let shop = Shop::open($in_flight).await;
             let sends = Sends {
                 api: $api,
                 spans: $spans,
                 by_the_call: false,
                 rounds: rounds(),
             };
-            let bare = async |name: String| by(&shop.client, shop.subject(0), name, $bare).await;
-            let wrapped =
-                async |name: String| by(&shop.producer, shop.subject(1), name, $wrapped).await;
+            let bare = async |name: String| {
+                let sent = by(&shop.client, shop.subject(0), name, $bare);
+                without_room(|| shop.fill(&shop.client), sent).await;
+            };
+            let wrapped = async |name: String| {
+                let sent = by(&shop.producer, shop.subject(1), name, $wrapped);
+                without_room(|| shop.fill(shop.producer.inner()), sent).await;
+            };
             let trials = by_both(sends, &shop.counted, bare, wrapped).await;
             shop.assert_same(sends, $messages, &trials).await;
         }
@@ -115,12 +136,12 @@ async fn by<C>(client: &C, subject: String, name: String, send: impl AsyncFn(&C,
 
 sends!(
     publishing_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::publish",
+    Api("nats::jetstream::Producer::publish"),
     async |client, subject, name| drop(client.publish(subject, name.into()).await.expect("room"))
 );
 sends!(
     publishing_with_headers_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::publish_with_headers",
+    Api("nats::jetstream::Producer::publish_with_headers"),
     async |client, subject, name| {
         let published = client.publish_with_headers(subject, HeaderMap::new(), name.into());
         drop(published.await.expect("room"));
@@ -128,7 +149,7 @@ sends!(
 );
 sends!(
     publishing_with_options_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::send_publish",
+    Api("nats::jetstream::Producer::send_publish"),
     async |client, subject, name| {
         drop(
             client
@@ -140,7 +161,7 @@ sends!(
 );
 sends!(
     an_acknowledgement_that_is_dropped_is_of_a_message_that_is_sent_as_by_the_bare_client,
-    "nats::jetstream::PublishAckFuture",
+    Api("nats::jetstream::PublishAckFuture"),
     async |client, subject, name| {
         let ack = client.publish(subject, name.into()).await.expect("room");
         ack.await.expect("an acknowledgement");
@@ -148,7 +169,7 @@ sends!(
 );
 sends!(
     the_trait_s_publishing_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::publish",
+    Api("nats::jetstream::Producer::publish"),
     async |client, subject, name| {
         let ack = Publisher::publish(client, subject, name.into())
             .await
@@ -158,7 +179,7 @@ sends!(
 );
 sends!(
     the_trait_s_publishing_of_a_message_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::publish_message",
+    Api("nats::jetstream::Producer::publish_message"),
     async |client, subject, name| {
         let message = message(&name).outbound_message(subject);
         let ack = Publisher::publish_message(client, message)
@@ -169,8 +190,8 @@ sends!(
 );
 sends!(
     a_batch_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::publish_batch",
-    (1 + TOGETHER, TOGETHER),
+    Api("nats::jetstream::Producer::publish_batch"),
+    (IN_FLIGHT, 1 + TOGETHER, TOGETHER),
     async |client, subject, name| publish_together(client, &subject, &name).await,
     async |producer, subject, name| {
         let messages = iter::repeat_n((subject, message(&name)), TOGETHER);
@@ -180,8 +201,8 @@ sends!(
 );
 sends!(
     a_batch_with_contexts_that_is_dropped_sends_as_the_bare_client,
-    "nats::jetstream::Producer::publish_batch_with_contexts",
-    (1 + TOGETHER, TOGETHER),
+    Api("nats::jetstream::Producer::publish_batch_with_contexts"),
+    (IN_FLIGHT, 1 + TOGETHER, TOGETHER),
     async |client, subject, name| publish_together(client, &subject, &name).await,
     async |producer, subject, name| {
         let messages = iter::repeat_n((Context::new(), (subject, message(&name))), TOGETHER);
