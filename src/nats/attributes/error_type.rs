@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `invalid_subject` | the subject is malformed |
 //! | `max_payload_exceeded` | the message is larger than the server takes |
-//! | `send_failed` | the client has stopped |
+//! | `send_failed` | the client has stopped, as publishing without an answer and `ack`, `nak` and `term` find; the client's errors of requests, of publishing into streams and of settling with an answer do not tell it, and have `_OTHER` |
 //! | `no_responders` | nobody listens to the subject of a request, or there is no JetStream to ask for messages |
 //! | `service_error_` with the service's code, `service_error_400` for one | a micro-service answers with an error of a code of up to three digits |
 //! | `service_error` | a micro-service answers with an error of another code, or of none |

@@ -172,7 +172,8 @@ impl<S: Deliveries> Messages<S> {
 }
 
 impl Messages<Subscriber> {
-    /// Ends the subscription at once, as [`Subscriber::unsubscribe`] does.
+    /// Ends the subscription, as [`Subscriber::unsubscribe`] does: it takes no more from the server.
+    /// What the client has already is still received.
     ///
     /// # Errors
     ///
