@@ -11,7 +11,7 @@ use crate::hostile::Hostile;
 
 /// The most headers that a first line can ask for. A build for long runs asks for fewer: what is
 /// found with many is found with some, and sooner.
-pub const MOST: usize = if cfg!(fuzzing) { 70 } else { 100_000 };
+pub const MOST: usize = if cfg!(fuzzing) { 140 } else { 100_000 };
 
 /// One header, of any bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,6 +53,15 @@ impl Carrier for Amqp {
         properties.headers().clone().unwrap_or_default()
     }
 
+    fn sent(context: &Context, headers: FieldTable) -> FieldTable {
+        let properties = BasicProperties::default().with_headers(headers);
+        let sent = amqp::internal::inject(&TELEMETRY, context, &properties);
+        let forwarded = amqp::internal::forward(&TELEMETRY, context, &properties);
+        assert_eq!(forwarded, sent, "read before it is written over");
+        let given = properties.headers().clone();
+        sent.or(given).unwrap_or_default()
+    }
+
     fn extract(headers: &FieldTable) -> Context {
         let properties = BasicProperties::default().with_headers(headers.clone());
         amqp::extract(&Propagator::new(), &properties)

@@ -53,6 +53,18 @@ impl Carrier for Kafka {
         headers.unwrap_or_default()
     }
 
+    fn sent(context: &Context, headers: OwnedHeaders) -> OwnedHeaders {
+        let given = Self::list(&headers);
+        let restored = kafka::internal::forward(&TELEMETRY, context, Some(headers.clone()));
+        let restored = restored.as_ref().map(Self::list);
+        assert_eq!(
+            restored.unwrap_or_default(),
+            given,
+            "of a record that was refused"
+        );
+        kafka::internal::inject(&TELEMETRY, context, Some(headers)).unwrap_or_default()
+    }
+
     fn extract(headers: &OwnedHeaders) -> Context {
         let message = OwnedMessage::new(
             None,

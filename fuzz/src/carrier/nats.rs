@@ -60,6 +60,14 @@ impl Carrier for Nats {
         headers
     }
 
+    fn sent(context: &Context, headers: HeaderMap) -> HeaderMap {
+        let mut forwarded = headers.clone();
+        nats::internal::forward(&TELEMETRY, context, &mut forwarded);
+        let sent = nats::internal::inject(&TELEMETRY, context, headers);
+        assert_eq!(forwarded, sent, "read before it is written over");
+        sent
+    }
+
     fn extract(headers: &HeaderMap) -> Context {
         nats::extract(&Propagator::new(), headers)
     }
