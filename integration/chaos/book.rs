@@ -72,6 +72,11 @@ impl Book {
         }
     }
 
+    /// How many calls of this kind took too long.
+    pub(crate) fn hangs_in(&self, call: &str) -> usize {
+        self.hangs.iter().filter(|hang| *hang == call).count()
+    }
+
     /// How many waits were given up. One for a batch is so for each of its messages.
     pub(crate) fn given_up(&self, together: usize) -> u64 {
         let count = |of: &BTreeMap<String, u64>| -> u64 {

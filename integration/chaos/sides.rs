@@ -110,7 +110,8 @@ pub(crate) async fn side_by_side(
             say(what, lost <= of_other);
         }
         for hang in &book.hangs {
-            say(format!("hangs in {hang}"), other.hangs.contains(hang));
+            let [own, of_other] = [book, other].map(|book| book.hangs_in(hang));
+            say(format!("hangs in {hang}"), own <= of_other);
         }
         for missed in &book.missed {
             say(format!("waited in vain for {missed}"), false);

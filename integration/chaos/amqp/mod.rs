@@ -71,7 +71,7 @@ impl Rabbit {
         let counted = Counted::new();
         let (bare, wrapped) = self.sides(&counted, hardship).await;
         let queues = [bare.queue(), wrapped.queue()];
-        let plan = hardship.plan().destroying();
+        let plan = hardship.batches().destroying();
         side_by_side(plan, &counted, bare, wrapped, async |both| {
             let url = self.0.direct_url();
             let connection = Connection::connect(&url, ConnectionProperties::default()).await;

@@ -126,7 +126,7 @@ async fn stay_for(
     has: impl Fn() -> KafkaResult<TopicPartitionList>,
     hears: impl AsyncFn(),
 ) {
-    let has_none = || has().is_ok_and(|partitions| partitions.count() == 0);
+    let has_none = || !has().is_ok_and(|partitions| partitions.count() > 0);
     let joins = async {
         while has_none() {
             // What it hears of that may be no message.

@@ -72,7 +72,9 @@ impl Nats {
         let (bare, wrapped) = self.sides(&counted, hardship).await;
         let plan = hardship.plan();
         side_by_side(plan, &counted, bare, wrapped, async |_| {
+            self.0.program.turn_the_page();
             self.0.program.signal("USR2").await;
+            self.0.program.has_written("Entering lame duck mode").await;
             self.0.program.ended().await;
             self.0.program.start(&self.0.room).await;
         })
