@@ -17,6 +17,7 @@ mod core_batch_sends;
 mod failed_receives;
 mod foreign;
 mod headers;
+mod late_acks;
 mod names;
 mod numbered;
 mod old_server;

@@ -3,97 +3,161 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::error::Error;
-use std::future::{self, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
+use async_nats::jetstream::context::traits::TimeoutProvider as _;
 use async_nats::jetstream::context::{
     self as client, PublishError as JetStreamError, PublishErrorKind,
 };
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::message::OutboundMessage;
-use tokio::time::timeout;
+use tokio::time::{Instant, Interval, interval_at, timeout};
 
 use crate::engine::sending::batch::SendingBatch;
 use crate::nats::attributes::{duplicates, is_for_size, of_ack, of_jetstream_publish, sequence};
 use crate::semconv::exception::ErrorDetails;
 
-/// Longest time between two tries to hand a message over that there is no room for.
+/// Longest time between two tries to hand a message over that there is no room for, and between two
+/// looks at all acknowledgements while the first of them is missing.
 const PAUSE: Duration = Duration::from_millis(10);
 
-type Ack = <client::PublishAckFuture as IntoFuture>::IntoFuture;
+type Published<T> = Result<T, JetStreamError>;
 
-/// The acknowledgements of messages, in the order of these.
+/// The acknowledgement of a message. None tells that it is there: it is looked at.
+enum Ack {
+    Awaited(<client::PublishAckFuture as IntoFuture>::IntoFuture),
+    Ended(Published<PublishAck>),
+}
+
+impl Ack {
+    /// Whether it has ended at this look, by what the server said.
+    fn arrives(&mut self, task: &mut std::task::Context<'_>) -> bool {
+        let Self::Awaited(ack) = self else {
+            return false;
+        };
+        let Poll::Ready(result) = ack.as_mut().poll(task) else {
+            return false;
+        };
+        let is_heard = !is_timed_out(&result);
+        *self = Self::Ended(result);
+        is_heard
+    }
+}
+
+fn is_timed_out<T>(result: &Published<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == PublishErrorKind::TimedOut)
+}
+
+fn timed_out<T>() -> Published<T> {
+    Err(JetStreamError::new(PublishErrorKind::TimedOut))
+}
+
+/// The acknowledgements of messages, in the order of these. While they arrive, however slowly, none is
+/// out of time; when none does, all are.
 pub(super) struct Acks {
     sending: SendingBatch,
     awaited: VecDeque<Ack>,
-    results: Vec<Result<PublishAck, JetStreamError>>,
-    /// Whether a message has waited for room in the client for as long as the context allows.
+    results: Vec<Published<PublishAck>>,
+    timeout: Duration,
+    /// For how long no acknowledgement has arrived and no message was handed over. Counted in looks: a
+    /// task that did not run for long has not looked.
+    silence: Duration,
+    looks: Option<Interval>,
+    /// Whether messages have waited in vain for as long as the context allows.
     is_out_of_time: bool,
 }
 
 impl Acks {
-    /// None yet, of so many messages.
-    pub(super) fn of(messages: usize, sending: SendingBatch) -> Self {
-        Self {
+    /// Hands messages over, each as soon as there is room for it, and takes their acknowledgements.
+    pub(super) async fn of_published(
+        client: &client::Context,
+        messages: Vec<OutboundMessage>,
+        sending: SendingBatch,
+    ) -> Vec<Published<PublishAck>> {
+        let mut acks = Self {
             sending,
             awaited: VecDeque::new(),
-            results: Vec::with_capacity(messages),
+            results: Vec::with_capacity(messages.len()),
+            timeout: client.timeout(),
+            silence: Duration::ZERO,
+            looks: None,
             is_out_of_time: false,
+        };
+        // The client's own time for an acknowledgement runs from the first look at it. The last ones of
+        // a slow stream would be out of time when looked at early, and when looked at late keep their
+        // room for as long as one before them is missing.
+        let mut patient = client.clone();
+        patient.set_timeout(Duration::MAX);
+        for message in messages {
+            acks.hand_over(client, &patient, message).await;
         }
+        poll_fn(|task| acks.poll(task)).await;
+        acks.sending.record(|| duplicates(&acks.results));
+        acks.results
     }
 
-    /// Hands a message over as soon as there is room for it. When one has waited in vain, those after
-    /// it do not wait again: a batch of many would take as many times as long.
-    pub(super) async fn publish(&mut self, client: &client::Context, message: OutboundMessage) {
+    /// When one message has waited in vain, those after it do not wait again: a batch of many would
+    /// take as many times as long.
+    async fn hand_over(
+        &mut self,
+        client: &client::Context,
+        patient: &client::Context,
+        message: OutboundMessage,
+    ) {
         let headers = message.headers.unwrap_or_default();
         let publish = PublishMessage::build().payload(message.payload);
         let publish = publish.headers(headers);
         loop {
+            // While none is awaited, only the client knows whether it waits for others, who have the
+            // room, or for the connection, for which its time is limited.
+            let is_alone = self.awaited.is_empty();
+            let context = if is_alone { client } else { patient };
             // A context does not tell whether it refuses what it has no room for, and then the message
             // is gone. Of the copy the headers alone are more than a count.
-            let publishing = client.send_publish(message.subject.clone(), publish.clone());
-            if self.take_while(publishing).await {
-                return;
+            let publishing = context.send_publish(message.subject.clone(), publish.clone());
+            match self.take_while(publishing, is_alone).await {
+                None => (),
+                Some(Err(error)) if error.kind() == PublishErrorKind::MaxAckPending => {
+                    if self.is_out_of_time {
+                        return self.push(timed_out());
+                    }
+                    self.wait_for_room().await;
+                }
+                Some(published) => return self.push(published),
             }
-            self.wait_for_room().await;
         }
     }
 
-    /// Hands a message over, and takes acknowledgements meanwhile: there may be room only when they
-    /// are taken. `false` where the message was refused for want of room.
-    async fn take_while(
+    /// Takes acknowledgements while a message is handed over: there may be room only when they are
+    /// taken. `None` where none is awaited any more, and the message still waits.
+    async fn take_while<T>(
         &mut self,
-        publishing: impl Future<Output = Result<client::PublishAckFuture, JetStreamError>>,
-    ) -> bool {
+        publishing: impl Future<Output = Published<T>>,
+        is_alone: bool,
+    ) -> Option<Published<T>> {
         let mut publishing = pin!(publishing);
-        let mut is_polled = false;
+        let mut is_last = false;
         poll_fn(|task| {
-            let mut published = publishing.as_mut().poll(task);
-            if published.is_pending() && self.is_out_of_time {
-                // The second time, for tokio lets a task that has done much wait for nothing.
-                if is_polled {
-                    let error = JetStreamError::new(PublishErrorKind::TimedOut);
-                    published = Poll::Ready(Err(error));
-                } else {
-                    is_polled = true;
-                    task.waker().wake_by_ref();
-                }
+            if let Poll::Ready(published) = publishing.as_mut().poll(task) {
+                return Poll::Ready(Some(published));
             }
-            let Poll::Ready(published) = published else {
-                // Whether all are there or not, it is the message that is waited for.
-                let _ = self.poll(task);
+            let are_all_there = self.poll(task).is_ready();
+            if !self.is_out_of_time && (is_alone || !are_all_there) {
+                is_last = false;
                 return Poll::Pending;
-            };
-            let refused = published.as_ref().err();
-            let is_full =
-                refused.is_some_and(|error| error.kind() == PublishErrorKind::MaxAckPending);
-            if !is_full {
-                self.push(published, task);
             }
-            Poll::Ready(!is_full)
+            // Once more: there may be room now, and tokio lets a task that has done much wait for
+            // nothing.
+            if !is_last {
+                is_last = true;
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(self.is_out_of_time.then(timed_out))
         })
         .await
     }
@@ -113,55 +177,102 @@ impl Acks {
         let _ = timeout(PAUSE, taken).await;
     }
 
-    fn push(
-        &mut self,
-        published: Result<client::PublishAckFuture, JetStreamError>,
-        task: &mut std::task::Context<'_>,
-    ) {
-        let ack: Ack = match published {
+    fn push(&mut self, published: Published<client::PublishAckFuture>) {
+        self.is_out_of_time |= is_timed_out(&published);
+        self.awaited.push_back(match published {
             Ok(ack) => {
                 let index = self.results.len() + self.awaited.len();
                 self.sending.handed_over(index);
-                // Its time runs from when it is polled first, which shall not be when its turn comes.
-                let mut ack = ack.into_future();
-                match ack.as_mut().poll(task) {
-                    Poll::Ready(result) => Box::pin(future::ready(result)),
-                    Poll::Pending => ack,
-                }
+                self.silence = Duration::ZERO;
+                Ack::Awaited(ack.into_future())
             }
-            Err(error) => {
-                self.is_out_of_time |= error.kind() == PublishErrorKind::TimedOut;
-                Box::pin(future::ready(Err(error)))
-            }
-        };
-        self.awaited.push_back(ack);
+            Err(error) => Ack::Ended(Err(error)),
+        });
     }
 
     /// Takes what is there, in the order of the messages; ready when nothing is awaited.
-    pub(super) fn poll(&mut self, task: &mut std::task::Context<'_>) -> Poll<()> {
-        while let Some(ack) = self.awaited.front_mut() {
-            let result = ready!(ack.as_mut().poll(task));
-            self.awaited.pop_front();
-            let index = self.results.len();
-            match &result {
-                Ok(ack) => {
-                    self.sending
-                        .record_of(index, sequence(ack.sequence), |_| of_ack(ack));
-                    self.sending.delivered(index, None);
-                }
-                Err(error) => {
-                    let error_type = of_jetstream_publish(error);
-                    fail(&mut self.sending, index, error_type, error);
-                }
-            }
-            self.results.push(result);
+    fn poll(&mut self, task: &mut std::task::Context<'_>) -> Poll<()> {
+        let mut taken = self.take(task);
+        while taken.is_pending() && self.is_time_to_look(task) {
+            self.look(task);
+            taken = self.take(task);
         }
-        Poll::Ready(())
+        taken
     }
 
-    pub(super) fn results(self) -> Vec<Result<PublishAck, JetStreamError>> {
-        self.sending.record(|| duplicates(&self.results));
-        self.results
+    fn take(&mut self, task: &mut std::task::Context<'_>) -> Poll<()> {
+        let mut is_heard = false;
+        let taken = loop {
+            let Some(first) = self.awaited.front_mut() else {
+                break Poll::Ready(());
+            };
+            is_heard |= first.arrives(task);
+            if matches!(first, Ack::Awaited(_)) {
+                break Poll::Pending;
+            }
+            if let Some(Ack::Ended(result)) = self.awaited.pop_front() {
+                self.count(result);
+            }
+        };
+        if is_heard {
+            self.hear();
+        }
+        taken
+    }
+
+    fn is_time_to_look(&mut self, task: &mut std::task::Context<'_>) -> bool {
+        let looks = || interval_at(Instant::now() + PAUSE, PAUSE);
+        let looks = self.looks.get_or_insert_with(looks);
+        let is_time = looks.poll_tick(task).is_ready();
+        if is_time {
+            looks.reset();
+        }
+        is_time
+    }
+
+    /// Looks at all: what has arrived gives its room up. Not done whenever one arrives, which would take
+    /// a batch of many as many times as long.
+    fn look(&mut self, task: &mut std::task::Context<'_>) {
+        let mut is_heard = false;
+        for ack in &mut self.awaited {
+            is_heard |= ack.arrives(task);
+        }
+        if is_heard {
+            return self.hear();
+        }
+        self.silence += PAUSE;
+        if self.silence > self.timeout {
+            self.is_out_of_time = true;
+            for ack in &mut self.awaited {
+                if matches!(ack, Ack::Awaited(_)) {
+                    *ack = Ack::Ended(timed_out());
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        self.is_out_of_time = false;
+        self.silence = Duration::ZERO;
+        if let Some(looks) = &mut self.looks {
+            looks.reset();
+        }
+    }
+
+    fn count(&mut self, result: Published<PublishAck>) {
+        let index = self.results.len();
+        match &result {
+            Ok(ack) => {
+                self.sending
+                    .record_of(index, sequence(ack.sequence), |_| of_ack(ack));
+                self.sending.delivered(index, None);
+            }
+            Err(error) => {
+                let error_type = of_jetstream_publish(error);
+                fail(&mut self.sending, index, error_type, error);
+            }
+        }
+        self.results.push(result);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Sending many messages under one call.
 
-use std::future::poll_fn;
-
 use async_nats::ToSubject;
 use async_nats::client::PublishError;
 use async_nats::client::traits::Publisher as _;
@@ -170,8 +168,13 @@ impl jetstream::Producer {
     /// # Errors
     ///
     /// For each message the error of [`Context::send_publish`](async_nats::jetstream::context::Context::send_publish) or of
-    /// its acknowledgement. While the client has no room, as in an outage, all wait for it together: when one has
-    /// [timed out](async_nats::jetstream::context::PublishErrorKind::TimedOut), each further one that finds none at once has too.
+    /// its acknowledgement.
+    ///
+    /// The context's [timeout](async_nats::jetstream::context::ContextBuilder::timeout) is for the wait from one
+    /// acknowledgement, or message handed over, to the next: a stream may be slow with a batch of many. When none
+    /// comes in that time, as in an outage, all that are awaited have
+    /// [timed out](async_nats::jetstream::context::PublishErrorKind::TimedOut), and so has each further message that finds
+    /// no room at once, until there is an acknowledgement again.
     ///
     /// # Cancel safety
     ///
@@ -240,12 +243,7 @@ impl jetstream::Producer {
     ) -> Vec<Result<PublishAck, JetStreamError>> {
         let contexts = Contexts::new(ambient(called), own);
         let sending = start(&self.core.info, contexts, &mut messages);
-        let mut acks = Acks::of(messages.len(), sending);
-        for message in messages {
-            acks.publish(&self.client, message).await;
-        }
-        poll_fn(|task| acks.poll(task)).await;
-        acks.results()
+        Acks::of_published(&self.client, messages, sending).await
     }
 }
 
