@@ -11,7 +11,6 @@ use futures::StreamExt as _;
 use lapin::Consumer;
 use lapin::options::{BasicAckOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use otel_messaging::amqp::internal::sent_at;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::amqp::{PATIENCE, Reading, cancelled, consumer, stream_offset};
@@ -21,13 +20,6 @@ use crate::output;
 
 /// After how long a silence the last chunk is over, once something of it has come.
 const QUIET: Duration = Duration::from_secs(2);
-
-/// The last message of a stream.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    offset: u64,
-    time: Option<SystemTime>,
-}
 
 /// What is read of a stream.
 #[derive(Clone, Copy, Debug)]
@@ -68,22 +60,18 @@ impl Reading<'_> {
             }
         }
         if wish.end == End::OfWhatIsThere {
-            part.end = last.map(|last| last.offset);
+            part.end = last;
         }
         let offset = match wish.start {
             Start::All => AMQPValue::LongString("first".into()),
             Start::Now => AMQPValue::LongString("next".into()),
             Start::Since(time) => {
-                let latest = last.and_then(|last| last.time);
-                if part.end.is_some() && latest.is_some_and(|latest| latest < time) {
-                    return Ok(());
-                }
                 part.since = Some(time);
                 let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
                 AMQPValue::Timestamp(time.as_secs())
             }
             Start::Last(count) => {
-                let behind = last.map_or(0, |last| last.offset + 1);
+                let behind = last.map_or(0, |last| last + 1);
                 let offset = behind.saturating_sub(count);
                 AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
             }
@@ -92,13 +80,13 @@ impl Reading<'_> {
         self.part(consumer, part).await
     }
 
-    /// Reads the last chunk. On a channel of its own: with both on one, the second consumer of a busy stream has been
+    /// Reads the last chunk for the offset of its last message. On a channel of its own: with both on one, the second consumer of a busy stream has been
     /// seen to begin later than it was told to.
-    async fn last(&self, stream: &str, count: u32) -> Result<Option<Last>, Failure> {
+    async fn last(&self, stream: &str, count: u32) -> Result<Option<u64>, Failure> {
         let channel = self.connection.create_channel().await?;
         let offset = AMQPValue::LongString("last".into());
         let mut consumer = consumer(&channel, stream, Some(offset)).await?;
-        let mut last: Option<Last> = None;
+        let mut last = None;
         let mut closed = pin!(self.sink.closed());
         // More may come all the time.
         let mut latest = None;
@@ -116,11 +104,7 @@ impl Reading<'_> {
             };
             let delivery = next.ok_or_else(cancelled)??;
             delivery.acker.ack(BasicAckOptions::default()).await?;
-            let offset = stream_offset(&delivery.properties);
-            last = offset.map(|offset| Last {
-                offset,
-                time: sent_at(&delivery.properties),
-            });
+            last = stream_offset(&delivery.properties);
             latest.get_or_insert_with(|| Instant::now() + QUIET);
         }
         let _ = channel.close(200, "read".into()).await;
