@@ -25,7 +25,7 @@ pub(crate) enum Destination {
 }
 
 /// A key of a topic exchange that all others match.
-const ALL_KEYS: &str = "#";
+pub(crate) const ALL_KEYS: &str = "#";
 
 /// Bytes of a name, or of a routing key: the client panics with more.
 const MOST_OF_RABBITMQ: usize = 255;

@@ -7,7 +7,7 @@ use wildmatch::WildMatch;
 
 use super::{amqp, kafka, nats};
 use crate::arguments::Reading;
-use crate::destination::Destination;
+use crate::destination::{ALL_KEYS, Destination};
 use crate::failure::Failure;
 use crate::original::Original;
 use crate::seen::{Place, Seen};
@@ -186,6 +186,12 @@ fn refusal(to: &Destination, source: &Destination) -> Option<String> {
         Destination::Exchange(exchange, key) if exchange.is_empty() => Some(key.clone()),
         _ => None,
     };
+    if let Destination::Exchange(_, key) = to
+        && key != ALL_KEYS
+        && key.split('.').any(|word| ["*", "#"].contains(&word))
+    {
+        return Some("a message is sent to one routing key, not to a pattern".to_owned());
+    }
     let is_same = match (to, source) {
         (Destination::Kafka(topic), Destination::Kafka(pattern)) => {
             if topic.contains(['*', '?']) {
@@ -234,6 +240,11 @@ mod tests {
             ("rabbitmq:/orders", "rabbitmq-queue:dead", false),
             ("rabbitmq:shop/orders", "rabbitmq-queue:dead", false),
             ("rabbitmq:shop", "rabbitmq:dead", true),
+            ("rabbitmq:shop/#", "rabbitmq-queue:dead", false),
+            ("rabbitmq:shop/orders.*", "rabbitmq-queue:dead", true),
+            ("rabbitmq:shop/#.new", "rabbitmq-stream:dead", true),
+            ("rabbitmq:shop/*", "rabbitmq-queue:dead", true),
+            ("rabbitmq:shop/orders*.#1", "rabbitmq-queue:dead", false),
             ("jetstream:ORDERS", "jetstream:ORDERS", false),
             ("jetstream:DEAD/d", "jetstream:DEAD/d", true),
             ("jetstream:ORDERS", "nats:dead", true),
