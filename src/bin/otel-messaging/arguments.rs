@@ -77,6 +77,9 @@ the trace that it comes from. Left out are what a queue of RabbitMQ adds for its
 (x-delivery-count, x-stream-offset), and headers of NATS that tell the server what to do (Nats-...).
 A record of Kafka has a new time. A CC header of RabbitMQ is obeyed again.
 
+All who read TO have it again, also those who had handled it; of RabbitMQ, rabbitmq-queue: with the
+queue that it died in reaches that one alone.
+
 A message counts as sent when the broker says that it has it. The first error ends all, and what
 was sent until then is said; the message that it is about may have arrived. This removes nothing from
 where it was: who runs this again sends again. Yet a quorum queue that is read with --peek counts
