@@ -18,7 +18,7 @@ use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_propagator_b3::{B3Encoding, Propagator as B3};
 use otel_messaging::Telemetry;
 use otel_messaging::propagators::{CloudEvents, Jaeger};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -53,6 +53,8 @@ struct Wish {
     end: End,
     /// Messages of a queue that may be held at a time.
     held: u64,
+    /// How many more may be got of all queues together; `None` if as many as there are.
+    left: Option<Arc<Mutex<u64>>>,
     access: Arc<Access>,
     /// Where something says that a message is dead, that message is meant.
     is_for_dead: bool,
@@ -187,6 +189,7 @@ impl Reader {
                 Start::All => u64::MAX,
                 _ => reading.last.unwrap_or(HELD),
             },
+            left: reading.max.map(|max| Arc::new(Mutex::new(max))),
             access: Arc::new(reading.access.clone()),
             is_for_dead,
         };

@@ -176,6 +176,13 @@ impl Reading<'_> {
             .await?;
         let mut held = None;
         for _ in 0..wish.held.min(there.message_count().into()) {
+            let mut left = match &wish.left {
+                Some(left) => Some(left.lock().await),
+                None => None,
+            };
+            if left.as_deref() == Some(&0) {
+                break;
+            }
             let got = self
                 .channel
                 .basic_get(queue.into(), BasicGetOptions::default())
@@ -183,6 +190,10 @@ impl Reading<'_> {
             let Some(message) = got else {
                 break;
             };
+            if let Some(left) = left.as_deref_mut() {
+                *left -= 1;
+            }
+            drop(left);
             held = Some(message.delivery.delivery_tag);
             let mut seen = self.seen(&message.delivery);
             seen.facts.is_redelivered = message.delivery.redelivered;
