@@ -59,7 +59,7 @@ pub(crate) async fn run(dlq: &Dlq) -> Result<u8, Failure> {
     let was_interrupted = matches!(closed, Ok(true));
     let told = output::print(&match dlq.json {
         true => output::json(&totals.json(dlq, was_interrupted, closed.is_err())),
-        false => totals.text(dlq),
+        false => totals.text(dlq, closed.is_err()),
     });
     if dlq.write && (closed.is_err() || told.is_err()) {
         // Whoever does not see the rest has to know this.
@@ -123,7 +123,7 @@ impl Totals {
         self.kinds.entry(kind).or_insert_with(first).0 += 1;
     }
 
-    fn text(&self, dlq: &Dlq) -> String {
+    fn text(&self, dlq: &Dlq, has_failed: bool) -> String {
         let mut lines = vec![format!("{} dead messages", self.dead)];
         let mut sorted: Vec<_> = self.kinds.iter().collect();
         sorted.sort_by_key(|(_, (count, _))| u64::MAX - count);
@@ -142,12 +142,12 @@ impl Totals {
             ));
         }
         if let Some(to) = &dlq.redrive {
-            lines.push(self.redriven(to, dlq.write));
+            lines.push(self.redriven(to, dlq, has_failed));
         }
         lines.join("\n")
     }
 
-    fn redriven(&self, to: &Destination, is_to_write: bool) -> String {
+    fn redriven(&self, to: &Destination, dlq: &Dlq, has_failed: bool) -> String {
         let mut left_out = match self.left_out {
             0 => String::new(),
             count => format!(", {count} are left out"),
@@ -155,11 +155,19 @@ impl Totals {
         if self.before > 0 {
             left_out += &format!(", {} were told of before", self.before);
         }
-        match is_to_write {
-            true => format!(
-                "{} were sent to {to}{left_out}; all are still where they were",
-                self.sent
-            ),
+        let is_queue = |source: &Destination| matches!(source, Destination::Queue(_));
+        let mut sources = dlq.reading.destinations.iter();
+        let kept = match (sources.clone().any(is_queue), sources.all(is_queue)) {
+            (false, _) => "; all are still where they were",
+            // Whether the broker has them back is not known.
+            _ if has_failed => "",
+            (true, true) => "; all were put back into their queues",
+            (true, false) => {
+                "; those of queues were put back, all others are still where they were"
+            }
+        };
+        match dlq.write {
+            true => format!("{} were sent to {to}{left_out}{kept}", self.sent),
             false => format!(
                 "{} would be sent to {to}{left_out}; nothing is sent without --write",
                 self.dead - self.left_out - self.before
