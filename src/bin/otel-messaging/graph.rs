@@ -91,13 +91,15 @@ impl Drawn {
         let node = self.nodes.entry(Arc::clone(destination)).or_default();
         node.messages += 1;
         node.without_context += u64::from(trace.is_none());
-        if let Some(writer) = &seen.facts.writer
-            && self.edges.len() < MOST_NODES
-        {
+        if let Some(writer) = &seen.facts.writer {
             let key = (writer.as_str().into(), Arc::clone(destination));
-            let edge = self.edges.entry(key).or_default();
-            edge.connected += u64::from(trace.is_some());
-            edge.broken += u64::from(trace.is_none());
+            if self.edges.len() < MOST_NODES || self.edges.contains_key(&key) {
+                let edge = self.edges.entry(key).or_default();
+                edge.connected += u64::from(trace.is_some());
+                edge.broken += u64::from(trace.is_none());
+            } else {
+                self.is_full = true;
+            }
         }
         let hop = (
             seen.time.unwrap_or(seen.now),
