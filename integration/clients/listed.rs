@@ -34,6 +34,15 @@ impl Listed {
         Self::of(client, "ask-the-port.txt", include_str!("ask-the-port.txt"))
     }
 
+    /// The tests that do nothing that a span is recorded of.
+    pub(crate) fn without_spans(client: &str) -> Self {
+        Self::of(
+            client,
+            "without-spans.txt",
+            include_str!("without-spans.txt"),
+        )
+    }
+
     fn of(client: &str, list: &'static str, text: &'static str) -> Self {
         let lines = text
             .lines()

@@ -111,6 +111,7 @@ fn end_the_same_way(client: &Client) {
         left_out: Listed::left_out(client.name),
         failing: Listed::failing(client.name),
         ask_the_port: Listed::ask_the_port(client.name),
+        without_spans: Listed::without_spans(client.name),
         port: forwarded.and_then(io::Result::err),
     };
     let package = Package::of(client, &lists.left_out);
@@ -124,7 +125,7 @@ fn end_the_same_way(client: &Client) {
     };
 
     let mut wrong = package.not_compiled(client, &lists.left_out);
-    for list in [&lists.left_out, &lists.failing, &lists.ask_the_port] {
+    for list in lists.all() {
         wrong.extend(list.wrong(&package.files, &bare));
     }
     let tests: Vec<_> = bare
@@ -153,10 +154,22 @@ struct Lists {
     left_out: Listed,
     failing: Listed,
     ask_the_port: Listed,
+    without_spans: Listed,
     port: Option<io::Error>,
 }
 
 impl Lists {
+    const fn all(&self) -> [&Listed; 4] {
+        let Self {
+            left_out,
+            failing,
+            ask_the_port,
+            without_spans,
+            ..
+        } = self;
+        [left_out, failing, ask_the_port, without_spans]
+    }
+
     /// Why it is no error that a test does not pass.
     fn may_fail(&self, test: &Test) -> Option<String> {
         let asks_the_port = || {
@@ -192,6 +205,21 @@ fn judged(run: &Run, runner: &Runner<'_>, lists: &Lists) -> Vec<String> {
     }
     if !run.passed() && runner.package.has_of_ours(&run.test.file) {
         wrong.push(format!("a test of ours does not pass: {run}"));
+    }
+    // What it did not get to when it failed, it recorded nothing of.
+    if run.passed() && run.compared.is_none() {
+        let has_spans = !runner.recorded(&run.test).is_empty();
+        match (has_spans, lists.without_spans.has(&run.test)) {
+            (false, false) => wrong.push(format!(
+                "recorded no span, and without-spans.txt does not list it: {}",
+                run.test
+            )),
+            (true, true) => wrong.push(format!(
+                "recorded spans, so that it is none for without-spans.txt: {}",
+                run.test
+            )),
+            _ => {}
+        }
     }
     wrong
 }

@@ -20,6 +20,7 @@ pub(crate) static TELEMETRY: LazyLock<Telemetry> = LazyLock::new(|| {
         .build();
     let all = Rule::of("*")
         .receive_spans(true)
+        .settle_spans(true)
         .message_key(true)
         .lag(true)
         .time_in_queue(true);
