@@ -9,7 +9,7 @@ use crate::brokers::{Outcome, Reader, Sender};
 use crate::destination::Destination;
 use crate::facts::{Death, Facts};
 use crate::failure::Failure;
-use crate::output::{self, Colour, coloured, duration, plain, time};
+use crate::output::{self, Colour, coloured, duration, plain, time, time_if_any};
 use crate::scan::colour;
 use crate::seen::{Age, Seen};
 use crate::summary::{Limits, Remark, remarks};
@@ -210,7 +210,7 @@ impl Totals {
 fn block(seen: &Seen, dlq: &Dlq, outcome: Option<&Outcome>) -> String {
     let facts = &seen.facts;
     let mut first = vec![
-        time(facts.died_at.or(seen.time).unwrap_or(seen.now)),
+        time_if_any(facts.died_at.or_else(|| seen.when().map(|when| when.time))),
         format!("{} {}", plain(&seen.destination), seen.place),
     ];
     match seen.age() {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use opentelemetry::trace::TraceId;
 use serde_json::json;
@@ -12,7 +11,7 @@ use crate::arguments::{Drawing, Graph};
 use crate::brokers::{End, Reader};
 use crate::failure::Failure;
 use crate::output::{self, Colour, coloured, plain, safe};
-use crate::seen::Seen;
+use crate::seen::{Seen, When};
 
 /// Traces, and ids of messages, that are followed.
 const MOST: usize = 100_000;
@@ -39,7 +38,7 @@ struct Node {
 }
 
 /// A message that others come after.
-type Hop = (SystemTime, Arc<str>, Option<TraceId>);
+type Hop = (When, Arc<str>, Option<TraceId>);
 
 #[derive(Debug, Default)]
 struct Drawn {
@@ -48,6 +47,8 @@ struct Drawn {
     traces: HashMap<TraceId, Vec<Hop>>,
     ids: HashMap<String, Vec<Hop>>,
     is_full: bool,
+    /// Messages have no time, or those that belong together the same.
+    is_unordered: bool,
 }
 
 pub(crate) async fn run(graph: &Graph) -> Result<u8, Failure> {
@@ -68,6 +69,11 @@ pub(crate) async fn run(graph: &Graph) -> Result<u8, Failure> {
         output::complain("interrupted: this is what was seen until then");
     }
     drawn.connect();
+    if drawn.is_unordered {
+        output::complain(
+            "messages without a time, or with the same one, have no line between them: which came first is not known",
+        );
+    }
     if drawn.is_full {
         output::complain("there was too much to follow all of it");
     }
@@ -101,11 +107,11 @@ impl Drawn {
                 self.is_full = true;
             }
         }
-        let hop = (
-            seen.time.unwrap_or(seen.now),
-            Arc::clone(destination),
-            trace,
-        );
+        let Some(when) = seen.when() else {
+            self.is_unordered |= trace.is_some() || seen.facts.identity.is_some();
+            return;
+        };
+        let hop = (when, Arc::clone(destination), trace);
         let mut is_kept = true;
         if let Some(trace) = trace {
             is_kept &= keep(&mut self.traces, trace, &hop);
@@ -119,12 +125,13 @@ impl Drawn {
     /// Draws the lines between destinations, from the earlier message to the later one.
     fn connect(&mut self) {
         for hops in self.traces.values_mut() {
-            for (from, to) in steps(hops) {
+            for (from, to) in steps(hops, &mut self.is_unordered) {
                 self.edges.entry((from.1, to.1)).or_default().connected += 1;
             }
         }
         for hops in self.ids.values_mut() {
-            for (from, to) in steps(hops).into_iter().filter(|(from, to)| from.2 != to.2) {
+            let steps = steps(hops, &mut self.is_unordered);
+            for (from, to) in steps.into_iter().filter(|(from, to)| from.2 != to.2) {
                 self.edges.entry((from.1, to.1)).or_default().broken += 1;
             }
         }
@@ -257,12 +264,26 @@ fn keep<K: Eq + std::hash::Hash>(all: &mut HashMap<K, Vec<Hop>>, key: K, hop: &H
     has_room
 }
 
-/// From each message to the next one that is elsewhere.
-fn steps(hops: &mut [Hop]) -> Vec<(Hop, Hop)> {
-    hops.sort_by_key(|(time, ..)| *time);
-    let pairs = hops.iter().zip(hops.iter().skip(1));
-    let pairs = pairs.filter(|(from, to)| from.1 != to.1);
-    pairs.map(|(from, to)| (from.clone(), to.clone())).collect()
+/// From each message to the next one that is elsewhere; to all of them where several have the same time.
+fn steps(hops: &mut [Hop], is_unordered: &mut bool) -> Vec<(Hop, Hop)> {
+    hops.sort_by_key(|(when, ..)| *when);
+    let mut steps = Vec::new();
+    let mut before: Vec<&Hop> = Vec::new();
+    for group in hops.chunk_by(|one, next| !one.0.is_before(next.0)) {
+        let mut group: Vec<&Hop> = group.iter().collect();
+        group.sort_by(|one, other| one.1.cmp(&other.1));
+        group.dedup_by(|one, other| (&one.1, one.2) == (&other.1, other.2));
+        *is_unordered |= group
+            .iter()
+            .zip(group.iter().skip(1))
+            .any(|(one, other)| one.1 != other.1);
+        for from in before {
+            let elsewhere = group.iter().filter(|to| to.1 != from.1);
+            steps.extend(elsewhere.map(|to| (Hop::clone(from), Hop::clone(to))));
+        }
+        before = group;
+    }
+    steps
 }
 
 fn said(edge: Edge) -> String {
@@ -280,5 +301,76 @@ fn short(edge: Edge) -> String {
     match edge.broken {
         0 => edge.connected.to_string(),
         broken => format!("{}, {broken} broken", edge.connected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::seen::testing::seen;
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    fn lines(drawn: &Drawn) -> Vec<(&str, &str, u64)> {
+        let edges = drawn.edges.iter();
+        edges
+            .map(|((from, to), edge)| (&**from, &**to, edge.connected))
+            .collect()
+    }
+
+    #[test]
+    fn a_line_is_drawn_where_it_is_known_which_message_came_first() {
+        let [one, two] = [1, 2].map(|second| Some(at(second)));
+        let all = [("orders", "paid", 1)];
+        for (orders, paid, is_live, expected, is_unordered) in [
+            (one, two, false, all.as_slice(), false),
+            (one, one, false, &[], true),
+            (None, None, false, &[], true),
+            (one, None, false, &[], true),
+            (None, None, true, &all, false),
+            (one, one, true, &all, false),
+        ] {
+            let mut drawn = Drawn::default();
+            for (name, time, now) in [("orders", orders, at(8)), ("paid", paid, at(9))] {
+                let mut seen = seen(name, 7, 7, time);
+                (seen.is_live, seen.now) = (is_live, now);
+                drawn.add(&seen);
+            }
+            drawn.connect();
+            assert_eq!(lines(&drawn), expected, "{orders:?} {paid:?}");
+            assert_eq!(drawn.is_unordered, is_unordered, "{orders:?} {paid:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_at_the_same_time_each_goes_on_to_what_comes_next() {
+        let mut drawn = Drawn::default();
+        for (name, second) in [("orders", 1), ("audit", 1), ("orders", 1), ("paid", 2)] {
+            drawn.add(&seen(name, 7, 7, Some(at(second))));
+        }
+        drawn.connect();
+        assert_eq!(lines(&drawn), [("audit", "paid", 1), ("orders", "paid", 1)]);
+    }
+
+    #[test]
+    fn who_is_drawn_already_is_counted_on_when_there_is_no_room_for_others() {
+        let mut drawn = Drawn::default();
+        let mut add = |writer: usize| {
+            let mut seen = seen("orders", 7, 7, Some(at(1)));
+            // No trace is to be followed.
+            seen.diagnosis.creation = None;
+            seen.facts.writer = Some(writer.to_string());
+            drawn.add(&seen);
+            drawn.is_full
+        };
+        assert!((0..MOST_NODES).chain([0]).all(|writer| !add(writer)));
+        assert!(add(MOST_NODES));
+        let edge = drawn.edges.get(&("0".into(), "orders".into()));
+        assert_eq!(edge.map(|edge| edge.broken), Some(2));
+        assert_eq!(drawn.edges.len(), MOST_NODES);
     }
 }

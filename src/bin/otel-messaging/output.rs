@@ -133,6 +133,11 @@ pub(crate) fn time(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z")
 }
 
+/// The same, where there may be none.
+pub(crate) fn time_if_any(own: Option<SystemTime>) -> String {
+    own.map_or_else(|| "no time".to_owned(), time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

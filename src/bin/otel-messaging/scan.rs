@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::arguments::Scan;
 use crate::brokers::{End, Reader};
-use crate::compared::Compared;
+use crate::compared::{AS_READ, Compared};
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::output::{self, Colour, bytes, coloured, duration, plain};
@@ -65,6 +65,7 @@ pub(crate) async fn run(scan: &Scan) -> Result<u8, Failure> {
             "destinations": all.collect::<Vec<_>>(),
             "was_interrupted": was_interrupted,
             "compared_all": !compared.is_full(),
+            "ordered_all": !compared.is_unordered(),
         });
         output::print(&output::pretty(&told))?;
     } else {
@@ -72,6 +73,9 @@ pub(crate) async fn run(scan: &Scan) -> Result<u8, Failure> {
         output::print(&remarks(&summaries))?;
         if compared.is_full() {
             output::complain("there were too many messages to compare all with each other");
+        }
+        if compared.is_unordered() {
+            output::complain(AS_READ);
         }
         if was_interrupted {
             output::complain("interrupted: this is what was seen until then");

@@ -21,12 +21,30 @@ pub(crate) struct Seen {
     pub(crate) time: Option<SystemTime>,
     /// When it was looked at.
     pub(crate) now: SystemTime,
+    /// It was looked at as soon as it was published.
+    pub(crate) is_live: bool,
     /// Bytes of headers and payload.
     pub(crate) bytes: usize,
     pub(crate) diagnosis: Diagnosis,
     pub(crate) facts: Facts,
     /// The message itself, where it is to be sent again.
     pub(crate) original: Option<Original>,
+}
+
+/// When a message was written, and when it was heard if that was at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct When {
+    pub(crate) time: SystemTime,
+    heard: Option<SystemTime>,
+}
+
+impl When {
+    /// Whether it is known that this was before. To the second alone is what many writers tell.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        let were_heard = self.heard.is_some() && other.heard.is_some();
+        self.time < other.time
+            || (self.time == other.time && were_heard && self.heard < other.heard)
+    }
 }
 
 /// What is the same for all copies of what was published once: to several queues, or to subscribers and a stream.
@@ -66,6 +84,13 @@ impl Seen {
         })
     }
 
+    /// By what it is ordered among others; `None` where that is not known, as of what a queue keeps that has no time.
+    pub(crate) fn when(&self) -> Option<When> {
+        let heard = self.is_live.then_some(self.now);
+        let time = self.time.or(heard)?;
+        Some(When { time, heard })
+    }
+
     /// The id of its trace, where it has one.
     pub(crate) fn trace_id(&self) -> Option<String> {
         let creation = self.diagnosis.creation.as_ref()?;
@@ -87,6 +112,38 @@ impl fmt::Display for Place {
             Self::Offset { partition, offset } => write!(f, "{partition}/{offset}"),
             Self::Number(number) => write!(f, "#{number}"),
             Self::Sequence(sequence) => write!(f, "{sequence}"),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+
+    use super::*;
+
+    /// A message with the context of this span.
+    pub(crate) fn seen(
+        destination: &str,
+        trace: u128,
+        span: u64,
+        time: Option<SystemTime>,
+    ) -> Seen {
+        let (flags, state) = (TraceFlags::SAMPLED, TraceState::default());
+        let creation = SpanContext::new(trace.into(), span.into(), flags, true, state);
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.creation = Some(creation);
+        Seen {
+            destination: destination.into(),
+            place: Place::Number(1),
+            publication: Publication::of(destination, &[]),
+            time,
+            now: time.unwrap_or(SystemTime::UNIX_EPOCH),
+            is_live: false,
+            bytes: 0,
+            diagnosis,
+            facts: Facts::default(),
+            original: None,
         }
     }
 }

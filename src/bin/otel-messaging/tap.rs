@@ -6,7 +6,7 @@ use crate::WELL;
 use crate::arguments::Tap;
 use crate::brokers::{End, Reader};
 use crate::failure::Failure;
-use crate::output::{self, Colour, coloured, duration, plain, time};
+use crate::output::{self, Colour, coloured, duration, plain, time, time_if_any};
 use crate::seen::{Age, Seen};
 use crate::summary::{Limits, Remark, remarks};
 
@@ -38,7 +38,7 @@ pub(crate) async fn run(tap: &Tap) -> Result<u8, Failure> {
 fn line(seen: &Seen, tap: &Tap) -> String {
     let remarks = remarks(seen, Limits::NONE);
     let mut parts = vec![
-        time(seen.time.unwrap_or(seen.now)),
+        time_if_any(seen.when().map(|when| when.time)),
         format!("{} {}", plain(&seen.destination), seen.place),
         match &seen.diagnosis.creation {
             Some(creation) => coloured(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::joined::{Gap, Node, Placed};
 use crate::arguments::Drawing;
-use crate::output::{self, Colour, coloured, duration, plain, safe, time, with};
+use crate::output::{self, Colour, coloured, duration, plain, safe, time, time_if_any, with};
 use crate::scan::colour;
 use crate::spans::Span;
 use crate::summary::Remark;
@@ -71,7 +71,8 @@ fn text(id: TraceId, tree: &[Placed<'_>]) -> String {
                 format!("{service}  {name}  {kind}, {took}{error}{other}")
             }
         };
-        lines.push(format!("  {}  {steps}{line}", time(placed.node.time())));
+        let at = time_if_any(placed.node.time());
+        lines.push(format!("  {at:24}  {steps}{line}"));
         for remark in remarks(placed) {
             let said = format!("{}: {}", remark.text(), remark.meaning);
             lines.push(format!("{margin}  {}", coloured(&said, colour(remark))));
@@ -142,7 +143,13 @@ fn actor<'a>(placed: &Placed<'a>) -> &'a str {
 fn mermaid(tree: &[Placed<'_>]) -> String {
     let mut lines = vec!["sequenceDiagram".to_owned()];
     let mut order: Vec<_> = tree.iter().collect();
-    order.sort_by_key(|placed| placed.node.time());
+    // What has no time is after what it is below.
+    order.sort_by_key(|placed| {
+        let above = placed.parent.and_then(|parent| tree.get(parent));
+        let above = above.and_then(|above| above.node.time());
+        let time = placed.node.time().or(above);
+        (time.is_none(), time)
+    });
     let mut names: Vec<&str> = Vec::new();
     for placed in &order {
         let name = actor(placed);

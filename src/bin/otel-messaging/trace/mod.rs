@@ -13,9 +13,9 @@ use tokio::task::spawn_blocking;
 use crate::WELL;
 use crate::arguments::{Drawing, Trace};
 use crate::brokers::{End, Reader, kafka};
-use crate::compared::{Clash, Compared};
+use crate::compared::{AS_READ, Clash, Compared};
 use crate::failure::Failure;
-use crate::output::{self, Colour, coloured, duration, plain, safe, time};
+use crate::output::{self, Colour, coloured, duration, plain, safe, time, time_if_any};
 use crate::scan::colour;
 use crate::seen::Seen;
 use crate::span_source;
@@ -34,8 +34,8 @@ struct Hop {
 }
 
 impl Hop {
-    fn time(&self) -> SystemTime {
-        self.seen.time.unwrap_or(self.seen.now)
+    fn time(&self) -> Option<SystemTime> {
+        self.seen.when().map(|when| when.time)
     }
 
     /// The context that was made for it.
@@ -85,6 +85,9 @@ pub(crate) async fn run(trace: &Trace) -> Result<u8, Failure> {
         output::complain("interrupted: this is what was seen until then");
     }
     let hops = in_order(hops, others);
+    if is_unordered(&hops) {
+        output::complain(AS_READ);
+    }
     if let Some(source) = &trace.spans {
         let spans = with(source, id, &hops).await?;
         let tree = joined::joined(&hops, &spans.all);
@@ -180,7 +183,11 @@ fn in_order(hops: Vec<Seen>, others: Vec<Seen>) -> Vec<Hop> {
             is_outside,
         })
         .collect();
-    hops.sort_by_key(Hop::time);
+    // Those without a time come last, in the order in which they were read.
+    hops.sort_by_key(|hop| {
+        let when = hop.seen.when();
+        (when.is_none(), when, hop.seen.now)
+    });
     // Compared in the order of time, so that the later one is to blame.
     let mut compared = Compared::default();
     for hop in &mut hops {
@@ -189,6 +196,16 @@ fn in_order(hops: Vec<Seen>, others: Vec<Seen>) -> Vec<Hop> {
             .extend(clashes.map(|(clash, _): (Clash, _)| Remark::from(clash)));
     }
     hops
+}
+
+/// Whether it is not known of all messages that are in several destinations which one came first.
+fn is_unordered(hops: &[Hop]) -> bool {
+    let mut pairs = hops.iter().zip(hops.iter().skip(1));
+    pairs.any(|(one, next)| {
+        let times = one.seen.when().zip(next.seen.when());
+        one.seen.destination != next.seen.destination
+            && !times.is_some_and(|(one, next)| one.is_before(next))
+    })
 }
 
 /// The time since the message before.
@@ -211,8 +228,8 @@ fn text(id: TraceId, hops: &[Hop]) -> String {
         }
         let seen = &hop.seen;
         let mut line = format!(
-            "  {}  {} {}",
-            time(hop.time()),
+            "  {:24}  {} {}",
+            time_if_any(hop.time()),
             plain(&seen.destination),
             seen.place
         );
@@ -341,4 +358,34 @@ fn hop_in_json(hop: &Hop) -> Value {
         "breaks": hop.is_outside,
         "remarks": hop.remarks.iter().map(Remark::text).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::seen::testing::seen;
+
+    #[test]
+    fn what_has_no_time_comes_last_and_is_shown_without_one() {
+        let (one, other) = (UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(1));
+        let (audit, orders) = (seen("audit", 7, 1, None), seen("orders", 7, 2, Some(one)));
+        let live = Seen {
+            is_live: true,
+            now: other,
+            ..seen("billing", 7, 3, None)
+        };
+        let hops = in_order(vec![audit, live, orders], Vec::new());
+        let text = text(TraceId::from(7), &hops);
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(" #1  ")).collect();
+        let expected = [
+            "  1970-01-01T00:00:00.000Z  orders #1  span 0000000000000002",
+            "  1970-01-01T00:00:01.000Z  billing #1  span 0000000000000003",
+            "  no time                   audit #1  span 0000000000000001",
+        ];
+        assert_eq!(lines, expected, "{text}");
+        let is_known = hops.get(..2).map(|known| !is_unordered(known));
+        assert_eq!((is_known, is_unordered(&hops)), (Some(true), true));
+    }
 }

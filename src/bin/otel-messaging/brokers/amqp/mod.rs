@@ -86,6 +86,10 @@ impl Source {
             name: destination.to_string().into(),
             sink,
             is_stream: matches!(destination, Destination::RabbitStream(_)),
+            is_live: matches!(
+                destination,
+                Destination::Exchange(..) | Destination::Firehose(_)
+            ),
             count: 0,
         };
         let read = match destination {
@@ -110,6 +114,7 @@ pub(super) struct Reading<'a> {
     pub(super) name: Arc<str>,
     pub(super) sink: &'a Sink,
     is_stream: bool,
+    is_live: bool,
     count: u64,
 }
 
@@ -250,6 +255,7 @@ impl Reading<'_> {
             publication: Publication::of(published, payload),
             time: sent_at(properties),
             now: SystemTime::now(),
+            is_live: self.is_live,
             bytes: diagnosis.header_bytes + payload.len(),
             diagnosis,
             original: None,

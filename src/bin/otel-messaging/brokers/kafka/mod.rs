@@ -326,6 +326,7 @@ fn seen(message: &BorrowedMessage<'_>, destination: Arc<str>, judge: &Judge) -> 
         },
         time: milliseconds.and_then(|time| UNIX_EPOCH.checked_add(Duration::from_millis(time))),
         now: SystemTime::now(),
+        is_live: false,
         bytes: diagnosis.header_bytes + size(message.key()) + size(message.payload()),
         diagnosis,
         facts,

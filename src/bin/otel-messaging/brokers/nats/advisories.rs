@@ -154,6 +154,7 @@ fn without_message(destination: Arc<str>, place: Place, is_gone: bool) -> Seen {
         place,
         time: None,
         now: SystemTime::now(),
+        is_live: false,
         bytes: 0,
         diagnosis: Diagnosis::default(),
         facts: Facts {

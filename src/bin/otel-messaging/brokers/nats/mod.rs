@@ -211,6 +211,8 @@ fn seen(
         publication: Publication::of(&*message.subject, &message.payload),
         time,
         now: SystemTime::now(),
+        // What is stored has a time.
+        is_live: time.is_none(),
         bytes: diagnosis.header_bytes + message.payload.len(),
         diagnosis,
         facts: facts(headers),

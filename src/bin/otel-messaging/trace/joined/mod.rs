@@ -54,10 +54,10 @@ pub(super) struct Placed<'a> {
 }
 
 impl Node<'_> {
-    pub(super) fn time(&self) -> SystemTime {
+    pub(super) fn time(&self) -> Option<SystemTime> {
         match self {
             Self::Message(hop) => hop.time(),
-            Self::Span(span) => span.start,
+            Self::Span(span) => Some(span.start),
         }
     }
 }
@@ -71,8 +71,11 @@ pub(super) fn joined<'a>(hops: &'a [Hop], spans: &'a [Span]) -> Vec<Placed<'a>> 
         children.entry(*parent).or_default().push(own);
     }
     for below in children.values_mut() {
-        // The latest first, as it is taken from the end.
-        below.sort_by_key(|own| Reverse(tree.nodes.get(*own).map(Node::time)));
+        // The latest first, as it is taken from the end, and before it what has no time.
+        below.sort_by_key(|own| {
+            let time = tree.nodes.get(*own).and_then(Node::time);
+            Reverse((time.is_none(), time))
+        });
     }
     let mut open: Vec<_> = children.get(&None).into_iter().flatten().collect();
     let mut open: Vec<(usize, Option<usize>)> = open.drain(..).map(|own| (*own, None)).collect();
@@ -261,7 +264,9 @@ fn likeness(hop: &Hop, span: &Span) -> u8 {
                 !part.is_empty() && (part == name || name.ends_with(&format!("/{part}")))
             })
         });
-    let is_before = hop.time() <= span.start + Duration::from_secs(1);
+    let is_before = hop
+        .time()
+        .is_some_and(|time| time <= span.start + Duration::from_secs(1));
     u8::from(is_there) * 4 + u8::from(is_in) * 2 + u8::from(is_before)
 }
 
@@ -275,7 +280,7 @@ fn waited(node: Node<'_>, above: Option<&Placed<'_>>, placed: &[Placed<'_>]) -> 
         Node::Message(hop) => {
             let sender = above.parent.and_then(|sender| placed.get(sender));
             // To the second alone is what some brokers tell.
-            let sent = sender.map(|sender| sender.node.time());
+            let sent = sender.and_then(|sender| sender.node.time());
             let known = hop.seen.time.into_iter().chain(sent);
             known.filter(|time| *time <= span.start).max()?
         }

@@ -1,11 +1,10 @@
 use std::time::UNIX_EPOCH;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
-use otel_messaging::internal::Diagnosis;
+use opentelemetry::trace::{SpanId, TraceId};
 
 use super::*;
-use crate::facts::Facts;
-use crate::seen::{Publication, Seen};
+use crate::seen::Seen;
+use crate::seen::testing::seen;
 use crate::spans::SpanFacts;
 
 const TRACE: u128 = 7;
@@ -16,26 +15,14 @@ fn at(milliseconds: u64) -> SystemTime {
 
 /// A message with the context of this span, of the trace or of another.
 fn hop(destination: &str, offset: i64, span: u64, time: u64, is_outside: bool) -> Hop {
-    let trace = TraceId::from(TRACE + u128::from(is_outside));
-    let flags = TraceFlags::SAMPLED;
-    let state = TraceState::default();
-    let creation = SpanContext::new(trace, span.into(), flags, true, state);
-    let mut diagnosis = Diagnosis::default();
-    diagnosis.creation = Some(creation);
+    let trace = TRACE + u128::from(is_outside);
     Hop {
         seen: Seen {
-            destination: destination.into(),
             place: Place::Offset {
                 partition: 0,
                 offset,
             },
-            publication: Publication::of(destination, &[]),
-            time: Some(at(time)),
-            now: at(time),
-            bytes: 0,
-            diagnosis,
-            facts: Facts::default(),
-            original: None,
+            ..seen(destination, trace, span, Some(at(time)))
         },
         remarks: Vec::new(),
         is_outside,
@@ -188,4 +175,25 @@ fn what_is_missing_or_goes_in_a_circle_is_drawn_once() {
     ];
     let expected = ["1 Orphan", "2", "-3", "4"];
     assert_eq!(drawn(&[], &spans), expected);
+}
+
+#[test]
+fn a_message_without_a_time_is_after_all_others_at_its_place() {
+    let mut orders = hop("orders", 0, 1, 0, false);
+    orders.seen.time = None;
+    let hops = [orders, hop("audit", 0, 1, 20, false)];
+    let spans = [
+        span(1, Kind::Producer, None, 10),
+        linked(2, &[1], 30),
+        span(3, Kind::Internal, Some(1), 40),
+    ];
+    let tree = joined(&hops, &spans);
+    let order: Vec<_> = tree
+        .iter()
+        .map(|placed| match placed.node {
+            Node::Message(hop) => &*hop.seen.destination,
+            Node::Span(span) => span.name.as_str(),
+        })
+        .collect();
+    assert_eq!(order, ["1", "audit", "2", "3", "orders"]);
 }
