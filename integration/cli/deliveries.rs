@@ -10,11 +10,11 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::amqp::{depth, exchange, long, reaches_by, texts};
-use crate::command::{command, expected, json, remarks, summary, until};
+use crate::command::{command, ended, expected, json, remarks, summary, until};
 use crate::faults::traceparent;
 
 /// A stream that did not exist.
@@ -61,8 +61,8 @@ async fn of_a_stream_nothing_is_read_that_is_older_than_was_asked_for() {
     let stream = stream(&channel).await;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.expect("a time after 1970").as_secs();
-    // All of them are written now, so that the broker takes them for new ones.
-    for ago in [7_200, 3_600, 0, 0, 0] {
+    // All of them are written now, so that the broker takes them for new ones. What their writers say need not rise.
+    for ago in [7_200, 0, 0, 0, 3_600] {
         let properties = with_context(1).with_timestamp(now - ago);
         publish(&channel, &stream, properties).await;
     }
@@ -145,6 +145,8 @@ async fn a_message_in_two_queues_is_one_message_and_a_copy_of_its_headers_is_not
     let clashes = [&name, orders].map(|queue| remarks(&scanned, queue));
     let is_stale = |found: &Vec<(String, u64)>| found.contains(&("stale".to_owned(), 1));
     assert!(clashes.iter().any(is_stale), "{scanned:#}");
+    // Neither has a time.
+    assert_eq!(scanned["ordered_all"], false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,6 +169,47 @@ async fn two_routing_keys_of_an_exchange_are_two_destinations() {
     told.sort();
     assert_eq!(told, names);
     assert!(tap.wait().await.expect("an end").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_without_a_time_are_ordered_where_they_are_heard_and_not_where_they_are_kept() {
+    let channel = channel().await;
+    let exchange = exchange(&channel).await;
+    let names = ["new", "paid"].map(|key| format!("rabbitmq:{exchange}/orders.{key}"));
+    let graph = ["graph", "--format", "json", "--for", "110s"];
+    let heard = [&graph, ["--max", "2", &names[0], &names[1]].as_slice()].concat();
+    let publishing = async {
+        for key in ["orders.new", "orders.paid"] {
+            until(async || reaches_by(&channel, &exchange, key, with_context(1)).await).await;
+        }
+    };
+    let (heard, ()) = tokio::join!(json(&heard), publishing);
+    let edge = json!({"from": names[0], "to": names[1], "connected": 1, "broken": 0});
+    assert_eq!(heard["edges"], json!([edge]));
+
+    let streams = [stream(&channel).await, stream(&channel).await];
+    for stream in &streams {
+        publish(&channel, stream, with_context(1)).await;
+        until(async || depth(&channel, stream.as_str()).await.0 == 1).await;
+    }
+    let names = streams
+        .each_ref()
+        .map(|stream| format!("rabbitmq-stream:{stream}"));
+    let (code, out, error) = ended(&["graph", "--format", "json", &names[0], &names[1]]).await;
+    assert_eq!(code, Some(0), "{error}");
+    let kept: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(kept["edges"], json!([]));
+    assert!(error.contains("which came first is not known"), "{error}");
+    let trace = &traceparent(1)[3..35];
+    let (code, out, error) = ended(&["trace", trace, &names[0], &names[1]]).await;
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(out.matches("  no time  ").count(), 2, "{out}");
+    assert!(error.contains("ordered as they were read"), "{error}");
+    for stream in streams {
+        delete(&channel, stream).await;
+    }
+    let deleted = channel.exchange_delete(exchange.as_str().into(), Default::default());
+    deleted.await.expect("an answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 mod jetstream;
 mod kafka;
+mod peeked;
 mod rabbitmq;
 
 use std::time::Duration;
@@ -98,6 +99,15 @@ async fn what_cannot_be_sent_again_is_said_before_anything_is_read() {
                 "rabbitmq-firehose:#",
             ],
             "is what is published from now on",
+        ),
+        (
+            vec![
+                "dlq",
+                "--redrive",
+                "rabbitmq:shop/orders.*",
+                "rabbitmq-stream:dead",
+            ],
+            "a message is sent to one routing key, not to a pattern",
         ),
     ] {
         refused(&arguments, part).await;
