@@ -1,7 +1,8 @@
-//! Of which there are a million, each used once; of those that go the same way as others, or take longer, fewer.
+//! Of which there are a million, each used once; of topics that are sent to, some thousands.
 
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::{Client, ConnectOptions, Subject};
+use futures::future::join_all;
 use lapin::options::{BasicPublishOptions, BasicQosOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use opentelemetry::baggage::BaggageExt as _;
@@ -15,7 +16,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::runtime::Runtime;
 
-use crate::{MANY, Recording, SOME, alone, now, server};
+use crate::answered::{PATIENCE, TOGETHER};
+use crate::{MANY, Recording, alone, now, server};
 
 fn processed<M: Message>(message: &Received<M>) {
     now(message.process(async |_| ()));
@@ -55,7 +57,7 @@ fn topics_of_a_template() {
     let _alone = alone();
     let recording = Recording::with(Rule::of("orders-*").template("orders-{id}"));
     let consumer = kafka::TestConsumer::new(&recording.telemetry, &group("billing"));
-    recording.assert_flat("topics of a template", SOME, |number| {
+    recording.assert_flat("topics of a template", MANY, |number| {
         processed(&consumer.deliver(kafka::TestMessage::of(format!("orders-{number}"))));
     });
 }
@@ -74,27 +76,52 @@ fn topics_of_batches() {
     });
 }
 
-/// librdkafka looks through all topics for each, so that these are fewer.
+/// librdkafka and its mock cluster look through all topics for each, so that these are fewer.
 #[test]
 fn topics_that_are_sent_to() {
     let _alone = alone();
     let recording = Recording::new();
+    let runtime = Runtime::new().expect("a runtime");
+    let cluster = kafka::TestCluster::new([]).expect("a cluster");
+    let producer = cluster.config().create::<FutureProducer>();
+    let producer = kafka::Producer::wrap(&recording.telemetry, producer.expect("a producer"));
+    recording.assert_no_more("topics that are sent to", 3_000, 6_000, |number| {
+        if number % TOGETHER == TOGETHER - 1 {
+            let sending = (number + 1 - TOGETHER..=number).map(async |number| {
+                let topic = format!("orders-{number}");
+                let record = FutureRecord::<str, _>::to(&topic).payload("two books");
+                producer.send(record, PATIENCE).await.expect("a delivery");
+            });
+            runtime.block_on(join_all(sending));
+        }
+    });
+}
+
+/// As few, for the same reason. The client refuses the record at once.
+#[test]
+fn topics_of_records_that_are_refused() {
+    let _alone = alone();
+    let recording = Recording::new();
     let mut config = ClientConfig::new();
-    // The client refuses the record at once.
     config
         .set("bootstrap.servers", "127.0.0.1:1")
         .set("message.max.bytes", "1000");
     let producer: FutureProducer = config.create().expect("a producer");
     let producer = kafka::Producer::wrap(&recording.telemetry, producer);
     let payload = vec![0; 2_000];
-    recording.assert_no_more("topics that are sent to", 3_000, 6_000, |number| {
-        let topic = format!("orders-{number}");
-        let record = FutureRecord::<[u8], _>::to(&topic).payload(&payload);
-        producer
-            .send_result(record)
-            .map(drop)
-            .expect_err("too large");
-    });
+    recording.assert_no_more(
+        "topics of records that are refused",
+        3_000,
+        6_000,
+        |number| {
+            let topic = format!("orders-{number}");
+            let record = FutureRecord::<[u8], _>::to(&topic).payload(&payload);
+            producer
+                .send_result(record)
+                .map(drop)
+                .expect_err("too large");
+        },
+    );
 }
 
 #[test]
@@ -124,7 +151,7 @@ fn routing_keys_that_are_sent_to() {
         .expect("a channel");
     let known = amqp::ConnectionInfo::new();
     let producer = amqp::Producer::wrap(&recording.telemetry, known, channel.clone());
-    recording.assert_flat("routing keys that are sent to", SOME, |number| {
+    recording.assert_flat("routing keys that are sent to", MANY, |number| {
         runtime.block_on(async {
             let published = producer.basic_publish(
                 "".into(),
@@ -169,7 +196,7 @@ fn subjects_of_streams_that_are_received_from() {
     let telemetry = &recording.telemetry;
     let consumer = nats::jetstream::TestConsumer::new(telemetry, "ORDERS", Config::default());
     let consumer = runtime.block_on(consumer);
-    recording.assert_flat("subjects of streams", SOME, |number| {
+    recording.assert_flat("subjects of streams", MANY, |number| {
         let message = nats::jetstream::TestMessage::of(format!("orders.{number}.new"));
         let message = consumer.deliver(message.created_by(&of(number)));
         processed(&message);
@@ -193,7 +220,7 @@ fn subjects_that_are_sent_to() {
         runtime.block_on(async {
             let subject = Subject::from(format!("orders.{number}"));
             producer.publish(subject, "".into()).await.expect("room");
-            if number % 1_000 == 999 {
+            if number % TOGETHER == TOGETHER - 1 {
                 producer.flush().await.expect("a flush");
             }
         });
@@ -204,7 +231,7 @@ fn subjects_that_are_sent_to() {
 fn groups_and_clients() {
     let _alone = alone();
     let recording = Recording::new();
-    recording.assert_flat("clients of groups of their own", SOME, |number| {
+    recording.assert_flat("clients of groups of their own", MANY, |number| {
         let name = format!("billing-{number}");
         let consumer = kafka::TestConsumer::new(&recording.telemetry, &group(&name));
         processed(&consumer.deliver(kafka::TestMessage::of("orders")));
@@ -217,7 +244,7 @@ fn queue_groups_of_one_client() {
     let recording = Recording::new();
     let runtime = Runtime::new().expect("a runtime");
     let consumer = runtime.block_on(nats::TestConsumer::new(&recording.telemetry, "orders"));
-    recording.assert_flat("queue groups of one client", SOME, |number| {
+    recording.assert_flat("queue groups of one client", MANY, |number| {
         let consumer = consumer.clone().queue_group(format!("billing-{number}"));
         processed(&consumer.deliver(nats::TestMessage::of("orders")));
     });
@@ -234,7 +261,7 @@ fn what_strangers_write_into_headers() {
         .baggage_on_metrics(["tenant"]);
     let recording = Recording::with(rule);
     let consumer = kafka::TestConsumer::new(&recording.telemetry, &group("billing"));
-    recording.assert_flat("headers of strangers", MANY / 2, |number| {
+    recording.assert_flat("headers of strangers", MANY, |number| {
         let state = TraceState::from_key_value([(format!("v{number}"), number.to_string())]);
         let span = of(number);
         let span = SpanContext::new(
