@@ -56,8 +56,8 @@ fn timed_out<T>() -> Published<T> {
     Err(JetStreamError::new(PublishErrorKind::TimedOut))
 }
 
-/// The acknowledgements of messages, in the order of these. While they arrive, however slowly, none is
-/// out of time; when none does, all are.
+/// The acknowledgements of messages, in the order of these. They run out of time together, when none
+/// arrives any more.
 pub(super) struct Acks {
     sending: SendingBatch,
     awaited: VecDeque<Ack>,
@@ -113,7 +113,8 @@ impl Acks {
         let publish = publish.headers(headers);
         loop {
             // While none is awaited, only the client knows whether it waits for others, who have the
-            // room, or for the connection, for which its time is limited.
+            // room, or for the connection, for which its time is limited. So is that of the
+            // acknowledgement then, as of a message that is published alone.
             let is_alone = self.awaited.is_empty();
             let context = if is_alone { client } else { patient };
             // A context does not tell whether it refuses what it has no room for, and then the message
