@@ -230,9 +230,8 @@ pub async fn baggage_that_a_handler_attaches_in_its_span_goes_out<B: Broker>() {
         let program = Program::<B>::open(&recorder, 1).await;
         let charge = async {
             let tenant = Context::current().with_baggage([KeyValue::new("tenant", "acme")]);
-            let send = program
-                .broker
-                .send(&program.orders, &Message::new("charged"));
+            let charged = Message::new("charged");
+            let send = program.broker.send(&program.orders, &charged);
             send.with_context(tenant).await
         };
         let order = program.receive().await;

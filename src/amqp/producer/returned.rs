@@ -11,17 +11,17 @@ pub(super) type Address = Option<(ShortString, ShortString)>;
 
 /// Gives each returned message to its own result.
 pub(super) fn give_back(results: &mut [lapin::Result<Confirmation>], addresses: &[Address]) {
-    let mut strays = Vec::new();
+    let (mut strays, mut left) = (Vec::new(), Vec::new());
     for (index, (result, address)) in results.iter_mut().zip(addresses).enumerate() {
         let is_stray = |message: &mut BasicReturnMessage| !is_for(message, address);
         if let Some(stray) = returned(result).and_then(|returned| returned.take_if(is_stray)) {
-            strays.push((index, stray));
+            strays.push(stray);
+            left.push(index);
         }
     }
     if strays.is_empty() {
         return;
     }
-    let left: Vec<_> = strays.iter().map(|(index, _)| *index).collect();
     let mut free = HashMap::<_, Vec<_>>::new();
     for (index, (result, address)) in results.iter().zip(addresses).enumerate().rev() {
         if let (Ok(Confirmation::Ack(None)), Some((exchange, routing_key))) = (result, address) {
@@ -29,13 +29,13 @@ pub(super) fn give_back(results: &mut [lapin::Result<Confirmation>], addresses: 
             free.entry(address).or_default().push(index);
         }
     }
-    let homes = strays.iter().map(|(_, stray)| {
+    let homes = strays.iter().map(|stray| {
         let address = (stray.exchange.as_str(), stray.routing_key.as_str());
         free.get_mut(&address).and_then(Vec::pop)
     });
     let homes: Vec<_> = homes.collect();
     let mut homeless = Vec::new();
-    for ((_, stray), home) in strays.into_iter().zip(homes) {
+    for (stray, home) in strays.into_iter().zip(homes) {
         match home {
             Some(own) => put(results, own, stray),
             None => homeless.push(stray),
@@ -96,22 +96,22 @@ mod tests {
     #[test]
     fn no_returned_message_is_lost_whoever_published_it() {
         // What the client has put into the results of messages that were published as 0, 1 and so on.
-        let rows: [(&[Option<&str>], &[Option<&str>]); 6] = [
-            (&[Some("1"), Some("0")], &[Some("0"), Some("1")]),
-            (&[Some("other"), Some("0")], &[Some("0"), Some("other")]),
-            (&[Some("1"), Some("other")], &[Some("other"), Some("1")]),
-            (&[Some("other"), None], &[Some("other"), None]),
-            (
+        let rows: [[&[_]; 2]; 6] = [
+            [&[Some("1"), Some("0")], &[Some("0"), Some("1")]],
+            [&[Some("other"), Some("0")], &[Some("0"), Some("other")]],
+            [&[Some("1"), Some("other")], &[Some("other"), Some("1")]],
+            [&[Some("other"), None], &[Some("other"), None]],
+            [
                 &[None, Some("other"), Some("0")],
                 &[Some("0"), Some("other"), None],
-            ),
-            (
+            ],
+            [
                 &[Some("a"), Some("b"), Some("0")],
                 &[Some("0"), Some("a"), Some("b")],
-            ),
+            ],
         ];
 
-        for (given, expected) in rows {
+        for [given, expected] in rows {
             let results = given
                 .iter()
                 .map(|key| Ok(key.map_or(Confirmation::Ack(None), of)));
