@@ -80,8 +80,8 @@ impl Reading<'_> {
         self.part(consumer, part).await
     }
 
-    /// Reads the last chunk for the offset of its last message. On a channel of its own: with both on one, the second consumer of a busy stream has been
-    /// seen to begin later than it was told to.
+    /// The offset of the last message, by reading the last chunk. On a channel of its own: with both on one, the second
+    /// consumer of a busy stream has been seen to begin later than it was told to.
     async fn last(&self, stream: &str, count: u32) -> Result<Option<u64>, Failure> {
         let channel = self.connection.create_channel().await?;
         let offset = AMQPValue::LongString("last".into());
