@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use integration::amqp::{channel, publish, queue, queue_with};
 use integration::unique;
 use lapin::options::{
-    BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
-use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable};
+use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, ExchangeKind};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -47,6 +47,13 @@ pub(crate) async fn exchange(channel: &Channel) -> String {
         channel.exchange_declare(name.as_str().into(), kind, options, FieldTable::default());
     declared.await.expect("an exchange");
     name
+}
+
+/// Has a queue get what is published with this key.
+pub(crate) async fn bind(channel: &Channel, queue: &ShortString, exchange: &str, key: &str) {
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(queue.clone(), exchange.into(), key.into(), options, none);
+    bound.await.expect("a binding");
 }
 
 /// How many messages and consumers a queue has.

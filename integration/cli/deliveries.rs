@@ -5,15 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use integration::amqp::{Cable, channel, publish, queue};
 use integration::unique;
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::amqp::{depth, exchange, long, reaches_by, texts};
+use crate::amqp::{bind, depth, exchange, long, reaches_by, texts};
 use crate::command::{command, ended, expected, json, remarks, summary, until};
 use crate::faults::traceparent;
 
@@ -107,15 +106,7 @@ async fn a_message_in_two_queues_is_one_message_and_a_copy_of_its_headers_is_not
         queue(&channel, "audit").await,
     ];
     for queue in &queues {
-        let options = QueueBindOptions::default();
-        let bound = channel.queue_bind(
-            queue.clone(),
-            exchange.as_str().into(),
-            "#".into(),
-            options,
-            FieldTable::default(),
-        );
-        bound.await.expect("a binding");
+        bind(&channel, queue, &exchange, "#").await;
     }
     assert!(reaches_by(&channel, &exchange, "orders.new", with_context(31)).await);
     assert!(reaches_by(&channel, &exchange, "orders.new", with_context(32)).await);

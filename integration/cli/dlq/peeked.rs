@@ -3,15 +3,14 @@
 use integration::amqp::{channel, publish, queue, queue_with};
 use integration::unique;
 use lapin::options::{
-    BasicGetOptions, BasicRejectOptions, ExchangeDeleteOptions, QueueBindOptions,
-    QueueDeleteOptions,
+    BasicGetOptions, BasicRejectOptions, ExchangeDeleteOptions, QueueDeleteOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use serde_json::json;
 
 use super::dlq;
 use super::rabbitmq::{dying, get, order, until_there};
-use crate::amqp::{depth, exchange, long, reaches_by};
+use crate::amqp::{bind, depth, exchange, long, reaches_by};
 use crate::command::{ended, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,15 +96,7 @@ async fn an_exchange_brings_it_to_all_again_and_the_queue_that_it_died_in_to_tha
     let orders = dying(&channel, &letters, vec![]).await;
     let audit = queue_with(&channel, "audit", FieldTable::default()).await;
     for queue in [&orders, &audit] {
-        let options = QueueBindOptions::default();
-        let bound = channel.queue_bind(
-            queue.clone(),
-            exchange.as_str().into(),
-            "#".into(),
-            options,
-            FieldTable::default(),
-        );
-        bound.await.expect("a binding");
+        bind(&channel, queue, &exchange, "#").await;
     }
     assert!(reaches_by(&channel, &exchange, "orders.new", order(1)).await);
     let rejected = get(&channel, &orders).await;

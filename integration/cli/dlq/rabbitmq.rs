@@ -7,7 +7,6 @@ use integration::unique;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicRejectOptions, ExchangeDeleteOptions,
-    QueueBindOptions,
 };
 use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
@@ -16,7 +15,7 @@ use otel_messaging::testing::Recorder;
 use serde_json::{Value, json};
 
 use super::{assert_goes_on, dlq, origin, parts, redriven};
-use crate::amqp::{depth, exchange, long, properties};
+use crate::amqp::{bind, depth, exchange, long, properties};
 use crate::command::{ended, until};
 use crate::faults::traceparent;
 
@@ -193,31 +192,19 @@ async fn what_died_again_where_it_died_first_goes_back_by_its_first_key() {
     let late = vec![("x-message-ttl", AMQPValue::LongInt(1))];
     let retries = dying(&channel, &orders, late).await;
     let letters = queue(&channel, "letters").await;
-    let bind = async |queue: &ShortString| {
-        let options = QueueBindOptions::default();
-        let none = FieldTable::default();
-        let bound = channel.queue_bind(
-            queue.clone(),
-            exchange.clone(),
-            "retry".into(),
-            options,
-            none,
-        );
-        bound.await.expect("an answer");
-    };
     let reject = async || {
         let delivery = get(&channel, &orders).await;
         let rejected = delivery.reject(BasicRejectOptions { requeue: false }).await;
         assert!(rejected.expect("an answer"));
     };
-    bind(&retries).await;
+    bind(&channel, &retries, exchange.as_str(), "retry").await;
     publish(&channel, &orders, order(1)).await;
     reject().await;
     until_there(&channel, &orders, 1).await;
     let none = FieldTable::default();
     let unbound = channel.queue_unbind(retries, exchange.clone(), "retry".into(), none);
     unbound.await.expect("an answer");
-    bind(&letters).await;
+    bind(&channel, &letters, exchange.as_str(), "retry").await;
     reject().await;
     until_there(&channel, &letters, 1).await;
 

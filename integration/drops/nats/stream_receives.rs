@@ -75,6 +75,18 @@ impl Shop {
     }
 }
 
+/// All messages are received, in their order.
+async fn assert_in_order<S, E>(messages: &mut Messages<S>)
+where
+    S: futures::Stream<Item = Result<Message, E>> + Unpin,
+    E: std::fmt::Debug + std::fmt::Display + 'static,
+{
+    for expected in 0..rounds() {
+        let message = in_time(messages.next()).await.expect("no end");
+        assert_eq!(name(&message.expect("a message")), expected.to_string());
+    }
+}
+
 fn name(message: &Message) -> String {
     String::from_utf8(message.payload.to_vec()).expect("a name")
 }
@@ -213,14 +225,7 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         |_, _| (),
     )
     .await;
-    let mut messages = messages.expect("messages");
-    for expected in 0..rounds() {
-        let message = in_time(messages.next())
-            .await
-            .expect("no end")
-            .expect("a message");
-        assert_eq!(name(&message), expected.to_string());
-    }
+    assert_in_order(&mut messages.expect("messages")).await;
 
     let config = push::OrderedConfig {
         deliver_subject: shop.context.client().new_inbox(),
@@ -241,12 +246,5 @@ async fn consumers_whose_start_is_dropped_lose_no_message() {
         |_, _| (),
     )
     .await;
-    let mut messages = messages.expect("messages");
-    for expected in 0..rounds() {
-        let message = in_time(messages.next())
-            .await
-            .expect("no end")
-            .expect("a message");
-        assert_eq!(name(&message), expected.to_string());
-    }
+    assert_in_order(&mut messages.expect("messages")).await;
 }
