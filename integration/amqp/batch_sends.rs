@@ -6,14 +6,14 @@ use std::pin::pin;
 use futures::FutureExt as _;
 use futures::future::{self, Either};
 use integration::amqp::{
-    CONFIRMATION, Cable, PATIENCE, confirming, connection, consume, create_span, known, measured,
-    next, published_batch, queue, queue_with,
+    CONFIRMATION, Cable, PATIENCE, confirming, connection, consume, create_span, full, known,
+    measured, next, published_batch, queue,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::{assert_warned, logging, unique};
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
-use lapin::types::{AMQPValue, FieldTable};
+
 use lapin::{Confirmation, Connection, ConnectionProperties, ErrorKind};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};
@@ -37,15 +37,6 @@ fn mandatory(queue: &str) -> Publish<'static> {
         mandatory: true,
         ..BasicPublishOptions::default()
     })
-}
-
-/// A queue that refuses all messages.
-async fn full(producer: &Producer) -> String {
-    let mut full = FieldTable::default();
-    full.insert("x-max-length".into(), AMQPValue::LongInt(0));
-    let overflow = AMQPValue::LongString("reject-publish".into());
-    full.insert("x-overflow".into(), overflow);
-    queue_with(producer.inner(), "full", full).await.to_string()
 }
 
 /// The spans of creating messages for these queues, in their order, each asserted with what became of
@@ -93,7 +84,7 @@ async fn a_message_that_is_refused_or_returned_fails_alone() {
     let recorder = Recorder::new();
     let producer = producer(&recorder.telemetry()).await;
     let orders = queue(producer.inner(), "orders").await.to_string();
-    let full = full(&producer).await;
+    let full = full(producer.inner()).await.to_string();
     let nobodys = unique("nobodys");
     let queues = [&*orders, &full, &nobodys, &orders];
 
@@ -287,7 +278,7 @@ async fn a_batch_that_is_dropped_half_way_says_what_the_broker_has_said_by_then(
         confirming(&connection).await,
     );
     let orders = queue(producer.inner(), "orders").await.to_string();
-    let full = full(&producer).await;
+    let full = full(producer.inner()).await.to_string();
     let queues = [&*full, &orders];
 
     let mut publishing = Box::pin(producer.publish_batch(queues.map(mandatory)));

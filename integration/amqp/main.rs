@@ -16,6 +16,7 @@ mod replies;
 mod shop;
 mod situations;
 mod stand_in;
+mod threads;
 mod waiting;
 
 integration::scenarios!(integration::amqp::Rabbit);

@@ -87,6 +87,15 @@ pub async fn queue_with(channel: &Channel, name: &str, mut arguments: FieldTable
     name
 }
 
+/// Makes a queue that refuses all messages.
+pub async fn full(channel: &Channel) -> ShortString {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(0));
+    let overflow = AMQPValue::LongString("reject-publish".into());
+    arguments.insert("x-overflow".into(), overflow);
+    queue_with(channel, "full", arguments).await
+}
+
 /// Those of these queues that the broker has.
 pub async fn those_there(queues: impl IntoIterator<Item = String>) -> Vec<String> {
     let connection = connection().await;

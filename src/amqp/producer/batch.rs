@@ -1,6 +1,7 @@
 //! Publishing many messages under one call.
 
 use std::mem;
+use std::pin::pin;
 
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
@@ -175,14 +176,15 @@ impl Producer {
             if self.takes_messages() {
                 sending.handed_over(index);
             }
-            let confirm = self.channel.basic_publish(
+            let publishing = pin!(self.channel.basic_publish(
                 message.exchange,
                 message.routing_key,
                 message.options,
                 message.payload,
                 message.properties,
-            );
-            written.push(counted(&mut sending, index, confirm.await));
+            ));
+            let confirm = self.turns.take(publishing).await;
+            written.push(counted(&mut sending, index, confirm));
         }
         let mut confirms = Confirms {
             sending,

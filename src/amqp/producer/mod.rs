@@ -2,10 +2,11 @@
 
 mod batch;
 mod returned;
+mod turns;
 
 use std::fmt;
 use std::mem;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
@@ -15,6 +16,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 pub use self::batch::Publish;
+use self::turns::Turns;
 use super::attributes::{
     ConnectionInfo, answer, confirmed_as, content, error_type, is_for_size, is_returned_for_size,
     published, published_without,
@@ -32,12 +34,17 @@ use crate::telemetry::Telemetry;
 ///
 /// It has the methods, results and waits of the channel that it wraps. Cloning is as cheap as
 /// cloning the channel.
+///
+/// It and its clones may be used by tasks on several threads at once: each message is told its own
+/// confirm. Of a bare channel that is shared so, two messages may be told each other's, and one that
+/// is lost counts as confirmed. The same goes for a channel that is wrapped more than once.
 #[derive(Clone)]
 #[must_use = "a channel is closed when its last handle is dropped"]
 pub struct Producer {
     channel: Channel,
     client: Arc<Client>,
     connection: ConnectionInfo,
+    turns: Arc<Turns>,
 }
 
 impl Producer {
@@ -52,6 +59,7 @@ impl Producer {
             client: connection.client(telemetry),
             channel,
             connection,
+            turns: Arc::default(),
         }
     }
 
@@ -94,11 +102,10 @@ impl Producer {
             if self.takes_messages() {
                 sending.handed_over();
             }
-            let written = self
-                .channel
-                .basic_publish(exchange, routing_key, options, payload, properties)
-                .await;
-            match written {
+            let channel = &self.channel;
+            let publishing =
+                pin!(channel.basic_publish(exchange, routing_key, options, payload, properties));
+            match self.turns.take(publishing).await {
                 Ok(confirm) => {
                     let mut confirm = PublisherConfirm { confirm, sending };
                     if !has_confirms {
