@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use integration::kafka::{
-    PATIENCE, commit_span, polled_batch, processed_batch, topic, topic_of, wire_headers,
+    PATIENCE, commit_span, config, polled_batch, processed_batch, topic, topic_of, wire_headers,
 };
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;
@@ -11,9 +11,12 @@ use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::producer::FutureProducer;
 
-use crate::numbered::{PARTITION, assert_links, assigned, in_time, offset, send};
-use crate::wire::{STALE, named, within};
+use crate::numbered::{
+    PARTITION, assert_links, assigned, in_time, linked, offset, send, traceparent,
+};
+use crate::wire::{STALE, header, named, order, receipt, within};
 
 const DESTINATION: &str = "messaging.destination.name";
 
@@ -79,6 +82,41 @@ async fn a_batch_says_what_differs_on_its_links(topics: &[(&str, i32)], name: Op
     let commit = name.map_or_else(|| "commit".to_owned(), |topic| format!("commit {topic}"));
     let expected = commit_span(name, &group).child_of(&named(STALE));
     expected.assert(&recorder.span(&commit));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_later_message_does_not_share_is_on_the_first_link_of_each_before_it() {
+    let recorder = Recorder::new();
+    let (group, orders) = (unique("group"), topic("orders").await);
+    let producer: FutureProducer = config().create().expect("a producer");
+    // The first one names two contexts, of which the last one counts.
+    let sent: [(&str, &[usize]); 3] = [("order-7", &[8, 0]), ("order-7", &[1]), ("order-8", &[2])];
+    for (key, named) in sent {
+        let named = named.iter().map(|number| traceparent(*number));
+        let named: Vec<_> = named.map(|value| header("traceparent", value)).collect();
+        let record = order(&orders, &named).partition(0).key(key);
+        receipt(producer.send(record, PATIENCE).await);
+    }
+    let consumer = assigned(&recorder.telemetry(), &group, &[(&orders, 0)]);
+
+    let batch = in_time(consumer.batches(3, PATIENCE).recv()).await;
+    batch.process(async |_| ()).await;
+
+    let spans = recorder.spans();
+    let [poll, process] = &spans[..] else {
+        unreachable!("two spans: {spans:?}")
+    };
+    let expected = |span: ExpectedSpan| {
+        let span = linked(span, [0, 8, 1, 2]).attribute(PARTITION, "0");
+        span.any("kafka.cluster.id")
+    };
+    expected(polled_batch(Some(&orders), &group, 3)).assert(poll);
+    expected(processed_batch(Some(&orders), &group, 3)).assert(process);
+    let own = |key, number| vec![KeyValue::new("kafka.message.key", key), offset(number)];
+    let first = own("order-7", 0);
+    let on_links = [first, Vec::new(), own("order-7", 1), own("order-8", 2)];
+    assert_links(poll, &on_links);
+    assert_links(process, &on_links);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

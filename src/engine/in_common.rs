@@ -39,15 +39,18 @@ pub(crate) struct InCommon {
 }
 
 impl InCommon {
-    /// One more message says this of itself.
+    /// One more message says this of itself. Returns what not all say any more.
     #[inline]
-    pub(crate) fn add(&mut self, own: &[KeyValue]) {
-        if self.messages == 0 {
-            self.attributes = own.to_vec();
-        } else {
-            self.attributes.retain(|one| own.contains(one));
-        }
+    pub(crate) fn add(&mut self, own: &[KeyValue]) -> Vec<KeyValue> {
         self.messages += 1;
+        if self.messages == 1 {
+            self.attributes = own.to_vec();
+        }
+        if self.attributes == own {
+            return Vec::new();
+        }
+        let differing = self.attributes.extract_if(.., |one| !own.contains(one));
+        differing.collect()
     }
 
     /// What all have of so many; nothing while some have said nothing.
@@ -59,12 +62,16 @@ impl InCommon {
     }
 }
 
-/// The messages of a batch, each with its links and with what it says of itself.
+/// The links of the messages of a batch, each message's with what not all say of themselves.
 pub(crate) struct MessageLinks<'a> {
     operation: &'a Operation<'a>,
-    /// In the order of the messages, as yet with all that each says.
+    /// In the order of the messages.
     links: Vec<Link>,
+    /// Which of them are not the first of their message.
+    further: Vec<usize>,
     in_common: InCommon,
+    /// What the message says that is added.
+    own: Vec<KeyValue>,
 }
 
 impl<'a> MessageLinks<'a> {
@@ -73,7 +80,9 @@ impl<'a> MessageLinks<'a> {
         Self {
             operation,
             links: Vec::with_capacity(operation.batch.unwrap_or_default()),
+            further: Vec::new(),
             in_common: InCommon::default(),
+            own: Vec::new(),
         }
     }
 
@@ -81,37 +90,64 @@ impl<'a> MessageLinks<'a> {
     pub(crate) fn add(
         &mut self,
         mut place: Place<'_>,
-        mut own: Vec<KeyValue>,
+        say: impl FnOnce(&mut Vec<KeyValue>),
         links: impl IntoIterator<Item = Link>,
     ) {
+        self.own.clear();
+        say(&mut self.own);
         if self.operation.batch == Some(1) {
-            own.extend(place.number.take());
+            self.own.extend(place.number.take());
         }
-        self.in_common.add(&own);
+        let differs_now = self.in_common.add(&self.own);
+        if !differs_now.is_empty() {
+            self.differed_before(&differs_now);
+        }
         let mut links = links.into_iter();
         if let Some(mut link) = links.next() {
-            link.attributes = own;
-            link.attributes.extend(self.apart(place));
+            link.attributes = Vec::with_capacity(self.own.len() + 1);
+            let common = &self.in_common.attributes;
+            if self.own.len() > common.len() {
+                let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
+                link.attributes
+                    .extend(self.own.drain(..).filter(|one| !is_common(one)));
+            }
+            self.set_apart(place, &mut link.attributes);
             self.links.push(link);
-            self.links.extend(links);
+            for link in links {
+                self.further.push(self.links.len());
+                self.links.push(link);
+            }
         }
     }
 
-    /// Where a message is from or goes to, as far as that is not one place for all.
-    fn apart(&self, place: Place<'_>) -> impl Iterator<Item = KeyValue> + use<> {
+    /// All messages so far say this of themselves, and the next one does not.
+    fn differed_before(&mut self, attributes: &[KeyValue]) {
+        for (index, link) in self.links.iter_mut().enumerate() {
+            if self.further.binary_search(&index).is_err() {
+                link.attributes.splice(..0, attributes.iter().cloned());
+            }
+        }
+    }
+
+    /// Says where a message is from or goes to, as far as that is not one place for all.
+    fn set_apart(&self, place: Place<'_>, own: &mut Vec<KeyValue>) {
+        if let Some(number) = place.number {
+            own.push(number);
+        }
         let destination = place.destination;
         let of_all = self.operation.destination;
         // Nearly always it is the very one.
         let is_of_all = of_all.is_some_and(|all| {
             ptr::eq(&**all, destination) || all.usable_name() == destination.usable_name()
         });
-        let name = (!is_of_all)
-            .then(|| destination_name(destination))
-            .flatten();
-        let partition = place.partition;
-        let partition = partition.filter(|_| self.operation.partition.is_none());
-        let name_and_partition = name.into_iter().chain(partition.map(partition_id));
-        place.number.into_iter().chain(name_and_partition)
+        if !is_of_all {
+            own.extend(destination_name(destination));
+        }
+        if let Some(partition) = place.partition
+            && self.operation.partition.is_none()
+        {
+            own.push(partition_id(partition));
+        }
     }
 
     /// How many links there are so far.
@@ -126,14 +162,6 @@ impl<'a> MessageLinks<'a> {
     ///
     /// [messaging-spans § Recording per-message attributes on batch operations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#recording-per-message-attributes-on-batch-operations
     pub(crate) fn parted(self) -> (Vec<Link>, Vec<KeyValue>) {
-        let common = self.in_common.attributes;
-        let mut links = self.links;
-        if !common.is_empty() {
-            let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
-            for link in &mut links {
-                link.attributes.retain(|one| !is_common(one));
-            }
-        }
-        (links, common)
+        (self.links, self.in_common.attributes)
     }
 }

@@ -179,12 +179,14 @@ pub(crate) fn links_inside(
 
 /// Links to what a message carried, as far as it is trusted.
 pub(crate) fn links_to(named: &Named, incoming: Incoming) -> impl Iterator<Item = Link> {
-    let contexts = named.contexts().cloned();
-    let contexts = contexts.filter(move |_| incoming != Incoming::Ignore);
-    contexts.map(move |context| {
+    let (creation, conflicting) = match incoming {
+        Incoming::Ignore => (None, None),
+        _ => (named.creation.as_ref(), named.conflicting.as_deref()),
+    };
+    creation.into_iter().chain(conflicting).map(move |context| {
         Link::with_context(match incoming {
-            Incoming::Restart => untrusted(context),
-            _ => context,
+            Incoming::Restart => untrusted(context.clone()),
+            _ => context.clone(),
         })
     })
 }

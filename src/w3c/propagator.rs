@@ -150,6 +150,9 @@ impl Incoming<'_> {
 
     /// The tracestate, and whether a part of it was dropped.
     fn list(&self) -> (tracestate::Received, bool) {
+        if self.tracestate.is_empty() {
+            return Default::default();
+        }
         let list = tracestate::parse(&self.tracestate);
         let mut values = self.tracestate.iter();
         let is_dropped = match list {

@@ -31,20 +31,25 @@ impl TraceParent {
     ///
     /// [Trace Context Level 2 § Versioning of traceparent]: https://www.w3.org/TR/2024/CRD-trace-context-2-20240328/#versioning-of-traceparent
     pub(crate) fn parse(value: &[u8]) -> Option<Self> {
-        let (version, rest) = byte(trim_ows(value))?;
-        let (trace_high, rest) = word(rest.strip_prefix(b"-")?)?;
-        let (trace_low, rest) = word(rest)?;
-        let (parent_id, rest) = word(rest.strip_prefix(b"-")?)?;
-        let (flags, rest) = byte(rest.strip_prefix(b"-")?)?;
+        let (fields, rest) = trim_ows(value).split_first_chunk::<55>()?;
+        let [v1, v2, b'-', ids @ .., b'-', f1, f2] = fields else {
+            return None;
+        };
+        let (trace_id, parent_id) = ids.split_first_chunk::<32>()?;
+        let parent_id = parent_id.strip_prefix(b"-")?;
 
+        let mut digits = HexDigits::default();
+        let version_and_flags = digits.eight([b'0', b'0', *v1, *v2, b'0', b'0', *f1, *f2]);
+        let (version, flags) = (version_and_flags >> 16, version_and_flags as u8);
+        let trace_id = digits.all(trace_id);
+        let parent_id = digits.all(parent_id) as u64;
         let ends_well = match version {
             0x00 => rest.is_empty(),
             0xff => false,
             // What is no text is no header of any version.
             _ => matches!(rest, [] | [b'-', ..]) && str::from_utf8(rest).is_ok(),
         };
-        let trace_id = u128::from(trace_high) << 64 | u128::from(trace_low);
-        (ends_well && trace_id != 0 && parent_id != 0).then(|| Self {
+        (digits.are_valid() && ends_well && trace_id != 0 && parent_id != 0).then(|| Self {
             trace_id: trace_id.into(),
             parent_id: parent_id.into(),
             flags: TraceFlags::new(flags) & (TraceFlags::SAMPLED | RANDOM),
@@ -72,45 +77,44 @@ fn trim_ows(mut value: &[u8]) -> &[u8] {
     value
 }
 
-/// Takes two hex digits off the front.
-fn byte(input: &[u8]) -> Option<(u8, &[u8])> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (&[high, low], rest) = input.split_first_chunk()?;
-    Some((digit(high)? << 4 | digit(low)?, rest))
-}
-
-/// Takes sixteen hex digits off the front.
-fn word(input: &[u8]) -> Option<(u64, &[u8])> {
-    let (high, rest) = input.split_first_chunk()?;
-    let (low, rest) = rest.split_first_chunk()?;
-    let word = u64::from(from_hex(*high)?) << 32 | u64::from(from_hex(*low)?);
-    Some((word, rest))
-}
-
 // Both directions work on many digits at once, one to a byte of a word: digit by digit takes nearly
 // twice as long, and this runs for every message.
 
-fn from_hex(digits: [u8; 8]) -> Option<u32> {
-    const ONES: u64 = u64::MAX / 0xff;
-    const ZEROS: u64 = ONES * b'0' as u64;
-    let digits = u64::from_be_bytes(digits);
-    let letters = (digits >> 6) & ONES;
-    let mut nibbles = digits
-        .wrapping_sub(ZEROS)
-        .wrapping_sub(letters * GAP as u64);
-    // A borrow out of a byte spoils its neighbour, but leaves the byte itself above 0x0f.
-    let too_large = nibbles & (ONES * 0xf0);
-    let misplaced = ((nibbles.wrapping_add(ONES * 6) >> 4) ^ letters) & ONES;
-    if too_large | misplaced != 0 {
-        return None;
+/// Reads hex digits, and remembers whether all were such.
+#[derive(Default)]
+struct HexDigits {
+    /// Not zero if one was none.
+    wrong: u64,
+}
+
+impl HexDigits {
+    fn eight(&mut self, digits: [u8; 8]) -> u32 {
+        const ONES: u64 = u64::MAX / 0xff;
+        const ZEROS: u64 = ONES * b'0' as u64;
+        let digits = u64::from_be_bytes(digits);
+        let letters = (digits >> 6) & ONES;
+        let mut nibbles = digits
+            .wrapping_sub(ZEROS)
+            .wrapping_sub(letters * GAP as u64);
+        // A borrow out of a byte spoils its neighbour, but leaves the byte itself above 0x0f.
+        let too_large = nibbles & (ONES * 0xf0);
+        let misplaced = ((nibbles.wrapping_add(ONES * 6) >> 4) ^ letters) & ONES;
+        self.wrong |= too_large | misplaced;
+        nibbles = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
+        nibbles = (nibbles | nibbles >> 8) & 0x0000_ffff_0000_ffff;
+        (nibbles | nibbles >> 16) as u32
     }
-    nibbles = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
-    nibbles = (nibbles | nibbles >> 8) & 0x0000_ffff_0000_ffff;
-    Some((nibbles | nibbles >> 16) as u32)
+
+    /// Eight at a time, of at most 32.
+    fn all(&mut self, digits: &[u8]) -> u128 {
+        let (eights, _) = digits.as_chunks();
+        let eights = eights.iter().map(|eight| self.eight(*eight));
+        eights.fold(0, |all, eight| all << 32 | u128::from(eight))
+    }
+
+    const fn are_valid(&self) -> bool {
+        self.wrong == 0
+    }
 }
 
 fn to_hex(word: u64) -> [u8; 16] {

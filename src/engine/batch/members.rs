@@ -61,7 +61,7 @@ impl<'a> BatchMembers<'a> {
             number: None,
         };
         if rule.recorded() != Record::Full {
-            self.members.add(place, Vec::new(), None);
+            self.members.add(place, |_| (), None);
             return;
         }
         if let Some(creation) = &named.creation
@@ -70,13 +70,13 @@ impl<'a> BatchMembers<'a> {
             self.origins.add(creation, self.members.links());
         }
         let links = links_to(named, incoming);
-        // With room for its number.
-        let mut own = Vec::with_capacity(4);
-        message.own_attributes(rule, &mut |one| own.push(one));
-        let baggage = message.shown_baggage().into_iter();
-        own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
         place.number = message.message().number();
-        self.members.add(place, own, links);
+        let say = |own: &mut Vec<_>| {
+            message.own_attributes(rule, &mut |one| own.push(one));
+            let baggage = message.shown_baggage().into_iter();
+            own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
+        };
+        self.members.add(place, say, links);
     }
 
     pub(super) fn parted(self) -> PartedAttributes {

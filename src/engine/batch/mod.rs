@@ -22,6 +22,7 @@ use crate::policy::Record;
 use crate::semconv::operation_type::OperationType;
 use crate::semconv::outcome::Outcome;
 use crate::telemetry::Moment;
+use crate::telemetry::context::active_span;
 
 /// Messages that are processed together. It derefs to a slice of them.
 ///
@@ -160,9 +161,10 @@ impl<M: Message> Batch<M> {
                 return ProcessSpan::unrecorded(self.without_a_span(&ambient, members));
             }
             let parted = members(rule.fans_back_to()).parted();
+            let was_active_before = |span| self.messages().any(|one| one.was_active_before(&span));
             let around = Ambient {
                 context: &ambient,
-                is_about_it: !self.messages().any(|one| one.was_active_before(&ambient)),
+                is_about_it: !active_span(&ambient).is_some_and(was_active_before),
                 is_of_batch: false,
                 choice: rule.chosen_parent(),
             };
@@ -176,8 +178,9 @@ impl<M: Message> Batch<M> {
                 parted.common.into_iter().for_each(set);
             });
             started.processes_batch(parted.fan_back);
+            let span = started.span_context();
             for message in self.messages() {
-                message.is_processed_in(started.span_context());
+                message.is_processed_in(span.clone());
             }
             ProcessSpan::new(started)
         });

@@ -303,7 +303,7 @@ impl<M: Message> Received<M> {
             is_about_it: match batch {
                 // A message that brings none has the trace of its batch.
                 Some(_) => carried.named.creation.is_none() || incoming == Incoming::Ignore,
-                None => !self.was_active_before(&ambient),
+                None => !active_span(&ambient).is_some_and(|span| self.was_active_before(&span)),
             },
             is_of_batch: batch.is_some(),
             choice: rule.chosen_parent(),
@@ -328,10 +328,10 @@ impl<M: Message> Received<M> {
         self.destination.get_or_init(look_up)
     }
 
-    /// Whether the active span was so already when the message was delivered to the application.
-    pub(crate) fn was_active_before(&self, ambient: &Context) -> bool {
+    /// Whether the span was active already when the message was delivered to the application.
+    pub(crate) fn was_active_before(&self, span: &SpanContext) -> bool {
         let met = &self.source.client().met;
-        active_span(ambient).is_some_and(|span| met.was_active(span.span_id(), self.delivered))
+        met.was_active(span.span_id(), self.delivered)
     }
 
     pub(crate) fn incoming(&self, rule: &Rule) -> Incoming {

@@ -281,17 +281,17 @@ impl Drop for SendingBatch {
     }
 }
 
-/// What a message says of itself, if a span may say it at all.
-fn own(operation: &Operation<'_>, message: &impl Outgoing, created: &Created) -> Vec<KeyValue> {
-    match created.recorded {
-        Record::Full => {
-            let mut own = Vec::new();
-            message.own_attributes(&operation.client.telemetry, &mut |one| own.push(one));
-            let baggage = created.baggage.iter();
-            own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
-            own
-        }
-        _ => Vec::new(),
+/// Adds what a message says of itself, if a span may say it at all.
+fn set_own(
+    own: &mut Vec<KeyValue>,
+    operation: &Operation<'_>,
+    message: &impl Outgoing,
+    created: &Created,
+) {
+    if created.recorded == Record::Full {
+        message.own_attributes(&operation.client.telemetry, &mut |one| own.push(one));
+        let baggage = created.baggage.iter();
+        own.extend(baggage.flat_map(|baggage| &baggage.on_spans).cloned());
     }
 }
 
@@ -313,7 +313,8 @@ fn parted(
             number: None,
         };
         let links = mem::take(&mut created.links);
-        members.add(place, own(operation, message, created), links);
+        let say = |own: &mut Vec<_>| set_own(own, operation, message, created);
+        members.add(place, say, links);
     }
     let (links, in_common) = members.parted();
     (links, Some(in_common))
@@ -325,9 +326,11 @@ fn of_all(
     messages: &[impl Outgoing],
     created: &[Created],
 ) -> Vec<KeyValue> {
-    let mut in_common = InCommon::default();
+    let (mut in_common, mut own) = (InCommon::default(), Vec::new());
     for (message, created) in messages.iter().zip(created) {
-        in_common.add(&own(operation, message, created));
+        own.clear();
+        set_own(&mut own, operation, message, created);
+        in_common.add(&own);
     }
     in_common.attributes_of_all(messages.len())
 }
