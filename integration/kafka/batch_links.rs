@@ -7,6 +7,7 @@ use integration::kafka::{
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, KeyValue};
+use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -131,4 +132,44 @@ async fn a_batch_of_two_topics_says_which_on_its_links_and_names_none() {
     let (orders, payments) = (topic("orders").await, topic("payments").await);
     let topics = [(&*orders, 0), (&*payments, 0)];
     a_batch_says_what_differs_on_its_links(&topics, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_have_no_spans_are_not_on_those_of_their_batch() {
+    let recorder = Recorder::new();
+    let group = unique("group");
+    let (orders, payments) = (topic("orders").await, topic("payments").await);
+    let topics = [(&*orders, 0), (&*payments, 0)];
+    send(&topics, 0..4).await;
+    let policy = Policy::new().rule(Rule::of(&payments).record(Record::PropagateOnly));
+    let consumer = assigned(&recorder.telemetry().policy(policy), &group, &topics);
+
+    let batch = in_time(consumer.batches(4, PATIENCE).recv()).await;
+    batch.process(async |_| ()).await;
+
+    let spans = recorder.spans();
+    let [poll, process] = &spans[..] else {
+        unreachable!("two spans: {spans:?}")
+    };
+    let expected = |span: ExpectedSpan| linked(span, [0, 2]);
+    expected(polled_batch(None, &group, 4)).assert(poll);
+    expected(processed_batch(None, &group, 4)).assert(process);
+    let orders = batch.iter().filter(|message| message.topic() == orders);
+    let on_links = orders.map(|message| {
+        let mut all = own(message, true);
+        all.insert(0, KeyValue::new("kafka.message.key", "order-7"));
+        all
+    });
+    let on_links: Vec<_> = on_links.collect();
+    for span in [poll, process] {
+        let mut links = span.links.links.clone();
+        // It is on the links too, since not all of the batch say it.
+        let is_cluster = |one: &KeyValue| one.key.as_str() == "kafka.cluster.id";
+        for link in &mut links {
+            assert!(link.attributes.iter().any(is_cluster));
+            link.attributes.retain(|one| !is_cluster(one));
+        }
+        let links: Vec<_> = links.into_iter().map(|link| link.attributes).collect();
+        assert_eq!(links, on_links);
+    }
 }

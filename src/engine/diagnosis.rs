@@ -14,10 +14,10 @@ impl Telemetry {
         problems: impl IntoIterator<Item = Problem>,
         operation: &Operation<'_>,
     ) {
-        problems.into_iter().for_each(|problem| {
+        for problem in problems {
             self.measure(|instruments| instruments.problem(problem, operation));
             self.caught(Component::Log, || self.log(problem, operation));
-        });
+        }
     }
 
     /// Says what was wrong and where. Header values may be anybody's secrets, or forged log lines:

@@ -39,18 +39,18 @@ pub(crate) struct InCommon {
 }
 
 impl InCommon {
-    /// One more message says this of itself. Returns what not all say any more.
+    /// One more message says this of itself. `None` if all before it say the same, else what they say and it
+    /// does not.
     #[inline]
-    pub(crate) fn add(&mut self, own: &[KeyValue]) -> Vec<KeyValue> {
+    pub(crate) fn add(&mut self, own: &[KeyValue]) -> Option<Vec<KeyValue>> {
         self.messages += 1;
         if self.messages == 1 {
             self.attributes = own.to_vec();
         }
-        if self.attributes == own {
-            return Vec::new();
-        }
-        let differing = self.attributes.extract_if(.., |one| !own.contains(one));
-        differing.collect()
+        (self.attributes != own).then(|| {
+            let differing = self.attributes.extract_if(.., |one| !own.contains(one));
+            differing.collect()
+        })
     }
 
     /// What all have of so many; nothing while some have said nothing.
@@ -98,20 +98,18 @@ impl<'a> MessageLinks<'a> {
         if self.operation.batch == Some(1) {
             self.own.extend(place.number.take());
         }
-        let differs_now = self.in_common.add(&self.own);
-        if !differs_now.is_empty() {
-            self.differed_before(&differs_now);
+        match self.in_common.add(&self.own) {
+            None => self.own.clear(),
+            Some(differing) => {
+                self.set_on_those_before(&differing);
+                let common = &self.in_common.attributes;
+                self.own.retain(|one| !common.contains(one));
+            }
         }
         let mut links = links.into_iter();
         if let Some(mut link) = links.next() {
-            link.attributes = Vec::with_capacity(self.own.len() + 1);
-            let common = &self.in_common.attributes;
-            if self.own.len() > common.len() {
-                let is_common = |one: &KeyValue| common.iter().any(|other| other.key == one.key);
-                link.attributes
-                    .extend(self.own.drain(..).filter(|one| !is_common(one)));
-            }
-            self.set_apart(place, &mut link.attributes);
+            set_apart(self.operation, place, &mut self.own);
+            link.attributes = self.own.drain(..).collect();
             self.links.push(link);
             for link in links {
                 self.further.push(self.links.len());
@@ -120,33 +118,16 @@ impl<'a> MessageLinks<'a> {
         }
     }
 
-    /// All messages so far say this of themselves, and the next one does not.
-    fn differed_before(&mut self, attributes: &[KeyValue]) {
+    /// Puts what all messages so far say, and the next one does not, onto the first link of each. The order of
+    /// attributes means nothing.
+    fn set_on_those_before(&mut self, attributes: &[KeyValue]) {
+        if attributes.is_empty() {
+            return;
+        }
         for (index, link) in self.links.iter_mut().enumerate() {
             if self.further.binary_search(&index).is_err() {
                 link.attributes.splice(..0, attributes.iter().cloned());
             }
-        }
-    }
-
-    /// Says where a message is from or goes to, as far as that is not one place for all.
-    fn set_apart(&self, place: Place<'_>, own: &mut Vec<KeyValue>) {
-        if let Some(number) = place.number {
-            own.push(number);
-        }
-        let destination = place.destination;
-        let of_all = self.operation.destination;
-        // Nearly always it is the very one.
-        let is_of_all = of_all.is_some_and(|all| {
-            ptr::eq(&**all, destination) || all.usable_name() == destination.usable_name()
-        });
-        if !is_of_all {
-            own.extend(destination_name(destination));
-        }
-        if let Some(partition) = place.partition
-            && self.operation.partition.is_none()
-        {
-            own.push(partition_id(partition));
         }
     }
 
@@ -163,5 +144,25 @@ impl<'a> MessageLinks<'a> {
     /// [messaging-spans § Recording per-message attributes on batch operations]: https://github.com/open-telemetry/semantic-conventions/blob/v1.45.0/docs/messaging/messaging-spans.md#recording-per-message-attributes-on-batch-operations
     pub(crate) fn parted(self) -> (Vec<Link>, Vec<KeyValue>) {
         (self.links, self.in_common.attributes)
+    }
+}
+
+/// Says where a message is from or goes to, as far as that is not one place for all.
+fn set_apart(operation: &Operation<'_>, place: Place<'_>, own: &mut Vec<KeyValue>) {
+    if let Some(number) = place.number {
+        own.push(number);
+    }
+    let destination = place.destination;
+    // Nearly always it is the very one.
+    let is_of_all = operation.destination.is_some_and(|all| {
+        ptr::eq(&**all, destination) || all.usable_name() == destination.usable_name()
+    });
+    if !is_of_all {
+        own.extend(destination_name(destination));
+    }
+    if let Some(partition) = place.partition
+        && operation.partition.is_none()
+    {
+        own.push(partition_id(partition));
     }
 }

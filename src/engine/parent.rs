@@ -179,11 +179,11 @@ pub(crate) fn links_inside(
 
 /// Links to what a message carried, as far as it is trusted.
 pub(crate) fn links_to(named: &Named, incoming: Incoming) -> impl Iterator<Item = Link> {
-    let (creation, conflicting) = match incoming {
-        Incoming::Ignore => (None, None),
-        _ => (named.creation.as_ref(), named.conflicting.as_deref()),
+    let most = match incoming {
+        Incoming::Ignore => 0,
+        _ => usize::MAX,
     };
-    creation.into_iter().chain(conflicting).map(move |context| {
+    named.contexts().take(most).map(move |context| {
         Link::with_context(match incoming {
             Incoming::Restart => untrusted(context.clone()),
             _ => context.clone(),

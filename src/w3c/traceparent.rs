@@ -39,6 +39,7 @@ impl TraceParent {
         let parent_id = parent_id.strip_prefix(b"-")?;
 
         let mut digits = HexDigits::default();
+        // Eight take as long as two.
         let version_and_flags = digits.eight([b'0', b'0', *v1, *v2, b'0', b'0', *f1, *f2]);
         let (version, flags) = (version_and_flags >> 16, version_and_flags as u8);
         let trace_id = digits.all(trace_id);
@@ -83,7 +84,7 @@ fn trim_ows(mut value: &[u8]) -> &[u8] {
 /// Reads hex digits, and remembers whether all were such.
 #[derive(Default)]
 struct HexDigits {
-    /// Not zero if one was none.
+    /// Bits of the bytes that are no digit.
     wrong: u64,
 }
 

@@ -3,21 +3,50 @@ use opentelemetry::trace::TraceFlags;
 use super::super::traceparent::TraceParent;
 use super::{SAMPLED, UNSAMPLED};
 
-#[test]
-fn only_lowercase_hex_digits_are_digits() {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let digits = (0..55).filter(|place| ![2, 35, 52].contains(place));
+/// Whether the byte may be there, in a value of 55 bytes.
+fn may_be(place: usize, byte: u8) -> bool {
+    match place {
+        2 | 35 | 52 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    }
+}
 
-    for place in digits {
+fn with(bytes: &[(usize, u8)]) -> [u8; 55] {
+    let mut value: [u8; 55] = SAMPLED.as_bytes().try_into().unwrap();
+    for (place, byte) in bytes {
+        value[*place] = *byte;
+    }
+    value
+}
+
+#[test]
+fn only_lowercase_hex_digits_are_digits_and_only_dashes_are_between() {
+    for place in 0..55 {
         for byte in 0..=u8::MAX {
-            let mut value: [u8; 55] = SAMPLED.as_bytes().try_into().unwrap();
-            value[place] = byte;
             // Version ff is made of digits too; no single change of 00 leads there.
             assert_eq!(
-                TraceParent::parse(&value).is_some(),
-                is_digit(byte),
+                TraceParent::parse(&with(&[(place, byte)])).is_some(),
+                may_be(place, byte),
                 "{byte:#x} at {place}"
             );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_digit_does_not_make_one_of_its_neighbour() {
+    // What is at the borders of the digits, by itself and where one is taken from it.
+    let borders = *b"\0/09:@VW`afg\x7f\x80\xff";
+    for place in 0..54 {
+        for byte in borders {
+            for next in borders {
+                let is_ff = place == 0 && byte == b'f' && next == b'f';
+                assert_eq!(
+                    TraceParent::parse(&with(&[(place, byte), (place + 1, next)])).is_some(),
+                    may_be(place, byte) && may_be(place + 1, next) && !is_ff,
+                    "{byte:#x} and {next:#x} at {place}"
+                );
+            }
         }
     }
 }
