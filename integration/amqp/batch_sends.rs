@@ -13,7 +13,6 @@ use integration::metrics::{and, of_type, operation_duration, sent_messages};
 use integration::{assert_warned, logging, unique};
 use lapin::message::Delivery;
 use lapin::options::BasicPublishOptions;
-
 use lapin::{Confirmation, Connection, ConnectionProperties, ErrorKind};
 use opentelemetry::context::FutureExt as _;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceContextExt as _};

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use integration::amqp::{
-    CONFIRMATION, confirming, connection, create_span, full, known, publish_span, queue,
+    CONFIRMATION, PATIENCE, confirming, connection, create_span, full, known, publish_span, queue,
 };
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
@@ -10,6 +10,7 @@ use lapin::{BasicProperties, Confirmation};
 use otel_messaging::amqp::{Producer, Publish};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Of each task: on a bare channel that they share, one in some hundreds is told the confirm of another.
 const MESSAGES: usize = 3_000;
@@ -56,8 +57,8 @@ async fn assert_each_is_told_its_own<F>(
     }
 
     let mut told_of_another = 0;
-    while let Some(ended) = tasks.join_next().await {
-        let (is_taken, results) = ended.expect("no panic");
+    let ended = timeout(2 * PATIENCE, tasks.join_all()).await;
+    for (is_taken, results) in ended.expect("all confirms in time") {
         assert_eq!(results.len(), MESSAGES);
         for result in results {
             let confirmation = result.expect("a confirm");

@@ -183,7 +183,7 @@ impl Producer {
                 message.payload,
                 message.properties,
             ));
-            let confirm = self.turns.take(publishing).await;
+            let confirm = self.in_turn(publishing).await;
             written.push(counted(&mut sending, index, confirm));
         }
         let mut confirms = Confirms {

@@ -16,7 +16,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use opentelemetry::{Context, KeyValue};
 
 pub use self::batch::Publish;
-use self::turns::Turns;
+use self::turns::Turn;
 use super::attributes::{
     ConnectionInfo, answer, confirmed_as, content, error_type, is_for_size, is_returned_for_size,
     published, published_without,
@@ -36,15 +36,16 @@ use crate::telemetry::Telemetry;
 /// cloning the channel.
 ///
 /// It and its clones may be used by tasks on several threads at once: each message is told its own
-/// confirm. Of a bare channel that is shared so, two messages may be told each other's, and one that
-/// is lost counts as confirmed. The same goes for a channel that is wrapped more than once.
+/// `ack` or `nack`. On a bare channel that is shared so, two messages may be told each other's, and one
+/// that is lost counts as confirmed; so too if a channel is wrapped more than once, or is published on
+/// directly at the same time. Of messages that are returned, see [Confirms](crate::amqp#confirms).
 #[derive(Clone)]
 #[must_use = "a channel is closed when its last handle is dropped"]
 pub struct Producer {
     channel: Channel,
     client: Arc<Client>,
     connection: ConnectionInfo,
-    turns: Arc<Turns>,
+    turn: Arc<Turn>,
 }
 
 impl Producer {
@@ -59,7 +60,7 @@ impl Producer {
             client: connection.client(telemetry),
             channel,
             connection,
-            turns: Arc::default(),
+            turn: Arc::default(),
         }
     }
 
@@ -98,14 +99,14 @@ impl Producer {
             let address = (&exchange, &routing_key);
             let (mut sending, properties) =
                 self.start(ambient(called), address, payload, properties);
-            let has_confirms = self.channel.status().confirm();
+            let has_confirms = self.has_confirms();
             if self.takes_messages() {
                 sending.handed_over();
             }
             let channel = &self.channel;
             let publishing =
                 pin!(channel.basic_publish(exchange, routing_key, options, payload, properties));
-            match self.turns.take(publishing).await {
+            match self.in_turn(publishing).await {
                 Ok(confirm) => {
                     let mut confirm = PublisherConfirm { confirm, sending };
                     if !has_confirms {

@@ -3,25 +3,29 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+
+use super::Producer;
 
 /// Who may publish.
-///
-/// The client numbers a message, by which it knows the confirm, before it queues it, and does both when the publish is
-/// first polled: if another thread did so in between, each of the two would be told the other's confirm.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<()>);
+pub(super) type Turn = Mutex<()>;
 
-impl Turns {
+impl Producer {
     /// Publishes, with nobody else between the number and the queue.
-    pub(super) async fn take<T>(&self, mut publishing: Pin<&mut impl Future<Output = T>>) -> T {
-        let queued = poll_fn(|task| {
-            let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Poll::Ready(publishing.as_mut().poll(task))
+    ///
+    /// The client numbers a message, by which it knows the confirm, before it queues it, and does both when the publish
+    /// is first polled: if another thread did so in between, each of the two would be told the other's confirm.
+    pub(super) async fn in_turn<T>(&self, mut publishing: Pin<&mut impl Future<Output = T>>) -> T {
+        let mut turn = self.has_confirms().then_some(&*self.turn);
+        let publishing = poll_fn(|task| {
+            let turn = turn.take().map(Mutex::lock);
+            let _turn = turn.map(|turn| turn.unwrap_or_else(PoisonError::into_inner));
+            publishing.as_mut().poll(task)
         });
-        match queued.await {
-            Poll::Ready(written) => written,
-            Poll::Pending => publishing.await,
-        }
+        publishing.await
+    }
+
+    /// Whether the channel has confirms by now.
+    pub(super) fn has_confirms(&self) -> bool {
+        self.channel.status().confirm()
     }
 }
