@@ -51,15 +51,15 @@ pub(super) fn parse(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> Receive
     }
 }
 
-/// Whether [`parse`] would find a member malformed or over a limit, for who wants none of them.
-pub(super) fn is_malformed(values: &[&[u8]]) -> bool {
+/// Whether [`parse`] finds a member malformed or over a limit, for who wants none of them.
+pub(super) fn is_malformed(values: &[&[u8]], accepts: impl Fn(&str) -> bool) -> bool {
     // Only of what may be too much it matters what was taken before.
     let bytes: usize = values.iter().map(|value| value.len() + 1).sum();
     let members = values
         .iter()
         .map(|value| value.split(|byte| *byte == b',').count());
     let may_be_too_much = bytes > MAX_BYTES || members.sum::<usize>() > MAX_MEMBERS;
-    parse(values, |_| may_be_too_much).is_malformed
+    parse(values, |name| may_be_too_much && accepts(name)).is_malformed
 }
 
 /// A list as it is sent.

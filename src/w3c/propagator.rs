@@ -134,8 +134,11 @@ impl Incoming<'_> {
         Read { context, malformed }
     }
 
-    /// The span alone, for who wants no context, and a header that was dropped.
-    pub(crate) fn span(&self) -> (Option<SpanContext>, Option<&'static str>) {
+    /// The span alone, for who wants no context, and a header that [`onto`](Self::onto) drops.
+    pub(crate) fn span(
+        &self,
+        accepts: impl Fn(&str) -> bool,
+    ) -> (Option<SpanContext>, Option<&'static str>) {
         let mut malformed = None;
         let span = self.traceparent.map(|traceparent| {
             let (list, is_dropped) = self.list();
@@ -143,7 +146,7 @@ impl Incoming<'_> {
             traceparent.span_context(list.held)
         });
         if malformed.is_none() && !self.baggage.is_empty() {
-            malformed = baggage::is_malformed(&self.baggage).then_some(BAGGAGE);
+            malformed = baggage::is_malformed(&self.baggage, accepts).then_some(BAGGAGE);
         }
         (span, malformed)
     }

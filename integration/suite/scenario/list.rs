@@ -92,6 +92,7 @@ macro_rules! scenarios {
             the_flags_of_a_trace_arrive_at_each_hop_as_they_were
             the_service_that_begins_a_trace_decides_for_all_after_it
             what_a_batch_sends_belongs_to_it_or_to_the_message_that_is_chosen
+            what_is_not_accepted_of_baggage_is_over_no_limit
             what_is_not_trusted_is_not_forwarded
             what_is_not_trusted_is_not_forwarded_in_any_format
             what_is_wrong_with_a_context_is_counted

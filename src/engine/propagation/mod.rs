@@ -140,14 +140,18 @@ impl Telemetry {
     }
 
     /// What `headers` name, for who needs nothing else of what they say.
-    pub(crate) fn named(&self, headers: Option<&impl Headers>) -> Named {
+    pub(crate) fn named(
+        &self,
+        headers: Option<&impl Headers>,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Named {
         let Some(headers) = headers else {
             return Named::default();
         };
         if matches!(self.propagation(), Propagation::W3c) && self.fallbacks().is_empty() {
-            return named_w3c(headers);
+            return named_w3c(headers, accepts);
         }
-        self.extract(&Context::new(), Some(headers), |_| true).named
+        self.extract(&Context::new(), Some(headers), accepts).named
     }
 
     /// Writes `context` into `headers`, and does with what they carry as it is told.
@@ -279,9 +283,9 @@ fn extract_w3c(
     }
 }
 
-fn named_w3c(headers: &impl Headers) -> Named {
+fn named_w3c(headers: &impl Headers, accepts: impl Fn(&str) -> bool) -> Named {
     let found = ContextHeaders::read(headers);
-    let (creation, malformed) = found.incoming.span();
+    let (creation, malformed) = found.incoming.span(accepts);
     Named {
         creation,
         conflicting: found.conflicting().map(Box::new),

@@ -89,15 +89,13 @@ impl<M: Message> Received<M> {
 
     /// The contexts that the message names, read once, for who needs nothing else of what it carries.
     pub(super) fn named(&self) -> &Named {
-        self.named.get_or_init(|| match &self.fallback {
-            None => {
-                let telemetry = &self.source.client().telemetry;
-                telemetry.named(self.message.headers())
+        self.named.get_or_init(|| {
+            let rule = &self.destination().rule;
+            if self.fallback.is_some() {
+                return self.extracted(&Context::new(), rule).named;
             }
-            Some(_) => {
-                let rule = &self.destination().rule;
-                self.extracted(&Context::new(), rule).named
-            }
+            let telemetry = &self.source.client().telemetry;
+            telemetry.named(self.message.headers(), |member| rule.accepts(member))
         })
     }
 

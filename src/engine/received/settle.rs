@@ -75,7 +75,8 @@ pub(crate) fn start_settle<M: Message>(
         ..operation(message, source, &destination, operation_name)
     };
     start(&operation, None, ambient, |rule| {
-        let named = source.client().telemetry.named(message.headers());
+        let telemetry = &source.client().telemetry;
+        let named = telemetry.named(message.headers(), |member| rule.accepts(member));
         links_to(&named, incoming(message, rule)).collect()
     })
 }

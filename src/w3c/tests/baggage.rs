@@ -149,7 +149,7 @@ fn members_are_read_whole_as_far_as_8192_bytes_go() {
 }
 
 #[test]
-fn what_is_over_a_limit_is_malformed_for_who_wants_no_member_too() {
+fn what_is_over_a_limit_is_malformed_for_who_wants_no_member_too_unless_it_is_not_accepted() {
     let members = |count: usize| {
         let members: Vec<_> = (0..count).map(|n| format!("k{n:02}={n}")).collect();
         members.join(",")
@@ -170,8 +170,11 @@ fn what_is_over_a_limit_is_malformed_for_who_wants_no_member_too() {
 
     for (values, expected) in rows {
         let bytes: Vec<_> = values.iter().map(String::as_bytes).collect();
-        assert_eq!(is_malformed(&bytes), expected, "{values:?}");
+        assert_eq!(is_malformed(&bytes, |_| true), expected, "{values:?}");
         assert_eq!(parse(&bytes, |_| true).is_malformed, expected, "{values:?}");
+        // Of these all but the last one keep to the grammar.
+        let is_wrong = values == ["a=1,b"];
+        assert_eq!(is_malformed(&bytes, |_| false), is_wrong, "{values:?}");
     }
 }
 

@@ -25,7 +25,7 @@ fn all(_: &str) -> bool {
 /// What headers say, which is also what they name to who asks for that alone.
 fn extract(telemetry: &Telemetry, headers: Option<&impl Headers>) -> Extracted {
     let extracted = telemetry.extract(&Context::new(), headers, all);
-    assert_eq!(telemetry.named(headers), extracted.named);
+    assert_eq!(telemetry.named(headers, all), extracted.named);
     extracted
 }
 
