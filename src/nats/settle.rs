@@ -69,11 +69,13 @@ impl Received<Message> {
             let started = operation_name
                 .filter(|_| !ambient.is_telemetry_suppressed())
                 .map(|name| self.start_settle(name, &ambient));
-            if let (Some(started), Ok(info)) = (&started, self.info()) {
+            if let Some(started) = &started {
                 started.record(|| {
-                    let stream = [stream_name(info.stream)].into_iter();
-                    let id = message_id(self.headers.as_ref());
-                    stream.chain(sequence(info.stream_sequence)).chain(id)
+                    let place = self.info().into_iter().flat_map(|info| {
+                        let stream = [stream_name(info.stream)].into_iter();
+                        stream.chain(sequence(info.stream_sequence))
+                    });
+                    place.chain(message_id(self.headers.as_ref()))
                 });
             }
             let result = settling.await;

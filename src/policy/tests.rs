@@ -26,7 +26,7 @@ fn a_later_rule_wins_setting_by_setting() {
         );
     let found = |name| {
         let rule = policy.rule_for(name);
-        (rule.chosen_incoming(false, None), rule.wants_lag())
+        (rule.chosen_incoming(|| false, || None), rule.wants_lag())
     };
 
     assert_eq!(found("orders"), (Incoming::LinkOnly, true));
@@ -76,12 +76,12 @@ fn age_and_redelivery_decide_what_is_trusted() {
 
     for (incoming, is_redelivered, age, expected) in rows {
         assert_eq!(
-            rule(incoming).chosen_incoming(is_redelivered, age),
+            rule(incoming).chosen_incoming(|| is_redelivered, || age),
             expected
         );
     }
     assert_eq!(
-        Rule::of("orders").chosen_incoming(true, older),
+        Rule::of("orders").chosen_incoming(|| true, || older),
         Incoming::Continue
     );
 
@@ -96,8 +96,8 @@ fn age_and_redelivery_decide_what_is_trusted() {
         for (place, again) in choices.into_iter().enumerate() {
             let rule = Rule::of("orders").incoming(incoming).redelivered(again);
             let expected = if at > place { incoming } else { again };
-            assert_eq!(rule.chosen_incoming(true, None), expected);
-            assert_eq!(rule.chosen_incoming(false, None), incoming);
+            assert_eq!(rule.chosen_incoming(|| true, || None), expected);
+            assert_eq!(rule.chosen_incoming(|| false, || None), incoming);
         }
     }
 }

@@ -180,8 +180,7 @@ pub(super) fn extract<M: Message>(
 
 pub(super) fn incoming<M: Message>(message: &M, rule: &Rule) -> Incoming {
     let age = || SystemTime::now().duration_since(message.sent_at()?).ok();
-    let age = rule.has_max_age().then(age).flatten();
-    match rule.chosen_incoming(message.is_redelivered(), age) {
+    match rule.chosen_incoming(|| message.is_redelivered(), age) {
         Incoming::Continue if message.is_stored() => Incoming::LinkOnly,
         incoming => incoming,
     }

@@ -45,14 +45,18 @@ impl Rule {
         limited
     }
 
-    /// What becomes of the context of a message of this age, if it has one.
-    pub(crate) fn chosen_incoming(&self, is_redelivered: bool, age: Option<Duration>) -> Incoming {
+    /// What becomes of the context of a message of this age, if it has one. Either is asked only where it matters.
+    pub(crate) fn chosen_incoming(
+        &self,
+        is_redelivered: impl FnOnce() -> bool,
+        age: impl FnOnce() -> Option<Duration>,
+    ) -> Incoming {
         let incoming = self.0.incoming.unwrap_or_default();
-        let redelivered = self.0.redelivered.filter(|_| is_redelivered);
+        let redelivered = self.0.redelivered.filter(|_| is_redelivered());
         // Whoever is not trusted must not be so for what a sender can have made up.
         let incoming = redelivered.map_or(incoming, |again| again.stricter(incoming));
-        let is_too_old = self.0.max_age.zip(age).is_some_and(|(max, age)| age > max);
-        if is_too_old && incoming == Incoming::Continue {
+        let is_too_old = |max| age().is_some_and(|age| age > max);
+        if incoming == Incoming::Continue && self.0.max_age.is_some_and(is_too_old) {
             Incoming::LinkOnly
         } else {
             incoming
@@ -71,10 +75,6 @@ impl Rule {
     #[cfg(any(feature = "amqp", feature = "kafka", feature = "nats"))]
     pub(crate) const fn message_limit(&self) -> Option<usize> {
         self.0.max_message_bytes
-    }
-
-    pub(crate) fn has_max_age(&self) -> bool {
-        self.0.max_age.is_some()
     }
 
     /// Whether a received member of baggage is accepted.
