@@ -172,6 +172,7 @@ impl Producer {
         let mut sending = self.start_batch(contexts, &mut messages);
         let addresses: Vec<_> = messages.iter().map(Publish::address).collect();
         let mut written = Vec::with_capacity(messages.len());
+        let has_confirms = self.channel.status().confirm();
         for (index, message) in messages.into_iter().enumerate() {
             if self.takes_messages() {
                 sending.handed_over(index);
@@ -183,7 +184,7 @@ impl Producer {
                 message.payload,
                 message.properties,
             ));
-            let confirm = self.in_turn(publishing).await;
+            let confirm = self.in_turn(has_confirms, publishing).await;
             written.push(counted(&mut sending, index, confirm));
         }
         let mut confirms = Confirms {

@@ -99,14 +99,14 @@ impl Producer {
             let address = (&exchange, &routing_key);
             let (mut sending, properties) =
                 self.start(ambient(called), address, payload, properties);
-            let has_confirms = self.has_confirms();
+            let has_confirms = self.channel.status().confirm();
             if self.takes_messages() {
                 sending.handed_over();
             }
             let channel = &self.channel;
             let publishing =
                 pin!(channel.basic_publish(exchange, routing_key, options, payload, properties));
-            match self.in_turn(publishing).await {
+            match self.in_turn(has_confirms, publishing).await {
                 Ok(confirm) => {
                     let mut confirm = PublisherConfirm { confirm, sending };
                     if !has_confirms {

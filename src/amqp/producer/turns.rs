@@ -14,18 +14,17 @@ impl Producer {
     ///
     /// The client numbers a message, by which it knows the confirm, before it queues it, and does both when the publish
     /// is first polled: if another thread did so in between, each of the two would be told the other's confirm.
-    pub(super) async fn in_turn<T>(&self, mut publishing: Pin<&mut impl Future<Output = T>>) -> T {
-        let mut turn = self.has_confirms().then_some(&*self.turn);
+    pub(super) async fn in_turn<T>(
+        &self,
+        has_confirms: bool,
+        mut publishing: Pin<&mut impl Future<Output = T>>,
+    ) -> T {
+        let mut turn = has_confirms.then_some(&*self.turn);
         let publishing = poll_fn(|task| {
             let turn = turn.take().map(Mutex::lock);
             let _turn = turn.map(|turn| turn.unwrap_or_else(PoisonError::into_inner));
             publishing.as_mut().poll(task)
         });
         publishing.await
-    }
-
-    /// Whether the channel has confirms by now.
-    pub(super) fn has_confirms(&self) -> bool {
-        self.channel.status().confirm()
     }
 }
