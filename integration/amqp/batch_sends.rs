@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures::FutureExt as _;
 use futures::future::{self, Either};
 use integration::amqp::{
-    CONFIRMATION, Cable, PATIENCE, confirming, connection, consume, create_span, full, known,
+    CONFIRMATION, Cable, PATIENCE, bounded, confirming, connection, consume, create_span, known,
     measured, next, published_batch, queue,
 };
 use integration::metrics::{and, of_type, operation_duration, sent_messages};
@@ -83,7 +83,7 @@ async fn a_message_that_is_refused_or_returned_fails_alone() {
     let recorder = Recorder::new();
     let producer = producer(&recorder.telemetry()).await;
     let orders = queue(producer.inner(), "orders").await.to_string();
-    let full = full(producer.inner()).await.to_string();
+    let full = bounded(producer.inner(), 0).await.to_string();
     let nobodys = unique("nobodys");
     let queues = [&*orders, &full, &nobodys, &orders];
 
@@ -277,7 +277,7 @@ async fn a_batch_that_is_dropped_half_way_says_what_the_broker_has_said_by_then(
         confirming(&connection).await,
     );
     let orders = queue(producer.inner(), "orders").await.to_string();
-    let full = full(producer.inner()).await.to_string();
+    let full = bounded(producer.inner(), 0).await.to_string();
     let queues = [&*full, &orders];
 
     let mut publishing = Box::pin(producer.publish_batch(queues.map(mandatory)));

@@ -3,8 +3,8 @@
 
 use futures::future::join_all;
 use integration::amqp::{
-    CONFIRMATION, channel, client_attributes, confirming, connection, known, publish_span, queue,
-    queue_with,
+    CONFIRMATION, bounded, channel, client_attributes, confirming, connection, known, publish_span,
+    queue,
 };
 use integration::whole;
 use integration::{assert_warned, logging, unique};
@@ -74,13 +74,7 @@ async fn each_of_a_thousand_messages_in_flight_has_its_own_outcome() {
     const MESSAGES: usize = 1000;
     let recorder = Recorder::new();
     let producer = producer(&recorder.telemetry()).await;
-    let mut bounded = FieldTable::default();
-    bounded.insert("x-max-length".into(), AMQPValue::LongInt(400));
-    bounded.insert(
-        "x-overflow".into(),
-        AMQPValue::LongString("reject-publish".into()),
-    );
-    let queue = queue_with(producer.inner(), "bounded", bounded).await;
+    let queue = bounded(producer.inner(), 400).await;
 
     let confirms = join_all((0..MESSAGES).map(|number| {
         let id = ShortString::from(number.to_string());

@@ -2,7 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test panics where it fails")]
 
 use integration::amqp::{
-    CONFIRMATION, PATIENCE, confirming, connection, create_span, full, known, publish_span, queue,
+    CONFIRMATION, PATIENCE, bounded, confirming, connection, create_span, known, publish_span,
+    queue,
 };
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
@@ -47,7 +48,7 @@ async fn assert_each_is_told_its_own<F>(
     let recorder = Recorder::new();
     let connection = connection().await;
     let channel = confirming(&connection).await;
-    let [full, orders] = [full(&channel).await, queue(&channel, "orders").await];
+    let [full, orders] = [bounded(&channel, 0).await, queue(&channel, "orders").await];
     let producer = Producer::wrap(&recorder.telemetry(), known(&connection), channel);
     let mut tasks = JoinSet::new();
     for queue in [&full, &orders, &full, &orders] {

@@ -7,6 +7,7 @@ use integration::kafka::{
 use integration::unique;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::SpanData;
 use otel_messaging::policy::{Policy, Record, Rule};
 use otel_messaging::testing::{ExpectedSpan, Recorder};
 use rdkafka::Offset;
@@ -30,6 +31,21 @@ fn own(message: &BorrowedMessage<'_>, several_topics: bool) -> Vec<KeyValue> {
         .chain(several_topics.then_some(name))
         .chain([partition])
         .collect()
+}
+
+/// The spans of receiving and processing a batch of so many messages, which are all there are.
+fn both_spans(
+    recorder: &Recorder,
+    name: Option<&str>,
+    group: &str,
+    messages: usize,
+    expected: impl Fn(ExpectedSpan) -> ExpectedSpan,
+) -> [SpanData; 2] {
+    let spans = <[SpanData; 2]>::try_from(recorder.spans()).expect("two spans");
+    let [poll, process] = &spans;
+    expected(polled_batch(name, group, messages)).assert(poll);
+    expected(processed_batch(name, group, messages)).assert(process);
+    spans
 }
 
 /// Whole spans of a batch of messages that have their key in common.
@@ -57,14 +73,9 @@ async fn a_batch_says_what_differs_on_its_links(topics: &[(&str, i32)], name: Op
         .iter()
         .map(|message| own(message, name.is_none()))
         .collect();
-    let spans = recorder.spans();
-    let [poll, process] = &spans[..] else {
-        unreachable!("two spans: {spans:?}")
-    };
-    expected(polled_batch(name, &group, 8)).assert(poll);
-    expected(processed_batch(name, &group, 8)).assert(process);
-    assert_links(poll, &on_links);
-    assert_links(process, &on_links);
+    for span in both_spans(&recorder, name, &group, 8, expected) {
+        assert_links(&span, &on_links);
+    }
 
     recorder.clear();
     let list = batch.offsets().expect("offsets");
@@ -103,21 +114,16 @@ async fn what_a_later_message_does_not_share_is_on_the_first_link_of_each_before
     let batch = in_time(consumer.batches(3, PATIENCE).recv()).await;
     batch.process(async |_| ()).await;
 
-    let spans = recorder.spans();
-    let [poll, process] = &spans[..] else {
-        unreachable!("two spans: {spans:?}")
-    };
     let expected = |span: ExpectedSpan| {
         let span = linked(span, [0, 8, 1, 2]).attribute(PARTITION, "0");
         span.any("kafka.cluster.id")
     };
-    expected(polled_batch(Some(&orders), &group, 3)).assert(poll);
-    expected(processed_batch(Some(&orders), &group, 3)).assert(process);
     let own = |key, number| vec![KeyValue::new("kafka.message.key", key), offset(number)];
     let first = own("order-7", 0);
     let on_links = [first, Vec::new(), own("order-7", 1), own("order-8", 2)];
-    assert_links(poll, &on_links);
-    assert_links(process, &on_links);
+    for span in both_spans(&recorder, Some(&orders), &group, 3, expected) {
+        assert_links(&span, &on_links);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,13 +153,6 @@ async fn messages_that_have_no_spans_are_not_on_those_of_their_batch() {
     let batch = in_time(consumer.batches(4, PATIENCE).recv()).await;
     batch.process(async |_| ()).await;
 
-    let spans = recorder.spans();
-    let [poll, process] = &spans[..] else {
-        unreachable!("two spans: {spans:?}")
-    };
-    let expected = |span: ExpectedSpan| linked(span, [0, 2]);
-    expected(polled_batch(None, &group, 4)).assert(poll);
-    expected(processed_batch(None, &group, 4)).assert(process);
     let orders = batch.iter().filter(|message| message.topic() == orders);
     let on_links = orders.map(|message| {
         let mut all = own(message, true);
@@ -161,8 +160,8 @@ async fn messages_that_have_no_spans_are_not_on_those_of_their_batch() {
         all
     });
     let on_links: Vec<_> = on_links.collect();
-    for span in [poll, process] {
-        let mut links = span.links.links.clone();
+    for span in both_spans(&recorder, None, &group, 4, |span| linked(span, [0, 2])) {
+        let mut links = span.links.links;
         // It is on the links too, since not all of the batch say it.
         let is_cluster = |one: &KeyValue| one.key.as_str() == "kafka.cluster.id";
         for link in &mut links {

@@ -87,13 +87,13 @@ pub async fn queue_with(channel: &Channel, name: &str, mut arguments: FieldTable
     name
 }
 
-/// Makes a queue that refuses all messages.
-pub async fn full(channel: &Channel) -> ShortString {
+/// Makes a queue that refuses messages when it has so many.
+pub async fn bounded(channel: &Channel, most: i32) -> ShortString {
     let mut arguments = FieldTable::default();
-    arguments.insert("x-max-length".into(), AMQPValue::LongInt(0));
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(most));
     let overflow = AMQPValue::LongString("reject-publish".into());
     arguments.insert("x-overflow".into(), overflow);
-    queue_with(channel, "full", arguments).await
+    queue_with(channel, "bounded", arguments).await
 }
 
 /// Those of these queues that the broker has.
